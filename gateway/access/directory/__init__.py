@@ -1,0 +1,1 @@
+"""Who exists and in which teams, one module per kind of directory."""

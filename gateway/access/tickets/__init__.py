@@ -1,0 +1,1 @@
+"""Where justification tickets live, one module per kind of source."""

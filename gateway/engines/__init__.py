@@ -1,0 +1,1 @@
+"""One module per protocol that clients speak: sockets, session states and relaying. Every statement goes through the gate."""

@@ -1,0 +1,132 @@
+"""Every way of saying no: one table from stable code to what each engine puts on its wire.
+
+A denial inside the policy or the SQL rooms is a value (`Refusal`); on the roads where Python needs an
+exception it travels inside a `GatewayError`. Messages are lower case, without a full stop, names in
+backticks, and never carry an internal; `detail` is for operators only and never leaves the technical log.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """What one stable code means: `sqlstate` (PostgreSQL), `errno` (MySQL), `http` status, and a sentence."""
+
+    sqlstate: str
+    errno: int
+    http: int
+    meaning: str
+
+
+CODES: dict[str, Code] = {
+    # authentication: all of these look alike on the wire until the person has proven who they are
+    "authentication-failed": Code("28P01", 1045, 401, "The person, the secret or the second factor was not accepted."),
+    "too-many-attempts": Code("28P01", 1045, 429, "Sign-in is locked for a while after repeated failures."),
+    "second-factor-required": Code("28P01", 1045, 401, "A second factor, or a newer one, is needed."),
+    "session-expired": Code("28000", 1045, 401, "The sign-in is over; sign in again."),
+    "enrolment-invalid": Code("28000", 1045, 400, "The invitation is unknown, used or expired, or the code is wrong."),
+    # who may ask
+    "not-in-team": Code("42501", 1142, 403, "The person is in no team that the policy admits to this target or role."),
+    "person-inactive": Code("28000", 1045, 403, "The directory says that the person is not active."),
+    "target-not-available": Code("3D000", 1049, 404, "There is no such target for this person."),
+    "ticket-required": Code("42501", 1142, 403, "Access needs a justification ticket."),
+    "ticket-not-found": Code("42501", 1142, 403, "The ticket does not exist in its source."),
+    "ticket-closed": Code("42501", 1142, 403, "The ticket is not in a state that justifies access."),
+    "ticket-not-yours": Code("42501", 1142, 403, "The ticket is assigned to somebody else."),
+    "ticket-project-not-allowed": Code("42501", 1142, 403, "The ticket is in a project that does not justify access."),
+    "ticket-without-customer": Code("42501", 1142, 403, "The ticket names no customer."),
+    "ticket-ambiguous": Code("42501", 1142, 403, "Several grants are live; name the ticket in the user name."),
+    "ticket-source-unavailable": Code("57P03", 1053, 503, "The ticket source cannot be asked; access fails closed."),
+    "directory-unavailable": Code("57P03", 1053, 503, "The directory cannot be asked; access fails closed."),
+    "approval-required": Code("42501", 1142, 403, "The request waits for an approver."),
+    "request-invalid": Code("22023", 1210, 400, "The request is malformed or its state does not allow this."),
+    "not-found": Code("42704", 1146, 404, "There is no such object, or it is not yours to see."),
+    # the end of access
+    "grant-expired": Code("57P01", 1317, 403, "The grant has run out."),
+    "grant-revoked": Code("57P01", 1317, 403, "The grant was revoked."),
+    "access-ended": Code("57P01", 1317, 403, "The reason for the access has ended: the ticket, the team or the person."),
+    "policy-changed": Code("57P01", 1317, 403, "The target's policy changed; connect again."),
+    "shutting-down": Code("57P01", 1053, 503, "The gateway is stopping."),
+    # SQL
+    "statement-not-allowed": Code("42501", 1142, 403, "This kind of statement is not allowed here."),
+    "read-only": Code("25006", 1792, 403, "The grant is for reading; this would write."),
+    "relation-not-available": Code("42P01", 1146, 404, "The relation does not exist for this person."),
+    "column-not-available": Code("42703", 1054, 404, "The column does not exist for this person."),
+    "function-not-allowed": Code("42501", 1142, 403, "The function is not on the allow-list."),
+    "type-not-allowed": Code("42501", 1142, 403, "The type or cast is not on the allow-list."),
+    "operator-not-allowed": Code("42501", 1142, 403, "The operator is not allowed on this target."),
+    "setting-not-allowed": Code("42501", 1142, 403, "The setting may not be shown or changed."),
+    "syntax-error": Code("42601", 1064, 400, "The statement cannot be read."),
+    "statement-not-supported": Code("0A000", 1235, 400, "The construct is not supported yet; it is refused, not guessed."),
+    "statement-too-long": Code("54000", 1153, 413, "The statement is longer than the limit."),
+    "statement-too-complex": Code("54001", 1153, 413, "The statement is nested too deeply or has too many parts."),
+    "scope-not-provable": Code("42501", 1142, 403, "The rewriting could not be proven safe; nothing was sent."),
+    "customer-invalid": Code("22023", 1210, 403, "The ticket's customer does not fit the column that scopes the rows."),
+    # budgets
+    "row-budget-exhausted": Code("53400", 1226, 429, "More rows than the policy allows."),
+    "search-budget-exhausted": Code("53400", 1226, 429, "More exact searches than the policy allows in an hour."),
+    # wire
+    "protocol-violation": Code("08P01", 1835, 400, "The client sent something that the protocol does not allow."),
+    "message-too-large": Code("08P01", 1153, 413, "A message is larger than the limit."),
+    "tls-required": Code("28000", 3159, 403, "The connection must use TLS."),
+    "handshake-timeout": Code("08P01", 1159, 408, "The handshake was not finished in time."),
+    "too-many-connections": Code("53300", 1040, 503, "All connection slots are in use."),
+    "feature-not-supported": Code("0A000", 1235, 501, "The protocol feature is not supported."),
+    "cancelled": Code("57014", 1317, 409, "The statement was cancelled."),
+    # the target
+    "target-unavailable": Code("08006", 2013, 502, "The target cannot be reached or stopped answering."),
+    "target-error": Code("XX000", 1105, 502, "The target refused; its own text is withheld because it may quote hidden values."),
+    # ourselves
+    "audit-not-writable": Code("58030", 1026, 503, "The audit trail cannot be written; work is refused."),
+    "audit-damaged": Code("58030", 1026, 503, "The audit trail is damaged; see `gateway audit verify`."),
+    "configuration-invalid": Code("F0000", 1105, 500, "The configuration cannot be used."),
+    "policy-invalid": Code("F0000", 1105, 500, "The policy cannot be used."),
+    "internal-error": Code("XX000", 1105, 500, "A fault of the gateway; the work was refused."),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A denial as a value. `code` is a key of `CODES`; `name` is the offending name, already shown in `message`.
+
+    `position` is a 1-based character offset into the statement, 0 for none. `fatal` ends the session.
+    """
+
+    code: str
+    message: str
+    hint: str = ""
+    detail: str = ""
+    name: str = ""
+    position: int = 0
+    fatal: bool = False
+
+    def __post_init__(self) -> None:
+        if self.code not in CODES:
+            raise ValueError(f"unknown error code {self.code!r}")
+
+    @property
+    def meaning(self) -> Code:
+        """The row of the table."""
+        return CODES[self.code]
+
+
+class GatewayError(Exception):
+    """A refusal on a road that needs an exception."""
+
+    def __init__(self, code: str, message: str, hint: str = "", detail: str = "", *, fatal: bool = False) -> None:
+        super().__init__(message)
+        self.refusal = Refusal(code, message, hint, detail, fatal=fatal)
+
+    @classmethod
+    def of(cls, refusal: Refusal) -> GatewayError:
+        """The same refusal as an exception."""
+        error = cls(refusal.code, refusal.message, refusal.hint, refusal.detail, fatal=refusal.fatal)
+        error.refusal = refusal
+        return error
+
+    @property
+    def code(self) -> str:
+        """The stable code."""
+        return self.refusal.code

@@ -1,0 +1,224 @@
+"""The facts that every part of the gateway speaks about.
+
+Frozen values only: nothing here has behaviour beyond reading its own fields, and nothing here imports
+another module of the gateway.
+
+INVARIANT: a `Permit` is constructed by `gate.py` and nowhere else (the layer test holds it).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Protocol
+
+
+class RequestState(StrEnum):
+    """Where an access request stands; the transitions are in `access/request.py`."""
+
+    PENDING = "pending"
+    APPROVED = "approved"
+    DENIED = "denied"
+    EXPIRED = "expired"
+    CANCELLED = "cancelled"
+
+
+class GrantState(StrEnum):
+    """Where a grant stands. Only `ACTIVE` gives access."""
+
+    ACTIVE = "active"
+    EXPIRED = "expired"
+    REVOKED = "revoked"
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """A person, as the directory answered. `id` is stable and never reused; `login` may change."""
+
+    id: str
+    login: str
+    name: str
+    teams: frozenset[str]
+    email: str = ""
+    active: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """A justification as its source stated it at `updated_at`. `assignee` is a login of the directory."""
+
+    id: str
+    system: str
+    title: str
+    status: str
+    assignee: str
+    customers: tuple[str, ...]
+    url: str = ""
+    team: str = ""
+    updated_at: datetime | None = None
+
+    @property
+    def project(self) -> str:
+        """The part of the id before its last hyphen: `SUP` of `SUP-1423`; the id itself when it has none."""
+        head, hyphen, _ = self.id.rpartition("-")
+        return head if hyphen else self.id
+
+
+@dataclass(frozen=True, slots=True)
+class AccessRequest:
+    """What a person asked for and what became of it. Kept for ever, never overwritten."""
+
+    id: str
+    person: str
+    target: str
+    ticket_system: str
+    ticket_id: str
+    reason: str
+    reveal: frozenset[tuple[str, str]]
+    write: bool
+    duration_s: int
+    state: RequestState
+    created_at: datetime
+    decided_at: datetime | None = None
+    decided_by: tuple[str, ...] = ()
+    decision_reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """Permission for one person on one target for one ticket's customers, until `expires_at`.
+
+    `reveal` holds (qualified relation, column) pairs whose mask the approval turned off.
+    """
+
+    id: str
+    request_id: str
+    person: str
+    target: str
+    ticket_system: str
+    ticket_id: str
+    customers: tuple[str, ...]
+    reveal: frozenset[tuple[str, str]]
+    write: bool
+    state: GrantState
+    created_at: datetime
+    expires_at: datetime
+    approved_by: tuple[str, ...] = ()
+    ended_reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """The stored form of a secret that proves a grant to an ordinary client; verifiers only.
+
+    `scram` is PostgreSQL's own stored form: `SCRAM-SHA-256$<iterations>:<salt>$<stored>:<server>`.
+    """
+
+    id: str
+    grant_id: str
+    person: str
+    target: str
+    ticket_id: str
+    scram: str
+    created_at: datetime
+    expires_at: datetime
+    revoked: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """Where a connection comes from. `address` is host:port; `application` is what the client calls itself."""
+
+    address: str
+    application: str = ""
+    engine: str = "postgres"
+    tls: str = ""
+    user: str = ""
+
+    @property
+    def host(self) -> str:
+        """The address without its port."""
+        return self.address.rpartition(":")[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """An authenticated connection of a person to a target under one grant."""
+
+    id: str
+    principal: Principal
+    grant: Grant
+    ticket: Ticket
+    pass_id: str | None
+    factor: str
+    factor_at: datetime
+    peer: Peer
+    started_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """One client message that asks for something: its text as it came, and how it came.
+
+    `protocol` is `simple`, `prepare` or `execute`. `parameters` counts bound values (their contents are not
+    kept). `max_rows` is the client's own row limit, 0 for none.
+    """
+
+    id: str
+    text: str
+    protocol: str = "simple"
+    parameters: int = 0
+    max_rows: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a permitted statement ended. `status` is `ok`, `error`, `cancelled`, `cut` or `unknown`.
+
+    `rows` and `bytes` are what was released to the client; `code` is the SQLSTATE of an error.
+    """
+
+    status: str
+    rows: int = 0
+    bytes: int = 0
+    code: str = ""
+    duration_us: int = 0
+    tag: str = ""
+
+
+class Receipt(Protocol):
+    """The promise that a record will be durable.
+
+    `index` is the record's place in its log. `durable` turns true once the record is on stable storage;
+    `failed` once it can never be. Callbacks run on the thread that appended, at once when already decided.
+    """
+
+    index: int
+    durable: bool
+    failed: bool
+
+    def add_done_callback(self, callback: Callable[[Receipt], Any]) -> None:
+        """Call `callback(self)` once `durable` or `failed` is true."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Permit:
+    """The only thing that `upstream` takes. Made by the gate after its begin record was appended.
+
+    `text` is what the target gets. `window_rows` and `window_bytes` bound what may be released before the gate
+    extends the announcement. `receipt` must be durable before a byte of a result leaves (reads) or before the
+    text is forwarded (writes).
+    """
+
+    statement: Statement
+    session: Session
+    text: str
+    plan: Any
+    receipt: Receipt
+    window_rows: int
+    window_bytes: int
+    started_ns: int
+    notices: tuple[Any, ...] = field(default=())

@@ -1,0 +1,1 @@
+"""Who may ask and what they see, as data: pure functions over a loaded policy. No I/O beyond reading a policy file."""

@@ -1,0 +1,109 @@
+"""A policy as the program sees it: frozen values, made by `load.py` and read by everything else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Mask:
+    """What a column becomes. `kind` is one of `masks.KINDS`; `options` are the kind's own, validated, sorted pairs."""
+
+    kind: str
+    options: tuple[tuple[str, Any], ...] = ()
+
+    def option(self, name: str, default: Any = None) -> Any:
+        """One option of the kind."""
+        return next((value for key, value in self.options if key == name), default)
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnRule:
+    """One named column: its mask, and whether `=` on it may reach the raw value (`search` is `exact` or empty)."""
+
+    name: str
+    mask: Mask
+    search: str = ""
+    identifier: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Which rows exist. One of three kinds:
+
+    `none`: all rows (a relation without customers). `customer`: `column` is one of the grant's customers.
+    `follows`: `column` is in `other_column` of the scoped relation `other`.
+    """
+
+    kind: str
+    column: str = ""
+    other: str = ""
+    other_column: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TableRule:
+    """One named relation. Columns that are not in `columns` do not exist for the gateway's users."""
+
+    name: str
+    scope: Scope
+    columns: dict[str, ColumnRule]
+
+
+@dataclass(frozen=True, slots=True)
+class TicketRule:
+    """Which tickets justify access. `assigned_to` is `requester` or `team`."""
+
+    projects: tuple[str, ...]
+    states: tuple[str, ...]
+    assigned_to: str = "requester"
+
+
+@dataclass(frozen=True, slots=True)
+class AccessRule:
+    """Who may ask, with what, for how long; durations in seconds."""
+
+    teams: frozenset[str]
+    ticket: TicketRule
+    second_factor: str = "totp"
+    direct_login: bool = False
+    default_duration_s: int = 3600
+    max_duration_s: int = 28800
+    auto_approve: str = "never"
+    approver_teams: frozenset[str] = frozenset()
+    approver_count: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class LimitRule:
+    """Budgets. 0 means unlimited, except `statement_timeout_ms`, which must be positive."""
+
+    rows_per_statement: int = 0
+    rows_per_day: int = 0
+    exact_searches_per_hour: int = 0
+    statement_timeout_ms: int = 30_000
+
+
+@dataclass(frozen=True)
+class Policy:
+    """One target's policy. `digest` identifies its content; every decision and record carries it.
+
+    `reveal` maps a relation to the columns that an approved request may see in clear. `functions` are extra
+    functions vouched for by the owner, qualified. `purpose` is what keyed masks are bound to.
+    """
+
+    target: str
+    digest: str
+    access: AccessRule
+    tables: dict[str, TableRule]
+    limits: LimitRule = field(default_factory=LimitRule)
+    reveal: dict[str, frozenset[str]] = field(default_factory=dict)
+    functions: frozenset[str] = frozenset()
+    schemas: tuple[str, ...] = ("public",)
+    purpose: str = "target"
+    source: str = ""
+
+    def table(self, qualified: str) -> TableRule | None:
+        """The rule of that relation, or None: it does not exist for the gateway's users."""
+        return self.tables.get(qualified)

@@ -1,0 +1,53 @@
+"""The few places where parts meet that have, or will soon have, more than one implementation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any, Protocol
+
+from gateway.model import Principal, Receipt, Ticket
+
+Clock = Callable[[], datetime]
+"""Returns the present moment in UTC, timezone-aware."""
+
+
+class Trail(Protocol):
+    """Where audit records go. One writer; `append` is called from the event loop's thread only."""
+
+    def append(self, record: Mapping[str, Any]) -> Receipt:
+        """Give the record the next index and begin to make it durable.
+
+        Raises `GatewayError("audit-not-writable")` at once when the trail cannot take it: the caller refuses
+        the work that the record was for.
+        """
+        ...
+
+
+class Directory(Protocol):
+    """Who exists and in which teams. Implementations cache for seconds at most."""
+
+    def find(self, login: str) -> Principal | None:
+        """The person of that login, or None. Raises `GatewayError("directory-unavailable")`."""
+        ...
+
+    def by_id(self, person: str) -> Principal | None:
+        """The person of that stable id, or None. Raises `GatewayError("directory-unavailable")`."""
+        ...
+
+    def check_password(self, login: str, password: str) -> Principal | None:
+        """The person when the password is right, else None, in a time that does not tell which was wrong.
+
+        Blocking (argon2id): call it from a worker thread.
+        """
+        ...
+
+
+class TicketSource(Protocol):
+    """Where justifications live."""
+
+    system: str
+
+    def find(self, ticket_id: str) -> Ticket | None:
+        """The ticket as it stands now, or None. Raises `GatewayError("ticket-source-unavailable")`."""
+        ...

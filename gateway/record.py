@@ -1,0 +1,99 @@
+"""What an audit record may say: one builder and one table of kinds.
+
+A record is a flat-ish mapping that `audit/log.py` completes (`v`, `origin`, `index`, `id`, `time`) and stores as
+canonical JSON. Only the kinds and fields below can be recorded; a field that is None or empty is left out, so
+records stay small. No field ever carries a literal of a statement, a secret, or a value from a customer's row.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gateway.errors import Refusal
+from gateway.model import Session
+
+PERSON = ("person", "login", "teams")
+"""Who: the directory's stable id, the login at the time, and the teams as resolved."""
+WHERE = ("address", "application", "engine", "tls", "user")
+WHY = ("ticket_system", "ticket", "ticket_state", "customers", "grant", "request", "pass", "approvers")
+FACTOR = ("factor", "factor_age_s")
+VERDICT = ("decision", "code", "reason", "policy")
+SESSION = ("session", "target", *PERSON, *WHERE, *WHY, *FACTOR)
+SQL = (
+    "statement", "protocol", "verb", "sql", "fingerprint", "rewritten", "relations", "columns_clear",
+    "columns_masked", "columns_revealed", "scope", "searches", "parameters", "notices",
+)
+COUNTS = ("rows", "bytes", "status", "sqlstate", "duration_us", "tag")
+
+KINDS: dict[str, tuple[str, ...]] = {
+    "log.start": ("version", "size", "root", "reason"),
+    "log.recovery": ("size", "root", "cut_bytes", "unknown", "reason"),
+    "log.stop": ("size", "reason"),
+    "statement.unknown": ("session", "statement", "rows", "bytes", "status", "begin"),
+    "login": (*SESSION, *VERDICT, "method"),
+    "enrolment": (*PERSON, *WHERE, *VERDICT, "by", "factor"),
+    "factor.reset": (*PERSON, *WHERE, *VERDICT, "by", "factor"),
+    "request": (*PERSON, *WHERE, *WHY, *VERDICT, "target", "state", "by", "reveal", "write", "duration_s"),
+    "grant": (*PERSON, *WHERE, *WHY, *VERDICT, "target", "state", "by", "expires_at"),
+    "pass.minted": (*PERSON, *WHERE, *WHY, *FACTOR, "target", "expires_at"),
+    "session.begin": (*SESSION, "policy", "protection"),
+    "session.end": ("session", "target", "person", "login", "ticket", "status", "code", "reason", "statements", "rows", "bytes", "duration_us"),
+    "statement.begin": (*SESSION, *SQL, *VERDICT, "window_rows", "window_bytes", "prepared"),
+    "statement.window": ("session", "statement", "window_rows", "window_bytes", "rows", "bytes"),
+    "statement.end": ("session", "statement", "begin", *COUNTS),
+    "statement.refused": (*SESSION, *SQL, *VERDICT, "name"),
+    "search.exact": (*SESSION, "statement", "relation", "column"),
+    "policy.change": ("target", "policy", "previous", "by", "reason"),
+    "catalog.drift": ("target", "relation", "columns", "reason"),
+    "audit.read": (*PERSON, *WHERE, *FACTOR, "query", "count", "code", "decision"),
+    "budget.warning": (*SESSION, "statement", "budget", "used", "limit"),
+}
+
+
+def event(kind: str, /, **fields: Any) -> dict[str, Any]:
+    """A record of that kind.
+
+    Raises `KeyError` for an unknown kind and `ValueError` for a field that the kind does not have: both are
+    faults of the caller, found by the first test that takes the road.
+    """
+    allowed = KINDS[kind]
+    record: dict[str, Any] = {"kind": kind}
+    for name, value in fields.items():
+        if name not in allowed:
+            raise ValueError(f"a {kind} record has no field {name!r}")
+        if value is None or value == "" or value == () or value == []:
+            continue
+        record[name] = value
+    return record
+
+
+def session_fields(session: Session) -> dict[str, Any]:
+    """Who, where from and why, as each record of a session repeats it; computed once per session."""
+    grant, ticket, peer = session.grant, session.ticket, session.peer
+    fields: dict[str, Any] = {
+        "session": session.id,
+        "target": grant.target,
+        "person": session.principal.id,
+        "login": session.principal.login,
+        "teams": sorted(session.principal.teams),
+        "address": peer.address,
+        "application": peer.application[:128],
+        "engine": peer.engine,
+        "tls": peer.tls,
+        "user": peer.user,
+        "ticket_system": grant.ticket_system,
+        "ticket": grant.ticket_id,
+        "ticket_state": ticket.status,
+        "customers": list(grant.customers),
+        "grant": grant.id,
+        "request": grant.request_id,
+        "pass": session.pass_id,
+        "approvers": list(grant.approved_by),
+        "factor": session.factor,
+    }
+    return {name: value for name, value in fields.items() if value not in (None, "", [])}
+
+
+def verdict_fields(refusal: Refusal) -> dict[str, Any]:
+    """What a refusal adds to a record."""
+    return {"decision": "deny", "code": refusal.code, "reason": refusal.message}

@@ -1,0 +1,71 @@
+"""A snapshot of what a target's catalog says, as far as the rewriting depends on it. Data only, no I/O."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from functools import cached_property
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A live column. `type` is `format_type(atttypid, atttypmod)` with a schema where it is not pg_catalog's;
+    `base` is the underlying built-in type's name (domains resolved, arrays as `text[]`), `category` pg_type.typcategory.
+    """
+
+    name: str
+    number: int
+    type: str
+    base: str
+    category: str
+    not_null: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """A table, view, materialised view, partitioned or foreign table. `kind` is pg_class.relkind."""
+
+    schema: str
+    name: str
+    oid: int
+    kind: str
+    columns: tuple[Column, ...]
+
+    @property
+    def qualified(self) -> str:
+        """`schema.name` without quoting, as policies write it."""
+        return f"{self.schema}.{self.name}"
+
+    def column(self, name: str) -> Column | None:
+        """The column of that exact name."""
+        return next((c for c in self.columns if c.name == name), None)
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """All relations outside the system schemas, and what could capture a built-in's name.
+
+    `operators` are names of operators outside pg_catalog of which at least one argument type list consists of
+    built-in types only; `functions` the same for functions; `casts` user-made casts between built-in types as
+    (source, target). `types` are the qualified names of user types.
+    """
+
+    relations: dict[str, Relation] = field(default_factory=dict)
+    operators: frozenset[str] = frozenset()
+    functions: frozenset[str] = frozenset()
+    casts: frozenset[tuple[str, str]] = frozenset()
+    types: frozenset[str] = frozenset()
+    server_version: int = 0
+
+    def relation(self, qualified: str) -> Relation | None:
+        """The relation of that qualified name."""
+        return self.relations.get(qualified)
+
+    @cached_property
+    def digest(self) -> str:
+        """Changes whenever anything in the snapshot does."""
+        text = repr((
+            sorted(self.relations.items()), sorted(self.operators), sorted(self.functions), sorted(self.casts),
+            sorted(self.types), self.server_version,
+        ))
+        return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -1,0 +1,1 @@
+"""PostgreSQL on its own parse tree: parse, rewrite, check. `postgast` is imported here and nowhere else."""

@@ -1,0 +1,114 @@
+"""What the SQL rooms return: a plan to run, or a refusal.
+
+One interface: `analyse(text, view) -> Plan | Refusal`, pure and cacheable. The key of a cache is the text
+and `View.key`; nothing else may influence the answer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from gateway.policy.schema import Policy
+from gateway.sql.catalog import Catalog
+
+
+class Kind(StrEnum):
+    """What a statement does to the session, for the engine and the record."""
+
+    READ = "read"
+    WRITE = "write"
+    TRANSACTION = "transaction"
+    SETTING = "setting"
+    CURSOR = "cursor"
+    UTILITY = "utility"
+    EMPTY = "empty"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds before and during parsing. `text` in bytes of UTF-8, the rest in counts."""
+
+    text: int = 262_144
+    statements: int = 64
+    nesting: int = 200
+    tokens: int = 60_000
+    depth: int = 600
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """Through which eyes a statement is read: everything that a plan depends on besides the text.
+
+    `customers` are the grant's, as text; `reveal` the (qualified relation, column) pairs shown in clear;
+    `search_path` the schemas that unqualified names are looked up in. `user` is what `current_user` answers.
+    """
+
+    policy: Policy
+    catalog: Catalog
+    customers: tuple[str, ...]
+    reveal: frozenset[tuple[str, str]] = frozenset()
+    search_path: tuple[str, ...] = ("public",)
+    limits: Limits = field(default_factory=Limits)
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        """What identifies this view among all others of the process."""
+        return (self.policy.target, self.policy.digest, self.catalog.digest, self.customers, self.reveal, self.search_path)
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """A message to the client beside the result. SQLSTATE 00000 unless it warns."""
+
+    message: str
+    hint: str = ""
+    severity: str = "NOTICE"
+    sqlstate: str = "00000"
+
+
+@dataclass(frozen=True, slots=True)
+class ExactSearch:
+    """One `column = value` that was moved onto the raw column."""
+
+    relation: str
+    column: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A statement text that may be run for this view.
+
+    `rewritten` is sent to the target instead of the text. `parts` counts the statements in it; `kinds` and
+    `verbs` have one entry for each. `normalised` is the user's text and `rewritten_normalised` the outgoing
+    text, both with every literal taken out. Relations are qualified; columns are `relation.column`.
+    `defines` and `uses` name prepared statements and cursors as (`statement`|`cursor`, name) pairs, so that the record of an
+    EXECUTE or a FETCH can say what it reads. `repin` asks the engine to restore the pinned settings afterwards.
+    """
+
+    rewritten: str
+    kinds: tuple[Kind, ...]
+    verbs: tuple[str, ...]
+    normalised: str
+    rewritten_normalised: str
+    fingerprint: str
+    relations: tuple[str, ...] = ()
+    columns_clear: tuple[str, ...] = ()
+    columns_masked: tuple[str, ...] = ()
+    columns_revealed: tuple[str, ...] = ()
+    scope: tuple[str, ...] = ()
+    searches: tuple[ExactSearch, ...] = ()
+    notices: tuple[Notice, ...] = ()
+    defines: tuple[tuple[str, str], ...] = ()
+    uses: tuple[tuple[str, str], ...] = ()
+    repin: bool = False
+
+    @property
+    def parts(self) -> int:
+        """How many statements the text holds; 0 for an empty one."""
+        return len(self.kinds)
+
+    @property
+    def writes(self) -> bool:
+        """Whether any part can change the target's data."""
+        return Kind.WRITE in self.kinds

@@ -1,0 +1,1 @@
+"""Rows that must survive a restart: tables, migrations, and plain functions over them. No rules."""
