@@ -46,7 +46,9 @@ CODES: dict[str, Code] = {
     # the end of access
     "grant-expired": Code("57P01", 1317, 403, "The grant has run out."),
     "grant-revoked": Code("57P01", 1317, 403, "The grant was revoked."),
-    "access-ended": Code("57P01", 1317, 403, "The reason for the access has ended: the ticket, the team or the person."),
+    "access-ended": Code(
+        "57P01", 1317, 403, "The reason for the access has ended: the ticket, the team or the person."
+    ),
     "policy-changed": Code("57P01", 1317, 403, "The target's policy changed; connect again."),
     "shutting-down": Code("57P01", 1053, 503, "The gateway is stopping."),
     # SQL
@@ -59,7 +61,9 @@ CODES: dict[str, Code] = {
     "operator-not-allowed": Code("42501", 1142, 403, "The operator is not allowed on this target."),
     "setting-not-allowed": Code("42501", 1142, 403, "The setting may not be shown or changed."),
     "syntax-error": Code("42601", 1064, 400, "The statement cannot be read."),
-    "statement-not-supported": Code("0A000", 1235, 400, "The construct is not supported yet; it is refused, not guessed."),
+    "statement-not-supported": Code(
+        "0A000", 1235, 400, "The construct is not supported yet; it is refused, not guessed."
+    ),
     "statement-too-long": Code("54000", 1153, 413, "The statement is longer than the limit."),
     "statement-too-complex": Code("54001", 1153, 413, "The statement is nested too deeply or has too many parts."),
     "scope-not-provable": Code("42501", 1142, 403, "The rewriting could not be proven safe; nothing was sent."),
@@ -77,7 +81,9 @@ CODES: dict[str, Code] = {
     "cancelled": Code("57014", 1317, 409, "The statement was cancelled."),
     # the target
     "target-unavailable": Code("08006", 2013, 502, "The target cannot be reached or stopped answering."),
-    "target-error": Code("XX000", 1105, 502, "The target refused; its own text is withheld because it may quote hidden values."),
+    "target-error": Code(
+        "XX000", 1105, 502, "The target refused; its own text is withheld because it may quote hidden values."
+    ),
     # ourselves
     "audit-not-writable": Code("58030", 1026, 503, "The audit trail cannot be written; work is refused."),
     "audit-damaged": Code("58030", 1026, 503, "The audit trail is damaged; see `gateway audit verify`."),

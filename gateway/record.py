@@ -20,8 +20,20 @@ FACTOR = ("factor", "factor_age_s")
 VERDICT = ("decision", "code", "reason", "policy")
 SESSION = ("session", "target", *PERSON, *WHERE, *WHY, *FACTOR)
 SQL = (
-    "statement", "protocol", "verb", "sql", "fingerprint", "rewritten", "relations", "columns_clear",
-    "columns_masked", "columns_revealed", "scope", "searches", "parameters", "notices",
+    "statement",
+    "protocol",
+    "verb",
+    "sql",
+    "fingerprint",
+    "rewritten",
+    "relations",
+    "columns_clear",
+    "columns_masked",
+    "columns_revealed",
+    "scope",
+    "searches",
+    "parameters",
+    "notices",
 )
 COUNTS = ("rows", "bytes", "status", "sqlstate", "duration_us", "tag")
 
@@ -37,7 +49,20 @@ KINDS: dict[str, tuple[str, ...]] = {
     "grant": (*PERSON, *WHERE, *WHY, *VERDICT, "target", "state", "by", "expires_at"),
     "pass.minted": (*PERSON, *WHERE, *WHY, *FACTOR, "target", "expires_at"),
     "session.begin": (*SESSION, "policy", "protection"),
-    "session.end": ("session", "target", "person", "login", "ticket", "status", "code", "reason", "statements", "rows", "bytes", "duration_us"),
+    "session.end": (
+        "session",
+        "target",
+        "person",
+        "login",
+        "ticket",
+        "status",
+        "code",
+        "reason",
+        "statements",
+        "rows",
+        "bytes",
+        "duration_us",
+    ),
     "statement.begin": (*SESSION, *SQL, *VERDICT, "window_rows", "window_bytes", "prepared"),
     "statement.window": ("session", "statement", "window_rows", "window_bytes", "rows", "bytes"),
     "statement.end": ("session", "statement", "begin", *COUNTS),
@@ -61,7 +86,7 @@ def event(kind: str, /, **fields: Any) -> dict[str, Any]:
     for name, value in fields.items():
         if name not in allowed:
             raise ValueError(f"a {kind} record has no field {name!r}")
-        if value is None or value == "" or value == () or value == []:
+        if value is None or value in ("", (), []):
             continue
         record[name] = value
     return record

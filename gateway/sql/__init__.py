@@ -1,1 +1,4 @@
-"""Statement text in, judged and rewritten text out; pure. A room per grammar, one interface (`statement.py`). No sockets, no clock."""
+"""Statement text in, judged and rewritten text out; pure: no sockets, no clock.
+
+A room per grammar, one interface (`statement.py`).
+"""

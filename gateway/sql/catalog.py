@@ -9,8 +9,10 @@ from functools import cached_property
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A live column. `type` is `format_type(atttypid, atttypmod)` with a schema where it is not pg_catalog's;
-    `base` is the underlying built-in type's name (domains resolved, arrays as `text[]`), `category` pg_type.typcategory.
+    """A live column.
+
+    `type` is `format_type(atttypid, atttypmod)` with a schema where it is not pg_catalog's; `base` is the underlying
+    built-in type's name (domains resolved, arrays as `text[]`); `category` is pg_type.typcategory.
     """
 
     name: str
@@ -64,8 +66,14 @@ class Catalog:
     @cached_property
     def digest(self) -> str:
         """Changes whenever anything in the snapshot does."""
-        text = repr((
-            sorted(self.relations.items()), sorted(self.operators), sorted(self.functions), sorted(self.casts),
-            sorted(self.types), self.server_version,
-        ))
+        text = repr(
+            (
+                sorted(self.relations.items()),
+                sorted(self.operators),
+                sorted(self.functions),
+                sorted(self.casts),
+                sorted(self.types),
+                self.server_version,
+            )
+        )
         return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -54,7 +54,14 @@ class View:
     @property
     def key(self) -> tuple[object, ...]:
         """What identifies this view among all others of the process."""
-        return (self.policy.target, self.policy.digest, self.catalog.digest, self.customers, self.reveal, self.search_path)
+        return (
+            self.policy.target,
+            self.policy.digest,
+            self.catalog.digest,
+            self.customers,
+            self.reveal,
+            self.search_path,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +89,9 @@ class Plan:
     `rewritten` is sent to the target instead of the text. `parts` counts the statements in it; `kinds` and
     `verbs` have one entry for each. `normalised` is the user's text and `rewritten_normalised` the outgoing
     text, both with every literal taken out. Relations are qualified; columns are `relation.column`.
-    `defines` and `uses` name prepared statements and cursors as (`statement`|`cursor`, name) pairs, so that the record of an
-    EXECUTE or a FETCH can say what it reads. `repin` asks the engine to restore the pinned settings afterwards.
+    `defines` and `uses` name prepared statements and cursors as (`statement`|`cursor`, name) pairs, so that the
+    record of an EXECUTE or a FETCH can say what it reads. `repin` asks the engine to restore the pinned settings
+    afterwards.
     """
 
     rewritten: str

@@ -1,0 +1,378 @@
+"""`gateway.yaml` as values: one model for the file, the environment and the flags.
+
+Precedence: flag, then `GATEWAY_…` environment variable, then the file, then the default. A secret is written as
+`{env: NAME}` or `{file: path}` and never as text, so that the file can be shown to anyone. Relative paths are
+relative to the file. Everything unknown is refused with the file, line and column.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.error import MarkedYAMLError
+
+from gateway.errors import GatewayError
+
+ENVIRONMENT_PREFIX = "GATEWAY_"
+
+_DURATION = re.compile(r"^(\d+)(ms|s|m|h|d)$")
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_SIZE = re.compile(r"^(\d+)(B|KiB|MiB|GiB)$")
+_SIZES = {"B": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
+
+
+def seconds(value: object) -> float:
+    """`30s`, `15m`, `8h`, `1d` or `250ms` as seconds. Raises `ValueError`."""
+    match = _DURATION.match(value) if isinstance(value, str) else None
+    if match is None:
+        raise ValueError("a duration is a number and a unit: 250ms, 30s, 15m, 8h or 1d")
+    return int(match[1]) * _UNITS[match[2]]
+
+
+def size(value: object) -> int:
+    """`64KiB`, `16MiB`, `1GiB` or `512B` as bytes. Raises `ValueError`."""
+    match = _SIZE.match(value) if isinstance(value, str) else None
+    if match is None:
+        raise ValueError("a size is a number and a unit: 512B, 64KiB, 16MiB or 1GiB")
+    return int(match[1]) * _SIZES[match[2]]
+
+
+Seconds = Annotated[float, BeforeValidator(lambda v: v if isinstance(v, float) else seconds(v))]
+Bytes = Annotated[int, BeforeValidator(lambda v: v if isinstance(v, int) else size(v))]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Secret(_Model):
+    """Where a secret is kept: exactly one of `env` and `file`."""
+
+    env: str | None = None
+    file: Path | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> Secret:
+        if (self.env is None) == (self.file is None):
+            raise ValueError("a secret is written as {env: NAME} or {file: path}")
+        return self
+
+    def read(self) -> bytes:
+        """The secret's bytes, without a trailing newline. Raises `GatewayError("configuration-invalid")`."""
+        if self.env is not None:
+            value = os.environ.get(self.env)
+            if not value:
+                raise GatewayError("configuration-invalid", f"the environment variable `{self.env}` is not set")
+            return value.encode()
+        assert self.file is not None
+        try:
+            mode = self.file.stat().st_mode
+            data = self.file.read_bytes()
+        except OSError as error:
+            raise GatewayError(
+                "configuration-invalid", f"the secret file `{self.file}` cannot be read: {error.strerror}"
+            ) from error
+        if mode & 0o077:
+            raise GatewayError(
+                "configuration-invalid",
+                f"the secret file `{self.file}` can be read by others",
+                hint=f"chmod 600 {self.file}",
+            )
+        data = data.rstrip(b"\r\n")
+        if not data:
+            raise GatewayError("configuration-invalid", f"the secret file `{self.file}` is empty")
+        return data
+
+
+class Listener(_Model):
+    """One listening socket. `port` 0 takes a free one."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(ge=0, le=65535)
+
+    @property
+    def loopback(self) -> bool:
+        """Whether only this machine can reach it."""
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"
+
+
+class PostgresListener(Listener):
+    """Where PostgreSQL clients connect. `tls: off` is for loopback only."""
+
+    port: int = Field(default=6432, ge=0, le=65535)
+    tls: Literal["required", "off"] = "required"
+    max_connections: int = Field(default=500, ge=1, le=100_000)
+    login_timeout: Seconds = 30.0
+    idle_timeout: Seconds = 3600.0
+
+    @model_validator(mode="after")
+    def _plain_stays_home(self) -> PostgresListener:
+        if self.tls == "off" and not self.loopback:
+            raise ValueError("`tls: off` is for a loopback host only")
+        return self
+
+
+class ApiListener(Listener):
+    """Where the HTTPS API answers; always with TLS."""
+
+    port: int = Field(default=8443, ge=0, le=65535)
+
+
+class OpsListener(Listener):
+    """Health and metrics; loopback only, since it asks for no authentication."""
+
+    port: int = Field(default=9464, ge=0, le=65535)
+
+    @model_validator(mode="after")
+    def _loopback_only(self) -> OpsListener:
+        if not self.loopback:
+            raise ValueError("the operations port answers on a loopback host only")
+        return self
+
+
+class Listen(_Model):
+    """All listening sockets."""
+
+    postgres: PostgresListener = PostgresListener()
+    api: ApiListener = ApiListener()
+    ops: OpsListener = OpsListener()
+
+
+class Tls(_Model):
+    """The gateway's own certificate; `ca` is what clients verify it with (printed by `gateway open`)."""
+
+    certificate: Path
+    key: Path
+    ca: Path | None = None
+
+
+class FileDirectory(_Model):
+    """People in a YAML file."""
+
+    kind: Literal["file"] = "file"
+    path: Path
+
+
+class FileTickets(_Model):
+    """Tickets in a YAML or JSON file."""
+
+    kind: Literal["file"] = "file"
+    system: str = "tickets"
+    path: Path
+
+
+class Target(_Model):
+    """A database behind the gateway. `tls` towards it is `verify-full`, or `off` on loopback only."""
+
+    engine: Literal["postgres"] = "postgres"
+    host: str
+    port: int = Field(default=5432, ge=1, le=65535)
+    database: str
+    user: str
+    password: Secret
+    tls: Literal["verify-full", "off"] = "verify-full"
+    ca: Path | None = None
+    connect_timeout: Seconds = 10.0
+    spare_connections: int = Field(default=2, ge=0, le=64)
+
+    @property
+    def unix(self) -> bool:
+        """Whether `host` is a directory with a socket."""
+        return self.host.startswith("/")
+
+    @model_validator(mode="after")
+    def _plain_stays_home(self) -> Target:
+        if self.tls == "off" and not self.unix and not Listener(host=self.host, port=self.port).loopback:
+            raise ValueError("`tls: off` is for a target on a loopback host or a local socket only")
+        return self
+
+
+class Roles(_Model):
+    """Which teams may administer the gateway and which may read the trail."""
+
+    administrators: frozenset[str] = frozenset()
+    auditors: frozenset[str] = frozenset()
+
+
+class Audit(_Model):
+    """The trail. `reserve` is disk space kept back so that the closing record can always be written."""
+
+    path: Path | None = None
+    segment_size: Bytes = 64 * 1024**2
+    reserve: Bytes = 64 * 1024**2
+    window_rows: int = Field(default=1000, ge=1)
+    window_bytes: Bytes = 1024**2
+
+
+class Limits(_Model):
+    """Bounds on what one client may send or hold."""
+
+    message: Bytes = 1024**2
+    statement: Bytes = 256 * 1024
+    client_buffer: Bytes = 1024**2
+
+
+class Config(_Model):
+    """The whole file."""
+
+    origin: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9./_-]{0,127}$")
+    state: Path
+    listen: Listen = Listen()
+    tls: Tls
+    master_key: Secret
+    directory: FileDirectory
+    tickets: FileTickets
+    policies: Path
+    targets: dict[str, Target] = Field(min_length=1)
+    roles: Roles = Roles()
+    audit: Audit = Audit()
+    limits: Limits = Limits()
+    watch_interval: Seconds = 0.5
+    log_format: Literal["json", "human", "auto"] = "auto"
+    source: Path | None = None
+
+    @property
+    def audit_path(self) -> Path:
+        """The trail's directory: `audit.path`, or `audit` below the state directory."""
+        return self.audit.path or self.state / "audit"
+
+    @model_validator(mode="after")
+    def _targets_have_names(self) -> Config:
+        for name in self.targets:
+            if not re.fullmatch(r"[a-z][a-z0-9_-]{0,62}", name):
+                raise ValueError(f"a target's name is lower case letters, digits, `_` and `-`: `{name}`")
+        return self
+
+
+def load_config(path: Path, environ: Mapping[str, str] | None = None) -> Config:
+    """The configuration of that file under the environment's overrides.
+
+    `GATEWAY_LISTEN__POSTGRES__PORT=6000` overrides `listen.postgres.port`: two underscores go one level down.
+    Raises `GatewayError("configuration-invalid")` whose message has one line per mistake, each `file:line:column`.
+    """
+    environ = os.environ if environ is None else environ
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise GatewayError(
+            "configuration-invalid",
+            f"`{path}` cannot be read: {getattr(error, 'strerror', None) or 'it is not UTF-8'}",
+            hint="`gateway init` writes a commented configuration to start from",
+        ) from error
+    yaml = YAML(typ="rt")
+    try:
+        tree = yaml.load(text)
+    except MarkedYAMLError as error:
+        mark = error.problem_mark
+        where = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark is not None else str(path)
+        raise GatewayError("configuration-invalid", f"{where}: {error.problem}") from error
+    if not isinstance(tree, CommentedMap):
+        raise GatewayError("configuration-invalid", f"{path}:1:1: the file must be a mapping")
+    data = _plain(tree)
+    for keys, value in _overrides(environ):
+        _set(data, keys, value)
+    data["source"] = str(path)
+    try:
+        config = Config.model_validate(data)
+    except ValidationError as error:
+        lines = []
+        for problem in error.errors(include_url=False):
+            line, column = _position(tree, problem["loc"])
+            where = ".".join(str(part) for part in problem["loc"])
+            lines.append(f"{path}:{line}:{column}: `{where}`: {problem['msg'].removeprefix('Value error, ')}")
+        raise GatewayError("configuration-invalid", "\n".join(lines)) from error
+    resolved: Config = _resolved(config, path.resolve().parent)
+    return resolved
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema of the file, for editors."""
+    return Config.model_json_schema()
+
+
+def settings() -> list[tuple[str, str]]:
+    """Every setting as (dotted name, default as JSON or `required`), for the documentation and its test."""
+    return sorted(_settings(Config, ""))
+
+
+def _settings(model: type[BaseModel], prefix: str) -> Iterator[tuple[str, str]]:
+    for name, field in model.model_fields.items():
+        if name == "source":
+            continue
+        dotted = f"{prefix}{name}"
+        nested = _nested(field.annotation)
+        if name == "targets":
+            yield from _settings(Target, "targets.NAME.")
+        elif nested is not None and nested is not Secret:
+            yield from _settings(nested, f"{dotted}.")
+        else:
+            default = "required" if field.is_required() else json.dumps(field.default, default=str)
+            if isinstance(field.default, frozenset):
+                default = "[]"
+            yield dotted, default
+
+
+def _nested(annotation: Any) -> type[BaseModel] | None:
+    return annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
+
+
+def _plain(node: Any) -> Any:
+    if isinstance(node, CommentedMap):
+        return {str(key): _plain(value) for key, value in node.items()}
+    if isinstance(node, CommentedSeq):
+        return [_plain(value) for value in node]
+    # YAML 1.2 reads `off` as text; a bare `false` for `tls` means the same to a person
+    return node
+
+
+def _overrides(environ: Mapping[str, str]) -> Iterator[tuple[list[str], str]]:
+    reserved = {"GATEWAY_CONFIG", "GATEWAY_PASSWORD", "GATEWAY_OTP", "GATEWAY_URL", "GATEWAY_CA", "GATEWAY_LOGIN"}
+    for name, value in sorted(environ.items()):
+        if name.startswith(ENVIRONMENT_PREFIX) and name not in reserved and "__" in name:
+            yield name.removeprefix(ENVIRONMENT_PREFIX).lower().split("__"), value
+
+
+def _set(data: dict[str, Any], keys: list[str], value: str) -> None:
+    for key in keys[:-1]:
+        inner = data.setdefault(key, {})
+        if not isinstance(inner, dict):
+            raise GatewayError("configuration-invalid", f"the environment overrides `{'.'.join(keys)}`: no group")
+        data = inner
+    data[keys[-1]] = int(value) if value.isdigit() else value
+
+
+def _position(tree: Any, location: tuple[int | str, ...]) -> tuple[int, int]:
+    line, column = 1, 1
+    for part in location:
+        if isinstance(tree, CommentedMap) and part in tree:
+            line, column = (n + 1 for n in tree.lc.key(part))
+            tree = tree[part]
+        elif isinstance(tree, CommentedSeq) and isinstance(part, int) and part < len(tree):
+            line, column = (n + 1 for n in tree.lc.item(part))
+            tree = tree[part]
+        else:
+            break
+    return line, column
+
+
+def _resolved(model: Any, base: Path) -> Any:
+    if isinstance(model, Path):
+        return model if model.is_absolute() else base / model
+    if isinstance(model, BaseModel):
+        changes = {name: _resolved(getattr(model, name), base) for name in type(model).model_fields}
+        return model.model_copy(update=changes)
+    if isinstance(model, dict):
+        return {key: _resolved(value, base) for key, value in model.items()}
+    return model
