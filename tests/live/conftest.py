@@ -1,0 +1,45 @@
+"""Real servers for the live tests: started here, on free ports, in directories of their own, and stopped by pid."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from gateway.demo import data
+from gateway.demo.postgres import BACKEND_ROLE, EmbeddedPostgres, create_backend_role, find_binaries
+
+SEED = 2026
+
+
+@pytest.fixture(scope="session")
+def dataset() -> data.Dataset:
+    """The small payroll data set that the `postgres` fixture loads: five companies, 42 in the middle."""
+    return data.generate(data.SMALL, SEED)
+
+
+@pytest.fixture(scope="session")
+def postgres(dataset: data.Dataset) -> Iterator[EmbeddedPostgres]:
+    """Debian's PostgreSQL with TLS and SCRAM, the payroll tables loaded, and the read-only backend role made.
+
+    `postgres.dsn()` is the owner's; `postgres.dsn(BACKEND_ROLE)` what the gateway gets; `postgres.ca` verifies it.
+    """
+    # Not pytest's own directory: that one is closed to the unprivileged user whom the server runs as under root.
+    directory = Path(tempfile.mkdtemp(prefix="gateway-live-"))
+    server = EmbeddedPostgres(directory, find_binaries(tls=True), tls=True)
+
+    def load(connection: psycopg.Connection[Any]) -> None:
+        data.load(connection, dataset)
+        create_backend_role(connection, server.password(BACKEND_ROLE))
+
+    try:
+        with server:
+            server.ensure_database(data.stamp(data.SMALL, SEED), load)
+            yield server
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
