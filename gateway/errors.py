@@ -40,6 +40,7 @@ CODES: dict[str, Code] = {
     "ticket-ambiguous": Code("42501", 1142, 403, "Several grants are live; name the ticket in the user name."),
     "ticket-source-unavailable": Code("57P03", 1053, 503, "The ticket source cannot be asked; access fails closed."),
     "directory-unavailable": Code("57P03", 1053, 503, "The directory cannot be asked; access fails closed."),
+    "store-unavailable": Code("57P03", 1053, 503, "The gateway's own store cannot be used; access fails closed."),
     "approval-required": Code("42501", 1142, 403, "The request waits for an approver."),
     "request-invalid": Code("22023", 1210, 400, "The request is malformed or its state does not allow this."),
     "not-found": Code("42704", 1146, 404, "There is no such object, or it is not yours to see."),

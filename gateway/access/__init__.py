@@ -1,1 +1,4 @@
-"""People, factors, tickets, requests, grants, passes: who may come in and until when. No SQL statement is looked at here."""
+"""People, factors, tickets, requests, grants, passes: who may come in and until when.
+
+No SQL statement is looked at here.
+"""

@@ -1,0 +1,264 @@
+"""Requests, grants and passes as rows.
+
+INVARIANT: rows of requests and grants change state and are never deleted.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from gateway.model import AccessRequest, Grant, GrantState, Pass, RequestState
+from gateway.store import schema
+from gateway.store.database import Connection
+
+
+@dataclass(frozen=True, slots=True)
+class PassRow:
+    """A pass with what its logins need to know: the login it was minted for and the factor that proved the person."""
+
+    secret: Pass
+    login: str
+    factor: str
+    factor_at: datetime
+    superseded: bool = False
+
+
+def load(connection: Connection, now: datetime) -> tuple[list[Grant], list[PassRow]]:
+    """Active grants, and their passes, oldest first."""
+    grants, passes = schema.grants, schema.passes
+    live = connection.execute(sa.select(grants).where(grants.c.state == GrantState.ACTIVE.value))
+    found = connection.execute(
+        sa.select(passes)
+        .join(grants, grants.c.id == passes.c.grant_id)
+        .where(grants.c.state == GrantState.ACTIVE.value, passes.c.expires_at > now, ~passes.c.revoked)
+        .order_by(passes.c.created_at)
+    )
+    return [_grant(row) for row in live], [_pass(row) for row in found]
+
+
+def insert_request(connection: Connection, request: AccessRequest, grant: Grant | None = None) -> None:
+    """Keep a request, and with it the grant that the policy gave at once."""
+    connection.execute(
+        schema.requests.insert().values(
+            id=request.id,
+            person=request.person,
+            target=request.target,
+            ticket_system=request.ticket_system,
+            ticket_id=request.ticket_id,
+            reason=request.reason,
+            reveal=_pairs(request.reveal),
+            write=request.write,
+            duration_s=request.duration_s,
+            state=request.state.value,
+            created_at=request.created_at,
+            decided_at=request.decided_at,
+            decision_reason=request.decision_reason,
+        )
+    )
+    if grant is not None:
+        _insert_grant(connection, grant)
+
+
+def find_request(connection: Connection, request_id: str) -> AccessRequest | None:
+    """The request as it stands."""
+    found = _requests(connection, schema.requests.c.id == request_id)
+    return found[0] if found else None
+
+
+def list_requests(
+    connection: Connection, *, person: str | None = None, state: RequestState | None = None, limit: int = 500
+) -> list[AccessRequest]:
+    """Requests, newest first."""
+    table = schema.requests
+    where = [table.c.person == person] if person is not None else []
+    if state is not None:
+        where.append(table.c.state == state.value)
+    return _requests(connection, sa.and_(sa.true(), *where), limit)
+
+
+def add_approval(connection: Connection, request_id: str, person: str, at: datetime) -> bool:
+    """Count one approver of a pending request; False when he was counted before or it is not pending any more."""
+    pending = sa.select(schema.requests.c.id).where(
+        schema.requests.c.id == request_id, schema.requests.c.state == RequestState.PENDING.value
+    )
+    if connection.execute(pending).first() is None:
+        return False
+    given = sa.select(schema.approvals).where(
+        schema.approvals.c.request_id == request_id, schema.approvals.c.person == person
+    )
+    if connection.execute(given).first() is not None:
+        return False
+    connection.execute(schema.approvals.insert().values(request_id=request_id, person=person, at=at))
+    return True
+
+
+def move_request(
+    connection: Connection,
+    request_id: str,
+    source: RequestState,
+    to: RequestState,
+    at: datetime,
+    reason: str = "",
+    grant: Grant | None = None,
+    approver: str | None = None,
+) -> bool:
+    """Compare-and-swap the state; with it, in the same transaction, the last approval and the grant it gives."""
+    table = schema.requests
+    if approver is not None and not add_approval(connection, request_id, approver, at):
+        return False
+    moved = connection.execute(
+        table.update()
+        .where(table.c.id == request_id, table.c.state == source.value)
+        .values(state=to.value, decided_at=at, decision_reason=reason)
+    )
+    if moved.rowcount != 1:
+        return False
+    if grant is not None:
+        _insert_grant(connection, grant)
+    return True
+
+
+def move_grant(connection: Connection, grant_id: str, source: GrantState, to: GrantState, reason: str) -> bool:
+    """Compare-and-swap the state; passes of a grant that ends are revoked with it."""
+    table = schema.grants
+    moved = connection.execute(
+        table.update()
+        .where(table.c.id == grant_id, table.c.state == source.value)
+        .values(state=to.value, ended_reason=reason)
+    )
+    if moved.rowcount != 1:
+        return False
+    connection.execute(schema.passes.update().where(schema.passes.c.grant_id == grant_id).values(revoked=True))
+    return True
+
+
+def list_grants(connection: Connection, *, person: str | None = None, limit: int = 500) -> list[Grant]:
+    """Grants in any state, newest first."""
+    query = sa.select(schema.grants).order_by(schema.grants.c.created_at.desc()).limit(limit)
+    if person is not None:
+        query = query.where(schema.grants.c.person == person)
+    return [_grant(row) for row in connection.execute(query)]
+
+
+def insert_pass(connection: Connection, row: PassRow) -> None:
+    """Keep a pass; older ones of the same person, target and ticket admit no new login from here on."""
+    secret, table = row.secret, schema.passes
+    connection.execute(
+        table.update()
+        .where(
+            table.c.person == secret.person,
+            table.c.target == secret.target,
+            table.c.ticket_id == secret.ticket_id,
+            ~table.c.superseded,
+        )
+        .values(superseded=True)
+    )
+    connection.execute(
+        table.insert().values(
+            id=secret.id,
+            grant_id=secret.grant_id,
+            person=secret.person,
+            login=row.login,
+            target=secret.target,
+            ticket_id=secret.ticket_id,
+            scram=secret.scram,
+            factor=row.factor,
+            factor_at=row.factor_at,
+            created_at=secret.created_at,
+            expires_at=secret.expires_at,
+        )
+    )
+
+
+def _requests(connection: Connection, where: sa.ColumnElement[bool], limit: int = 1) -> list[AccessRequest]:
+    table, approvals = schema.requests, schema.approvals
+    rows = connection.execute(sa.select(table).where(where).order_by(table.c.created_at.desc()).limit(limit)).all()
+    by: dict[str, list[str]] = {}
+    given = sa.select(approvals).where(approvals.c.request_id.in_([row.id for row in rows])).order_by(approvals.c.at)
+    for approval in connection.execute(given):
+        by.setdefault(approval.request_id, []).append(approval.person)
+    return [
+        AccessRequest(
+            id=row.id,
+            person=row.person,
+            target=row.target,
+            ticket_system=row.ticket_system,
+            ticket_id=row.ticket_id,
+            reason=row.reason,
+            reveal=_unpairs(row.reveal),
+            write=row.write,
+            duration_s=row.duration_s,
+            state=RequestState(row.state),
+            created_at=row.created_at,
+            decided_at=row.decided_at,
+            decided_by=tuple(by.get(row.id, ())),
+            decision_reason=row.decision_reason,
+        )
+        for row in rows
+    ]
+
+
+def _insert_grant(connection: Connection, grant: Grant) -> None:
+    connection.execute(
+        schema.grants.insert().values(
+            id=grant.id,
+            request_id=grant.request_id,
+            person=grant.person,
+            target=grant.target,
+            ticket_system=grant.ticket_system,
+            ticket_id=grant.ticket_id,
+            customers=list(grant.customers),
+            reveal=_pairs(grant.reveal),
+            write=grant.write,
+            state=grant.state.value,
+            created_at=grant.created_at,
+            expires_at=grant.expires_at,
+            approved_by=list(grant.approved_by),
+        )
+    )
+
+
+def _grant(row: sa.Row[Any]) -> Grant:
+    return Grant(
+        id=row.id,
+        request_id=row.request_id,
+        person=row.person,
+        target=row.target,
+        ticket_system=row.ticket_system,
+        ticket_id=row.ticket_id,
+        customers=tuple(row.customers),
+        reveal=_unpairs(row.reveal),
+        write=row.write,
+        state=GrantState(row.state),
+        created_at=row.created_at,
+        expires_at=row.expires_at,
+        approved_by=tuple(row.approved_by),
+        ended_reason=row.ended_reason,
+    )
+
+
+def _pass(row: sa.Row[Any]) -> PassRow:
+    secret = Pass(
+        id=row.id,
+        grant_id=row.grant_id,
+        person=row.person,
+        target=row.target,
+        ticket_id=row.ticket_id,
+        scram=row.scram,
+        created_at=row.created_at,
+        expires_at=row.expires_at,
+        revoked=row.revoked,
+    )
+    return PassRow(secret, row.login, row.factor, row.factor_at, row.superseded)
+
+
+def _pairs(reveal: frozenset[tuple[str, str]]) -> list[list[str]]:
+    return sorted([relation, column] for relation, column in reveal)
+
+
+def _unpairs(stored: list[list[str]]) -> frozenset[tuple[str, str]]:
+    return frozenset((relation, column) for relation, column in stored)
