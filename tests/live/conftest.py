@@ -15,6 +15,14 @@ from gateway.demo import data
 from gateway.demo.postgres import BACKEND_ROLE, EmbeddedPostgres, create_backend_role, find_binaries
 
 SEED = 2026
+HERE = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what is in this directory as `live`, so that nobody can forget to."""
+    for item in items:
+        if item.path.is_relative_to(HERE):
+            item.add_marker(pytest.mark.live)
 
 
 @pytest.fixture(scope="session")

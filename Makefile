@@ -1,0 +1,76 @@
+# Every target does its own set-up: on a machine with Python >= 3.11 and make, `make demo` is the first command to type.
+#
+#   make demo     a whole company on this machine, to try the gateway by hand (Ctrl-C ends it)
+#   make tour     the same, acted out by a program; exits 0 only if everything did what it should
+#   make test     all tests, against real servers     PYTEST_ARGS="-k name" chooses some, LIVE=no leaves out the servers
+#   make check    style, types, layers
+#   make bench    measurements against a direct connection and pgbouncer, into loadtests/RESULTS.md
+#   make lock     resolve the hash-locked requirements anew
+#   make clean    remove what the targets made here
+#
+# PYTHON=/path/to/python3.12 chooses the interpreter; DEMO_STATE=directory chooses where the demo keeps its data.
+
+VENV ?= .venv
+PYTHON ?=
+LIVE ?= yes
+PYTEST_ARGS ?=
+BENCH_ARGS ?=
+DEMO_STATE ?=
+
+export PYTHON
+ifneq ($(DEMO_STATE),)
+export GATEWAY_DEMO_STATE := $(DEMO_STATE)
+endif
+
+PREPARE := deploy/prepare.sh
+LOCKS := deploy/requirements
+BIN := $(VENV)/bin
+NATIVE := $(shell find gateway -name '_*.pyx')
+SERVERS := $(if $(filter no,$(LIVE)),,server client jdbc strace)
+
+# An environment whose interpreter went away or that was moved here is made again.
+$(shell [ ! -e $(VENV) ] || $(BIN)/python -c pass 2>/dev/null || rm -rf $(VENV))
+
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+.PHONY: demo tour test check bench lock clean
+
+demo: $(VENV)/.demo $(VENV)/.native
+	@exec $(BIN)/gateway demo
+
+tour: $(VENV)/.demo $(VENV)/.native
+	@exec $(BIN)/gateway demo --tour
+
+test: $(VENV)/.test $(VENV)/.native
+	@$(PREPARE) debian $(SERVERS)
+	$(BIN)/python -m pytest $(if $(filter no,$(LIVE)),-m "not live and not faults") $(PYTEST_ARGS)
+
+check: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -q tests/unit/test_layers.py
+
+bench: $(VENV)/.dev $(VENV)/.native
+	@$(PREPARE) debian server client pgbouncer
+	$(BIN)/python -m loadtests.bench $(BENCH_ARGS)
+
+# The development lock holds everything, so the others are constrained by it and one environment serves all targets.
+lock: $(VENV)/.dev
+	$(BIN)/python $(LOCKS)/lock.py
+
+clean:
+	rm -rf $(VENV) .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis build *.egg-info
+	find gateway -name '*.so' -o -name '_*.c' | xargs rm -f
+	find . -name __pycache__ -type d -prune | xargs rm -rf
+
+$(BIN)/python:
+	@$(PREPARE) venv $(VENV)
+
+$(VENV)/.demo $(VENV)/.test $(VENV)/.dev: $(VENV)/.%: $(LOCKS)/build.txt $(LOCKS)/%.txt pyproject.toml | $(BIN)/python
+	@$(PREPARE) install $(VENV) $(filter %.txt,$^)
+	@touch $@
+
+$(VENV)/.native: $(NATIVE) $(LOCKS)/build.txt
+	@$(PREPARE) native $(VENV)
+	@touch $@

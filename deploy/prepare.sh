@@ -1,0 +1,130 @@
+#!/bin/sh
+# Prepares a machine for the targets of the Makefile; each part does nothing when nothing is missing.
+#
+#   prepare.sh python                 print the interpreter to use: the newest that really works
+#   prepare.sh venv DIRECTORY         make a virtual environment with it
+#   prepare.sh install VENV LOCK...   install hash-locked requirements, then this project, without asking an index for more
+#   prepare.sh native VENV            compile the optional modules; the pure Python twins serve where that fails
+#   prepare.sh debian WHAT...         see that system software is there: server client jdbc pgbouncer strace
+set -eu
+
+say() { printf '%s\n' "$*" >&2; }
+die() { say "$@"; exit 1; }
+
+is_root() { [ "$(id -u)" -eq 0 ]; }
+
+# A shim may exist and fail, and Debian ships interpreters without ensurepip: only trying tells.
+works() {
+    "$1" -c 'import sys, venv, ensurepip, ctypes, sqlite3, ssl; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1
+}
+
+find_python() {
+    for candidate in ${PYTHON:-python3.14 python3.13 python3.12 python3.11 python3 /usr/bin/python3}; do
+        if works "$candidate"; then
+            command -v "$candidate"
+            return 0
+        fi
+    done
+    return 1
+}
+
+apt_install() {
+    [ -n "$(command -v apt-get || true)" ] || return 1
+    # Services that a package would start are none of our business: the tests and the demo start their own.
+    if [ ! -e /usr/sbin/policy-rc.d ]; then
+        printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d
+        chmod 755 /usr/sbin/policy-rc.d
+        trap 'rm -f /usr/sbin/policy-rc.d' EXIT INT TERM
+    fi
+    if [ ! -e /etc/postgresql-common/createcluster.conf ]; then
+        mkdir -p /etc/postgresql-common
+        printf 'create_main_cluster = false\n' >/etc/postgresql-common/createcluster.conf
+    fi
+    say "installing $* ..."
+    export DEBIAN_FRONTEND=noninteractive UCF_FORCE_CONFFOLD=1
+    log=$(mktemp)
+    if apt-get update -qq >"$log" 2>&1 \
+        && apt-get install -y -qq --no-install-recommends -o Dpkg::Options::=--force-confold "$@" >>"$log" 2>&1 </dev/null; then
+        rm -f "$log"
+        return 0
+    fi
+    cat "$log" >&2
+    rm -f "$log"
+    return 1
+}
+
+python_() {
+    find_python && return 0
+    if [ -z "${PYTHON:-}" ] && is_root && apt_install python3 python3-venv >&2; then
+        find_python && return 0
+    fi
+    die "No usable Python >= 3.11 was found (it must have venv, ensurepip, ssl and sqlite3)." \
+        "On Debian or Ubuntu: sudo apt-get install python3 python3-venv." \
+        "Elsewhere: make PYTHON=/path/to/python3.12 ..."
+}
+
+venv() {
+    if [ -e "$1/bin/python" ] && "$1/bin/python" -c 'import ssl, pip' >/dev/null 2>&1; then
+        return 0
+    fi
+    interpreter=$(python_)
+    say "making $1 with $("$interpreter" --version 2>&1) ..."
+    rm -rf "$1"
+    "$interpreter" -m venv "$1"
+}
+
+install() {
+    environment=$1
+    shift
+    pip="$environment/bin/python -m pip --disable-pip-version-check --no-input --quiet"
+    for lock in "$@"; do
+        say "installing $(basename "$lock" .txt) requirements ..."
+        $pip install --no-deps --require-hashes -r "$lock"
+    done
+    $pip install --no-deps --no-build-isolation --no-index -e .
+}
+
+native() {
+    modules=$(find gateway -name '_*.pyx')
+    [ -n "$modules" ] || return 0
+    for module in $modules; do
+        if output=$("$1/bin/python" -m Cython.Build.Cythonize --inplace --quiet "$module" 2>&1); then
+            continue
+        fi
+        say "$module was not compiled; its Python twin serves, more slowly." \
+            "(A C compiler and Python's headers are needed: $(printf '%s' "$output" | grep -i -m1 -e 'error' -e 'not found' || true))"
+    done
+}
+
+missing_package() {
+    case $1 in
+        server) ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || echo postgresql ;;
+        client) command -v psql >/dev/null || echo postgresql-client ;;
+        jdbc)
+            [ -e /usr/share/java/postgresql.jar ] || echo libpostgresql-jdbc-java
+            command -v javac >/dev/null || echo default-jdk-headless
+            ;;
+        pgbouncer) [ -x /usr/sbin/pgbouncer ] || command -v pgbouncer >/dev/null || echo pgbouncer ;;
+        strace) command -v strace >/dev/null || echo strace ;;
+        *) die "unknown software: $1" ;;
+    esac
+}
+
+debian() {
+    packages=$(for what in "$@"; do missing_package "$what"; done | tr '\n' ' ')
+    [ -n "$packages" ] || return 0
+    # shellcheck disable=SC2086 # a list of names
+    if is_root && apt_install $packages; then
+        return 0
+    fi
+    die "Software is missing that only root can install: $packages" \
+        "Run: sudo apt-get install $packages"
+}
+
+action=$1
+shift
+case $action in
+    python) python_ ;;
+    venv | install | native | debian) "$action" "$@" ;;
+    *) die "unknown action: $action" ;;
+esac
