@@ -76,7 +76,7 @@ venv() {
 install() {
     environment=$1
     shift
-    pip="$environment/bin/python -m pip --disable-pip-version-check --no-input --quiet"
+    pip="$environment/bin/python -m pip --disable-pip-version-check --no-input -qq"
     for lock in "$@"; do
         say "installing $(basename "$lock" .txt) requirements ..."
         $pip install --no-deps --require-hashes -r "$lock"
