@@ -1,104 +1,49 @@
-"""The kinds of masks: their options, the types they fit, and what they make of a value in Python.
+"""What a mask makes of a value, in Python; and the keys of keyed masks.
 
-INVARIANT: for the same value, key and type, `render` and the SQL of `sql.render.mask_sql` give the same text; one table of
-cases (`tests/corpus/masks`) holds both. No mask faults, and a keyed mask without a key gives None.
+INVARIANT: for the same value, key and type, `render` and the SQL of `sql.render.mask_sql` give the same text; one table
+of cases (`tests/corpus/masks`) holds both. No mask faults, and a keyed mask without a key gives None.
 
-Values are PostgreSQL's own text form of the type (ISO dates, times in UTC), so that what Python has no value for (a date BC,
-an infinite timestamp) is masked like everything else. Keyed masks are HMAC-SHA256 (RFC 2104) over `label:value`; keys derive
-from a master key by HKDF (RFC 5869), bound to a purpose, so pseudonyms join within a purpose and nowhere else.
+Values are PostgreSQL's own text form of the type (ISO dates, times in UTC), so that what Python has no value for (a date
+BC, an infinite timestamp) is masked like everything else. Keyed masks are HMAC-SHA256 (RFC 2104) over `label:value`;
+keys derive from a master key by HKDF (RFC 5869), bound to a purpose: pseudonyms join within a purpose and nowhere else.
 """
 
 from __future__ import annotations
 
+import hmac
+import ipaddress
+import json
+import math
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
+import struct
+from collections.abc import Callable
+from datetime import UTC, date, datetime
+from decimal import ROUND_HALF_UP, Context, Decimal, InvalidOperation
+from fractions import Fraction
 from typing import Any
+from uuid import UUID
 
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from gateway.policy import types
+from gateway.policy import kinds, types
+from gateway.policy.kinds import KINDS as KINDS
 from gateway.policy.schema import Mask
-from gateway.policy.types import ColumnType
+from gateway.policy.types import ColumnType, column_type
 
 KEY_BYTES = 32
 PURPOSES = ("global", "target", "ticket")
-STARS = "***"
 
-FIRST_NAMES = tuple(
-    "Adele Alban Alix Ambre Anouk Armel Axel Basile Berthe Blaise Brune Camille Cesar Claude Colin Dana Denis Diane Edgar Elie"
-    " Eloi Emma Erwan Esther Fleur Flora Gilda Hugo Ines Iris Jade Jonas Judith Jules Kim Lazare Leon Lila Loris Lou Luce Lucas"
-    " Mael Maia Malo Marin Mathis Mila Naya Nils Noe Odile Oscar Paul Perle Quentin Remi Rose Sacha Simon Solal Theo Yael Zoe".split()
-)
-# Seven hexadecimal digits, made to alternate between 8-f and 0-7, and read as consonants and vowels: `Malodir`.
-CONSONANT_BITS = 0x8080808
-VOWEL_BITS = 0xF7F7F7F
-SYLLABLE_DIGITS = "89abcdef01234567"
-SYLLABLE_LETTERS = "bdlmnrtvaeiouaei"
-COMPANY_SUFFIX = " SA"
-
-FIRST_DAY = "0001-01-01"
-LAST_DAY = "10000-01-01"
-LARGEST_BUCKETED = "1e100"
-LONGEST_DIGITS = 64
-NOT_IN_SHAPE = "[^0-9 +()./:-]"
-WORD_BREAKS = " .'-"
-WORD = "([^ .'-])[^ .'-]*[ .'-]*"
-MOST_INITIALS = 3
-IPV4_BITS, IPV6_BITS = 24, 48
-_OCTET = "(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
-IPV4_TEXT = rf"^({_OCTET}[.]{_OCTET}[.]{_OCTET})[.]{_OCTET}$"
-
-_REDACTED = {
-    types.TEXT: STARS,
-    types.INTEGER: "0",
-    types.NUMERIC: "0",
-    types.FLOAT: "0",
-    types.DATE: "1970-01-01",
-    types.BOOLEAN: "false",
-    types.UUID: "00000000-0000-0000-0000-000000000000",
-    types.IP: "0.0.0.0",
-    types.JSONB: "{}",
-    types.JSON: "{}",
-    types.BYTES: "",
-    types.ARRAY: "{}",
-    "timestamp": "1970-01-01 00:00:00",
-    "timestamptz": "1970-01-01 00:00:00+00",
-    "time": "00:00:00",
-    "timetz": "00:00:00+00",
-    "interval": "00:00:00",
-    "cidr": "0.0.0.0/32",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Option:
-    """One option of a kind. `check` returns the canonical value or raises ValueError saying what is wanted."""
-
-    check: Callable[[Any], Any]
-    wanted: str
-    schema: Mapping[str, Any]
-    default: Any = None
-    required: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """What a kind of mask does, its options, and the type groups that it fits (None for every type)."""
-
-    about: str
-    groups: frozenset[str] | None
-    options: Mapping[str, Option]
-    keyed: bool = False
-
-
-JsonTree = dict[str, "Mask | JsonTree"]
+_EXACT = Context(prec=20_000, rounding=ROUND_HALF_UP)
+_EMAIL_DOMAIN = re.compile(r"@[A-Za-z0-9.-]+\Z")
+_WORD = re.compile(kinds.WORD)
+_NOT_IN_SHAPE = re.compile(kinds.NOT_IN_SHAPE)
+_IPV4 = re.compile(kinds.IPV4_TEXT.removesuffix("$") + r"\Z")
+_DAY = re.compile(r"(\d{4,7})-(\d\d)-(\d\d)(?:[ T].*)?")
 
 
 def derive_key(master: bytes, purpose: str, name: str) -> bytes:
-    """The 32-byte key of keyed masks for one purpose (`global`, `target`, `ticket`) and name (of the target or ticket).
+    """The 32-byte key of keyed masks for one purpose (`global`, `target`, `ticket`) and the target's or ticket's name.
 
     Raises: ValueError for an unknown purpose or a master key below 32 bytes.
     """
@@ -111,189 +56,215 @@ def derive_key(master: bytes, purpose: str, name: str) -> bytes:
     return HKDF(algorithm=SHA256(), length=KEY_BYTES, salt=None, info=info).derive(master)
 
 
-def checked(kind: str, given: Mapping[str, Any]) -> Mask:
-    """A mask of that kind with canonical options, defaults filled in.
+def render(mask: Mask, value: str | None, key: bytes | None, declared: str) -> str | None:
+    """What `mask` makes of a value of the type `declared` (as `format_type` spells it), both in PostgreSQL's text form.
 
-    Raises: ValueError naming the option and what is wanted.
+    Raises: ValueError when the mask does not fit the type.
     """
-    table = KINDS[kind].options
-    unknown = next((name for name in given if name not in table), None)
-    if unknown is not None:
-        raise ValueError(f"mask `{kind}` has no option `{unknown}`")
-    options: dict[str, Any] = {}
-    for name, option in table.items():
-        if name not in given:
-            if option.required:
-                raise ValueError(f"mask `{kind}` needs `{name}`: {option.wanted}")
-            options[name] = option.default
-            continue
-        try:
-            options[name] = option.check(given[name])
-        except (ValueError, TypeError) as problem:
-            raise ValueError(f"`{name}` of mask `{kind}` must be {str(problem) or option.wanted}") from None
-    return Mask(kind, tuple(sorted(options.items())))
-
-
-def misfit(mask: Mask, of: ColumnType) -> str:
-    """Why `mask` cannot be put on a column of that type; empty when it can."""
-    kind = KINDS.get(mask.kind)
-    if kind is None:
-        return f"there is no mask `{mask.kind}`"
-    groups = kind.groups
-    if mask.kind == "pseudonym":
-        groups = _PSEUDONYM_GROUPS[mask.option("domain")]
-    if groups is None or of.group in groups:
-        return ""
-    return f"mask `{mask.kind}` does not fit type `{of.sql.removeprefix('pg_catalog.')}`; it fits {', '.join(sorted(groups))}"
-
-
-def redacted(of: ColumnType) -> str:
-    """The fixed value that `redact` puts in the place of everything, NULL included."""
-    text = _REDACTED.get(of.name) or _REDACTED[of.group]
-    return text[: of.length] if of.length else text
-
-
-def lowest(of: ColumnType) -> Decimal | None:
-    """The least number of the type, for types whose range a rounding down could leave."""
-    if of.group == types.INTEGER:
-        return Decimal(-types.INTEGER_MAX[of.name] - 1)
-    if of.group == types.NUMERIC and of.mods:
-        return -(Decimal(10 ** of.mods[0] - 1).scaleb(-of.mods[1]))
-    return None
-
-
-def json_tree(mask: Mask) -> JsonTree:
-    """The paths of a `json` mask as nested members in their order."""
-    tree: JsonTree = {}
-    for path, below in mask.option("paths"):
-        *above, last = path.split(".")
-        at = tree
-        for name in above:
-            at = at.setdefault(name, {})  # type: ignore[assignment]
-        at[last] = below
-    return tree
-
-
-def json_leaf_type(mask: Mask) -> ColumnType:
-    """The type that a JSON value is masked as: numbers for masks of numbers, text for all others."""
-    numeric = mask.kind == "bucket" or (mask.kind == "pseudonym" and mask.option("domain") == "integer")
-    return ColumnType("numeric", types.NUMERIC) if numeric else ColumnType("text", types.TEXT)
-
-
-def _whole(value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= 1000:
-        raise ValueError
-    return value
-
-
-def _size(value: Any) -> str:
-    if isinstance(value, bool) or not isinstance(value, int | float | str | Decimal):
-        raise ValueError
-    try:
-        size = Decimal(str(value))
-    except InvalidOperation:
-        raise ValueError from None
-    if not size.is_finite() or not Decimal("1e-9") <= size <= Decimal("1e15") or len(size.as_tuple().digits) > 30:
-        raise ValueError
-    return format(size.normalize(), "f")
-
-
-def _one_of(*words: str) -> Callable[[Any], Any]:
-    def check(value: Any) -> Any:
-        if value not in words:
-            raise ValueError
+    of = column_type(declared)
+    problem = kinds.misfit(mask, of)
+    if problem:
+        raise ValueError(problem)
+    if mask.kind == "null":
+        return None
+    if mask.kind == "redact":
+        return _fitted(kinds.redacted(of), of)
+    if value is None or (KINDS[mask.kind].keyed and mask.kind != "json" and not key):
+        return None
+    if of.name == "bpchar":
+        value = value.rstrip(" ")
+    if mask.kind == "clear":
         return value
-
-    return check
-
-
-def _paths(value: Any) -> tuple[tuple[str, Mask], ...]:
-    if not isinstance(value, Mapping) or not value:
-        raise ValueError
-    paths: list[tuple[str, Mask]] = []
-    for path, rule in value.items():
-        if not isinstance(path, str) or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_-]*(\.[A-Za-z_][A-Za-z0-9_-]*)*", path):
-            raise ValueError(f"paths such as `address.city` (member names and dots), not `{path}`")
-        given = dict(rule) if isinstance(rule, Mapping) else {"mask": rule}
-        kind = given.pop("mask", None)
-        if kind not in KINDS or kind == "json":
-            raise ValueError(f"a mask other than `json` for each path; `{path}` has `{kind}`")
-        mask = checked(kind, given)
-        of = json_leaf_type(mask)
-        if kind not in {"clear", "null", "redact"} and misfit(mask, of):
-            raise ValueError(f"masks that fit strings or numbers; `{kind}` at `{path}` does not")
-        paths.append((path, mask))
-    for path, _ in paths:
-        if any(other.startswith(path + ".") for other, _ in paths):
-            raise ValueError(f"paths of which none lies below another; `{path}` has some below it")
-    return tuple(sorted(paths, key=lambda pair: pair[0]))
+    masked = _RENDER[mask.kind](mask, value, key or b"", of)
+    return None if masked is None else _fitted(masked, of)
 
 
-def _option(check: Callable[[Any], Any], wanted: str, schema: Mapping[str, Any], default: Any = None) -> Option:
-    return Option(check, wanted, schema, default, required=default is None)
+def render_json(mask: Mask, value: Any, key: bytes | None) -> Any:
+    """What a `json` mask makes of a decoded JSON value: an object of the paths named, None for what is absent or unfit."""
+    return _json_object(kinds.json_tree(mask), value, key)
 
 
-def _choice(default: str | None, *words: str) -> Option:
-    return _option(_one_of(*words), f"one of {', '.join(words)}", {"enum": list(words)}, default)
+def _fitted(text: str, of: ColumnType) -> str:
+    if of.name in types.INTEGER_MAX or of.group == types.NUMERIC:
+        return _number_text(Decimal(text), of)
+    if of.group != types.TEXT:
+        return text
+    fitted = text[: of.length] if of.length is not None else text
+    return fitted.rstrip(" ") if of.name == "bpchar" else fitted
 
 
-_TEXT = frozenset({types.TEXT})
-_NUMBERS = frozenset({types.INTEGER, types.NUMERIC})
-_PSEUDONYM_GROUPS = {
-    "first_name": _TEXT,
-    "last_name": _TEXT,
-    "company": _TEXT,
-    "token": _TEXT,
-    "uuid": _TEXT | {types.UUID},
-    "integer": _NUMBERS,
-}
-_COUNT = ("a whole number from 0 to 1000", {"type": "integer", "minimum": 0, "maximum": 1000})
-_REDACTABLE = frozenset({
-    types.TEXT, types.INTEGER, types.NUMERIC, types.FLOAT, types.DATE, types.TIMESTAMP, types.TIME, types.BOOLEAN,
-    types.UUID, types.IP, types.JSONB, types.JSON, types.BYTES, types.ARRAY,
-})  # fmt: skip
+def _number_text(number: Decimal, of: ColumnType) -> str:
+    if of.group == types.INTEGER:
+        return str(int(number.quantize(Decimal(1), context=_EXACT)))
+    if of.mods:
+        places = of.mods[1]
+        rounded = number.quantize(Decimal(1).scaleb(-places), context=_EXACT)
+        number = rounded if places >= 0 else Decimal(int(rounded))
+    return format(number, "f")
 
-KINDS: dict[str, Kind] = {
-    "clear": Kind("the value itself", None, {}),
-    "null": Kind("NULL", None, {}),
-    "redact": Kind("a fixed value of the type, for NULL too", _REDACTABLE, {}),
-    "partial": Kind(
-        "the first and last characters, stars between; stars only unless at least half stays hidden",
-        _TEXT,
-        {"keep_start": _option(_whole, *_COUNT, default=0), "keep_end": _option(_whole, *_COUNT, default=0)},
-    ),
-    "email": Kind(
-        "a keyed local part; the domain kept, or keyed under `.invalid`",
-        _TEXT,
-        {"domain": _choice("keep", "keep", "keyed")},
-        keyed=True,
-    ),
-    "pseudonym": Kind(
-        "a keyed stand-in that reads like the real thing and is the same for the same value",
-        _TEXT | _NUMBERS | {types.UUID},
-        {"domain": _choice(None, *_PSEUDONYM_GROUPS)},
-        keyed=True,
-    ),
-    "year": Kind("the first day of the year", frozenset({types.DATE, types.TIMESTAMP}), {}),
-    "month": Kind("the first day of the month", frozenset({types.DATE, types.TIMESTAMP}), {}),
-    "bucket": Kind(
-        "the number rounded down to a multiple of `size`",
-        _NUMBERS | {types.FLOAT},
-        {
-            "size": _option(
-                _size, "a number from 1e-9 to 1e15", {"type": "number", "exclusiveMinimum": 0, "maximum": 1e15}
-            )
-        },
-    ),
-    "digits": Kind(
-        "the same shape with keyed digits; other characters than usual punctuation become x", _TEXT, {}, keyed=True
-    ),
-    "initials": Kind("at most three initials", _TEXT, {}),
-    "truncate_ip": Kind("the network: 24 bits of an IPv4 address, 48 of an IPv6 address", _TEXT | {types.IP}, {}),
-    "json": Kind(
-        "an object of the paths named, each under its mask; everything else is dropped",
-        frozenset({types.JSONB}),
-        {"paths": _option(_paths, "paths, each with a mask", {"type": "object", "minProperties": 1})},
-        keyed=True,
-    ),
+
+def _partial(mask: Mask, text: str, _key: bytes, _of: ColumnType) -> str:
+    start, end = mask.option("keep_start", 0), mask.option("keep_end", 0)
+    if not start + end or len(text) < 2 * (start + end):
+        return "*" * len(text)
+    return text[:start] + "*" * (len(text) - start - end) + text[len(text) - end :]
+
+
+def _email(mask: Mask, text: str, key: bytes, _of: ColumnType) -> str:
+    match = _EMAIL_DOMAIN.search(text)
+    domain = match[0] if match else ""
+    if domain and mask.option("domain", "keep") == "keyed":
+        domain = f"@{_hmac(key, 'email-domain', domain).hex()[:10]}.invalid"
+    return _hmac(key, "email", text).hex()[:16] + domain
+
+
+def _pseudonym(mask: Mask, text: str, key: bytes, of: ColumnType) -> str:
+    domain = mask.option("domain")
+    if of.group == types.NUMERIC:
+        text = _trimmed(text)
+    digest = _hmac(key, domain, text)
+    if domain == "first_name":
+        return kinds.FIRST_NAMES[digest[0] & (len(kinds.FIRST_NAMES) - 1)]
+    if domain in {"last_name", "company"}:
+        bits = (int(digest.hex()[:7], 16) | kinds.CONSONANT_BITS) & kinds.VOWEL_BITS
+        letters = str.maketrans(kinds.SYLLABLE_DIGITS, kinds.SYLLABLE_LETTERS)
+        name = format(bits, "x").translate(letters).capitalize()
+        return name + (kinds.COMPANY_SUFFIX if domain == "company" else "")
+    if domain == "token":
+        return "t_" + digest.hex()[:20]
+    if domain == "uuid":
+        digits = digest.hex()[:32]
+        return str(UUID(digits[:12] + "8" + digits[13:16] + "a" + digits[17:]))
+    if of.name in {"int2", "int4"}:
+        return str(int.from_bytes(digest[:4], "big") & types.INTEGER_MAX[of.name])
+    number = int.from_bytes(digest[:8], "big") & types.INTEGER_MAX["int8"]
+    if of.group == types.NUMERIC and of.mods:
+        number %= 10 ** max(0, min(18, of.mods[0] - of.mods[1]))
+    return str(number)
+
+
+def _truncated_time(mask: Mask, text: str, _key: bytes, of: ColumnType) -> str | None:
+    match = _DAY.fullmatch(text)
+    if match is None or text.endswith("BC") or not 1 <= int(match[1]) <= 9999:
+        return None
+    try:
+        day = date.fromisoformat(text[:10])
+        if of.name == "timestamptz":
+            day = datetime.fromisoformat(text).astimezone(UTC).date()
+    except (ValueError, OverflowError):
+        # FAIL CLOSED: a form that cannot be read gives nothing away.
+        return None
+    first = day.replace(day=1) if mask.kind == "month" else day.replace(month=1, day=1)
+    return first.isoformat() + {"date": "", "timestamp": " 00:00:00", "timestamptz": " 00:00:00+00"}[of.name]
+
+
+def _bucket(mask: Mask, text: str, _key: bytes, of: ColumnType) -> str | None:
+    number = _decimal(text, of)
+    if number is None:
+        return None
+    size = Decimal(mask.option("size"))
+    count = math.floor(Fraction(number) / Fraction(size))
+    below = _EXACT.multiply(Decimal(count), size)
+    lowest = kinds.lowest(of)
+    if lowest is not None:
+        below = max(below, lowest)
+    if of.group != types.FLOAT:
+        return format(below, "f")
+    rounded = _single(float(below)) if of.name == "float4" else float(below)
+    return repr(rounded).removesuffix(".0")
+
+
+def _decimal(text: str, of: ColumnType) -> Decimal | None:
+    if of.group == types.FLOAT:
+        number = float(text)
+        if not abs(number) < float(kinds.LARGEST_BUCKETED):
+            return None
+        # PostgreSQL turns a float into a numeric through its 6 or 15 safe digits (FLT_DIG, DBL_DIG).
+        return Decimal(f"{_single(number):.6g}" if of.name == "float4" else f"{number:.15g}")
+    try:
+        exact = _EXACT.create_decimal(text)
+    except InvalidOperation:
+        return None
+    return exact if exact.is_finite() and exact.copy_abs() < Decimal(kinds.LARGEST_BUCKETED) else None
+
+
+def _single(number: float) -> float:
+    return float(struct.unpack("f", struct.pack("f", number))[0])
+
+
+def _trimmed(text: str) -> str:
+    if "." in text:
+        text = text.rstrip("0").rstrip(".")
+    return text
+
+
+def _digits(_mask: Mask, text: str, key: bytes, _of: ColumnType) -> str:
+    if len(text) > kinds.LONGEST_DIGITS:
+        return kinds.STARS
+    stream = iter(_hmac(key, "digits", text).hex().translate(str.maketrans("abcdef", "012345")))
+    return "".join(next(stream) if c.isdigit() else c for c in _NOT_IN_SHAPE.sub("x", text))
+
+
+def _initials(_mask: Mask, text: str, _key: bytes, _of: ColumnType) -> str:
+    letters = _WORD.sub(r"\1.", text.strip(kinds.WORD_BREAKS))
+    return letters[: 2 * kinds.MOST_INITIALS] if len(letters) <= len(text) else "*"
+
+
+def _truncate_ip(_mask: Mask, text: str, _key: bytes, of: ColumnType) -> str:
+    if of.group == types.TEXT:
+        match = _IPV4.match(text)
+        return f"{match[1]}.0" if match else kinds.STARS
+    address = ipaddress.ip_interface(text)
+    kept = kinds.IPV4_BITS if address.version == 4 else kinds.IPV6_BITS
+    return str(ipaddress.ip_network((address.ip, min(address.network.prefixlen, kept)), strict=False))
+
+
+def _json(mask: Mask, text: str, key: bytes, _of: ColumnType) -> str:
+    return _json_text(render_json(mask, json.loads(text, parse_float=Decimal, parse_int=Decimal), key))
+
+
+def _json_object(tree: kinds.JsonTree, value: Any, key: bytes | None) -> dict[str, Any]:
+    members = value if isinstance(value, dict) else {}
+    return {
+        name: _json_leaf(below, members.get(name), key)
+        if isinstance(below, Mask)
+        else _json_object(below, members.get(name), key)
+        for name, below in tree.items()
+    }
+
+
+def _json_leaf(mask: Mask, value: Any, key: bytes | None) -> Any:
+    of = kinds.json_leaf_type(mask)
+    if mask.kind == "redact":
+        return kinds.redacted(of)
+    is_number = isinstance(value, int | float | Decimal) and not isinstance(value, bool)
+    if mask.kind == "clear":
+        return value if is_number or isinstance(value, str | bool) else None
+    if of.group == types.NUMERIC:
+        masked = render(mask, format(Decimal(str(value)), "f"), key, "numeric") if is_number else None
+        return None if masked is None else Decimal(masked)
+    return render(mask, value, key, "text") if isinstance(value, str) else None
+
+
+def _json_text(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{json.dumps(name)}: {_json_text(below)}" for name, below in value.items()) + "}"
+    return format(value, "f") if isinstance(value, Decimal) else json.dumps(value, ensure_ascii=False)
+
+
+def _hmac(key: bytes, label: str, text: str) -> bytes:
+    return hmac.digest(key, f"{label}:{text}".encode(errors="surrogatepass"), "sha256")
+
+
+_RENDER: dict[str, Callable[[Mask, str, bytes, ColumnType], str | None]] = {
+    "partial": _partial,
+    "email": _email,
+    "pseudonym": _pseudonym,
+    "year": _truncated_time,
+    "month": _truncated_time,
+    "bucket": _bucket,
+    "digits": _digits,
+    "initials": _initials,
+    "truncate_ip": _truncate_ip,
+    "json": _json,
 }

@@ -74,7 +74,7 @@ _SHAPE = re.compile(r"([a-z][a-z0-9 ]*?) ?(?:\((-?\d+(?:,-?\d+)?)\))?( with(?:ou
 
 @dataclass(frozen=True, slots=True)
 class ColumnType:
-    """A column's type. `name` is `pg_type.typname` of a built-in, or the text to cast to when the group is `array` or `other`.
+    """A column's type. `name` is `pg_type.typname` of a built-in, or what to cast to in the groups `array` and `other`.
 
     `mods` are the numbers in parentheses: the length of a varchar, precision and scale of a numeric.
     """

@@ -16,7 +16,8 @@ from collections.abc import Callable
 from decimal import Decimal
 
 from gateway.errors import GatewayError
-from gateway.policy import masks, types
+from gateway.policy import kinds, types
+from gateway.policy.masks import KEY_BYTES
 from gateway.policy.schema import Mask
 from gateway.policy.types import ColumnType, column_type
 from gateway.sql.catalog import Column
@@ -31,12 +32,12 @@ _NETWORK = r"\1.0"
 
 
 def mask_settings(key: bytes) -> dict[str, str]:
-    """The session settings that keyed masks read, for a key of `policy.masks.derive_key`: name to value, lower-case hex.
+    """The session settings that keyed masks read, for a key of `policy.masks.derive_key`: name to hexadecimal value.
 
     Raises: ValueError for a key that is not of 32 bytes.
     """
-    if len(key) != masks.KEY_BYTES:
-        raise ValueError(f"a mask key has {masks.KEY_BYTES} bytes")
+    if len(key) != KEY_BYTES:
+        raise ValueError(f"a mask key has {KEY_BYTES} bytes")
     block = key.ljust(_BLOCK, b"\0")
     return {
         INNER_SETTING: bytes(byte ^ 0x36 for byte in block).hex(),
@@ -50,7 +51,7 @@ def mask_sql(mask: Mask, expression: str, column: Column) -> str:
     Raises: GatewayError `policy-invalid` when the mask does not fit the column's type.
     """
     of = column_type(column.type, column.base)
-    problem = masks.misfit(mask, of)
+    problem = kinds.misfit(mask, of)
     if problem:
         raise GatewayError("policy-invalid", f"column `{column.name}`: {problem}", "run `gateway policy check`")
     if mask.kind == "clear":
@@ -61,7 +62,7 @@ def mask_sql(mask: Mask, expression: str, column: Column) -> str:
 def literal_sql(value: str, column: Column) -> str:
     """A ticket's customer as a constant of the column's type: integers, uuid, text and varchar.
 
-    Raises: GatewayError `customer-invalid` when the text is not the one canonical form of a value that the column can hold.
+    Raises: GatewayError `customer-invalid` when the text is not the canonical form of a value that the column can hold.
     """
     of = column_type(column.type, column.base)
     if of.name in types.INTEGER_MAX:
@@ -94,7 +95,7 @@ def _masked(mask: Mask, expression: str, of: ColumnType) -> str:
 
 
 def _redact(_mask: Mask, _expression: str, of: ColumnType) -> str:
-    return _cast(_quoted(masks.redacted(of)), of.sql)
+    return _cast(_quoted(kinds.redacted(of)), of.sql)
 
 
 def _partial(mask: Mask, expression: str, of: ColumnType) -> str:
@@ -128,19 +129,19 @@ def _pseudonym(mask: Mask, expression: str, of: ColumnType) -> str:
     subject = f"pg_catalog.trim_scale({expression})" if of.group == types.NUMERIC else expression
     text = _text(subject)
     if domain == "first_name":
-        words = _quoted("{" + ",".join(masks.FIRST_NAMES) + "}")
+        words = _quoted("{" + ",".join(kinds.FIRST_NAMES) + "}")
         index = _op(
-            "1", "+", _op(f"pg_catalog.get_byte({_hmac(domain, text)}, 0)", "&", str(len(masks.FIRST_NAMES) - 1))
+            "1", "+", _op(f"pg_catalog.get_byte({_hmac(domain, text)}, 0)", "&", str(len(kinds.FIRST_NAMES) - 1))
         )
         value = f"({_cast(words, 'pg_catalog.text[]')})[{index}]"
     elif domain in {"last_name", "company"}:
-        bits = _op(_op(_integer(_hex(domain, text), 7), "|", str(masks.CONSONANT_BITS)), "&", str(masks.VOWEL_BITS))
+        bits = _op(_op(_integer(_hex(domain, text), 7), "|", str(kinds.CONSONANT_BITS)), "&", str(kinds.VOWEL_BITS))
         letters = (
-            f"pg_catalog.translate(pg_catalog.to_hex({bits}), '{masks.SYLLABLE_DIGITS}', '{masks.SYLLABLE_LETTERS}')"
+            f"pg_catalog.translate(pg_catalog.to_hex({bits}), '{kinds.SYLLABLE_DIGITS}', '{kinds.SYLLABLE_LETTERS}')"
         )
         value = f"pg_catalog.initcap({letters})"
         if domain == "company":
-            value = _joined(value, _quoted(masks.COMPANY_SUFFIX))
+            value = _joined(value, _quoted(kinds.COMPANY_SUFFIX))
     elif domain == "token":
         value = _joined("'t_'", f"pg_catalog.left({_hex(domain, text)}, 20)")
     elif domain == "uuid":
@@ -162,7 +163,7 @@ def _pseudonym_integer(digits: str, of: ColumnType) -> str:
 
 
 def _truncated_time(mask: Mask, expression: str, of: ColumnType) -> str:
-    low, high = masks.FIRST_DAY, masks.LAST_DAY
+    low, high = kinds.FIRST_DAY, kinds.LAST_DAY
     if of.group == types.DATE:
         subject, kind, zone = _cast(expression, "pg_catalog.timestamp"), "date", ""
     elif of.name == "timestamptz":
@@ -185,7 +186,7 @@ def _bucket(mask: Mask, expression: str, of: ColumnType) -> str:
     number = expression if of.group == types.NUMERIC else _cast(expression, "pg_catalog.numeric")
     below = f"CASE WHEN {_op(f'pg_catalog.mod({number}, {size})', '<', '0')} THEN 1 ELSE 0 END"
     value = _op(_op(f"pg_catalog.div({number}, {size})", "-", below), "*", size)
-    lowest = masks.lowest(of)
+    lowest = kinds.lowest(of)
     if lowest is not None:
         value = f"GREATEST({value}, {_cast(_quoted(_plain_decimal(lowest)), 'pg_catalog.numeric')})"
     value = _cast(value, of.sql)
@@ -193,50 +194,50 @@ def _bucket(mask: Mask, expression: str, of: ColumnType) -> str:
         return value
     kind = "pg_catalog.numeric" if of.group == types.NUMERIC else "pg_catalog.float8"
     subject = expression if of.group == types.NUMERIC else _cast(expression, kind)
-    edge = masks.LARGEST_BUCKETED
+    edge = kinds.LARGEST_BUCKETED
     low, high = _cast(f"'-{edge}'", kind), _cast(f"'{edge}'", kind)
     return f"CASE WHEN {_op(subject, '>', low)} AND {_op(subject, '<', high)} THEN {value} END"
 
 
 def _digits(_mask: Mask, expression: str, of: ColumnType) -> str:
     text = _text(expression)
-    shape = f"pg_catalog.regexp_replace({_plain(text)}, {_quoted(masks.NOT_IN_SHAPE)}, 'x', 'g')"
+    shape = f"pg_catalog.regexp_replace({_plain(text)}, {_quoted(kinds.NOT_IN_SHAPE)}, 'x', 'g')"
     shape = f"pg_catalog.regexp_replace({shape}, '[0-9]', '%s', 'g')"
     stream = f"pg_catalog.translate({_hex('digits', text)}, 'abcdef', '012345')"
     value = f"pg_catalog.format({shape}, VARIADIC pg_catalog.string_to_array({stream}, NULL))"
-    fits = _op(f"pg_catalog.char_length({text})", "<=", str(masks.LONGEST_DIGITS))
-    chosen = f"CASE WHEN {fits} THEN {value} WHEN {expression} IS NOT NULL THEN '{masks.STARS}' END"
+    fits = _op(f"pg_catalog.char_length({text})", "<=", str(kinds.LONGEST_DIGITS))
+    chosen = f"CASE WHEN {fits} THEN {value} WHEN {expression} IS NOT NULL THEN '{kinds.STARS}' END"
     return _keyed(_collated(_cast(chosen, of.sql)))
 
 
 def _initials(_mask: Mask, expression: str, of: ColumnType) -> str:
     text = _plain(_text(expression))
-    trimmed = f"pg_catalog.btrim({text}, {_quoted(masks.WORD_BREAKS)})"
-    letters = f"pg_catalog.regexp_replace({trimmed}, {_quoted(masks.WORD)}, {_quoted(_INITIAL)}, 'g')"
+    trimmed = f"pg_catalog.btrim({text}, {_quoted(kinds.WORD_BREAKS)})"
+    letters = f"pg_catalog.regexp_replace({trimmed}, {_quoted(kinds.WORD)}, {_quoted(_INITIAL)}, 'g')"
     fits = _op(f"pg_catalog.char_length({letters})", "<=", f"pg_catalog.char_length({text})")
-    shown = f"pg_catalog.left({letters}, {2 * masks.MOST_INITIALS})"
+    shown = f"pg_catalog.left({letters}, {2 * kinds.MOST_INITIALS})"
     return _collated(_cast(f"CASE WHEN {fits} THEN {shown} WHEN {expression} IS NOT NULL THEN '*' END", of.sql))
 
 
 def _truncate_ip(_mask: Mask, expression: str, of: ColumnType) -> str:
     if of.group == types.TEXT:
         text = _plain(_text(expression))
-        value = f"pg_catalog.regexp_replace({text}, {_quoted(masks.IPV4_TEXT)}, {_quoted(_NETWORK)})"
-        match = _op(text, "~", _quoted(masks.IPV4_TEXT))
-        chosen = f"CASE WHEN {match} THEN {value} WHEN {expression} IS NOT NULL THEN '{masks.STARS}' END"
+        value = f"pg_catalog.regexp_replace({text}, {_quoted(kinds.IPV4_TEXT)}, {_quoted(_NETWORK)})"
+        match = _op(text, "~", _quoted(kinds.IPV4_TEXT))
+        chosen = f"CASE WHEN {match} THEN {value} WHEN {expression} IS NOT NULL THEN '{kinds.STARS}' END"
         return _collated(_cast(chosen, of.sql))
     version = _op(f"pg_catalog.family({expression})", "=", "4")
-    kept = f"CASE WHEN {version} THEN {masks.IPV4_BITS} ELSE {masks.IPV6_BITS} END"
+    kept = f"CASE WHEN {version} THEN {kinds.IPV4_BITS} ELSE {kinds.IPV6_BITS} END"
     bits = f"LEAST(pg_catalog.masklen({expression}), {kept})"
     return _cast(f"pg_catalog.network(pg_catalog.set_masklen({_cast(expression, 'pg_catalog.inet')}, {bits}))", of.sql)
 
 
 def _json(mask: Mask, expression: str, _of: ColumnType) -> str:
-    built = _json_object(masks.json_tree(mask), expression, ())
+    built = _json_object(kinds.json_tree(mask), expression, ())
     return f"CASE WHEN {expression} IS NOT NULL THEN {built} END"
 
 
-def _json_object(tree: masks.JsonTree, expression: str, above: tuple[str, ...]) -> str:
+def _json_object(tree: kinds.JsonTree, expression: str, above: tuple[str, ...]) -> str:
     members = []
     for name, below in tree.items():
         path = (*above, name)
@@ -252,7 +253,7 @@ def _json_leaf(mask: Mask, expression: str, path: tuple[str, ...]) -> str:
     if mask.kind == "clear":
         scalar = " OR ".join(_op(kind, "=", _quoted(one)) for one in ("string", "number", "boolean"))
         return f"CASE WHEN {scalar} THEN {leaf} END"
-    of = masks.json_leaf_type(mask)
+    of = kinds.json_leaf_type(mask)
     text = f"pg_catalog.jsonb_extract_path_text({expression}, VARIADIC {keys})"
     masked = _masked(mask, _cast(text, of.sql), of)
     if mask.kind in {"null", "redact"}:
@@ -287,7 +288,7 @@ def _hex(label: str, text: str) -> str:
 
 
 def _keyed(value: str) -> str:
-    # FAIL CLOSED: a setting that was reset is the empty string, and an HMAC without a key is a hash that anybody can compute.
+    # FAIL CLOSED: a setting that was reset is the empty string, and an HMAC without a key is a hash anybody can compute.
     present = " AND ".join(_op(_setting(name), "<>", "''") for name in (INNER_SETTING, OUTER_SETTING))
     return f"CASE WHEN {present} THEN {value} END"
 
