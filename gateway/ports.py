@@ -15,8 +15,10 @@ Clock = Callable[[], datetime]
 class Trail(Protocol):
     """Where audit records go. One writer; `append` is called from the event loop's thread only."""
 
-    def append(self, record: Mapping[str, Any]) -> Receipt:
+    def append(self, record: Mapping[str, Any], *, urgent: bool = True) -> Receipt:
         """Give the record the next index and begin to make it durable.
+
+        A record that nobody waits for is not `urgent`: it rides the next commit, or one within 50 ms.
 
         Raises `GatewayError("audit-not-writable")` at once when the trail cannot take it: the caller refuses
         the work that the record was for.

@@ -12,6 +12,8 @@ from typing import Any
 from gateway.errors import Refusal
 from gateway.model import Session
 
+ENVELOPE = ("v", "origin", "index", "id", "time", "truncated", "clock_behind_us")
+"""What the log adds to each record; `clock_behind_us` only when the clock had gone back by that much."""
 PERSON = ("person", "login", "teams")
 """Who: the directory's stable id, the login at the time, and the teams as resolved."""
 WHERE = ("address", "application", "engine", "tls", "user")

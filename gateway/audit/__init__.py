@@ -1,1 +1,1 @@
-"""The tamper-evident trail: records made durable, hashed into a Merkle tree, signed, searched, verified. No decisions about access."""
+"""The tamper-evident trail: records made durable, hashed into a tree, signed, searched, verified. Judges no access."""

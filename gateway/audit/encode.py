@@ -1,0 +1,108 @@
+"""Records as bytes: the canonical JSON that becomes a leaf of the tree, at most 16 KiB.
+
+The form is RFC 8785 for the values that a record may hold: text, integers within ±(2^53 - 1), booleans, and lists and
+mappings of those. Floats and nulls are refused: the first have many spellings, the second say nothing. Keys are
+ASCII, so that sorting by code point and by UTF-16 unit agree.
+
+A leaf that would be longer is shortened, never refused for its statement's length: texts and lists are cut to a
+budget, and `truncated` says for each what was there: `{"sql": {"bytes": 250000, "sha256": "…"}}` for a text (the
+digest is of its UTF-8), `{"relations": {"items": 900, "sha256": "…"}}` for a list (of its canonical JSON).
+
+INVARIANT: one record has one encoding, and the encoding of a decoded leaf is that leaf.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+LEAF_LIMIT = 16_384
+"""Bytes of the longest leaf."""
+
+_SAFE_INTEGER = 2**53 - 1
+_BUDGETS = ((4_096, 2_048), (2_048, 1_024), (512, 256))
+_encode = msgspec.json.Encoder(order="sorted").encode
+_decode = msgspec.json.Decoder(dict[str, Any]).decode
+
+
+def leaf_of(record: Mapping[str, Any]) -> bytes:
+    """The canonical form of the record, shortened to `LEAF_LIMIT` bytes when it must be.
+
+    Raises `TypeError` for a value that a record may not hold, `ValueError` for one out of range, for text that is
+    not Unicode, and for a record that stays too long.
+    """
+    _check(record)
+    leaf = _encode(record)
+    if len(leaf) <= LEAF_LIMIT:
+        return leaf
+    for text_budget, list_budget in _BUDGETS:
+        leaf = _encode(_shortened(record, text_budget, list_budget))
+        if len(leaf) <= LEAF_LIMIT:
+            return leaf
+    raise ValueError("the record is too long even when shortened")
+
+
+def record_of(leaf: bytes) -> dict[str, Any]:
+    """The record that a leaf holds. Raises `ValueError` when it is not a JSON object."""
+    try:
+        return _decode(leaf)
+    except msgspec.DecodeError as error:
+        raise ValueError(str(error)) from error
+
+
+def canonical(value: Any) -> bytes:
+    """The canonical JSON of one value, without a limit."""
+    _check({"value": value})
+    return _encode(value)
+
+
+def _check(record: Mapping[str, Any]) -> None:
+    for name, value in record.items():
+        kind = type(value)
+        if kind is str or kind is bool:
+            continue
+        if kind is int:
+            if not -_SAFE_INTEGER <= value <= _SAFE_INTEGER:
+                raise ValueError(f"`{name}` is outside the integers that JSON can carry")
+        elif kind is list or kind is tuple:
+            for item in value:
+                if type(item) is not str:
+                    _check({name: item})
+        elif kind is dict:
+            for key in value:
+                if type(key) is not str or not key.isascii():
+                    raise TypeError(f"a key inside `{name}` is not ASCII text")
+            _check(value)
+        else:
+            raise TypeError(f"`{name}` holds a {kind.__name__}, which a record may not")
+
+
+def _shortened(record: Mapping[str, Any], text_budget: int, list_budget: int) -> dict[str, Any]:
+    short: dict[str, Any] = {}
+    cut: dict[str, Any] = {}
+    for name, value in record.items():
+        if isinstance(value, str) and len(whole := value.encode()) > text_budget:
+            short[name] = whole[:text_budget].decode(errors="ignore")
+            cut[name] = {"bytes": len(whole), "sha256": hashlib.sha256(whole).hexdigest()}
+        elif isinstance(value, list | tuple) and len(whole := _encode(value)) > list_budget:
+            short[name] = _prefix(value, list_budget)
+            cut[name] = {"items": len(value), "sha256": hashlib.sha256(whole).hexdigest()}
+        else:
+            short[name] = value
+    if cut:
+        short["truncated"] = cut
+    return short
+
+
+def _prefix(items: list[Any] | tuple[Any, ...], budget: int) -> list[Any]:
+    kept: list[Any] = []
+    used = 2
+    for item in items:
+        used += len(_encode(item)) + 1
+        if used > budget:
+            break
+        kept.append(item)
+    return kept
