@@ -85,15 +85,8 @@ install() {
 }
 
 native() {
-    modules=$(find gateway -name '_*.pyx')
-    [ -n "$modules" ] || return 0
-    for module in $modules; do
-        if output=$("$1/bin/python" -m Cython.Build.Cythonize --inplace --quiet "$module" 2>&1); then
-            continue
-        fi
-        say "$module was not compiled; its Python twin serves, more slowly." \
-            "(A C compiler and Python's headers are needed: $(printf '%s' "$output" | grep -i -m1 -e 'error' -e 'not found' || true))"
-    done
+    environment=$1
+    find gateway -name '_*.pyx' | sort | xargs "$environment/bin/python" -m gateway.wire.build
 }
 
 missing_package() {

