@@ -1,1 +1,4 @@
-"""One module per protocol that clients speak: sockets, session states and relaying. Every statement goes through the gate."""
+"""One module per protocol that clients speak: sockets, session states and relaying.
+
+Every statement goes through the gate; nothing here decides.
+"""

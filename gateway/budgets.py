@@ -1,0 +1,90 @@
+"""How much a person may still read: rows a statement, rows a day, exact searches an hour.
+
+Counts are kept in this process by person and target. Days are UTC days and hours slide. A count is never lowered while the
+process lives; a restart forgets it (the trail does not).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from datetime import datetime
+
+from gateway.errors import Refusal
+from gateway.model import Session
+from gateway.policy.schema import Policy
+from gateway.sql.statement import Plan
+
+_HOUR_S = 3600.0
+
+
+class Budgets:
+    """The running counts. `clock` gives the present moment in UTC."""
+
+    def __init__(self, clock: Callable[[], datetime]) -> None:
+        self._clock = clock
+        self._rows: dict[tuple[str, str, str], int] = {}
+        self._searches: dict[tuple[str, str], deque[float]] = {}
+
+    def window(self, session: Session, policy: Policy, rows: int) -> int:
+        """The first window: `rows`, or less where a statement or the rest of the day allows less."""
+        limits = policy.limits
+        if limits.rows_per_statement:
+            rows = min(rows, limits.rows_per_statement)
+        if limits.rows_per_day:
+            rows = min(rows, limits.rows_per_day - self._spent(session))
+        return rows
+
+    def admit(self, session: Session, policy: Policy, plan: Plan) -> Refusal | None:
+        """Refuse a statement whose person has nothing left; count its exact searches."""
+        limits = policy.limits
+        if limits.rows_per_day and self._spent(session) >= limits.rows_per_day:
+            return self._day_refusal(limits.rows_per_day)
+        if not plan.searches or not limits.exact_searches_per_hour:
+            return None
+        now = self._clock().timestamp()
+        made = self._searches.setdefault((session.principal.id, session.grant.target), deque())
+        while made and made[0] <= now - _HOUR_S:
+            made.popleft()
+        if len(made) + len(plan.searches) > limits.exact_searches_per_hour:
+            return Refusal(
+                "search-budget-exhausted",
+                f"{limits.exact_searches_per_hour} exact searches an hour are allowed and used",
+                hint="wait, or search by a column that is shown in clear",
+            )
+        made.extend(now for _ in plan.searches)
+        return None
+
+    def extend(self, session: Session, policy: Policy, rows: int) -> Refusal | None:
+        """Refuse to let a running statement pass the day's budget."""
+        limit = policy.limits.rows_per_day
+        return self._day_refusal(limit) if limit and self._spent(session) + rows > limit else None
+
+    def spend(self, session: Session, rows: int) -> None:
+        """Count rows that have left."""
+        if rows:
+            key = self._day(session)
+            self._rows[key] = self._rows.get(key, 0) + rows
+            if len(self._rows) > 10_000:
+                self._rows = {k: v for k, v in self._rows.items() if k[2] == key[2]}
+
+    def statement_refusal(self, limit: int) -> Refusal:
+        """What a statement that returns too many rows ends with."""
+        return Refusal(
+            "row-budget-exhausted",
+            f"a statement may return {limit} rows here",
+            hint="add a LIMIT or narrow the condition; aggregates run over all rows",
+        )
+
+    def _day_refusal(self, limit: int) -> Refusal:
+        return Refusal(
+            "row-budget-exhausted",
+            f"{limit} rows a day are allowed and used",
+            hint="the budget starts anew at 00:00 UTC",
+        )
+
+    def _day(self, session: Session) -> tuple[str, str, str]:
+        return session.principal.id, session.grant.target, self._clock().strftime("%Y-%m-%d")
+
+    def _spent(self, session: Session) -> int:
+        return self._rows.get(self._day(session), 0)

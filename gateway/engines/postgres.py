@@ -1,0 +1,482 @@
+"""The PostgreSQL engine: accepts clients, authenticates them, and hands each to a relay.
+
+The bytes before TLS are read from the bare socket, exactly as many as a request has, so that nothing sent ahead in
+clear can be taken for part of the protected stream; a client that sends more right behind its SSLRequest is dropped.
+From there on a connection is an asyncio protocol: first a small inbox for the log-in, then the relay itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+import socket
+import ssl
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar, cast
+
+from gateway.config import Limits, PostgresListener
+from gateway.engines.postgres_relay import Relay
+from gateway.engines.postgres_scrub import SHOWN, refusal_bytes
+from gateway.engines.postgres_startup import Wishes, judge_startup
+from gateway.engines.upstream import Backend, Upstream
+from gateway.errors import GatewayError, Refusal
+from gateway.gate import Gate
+from gateway.model import Peer, Receipt, Session
+from gateway.wire import auth
+from gateway.wire import postgres as wire
+
+_LOGIN_MESSAGE = 8192
+_GREETING_SLOTS = 100
+_DIRECT_TLS = 0x16
+_MAX_PREAMBLES = 3
+
+
+class Challenge(Protocol):
+    """How a client must prove itself; see `access`."""
+
+    @property
+    def method(self) -> str: ...
+    @property
+    def verifier(self) -> str: ...
+    @property
+    def pass_id(self) -> str | None: ...
+
+
+C = TypeVar("C", bound=Challenge)
+
+
+@dataclass(frozen=True, slots=True)
+class Doors(Generic[C]):
+    """The calls of `access` that an engine makes."""
+
+    challenge: Callable[..., C]
+    admit_pass: Callable[[C, bool, Peer], Awaitable[Session | Refusal]]
+    admit_direct: Callable[[C, str, Peer], Awaitable[Session | Refusal]]
+    attach: Callable[[Session, Callable[[Refusal], None]], Callable[[], None]]
+
+
+class Client(asyncio.Protocol):
+    """One client's connection: an inbox until the log-in is done, then the relay's."""
+
+    __slots__ = ("_buffer", "_inbox", "_lost", "_start", "_waiter", "framer", "relay", "transport")
+
+    def __init__(self) -> None:
+        self.transport: asyncio.Transport | None = None
+        self.framer = wire.Framer(_LOGIN_MESSAGE)
+        self.relay: Relay | None = None
+        self._start: bytearray | None = bytearray()
+        self._inbox: deque[tuple[int, bytes]] = deque()
+        self._waiter: asyncio.Future[None] | None = None
+        self._lost: Exception | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        if self.relay is not None:
+            self.relay.client_data(data)
+            return
+        try:
+            if self._start is not None:
+                self._start += data
+                if len(self._start) > wire.MAX_STARTUP_PACKET_LENGTH:
+                    raise GatewayError("message-too-large", "the start-up packet is too long", fatal=True)
+            else:
+                self._inbox.extend(self.framer.feed(data))
+                if len(self._inbox) > 64:
+                    raise GatewayError("protocol-violation", "too many messages before the log-in", fatal=True)
+        except GatewayError as error:
+            self._lost = error
+        self._wake()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._lost = self._lost or exc or ConnectionResetError("closed by the client")
+        if self.relay is not None:
+            self.relay.finish()
+        self._wake()
+
+    def pause_writing(self) -> None:
+        if self.relay is not None:
+            self.relay.client_blocked(True)
+
+    def resume_writing(self) -> None:
+        if self.relay is not None:
+            self.relay.client_blocked(False)
+
+    def send(self, data: bytes) -> None:
+        """Send bytes of the log-in."""
+        assert self.transport is not None
+        self.transport.write(data)
+
+    async def startup(self) -> wire.StartupMessage | wire.CancelRequest:
+        """The start-up packet, inside the TLS that was asked for."""
+        assert self._start is not None
+        while len(self._start) < 4 or len(self._start) < wire.startup_length(bytes(self._start[:4])):
+            await self._more()
+        length = wire.startup_length(bytes(self._start[:4]))
+        packet = wire.parse_startup(bytes(self._start[4:length]))
+        rest = bytes(self._start[length:])
+        if isinstance(packet, (wire.SSLRequest, wire.GSSENCRequest)):
+            raise GatewayError("protocol-violation", "encryption was already settled", fatal=True)
+        self.started()
+        if rest:
+            raise GatewayError("protocol-violation", "the client sent data ahead of its authentication", fatal=True)
+        return packet
+
+    def started(self) -> None:
+        """The start-up packet is read: typed messages follow."""
+        self._start = None
+
+    async def message(self, kind: int) -> bytes:
+        """The body of the next message, which must be of that kind."""
+        while not self._inbox:
+            await self._more()
+        got, body = self._inbox.popleft()
+        if got == wire.TERMINATE:
+            raise ConnectionResetError("the client said goodbye")
+        if got != kind:
+            raise GatewayError("protocol-violation", "the client sent something else than its password", fatal=True)
+        return body
+
+    def hand_over(self, relay: Relay, limit: int) -> None:
+        """From now on everything goes to the relay; what waits already goes first."""
+        self.framer.limit = limit
+        self.relay = relay
+        waiting = b"".join(wire.frame(kind, body) for kind, body in self._inbox)
+        self._inbox.clear()
+        if waiting:
+            relay.client_data(waiting)
+        if self._lost is not None:
+            relay.finish()
+
+    async def _more(self) -> None:
+        if self._lost is not None:
+            raise self._lost
+        self._waiter = asyncio.get_running_loop().create_future()
+        await self._waiter
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+
+class PostgresEngine(Generic[C]):
+    """Serves PostgreSQL clients on one listening socket."""
+
+    def __init__(
+        self,
+        settings: PostgresListener,
+        limits: Limits,
+        *,
+        gate: Gate,
+        doors: Doors[C],
+        upstreams: Mapping[str, Upstream],
+        tls: ssl.SSLContext | None,
+        binding: bytes | None,
+        new_id: Callable[[], str],
+        report: Callable[[str, BaseException], None],
+    ) -> None:
+        self._settings, self._limits = settings, limits
+        self._gate, self._doors, self._upstreams = gate, doors, upstreams
+        self._tls, self._binding = tls, binding
+        self._new_id = new_id
+        self._report = report
+        self._relays: dict[Relay, tuple[tuple[int, bytes], Callable[[], None]]] = {}
+        self._keys: dict[tuple[int, bytes], Relay] = {}
+        self._greetings: set[asyncio.Task[None]] = set()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._sock: socket.socket | None = None
+
+    @property
+    def sessions(self) -> int:
+        """How many sessions are inside."""
+        return len(self._relays)
+
+    def start(self, sock: socket.socket) -> None:
+        """Accept clients on a listening, non-blocking socket."""
+        self._sock = sock
+        loop = asyncio.get_running_loop()
+        self._tasks = [loop.create_task(self._accept(sock)), loop.create_task(self._tick())]
+
+    async def stop(self, grace_s: float) -> None:
+        """Accept nobody new, let running statements end for that long, then cut what is left."""
+        for task in [*self._tasks, *self._greetings]:
+            task.cancel()
+        if self._sock is not None:
+            self._sock.close()
+        deadline = time.monotonic() + grace_s
+        while any(relay.busy for relay in self._relays) and time.monotonic() < deadline:
+            await asyncio.sleep(0.02)  # noqa: ASYNC110 (many relays, once in a life: an event each would cost more)
+        for relay in list(self._relays):
+            relay.cut(Refusal("shutting-down", "the gateway is stopping", hint="connect again in a moment", fatal=True))
+
+    def cut_target(self, target: str, refusal: Refusal) -> None:
+        """End every session on a target."""
+        for relay in list(self._relays):
+            if relay.inside.session.grant.target == target:
+                relay.cut(refusal)
+
+    async def _accept(self, sock: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                client, address = await loop.sock_accept(sock)
+            except OSError as error:
+                # out of descriptors, or a client that left already: the listener must outlive both
+                self._report("accept", error)
+                await asyncio.sleep(0.05)
+                continue
+            if len(self._greetings) >= _GREETING_SLOTS + self._settings.max_connections:
+                client.close()
+                continue
+            client.setblocking(False)
+            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            task = loop.create_task(self._greet(client, f"{address[0]}:{address[1]}"))
+            self._greetings.add(task)
+            task.add_done_callback(self._greetings.discard)
+
+    async def _greet(self, sock: socket.socket, address: str) -> None:
+        """Everything from the first byte to the relay. Nothing that a client does may raise out of here."""
+        client: Client | None = None
+        try:
+            async with asyncio.timeout(self._settings.login_timeout):
+                opened = await self._open(sock)
+                if opened is None:
+                    sock.close()
+                    return
+                client, packet = opened
+                if isinstance(packet, wire.CancelRequest):
+                    await self._cancel(packet)
+                else:
+                    await self._log_in(client, packet, address)
+        except GatewayError as error:
+            self._say(client, sock, error.refusal)
+        except TimeoutError:
+            self._say(client, sock, Refusal("handshake-timeout", "the log-in took too long"))
+        except OSError:
+            pass  # the client is gone, or its TLS failed; there is nobody to tell
+        except BaseException as error:
+            self._say(client, sock, Refusal("internal-error", "the gateway met a fault; the connection ends"))
+            if isinstance(error, asyncio.CancelledError):
+                raise
+            self._report("log-in", error)
+        finally:
+            if client is None:
+                sock.close()
+            elif client.relay is None and client.transport is not None:
+                client.transport.close()
+
+    def _say(self, client: Client | None, sock: socket.socket, refusal: Refusal) -> None:
+        data = refusal_bytes(refusal, fatal=True)
+        if client is not None and client.transport is not None:
+            client.transport.write(data)
+        elif client is None:
+            with contextlib.suppress(OSError):
+                sock.send(data)
+
+    async def _open(self, sock: socket.socket) -> tuple[Client, wire.StartupMessage | wire.CancelRequest] | None:
+        """The connection after its preamble, encrypted as the settings demand; None for a cancel in clear."""
+        loop = asyncio.get_running_loop()
+        for _ in range(_MAX_PREAMBLES):
+            head = await _peek(loop, sock)
+            if not head:
+                return None
+            if head[0] == _DIRECT_TLS and self._tls is not None:
+                client = await self._encrypted(loop, sock)
+                if _alpn(client) != "postgresql":
+                    raise GatewayError("protocol-violation", "direct TLS needs the ALPN protocol `postgresql`")
+                return client, await client.startup()
+            length = wire.startup_length(await _exactly(loop, sock, 4))
+            packet = wire.parse_startup(await _exactly(loop, sock, length - 4))
+            if isinstance(packet, wire.CancelRequest):
+                await self._cancel(packet)
+                return None
+            if isinstance(packet, wire.StartupMessage):
+                if self._tls is not None:
+                    raise GatewayError(
+                        "tls-required", "the connection must use TLS", hint="connect with sslmode=verify-full"
+                    )
+                _, client = await loop.connect_accepted_socket(Client, sock)
+                client.started()
+                return client, packet
+            if isinstance(packet, wire.SSLRequest) and self._tls is not None:
+                if _ahead(sock):
+                    raise GatewayError("protocol-violation", "data was sent ahead of the TLS handshake")
+                await loop.sock_sendall(sock, b"S")
+                client = await self._encrypted(loop, sock)
+                return client, await client.startup()
+            await loop.sock_sendall(sock, b"N")
+        raise GatewayError("protocol-violation", "too many encryption requests")
+
+    async def _encrypted(self, loop: asyncio.AbstractEventLoop, sock: socket.socket) -> Client:
+        _, client = await loop.connect_accepted_socket(
+            Client, sock, ssl=self._tls, ssl_handshake_timeout=self._settings.login_timeout
+        )
+        return client
+
+    async def _cancel(self, packet: wire.CancelRequest) -> None:
+        relay = self._keys.get((packet.pid, packet.secret))
+        if relay is not None:
+            await relay.cancel()
+
+    async def _log_in(self, client: Client, packet: wire.StartupMessage, address: str) -> None:
+        assert client.transport is not None
+        if len(self._relays) >= self._settings.max_connections:
+            raise GatewayError("too-many-connections", "all connection slots are in use", hint="try again later")
+        wishes = judge_startup(packet.parameters)
+        if packet.minor > wire.NEWEST_MINOR or packet.protocol_options:
+            minor = min(packet.minor, wire.NEWEST_MINOR)
+            client.send(wire.encode_negotiate_protocol_version(minor, packet.protocol_options))
+        tls = client.transport.get_extra_info("ssl_object")
+        version = (tls.version() or "TLS") if tls is not None else ""
+        peer = Peer(address, wishes.application, "postgres", version, wishes.user)
+        challenge = self._doors.challenge(wishes.user, wishes.database, peer, tls=tls is not None)
+        if challenge.method == "scram":
+            session = await self._scram(client, challenge, peer, bound=tls is not None)
+        else:
+            client.send(wire.encode_auth_cleartext())
+            secret = wire.decode_password(await client.message(wire.PASSWORD_MESSAGE))
+            session = await self._doors.admit_direct(challenge, secret.decode("utf-8", "replace"), peer)
+        if isinstance(session, Refusal):
+            raise GatewayError.of(session)
+        await self._let_in(client, session, wishes, packet.minor)
+
+    async def _scram(self, client: Client, challenge: C, peer: Peer, *, bound: bool) -> Session | Refusal:
+        binding = self._binding if bound else None
+        mechanisms = [auth.SCRAM_SHA_256] if binding is None else [auth.SCRAM_SHA_256_PLUS, auth.SCRAM_SHA_256]
+        client.send(wire.encode_auth_sasl(mechanisms))
+        initial = wire.decode_sasl_initial_response(await client.message(wire.SASL_INITIAL_RESPONSE))
+        server = auth.ScramServer(
+            auth.ScramVerifier.parse(challenge.verifier),
+            nonce=auth.make_nonce(),
+            channel_binding=binding,
+            mechanism=initial.mechanism,
+        )
+        client.send(wire.encode_auth_sasl_continue(server.first(initial.data or b"")))
+        proven, final = server.final(wire.decode_sasl_response(await client.message(wire.SASL_RESPONSE)))
+        session = await self._doors.admit_pass(challenge, proven and challenge.pass_id is not None, peer)
+        if isinstance(session, Session):
+            client.send(wire.encode_auth_sasl_final(final))
+        return session
+
+    async def _let_in(self, client: Client, session: Session, wishes: Wishes, minor: int) -> None:
+        assert client.transport is not None
+        upstream = self._upstreams[session.grant.target]
+        inside = self._gate.enter(session)
+        backend: Backend | None = None
+        try:
+            await _durable(inside.begin)
+            backend = await upstream.acquire()
+            if wishes.restore:
+                await backend.run(wishes.restore)
+            if client.transport.is_closing():
+                raise ConnectionResetError("the client is gone")
+        except BaseException as error:
+            if backend is not None:
+                backend.close()
+            refusal = error.refusal if isinstance(error, GatewayError) else None
+            self._gate.leave(inside, refusal)
+            raise
+        key = self._new_key(minor)
+        relay = Relay(
+            client.transport,
+            client.framer,
+            backend,
+            upstream,
+            self._gate,
+            inside,
+            new_id=self._new_id,
+            closed=self._closed,
+            restore=wishes.restore,
+            buffer_limit=self._limits.client_buffer,
+        )
+        self._relays[relay] = key, self._doors.attach(session, relay.cut)
+        self._keys[key] = relay
+        client.send(_welcome(backend.facts.parameters, session, key))
+        client.hand_over(relay, self._limits.message)
+
+    def _new_key(self, minor: int) -> tuple[int, bytes]:
+        while True:
+            key = secrets.randbelow(2**31 - 1) + 1, secrets.token_bytes(32 if minor >= 2 else 4)
+            if key not in self._keys:
+                return key
+
+    def _closed(self, relay: Relay) -> None:
+        found = self._relays.pop(relay, None)
+        if found is not None:
+            key, detach = found
+            self._keys.pop(key, None)
+            detach()
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(1.0)
+            now = time.monotonic()
+            for relay in list(self._relays):
+                relay.tick(now, self._settings.idle_timeout)
+
+
+def _welcome(parameters: Mapping[str, str], session: Session, key: tuple[int, bytes]) -> bytes:
+    shown = {name: value for name, value in parameters.items() if name in SHOWN}
+    shown |= {"session_authorization": session.principal.login, "is_superuser": "off"}
+    parts = [wire.encode_auth_ok()]
+    parts += [wire.encode_parameter_status(name, value) for name, value in sorted(shown.items())]
+    parts += [wire.encode_backend_key(*key), wire.encode_ready(b"I")]
+    return b"".join(parts)
+
+
+async def _durable(receipt: Receipt) -> None:
+    """Wait until a record is durable. Raises `GatewayError("audit-not-writable")`."""
+    if not receipt.durable:
+        decided: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        receipt.add_done_callback(lambda _: _set(decided))
+        await decided
+    if receipt.failed:
+        raise GatewayError("audit-not-writable", "the audit trail cannot be written", fatal=True)
+
+
+def _set(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
+
+
+def _alpn(client: Client) -> str | None:
+    assert client.transport is not None
+    tls = client.transport.get_extra_info("ssl_object")
+    return cast(str | None, tls.selected_alpn_protocol())
+
+
+async def _peek(loop: asyncio.AbstractEventLoop, sock: socket.socket) -> bytes:
+    """At least one byte without taking it; empty when the client is gone."""
+    while True:
+        try:
+            return sock.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            readable: asyncio.Future[None] = loop.create_future()
+            loop.add_reader(sock, _set, readable)
+            try:
+                await readable
+            finally:
+                loop.remove_reader(sock)
+
+
+def _ahead(sock: socket.socket) -> bool:
+    try:
+        return bool(sock.recv(1, socket.MSG_PEEK))
+    except BlockingIOError:
+        return False
+
+
+async def _exactly(loop: asyncio.AbstractEventLoop, sock: socket.socket, count: int) -> bytes:
+    data = b""
+    while len(data) < count:
+        more = await loop.sock_recv(sock, count - len(data))
+        if not more:
+            raise ConnectionResetError("closed by the client")
+        data += more
+    return data

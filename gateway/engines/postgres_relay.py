@@ -1,0 +1,513 @@
+"""One client's session on one target: the relay between two connections.
+
+Theory of operation. The client's messages are read whole and turned into the target's by `postgres_requests`. For
+each message sent, a `Flow` joins the queue of answers that are due; the target's bytes are walked, header by header,
+and attributed to the flow at the head of the queue:
+
+    Query -> ... ReadyForQuery            Parse -> ParseComplete          Bind -> BindComplete
+    Describe -> RowDescription | NoData   Execute -> ... CommandComplete | PortalSuspended | EmptyQueryResponse
+    Close -> CloseComplete                Sync -> ReadyForQuery           any -> ErrorResponse
+
+After an ErrorResponse in the extended protocol the target skips to the next Sync, and so does the queue.
+
+INVARIANT: bytes of a flow are released only while its receipt is durable, and rows only within its announced window.
+INVARIANT: what is released ends on a message boundary unless `_through` counts the rest of a row in flight; nothing
+of ours is written in between.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable
+
+from gateway.engines.postgres_flow import INTERNAL, Flow
+from gateway.engines.postgres_requests import Requests
+from gateway.engines.postgres_scrub import FREE, PINNED, error_bytes, notice_bytes, refusal_bytes
+from gateway.engines.upstream import Backend, Upstream
+from gateway.errors import GatewayError, Refusal
+from gateway.gate import Admitted, Gate
+from gateway.model import Outcome, Receipt
+from gateway.wire import postgres as wire
+from gateway.wire.walk import walk_rows
+
+_MESSAGE_LIMIT = 16 * 1024 * 1024
+"""Largest answer that is not a row and is held whole (descriptions, errors)."""
+
+_ROW_HELD = 64 * 1024
+"""Rows up to this size are released whole; larger ones stream through once they are announced."""
+
+_ROWS = (wire.DATA_ROW, wire.COPY_DATA)
+_QUEUE_HIGH, _QUEUE_LOW = 2048, 512
+_STALL_S = 60.0
+_ANSWER_GRACE_S = 10.0
+
+
+class Relay:
+    """The relay of one session, from its first ReadyForQuery to its end. `closed` is called once, at the end."""
+
+    __slots__ = (
+        "_backend",
+        "_client",
+        "_framer",
+        "_gate",
+        "_held",
+        "_held_at",
+        "_inside",
+        "_limit",
+        "_queue",
+        "_requests",
+        "_rest",
+        "_stalled_at",
+        "_throttled",
+        "_through",
+        "_told",
+        "_upstream",
+        "_waiting",
+        "closed",
+        "ended",
+        "heard_at",
+        "timeout_s",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        client: asyncio.Transport,
+        framer: wire.Framer,
+        backend: Backend,
+        upstream: Upstream,
+        gate: Gate,
+        inside: Admitted,
+        *,
+        new_id: Callable[[], str],
+        closed: Callable[[Relay], None],
+        restore: str = "",
+        buffer_limit: int = 1024 * 1024,
+    ) -> None:
+        self._client, self._framer, self._backend, self._upstream = client, framer, backend, upstream
+        self._gate, self._inside = gate, inside
+        self._queue: deque[Flow] = deque()
+        self._requests = Requests(gate, inside, self._queue, new_id=new_id, restore=restore)
+        self._told = False
+        self._rest = b""
+        self._held: bytes | None = None
+        self._waiting = False
+        self._through = 0
+        self._limit = buffer_limit
+        self._held_at = 0.0
+        self._stalled_at: float | None = None
+        self._throttled = False
+        self.closed = closed
+        self.ended = False
+        self.heard_at = time.monotonic()
+        self.timeout_s = inside.view.policy.limits.statement_timeout_ms / 1000 + _ANSWER_GRACE_S
+        backend.own(self)
+
+    @property
+    def inside(self) -> Admitted:
+        """The session as the gate admitted it."""
+        return self._inside
+
+    def client_data(self, data: bytes) -> None:
+        """Bytes came from the client."""
+        if self.ended:
+            return
+        self.heard_at = time.monotonic()
+        try:
+            messages = self._framer.feed(data)
+            out: list[bytes] = []
+            for kind, body in messages:
+                if not self._requests.take(kind, body, out):
+                    self.finish()
+                    return
+        except GatewayError as error:
+            self.cut(error.refusal)
+            return
+        if out:
+            self._backend.send(out[0] if len(out) == 1 else b"".join(out))
+        if len(self._queue) > _QUEUE_HIGH and not self._throttled:
+            self._throttled = True
+            self._client.pause_reading()
+
+    def backend_data(self, data: bytes) -> None:
+        """Bytes came from the target: release what may leave, hold the rest."""
+        if self.ended:
+            return
+        self.heard_at = time.monotonic()
+        if self._held is not None:
+            self._held += data
+            if len(self._held) > self._limit and self._backend.transport is not None:
+                self._backend.transport.pause_reading()
+            return
+        if self._rest:
+            data = self._rest + data
+            self._rest = b""
+        try:
+            self._release(data)
+        except GatewayError as error:
+            self.cut(error.refusal)
+
+    def _release(self, data: bytes) -> None:
+        out: list[bytes | memoryview] = []
+        view = memoryview(data)
+        start = pos = 0
+        end = len(data)
+        if self._through:
+            pos = min(self._through, end)
+            self._through -= pos
+        queue = self._queue
+        while pos < end:
+            if not queue:
+                pos, start = self._unasked(data, view, start, pos, end, out)
+                if pos < 0:
+                    pos = start
+                    break
+                continue
+            flow = queue[0]
+            if not flow.receipt.durable:
+                self._hold(flow.receipt)
+                break
+            if not flow.announced:
+                out.append(view[start:pos])
+                start = pos
+                self._announce(flow, out)
+            kind = data[pos]
+            if kind in _ROWS and not flow.dropping:
+                before = pos
+                pos, rows = walk_rows(data, pos, end, flow.window_rows - flow.rows, flow.window_size - flow.size)
+                flow.rows += rows
+                flow.size += pos - before
+                if pos > before:
+                    continue
+                step = self._row(flow, data, pos, end)
+                if not step and not flow.dropping:
+                    break
+                pos += step
+                continue
+            if end - pos < 5:
+                break
+            length = int.from_bytes(data[pos + 1 : pos + 5], "big") + 1
+            if length < 5 or length > _MESSAGE_LIMIT:
+                raise GatewayError("target-unavailable", "the target sent a malformed message", fatal=True)
+            if end - pos < length:
+                break
+            if flow.kind == INTERNAL or (flow.dropping and kind in _ROWS):
+                out.append(view[start:pos])
+                self._unseen(kind, data[pos + 5 : pos + length], out)
+                pos += length
+                start = pos
+                continue
+            if self._answer(kind, flow, data, pos, length, view, start, out):
+                start = pos + length
+            pos += length
+            if self.ended:
+                return
+        out.append(view[start:pos])
+        rest = data[pos:]
+        if self._held is not None:
+            self._held = rest
+        else:
+            self._rest = rest
+        self._write(out)
+
+    def _row(self, flow: Flow, data: bytes, pos: int, end: int) -> int:
+        """How far to go on at a row that the walker did not take; 0 to wait for a record or for more bytes."""
+        if end - pos < 5:
+            return 0
+        length = int.from_bytes(data[pos + 1 : pos + 5], "big") + 1
+        if length < 5:
+            raise GatewayError("target-unavailable", "the target sent a malformed message", fatal=True)
+        if flow.permit is None or flow.kind not in (wire.QUERY, wire.EXECUTE):
+            raise GatewayError("target-unavailable", "the target returned rows that nothing asked for", fatal=True)
+        if flow.rows + 1 > flow.window_rows or flow.size + length > flow.window_size:
+            window = self._gate.extend(self._inside, flow.permit, flow.rows + 1, flow.size + length)
+            if isinstance(window, Refusal):
+                if window.fatal:
+                    raise GatewayError.of(window)
+                flow.refusal, flow.dropping = window, True
+                self._cancel_soon()
+                return 0
+            flow.window_rows, flow.window_size = window.rows, window.bytes
+            flow.receipt = window.receipt
+            if not window.receipt.durable:
+                self._hold(window.receipt)
+                return 0
+        if end - pos < length:
+            if length <= _ROW_HELD:
+                return 0
+            self._through = length - (end - pos)
+            flow.rows += 1
+            flow.size += length
+            return end - pos
+        flow.rows += 1
+        flow.size += length
+        return length
+
+    def _answer(
+        self,
+        kind: int,
+        flow: Flow,
+        data: bytes,
+        pos: int,
+        length: int,
+        view: memoryview,
+        start: int,
+        out: list[bytes | memoryview],
+    ) -> bool:
+        """Attribute one whole message to the flow; True when it was replaced (all before it is in `out` then)."""
+        if kind == wire.COMMAND_COMPLETE:
+            if flow.dropping:
+                return self._too_late(flow, view, start, pos, out)
+            if flow.kind == wire.EXECUTE:
+                flow.tag = wire.parse_command_complete(data[pos + 5 : pos + length])
+                self._done(flow, "ok")
+            elif flow.permit is not None:
+                tag = wire.parse_command_complete(data[pos + 5 : pos + length])
+                flow.tag = f"{flow.tag}; {tag}"[:200] if flow.tag else tag
+        elif kind == wire.READY_FOR_QUERY:
+            if flow.kind not in (wire.QUERY, wire.SYNC):
+                raise GatewayError("target-unavailable", "the target answered out of order", fatal=True)
+            self._done(flow, "ok")
+        elif kind == wire.ERROR_RESPONSE:
+            out.append(view[start:pos])
+            fields = wire.parse_error_fields(data[pos + 5 : pos + length])
+            self._failed(flow, fields, out)
+            return True
+        elif kind in (wire.NOTICE_RESPONSE, wire.PARAMETER_STATUS, wire.NOTIFICATION_RESPONSE):
+            out.append(view[start:pos])
+            out.append(self._aside(kind, data[pos + 5 : pos + length]))
+            return True
+        elif kind in (wire.PARSE_COMPLETE, wire.BIND_COMPLETE, wire.CLOSE_COMPLETE, wire.NO_DATA):
+            self._queue.popleft()
+        elif kind in (wire.PORTAL_SUSPENDED, wire.EMPTY_QUERY_RESPONSE):
+            if flow.kind == wire.EXECUTE:
+                self._done(flow, "ok")
+        elif kind == wire.ROW_DESCRIPTION:
+            if flow.kind == wire.DESCRIBE:
+                self._queue.popleft()
+        elif kind not in (wire.PARAMETER_DESCRIPTION, wire.COPY_OUT_RESPONSE, wire.COPY_DONE):
+            raise GatewayError("target-unavailable", "the target sent an unexpected message", fatal=True)
+        return False
+
+    def _too_late(self, flow: Flow, view: memoryview, start: int, pos: int, out: list[bytes | memoryview]) -> bool:
+        """The target completed what was being stopped: the client learns that it was stopped all the same."""
+        assert flow.refusal is not None
+        if flow.kind != wire.QUERY:
+            # later messages of the same batch have run by now; no error of ours could stand in their midst
+            raise GatewayError.of(flow.refusal)
+        out.append(view[start:pos])
+        out.append(refusal_bytes(flow.refusal))
+        flow.tag = f"!{flow.refusal.meaning.sqlstate}"
+        return True
+
+    def _unseen(self, kind: int, body: bytes, out: list[bytes | memoryview]) -> None:
+        """A message that the client does not get: of an internal flow, or a row of a stopped statement."""
+        if kind == wire.PARAMETER_STATUS:
+            out.append(self._aside(kind, body))
+        elif kind == wire.READY_FOR_QUERY:
+            self._queue.popleft()
+
+    def _announce(self, flow: Flow, out: list[bytes | memoryview]) -> None:
+        flow.announced = True
+        assert flow.permit is not None
+        for notice in flow.permit.notices:
+            out.append(wire.encode_notice(notice.severity, notice.sqlstate, notice.message, notice.hint))
+
+    def _failed(self, flow: Flow, fields: dict[str, str], out: list[bytes | memoryview]) -> None:
+        """An ErrorResponse: ours if we refused, else scrubbed; the extended protocol's queue skips to its Sync."""
+        if flow.refusal is not None:
+            out.append(refusal_bytes(flow.refusal))
+            if flow.refusal.fatal:
+                self._write(out)
+                out.clear()
+                self.cut(flow.refusal, told=True)
+                return
+        else:
+            out.append(error_bytes(fields))
+            self._told = fields.get("V") in ("FATAL", "PANIC")
+        if flow.kind == wire.QUERY:
+            flow.tag = f"!{fields.get('C', '')}"
+            return
+        queue = self._queue
+        self._settle(queue.popleft(), "error", fields.get("C", ""))
+        while queue and queue[0].kind not in (wire.SYNC, INTERNAL):
+            self._settle(queue.popleft(), "skipped")
+        self._requests.skipping = not queue
+
+    def _aside(self, kind: int, body: bytes) -> bytes:
+        """A message that answers nothing: what the client gets instead of it."""
+        if kind == wire.NOTICE_RESPONSE:
+            return notice_bytes(wire.parse_error_fields(body))
+        if kind == wire.PARAMETER_STATUS:
+            name, value = wire.parse_parameter_status(body)
+            if name in PINNED and self._backend.facts.parameters.get(name) != value:
+                # FAIL CLOSED: the session no longer is what the rewriting was proven for
+                raise GatewayError("setting-not-allowed", f"the setting `{name}` changed; the session ends", fatal=True)
+            return wire.encode_parameter_status(name, value) if name in FREE else b""
+        return b""
+
+    def _unasked(
+        self, data: bytes, view: memoryview, start: int, pos: int, end: int, out: list[bytes | memoryview]
+    ) -> tuple[int, int]:
+        """A message while nothing is due: asides and a FATAL only. A position of -1 waits for more bytes."""
+        if end - pos < 5:
+            return -1, pos
+        length = int.from_bytes(data[pos + 1 : pos + 5], "big") + 1
+        if length < 5 or length > _MESSAGE_LIMIT:
+            raise GatewayError("target-unavailable", "the target sent a malformed message", fatal=True)
+        if end - pos < length:
+            out.append(view[start:pos])
+            return -1, pos
+        kind, body = data[pos], data[pos + 5 : pos + length]
+        out.append(view[start:pos])
+        if kind == wire.ERROR_RESPONSE:
+            out.append(error_bytes(wire.parse_error_fields(body)))
+            self._told = True
+        elif kind in (wire.NOTICE_RESPONSE, wire.PARAMETER_STATUS, wire.NOTIFICATION_RESPONSE):
+            out.append(self._aside(kind, body))
+        else:
+            raise GatewayError("target-unavailable", "the target answered what nobody asked", fatal=True)
+        return pos + length, pos + length
+
+    def _done(self, flow: Flow, status: str, code: str = "") -> None:
+        self._queue.popleft()
+        if flow.tag.startswith("!"):
+            status, code, flow.tag = "error", flow.tag[1:], ""
+        self._settle(flow, status, code)
+        if self._throttled and len(self._queue) < _QUEUE_LOW:
+            self._throttled = False
+            self._client.resume_reading()
+
+    def _settle(self, flow: Flow, status: str, code: str = "") -> None:
+        if flow.settled or flow.permit is None:
+            return
+        flow.settled = True
+        duration = (time.monotonic_ns() - flow.permit.started_ns) // 1000
+        self._gate.settle(self._inside, flow.permit, Outcome(status, flow.rows, flow.size, code, duration, flow.tag))
+
+    def _hold(self, receipt: Receipt) -> None:
+        self._held = b""
+        self._held_at = time.monotonic()
+        if not self._waiting:
+            self._waiting = True
+            receipt.add_done_callback(self._resume)
+
+    def _resume(self, receipt: Receipt) -> None:
+        self._waiting = False
+        if self.ended:
+            return
+        if receipt.failed:
+            self.cut(Refusal("audit-not-writable", "the audit trail cannot be written; the session ends"))
+            return
+        held = self._held
+        self._held = None
+        if self._backend.transport is not None and self._stalled_at is None:
+            self._backend.transport.resume_reading()
+        if held:
+            try:
+                self._release(held)
+            except GatewayError as error:
+                self.cut(error.refusal)
+
+    def _write(self, out: list[bytes | memoryview]) -> None:
+        parts = [part for part in out if part]
+        if parts:
+            self._client.write(parts[0] if len(parts) == 1 else b"".join(parts))
+
+    def client_blocked(self, blocked: bool) -> None:
+        """The client does not (or does again) take what is sent."""
+        transport = self._backend.transport
+        if transport is None or self.ended:
+            return
+        if blocked:
+            self._stalled_at = time.monotonic()
+            transport.pause_reading()
+        else:
+            self._stalled_at = None
+            if self._held is None:
+                transport.resume_reading()
+
+    def backend_blocked(self, blocked: bool) -> None:
+        """The target does not (or does again) take what is sent."""
+        if self.ended:
+            return
+        if blocked:
+            self._client.pause_reading()
+        elif not self._throttled:
+            self._client.resume_reading()
+
+    def tick(self, now: float, idle_timeout: float) -> None:
+        """Called about once a second: ends what is stalled, unanswered or idle for too long."""
+        if self.ended:
+            return
+        if self._stalled_at is not None:
+            if now - self._stalled_at > _STALL_S:
+                self.cut(Refusal("protocol-violation", "the client does not read", fatal=True))
+        elif self._queue:
+            if self._held is not None:
+                if now - self._held_at > _STALL_S:
+                    self.cut(Refusal("audit-not-writable", "the audit trail does not answer", fatal=True))
+            elif now - self.heard_at > self.timeout_s:
+                self.cut(Refusal("target-unavailable", "the target does not answer", fatal=True))
+        elif now - self.heard_at > idle_timeout:
+            self.cut(Refusal("session-expired", "the session was idle for too long", fatal=True))
+
+    @property
+    def busy(self) -> bool:
+        """Whether the target owes an answer."""
+        return bool(self._queue)
+
+    async def cancel(self) -> None:
+        """Pass a cancel request on to the target."""
+        if self._queue and not self.ended:
+            await self._upstream.cancel(self._backend.facts.pid, self._backend.facts.secret)
+
+    def _cancel_soon(self) -> None:
+        """Ask the target to stop what it runs, without waiting."""
+        facts = self._backend.facts
+        task = asyncio.get_running_loop().create_task(self._upstream.cancel(facts.pid, facts.secret))
+        _CANCELS.add(task)
+        task.add_done_callback(_CANCELS.discard)
+
+    def cut(self, refusal: Refusal, *, told: bool = False) -> None:
+        """End the session at once and say why, where a message can be said."""
+        if self.ended:
+            return
+        if not told and not self._told and not self._through:
+            self._client.write(refusal_bytes(refusal, fatal=True))
+        self._end(refusal)
+
+    def finish(self) -> None:
+        """The client said goodbye or is gone."""
+        if not self.ended:
+            self._end(None)
+
+    def backend_lost(self) -> None:
+        """The target's connection is gone."""
+        if not self.ended:
+            self.cut(Refusal("target-unavailable", "the target closed the connection", fatal=True))
+
+    def _end(self, refusal: Refusal | None) -> None:
+        self.ended = True
+        busy = bool(self._queue)
+        try:
+            while self._queue:
+                self._settle(self._queue.popleft(), "cut")
+            self._gate.leave(self._inside, refusal)
+        except GatewayError:
+            # the trail is closed: recovery will close what it finds open, at its ceiling
+            pass
+        if busy:
+            self._cancel_soon()
+            self._backend.abort()
+        else:
+            self._backend.close()
+        self._held = None
+        self._rest = b""
+        self._client.close()
+        self.closed(self)
+
+
+_CANCELS: set[asyncio.Task[None]] = set()
+"""Cancel requests under way: a task that nobody holds may vanish."""

@@ -1,0 +1,181 @@
+"""The client's side of a PostgreSQL session: each message becomes what the target gets, and a flow that is due.
+
+Statements go through the gate and leave rewritten; the rest leaves as it came. A refused statement is replaced by one
+that no PostgreSQL can parse: the target's own error then comes at the right place in the order, aborts the transaction
+that it must abort, and is shown with the gateway's words.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+
+from gateway.engines.postgres_flow import INTERNAL, PLAIN, SYNC, Flow, Names
+from gateway.errors import GatewayError, Refusal
+from gateway.gate import Admitted, Gate, Refused
+from gateway.model import Statement
+from gateway.sql.cache import Judgement, union
+from gateway.wire import postgres as wire
+
+_POISON = "refused"
+"""A statement that no PostgreSQL can parse."""
+
+_FUNCTION_CALL = "the FunctionCall message is not allowed; call the function in a SELECT"
+_REG_TYPE = "a parameter's type looks names up in the catalog; pass the name as text"
+_REG_TYPES = frozenset({24, 2202, 2203, 2204, 2205, 2206, 3734, 3769, 4089, 4096, 4191})
+"""Parameter types whose input looks names up in the catalog."""
+
+
+class Requests:
+    """Turns a client's messages into a target's. `queue` is shared with the relay, which takes flows off its head.
+
+    `skipping` is set by the relay when an error left nothing due: all is dropped until the next Sync, as the target
+    does.
+    """
+
+    __slots__ = ("_gate", "_inside", "_names", "_new_id", "_queue", "_repin", "_restore", "skipping")
+
+    def __init__(
+        self, gate: Gate, inside: Admitted, queue: deque[Flow], *, new_id: Callable[[], str], restore: str
+    ) -> None:
+        self._gate, self._inside, self._queue = gate, inside, queue
+        self._new_id = new_id
+        self._restore = restore
+        self._names = Names()
+        self._repin = False
+        self.skipping = False
+
+    def take(self, kind: int, body: bytes, out: list[bytes]) -> bool:
+        """Append to `out` what the target gets for this message; False when the client said goodbye.
+
+        Raises `GatewayError` for what ends the session.
+        """
+        if self.skipping and kind not in (wire.SYNC, wire.TERMINATE):
+            return True  # as the target does after an error, until the next Sync
+        if kind == wire.QUERY:
+            self._query(wire.decode_query(body).text, out)
+        elif kind == wire.EXECUTE:
+            self._execute(wire.decode_execute(body), body, out)
+        elif kind == wire.BIND:
+            self._bind(wire.decode_bind(body), out)
+        elif kind == wire.PARSE:
+            self._parse(wire.decode_parse(body), out)
+        elif kind == wire.DESCRIBE:
+            wire.decode_describe(body)
+            self._forward(kind, body, out)
+        elif kind == wire.SYNC:
+            wire.decode_empty(body, "Sync")
+            self.skipping = False
+            self._queue.append(SYNC)
+            out.append(wire.encode_sync())
+            self._repin_now(out)
+        elif kind == wire.CLOSE:
+            self._names.closed(*wire.decode_close(body))
+            self._forward(kind, body, out)
+        elif kind == wire.FLUSH:
+            wire.decode_empty(body, "Flush")
+            out.append(wire.encode_flush())
+        elif kind == wire.TERMINATE:
+            return False
+        elif kind in (wire.COPY_DATA, wire.COPY_DONE, wire.COPY_FAIL):
+            return True  # a target outside COPY FROM ignores these, and the gate admits no COPY FROM
+        elif kind == wire.FUNCTION_CALL:
+            self._poison(wire.QUERY, self._refuse("statement-not-allowed", _FUNCTION_CALL, "function-call"), out)
+        else:
+            raise GatewayError("protocol-violation", f"message type {kind:#04x} is not known", fatal=True)
+        return True
+
+    def _forward(self, kind: int, body: bytes, out: list[bytes]) -> None:
+        self._queue.append(PLAIN[kind])
+        out.append(wire.frame(kind, body))
+
+    @property
+    def _certain(self) -> bool:
+        """Whether what is sent now cannot be skipped: no earlier message since the last Sync can still fail."""
+        return not self._queue or self._queue[-1].kind in (wire.SYNC, wire.QUERY, INTERNAL)
+
+    def _query(self, text: str, out: list[bytes]) -> None:
+        self._names.simple_query()
+        admitted = self._gate.admit(self._inside, Statement(self._new_id(), text))
+        if isinstance(admitted, Refused):
+            self._poison(wire.QUERY, admitted, out)
+            return
+        self._queue.append(Flow(wire.QUERY, admitted))
+        out.append(wire.encode_query(admitted.text))
+        if admitted.plan.repin:
+            self._repin = True
+            self._repin_now(out)
+
+    def _parse(self, parse: wire.Parse, out: list[bytes]) -> None:
+        if not _REG_TYPES.isdisjoint(parse.types):
+            self._poison(wire.PARSE, self._refuse("type-not-allowed", _REG_TYPE, "prepare"), out)
+            return
+        admitted = self._gate.prepare(self._inside, Statement(self._new_id(), parse.text, "prepare"))
+        if isinstance(admitted, Refused):
+            self._poison(wire.PARSE, admitted, out)
+            return
+        permit, judged = admitted
+        self._names.parsed(parse.name, judged, certain=self._certain)
+        self._queue.append(Flow(wire.PARSE, permit))
+        out.append(wire.encode_parse(parse.name, permit.text, parse.types))
+
+    def _bind(self, bind: wire.Bind, out: list[bytes]) -> None:
+        judged = self._names.statement(bind.statement) or self._defined("statement", bind.statement)
+        if isinstance(judged, Refused):
+            self._poison(wire.PARSE, judged, out)
+            return
+        self._names.bound(bind.portal, judged, certain=self._certain)
+        self._forward(wire.BIND, bind.raw, out)
+
+    def _execute(self, execute: wire.Execute, body: bytes, out: list[bytes]) -> None:
+        judged = self._names.portal(execute.portal)
+        if judged is None or ("cursor", _text(execute.portal)) in self._inside.names:
+            cursor = self._defined("cursor", execute.portal)
+            if isinstance(cursor, Refused):
+                self._poison(wire.PARSE, cursor, out)
+                return
+            judged = cursor if judged is None else union(judged, cursor)
+        statement = Statement(self._new_id(), "", "execute", max_rows=execute.max_rows)
+        admitted = self._gate.admit(self._inside, statement, judged)
+        if isinstance(admitted, Refused):
+            self._poison(wire.PARSE, admitted, out)
+            return
+        flow = Flow(wire.EXECUTE, admitted)
+        flow.announced = True  # its notices were shown when it was prepared
+        self._queue.append(flow)
+        out.append(wire.frame(wire.EXECUTE, body))
+        self._repin = self._repin or admitted.plan.repin
+
+    def _defined(self, kind: str, name: bytes) -> Judgement | Refused:
+        """What SQL's own PREPARE or DECLARE made of that name; refused when the gate has seen neither."""
+        text = _text(name)
+        if (kind, text) not in self._inside.names:
+            word = "prepared statement" if kind == "statement" else "portal"
+            code = Refusal("not-found", f"the {word} `{text}` does not exist")
+            return self._gate.refuse(self._inside, Statement(self._new_id(), "", "execute"), code)
+        verb = "EXECUTE" if kind == "statement" else "FETCH FROM"
+        quoted = text.replace('"', '""')
+        verdict = self._gate.judge(self._inside, f'{verb} "{quoted}"')
+        if isinstance(verdict, Refusal):
+            return self._gate.refuse(self._inside, Statement(self._new_id(), "", "execute"), verdict)
+        return verdict
+
+    def _refuse(self, code: str, message: str, protocol: str) -> Refused:
+        return self._gate.refuse(self._inside, Statement(self._new_id(), "", protocol), Refusal(code, message))
+
+    def _poison(self, kind: int, refused: Refused, out: list[bytes]) -> None:
+        """Let the target fail where the refused message stood; `kind` is QUERY or PARSE."""
+        self._queue.append(Flow(kind, None, refused))
+        out.append(wire.encode_query(_POISON) if kind == wire.QUERY else wire.encode_parse(b"", _POISON))
+
+    def _repin_now(self, out: list[bytes]) -> None:
+        """After RESET ALL and the like: what the client asked for at start-up is set again, unseen."""
+        if self._repin and self._restore:
+            self._queue.append(Flow(INTERNAL))
+            out.append(wire.encode_query(self._restore))
+        self._repin = False
+
+
+def _text(name: bytes) -> str:
+    """A name as SQL knows it; what is not UTF-8 cannot have been made by SQL."""
+    return name.decode("utf-8", "replace")

@@ -1,0 +1,101 @@
+"""What a PostgreSQL client asks for at start-up, and what of it the target gets.
+
+A client's parameters never travel to the target as they came: the few that are free are validated and set by a
+statement of ours, everything else is refused with its name.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from dataclasses import dataclass
+
+from gateway.errors import GatewayError
+
+_FREE = {"application_name": "application_name", "timezone": "TimeZone", "datestyle": "DateStyle",
+         "intervalstyle": "IntervalStyle", "extra_float_digits": "extra_float_digits",
+         "bytea_output": "bytea_output", "lc_messages": ""}  # fmt: skip
+_VALUE = re.compile(r"^[A-Za-z0-9 _./+:,<>-]{1,64}$")
+_ENCODINGS = frozenset({"utf8", "utf-8", "unicode", "sql_ascii", "'utf-8'", "'utf8'"})
+_OPTION = re.compile(r"^(?:-c\s*|--)([A-Za-z_.-]+)=(.*)$", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """A client's start-up parameters, judged. `restore` is the SQL that sets the free ones (empty for none)."""
+
+    user: str
+    database: str
+    application: str
+    restore: str
+
+
+def judge_startup(parameters: dict[str, str]) -> Wishes:
+    """What the client may have of what it asks for.
+
+    Raises `GatewayError` `protocol-violation` without a user, `feature-not-supported` for replication,
+    `setting-not-allowed` for everything that is not free.
+    """
+    rest = {name: value for name, value in parameters.items() if not name.startswith("_pq_.")}
+    user = rest.pop("user", "")
+    if not user:
+        raise GatewayError("protocol-violation", "the start-up packet names no user", fatal=True)
+    database = rest.pop("database", "") or user
+    if rest.pop("replication", "false").lower() not in ("false", "off", "no", "0"):
+        raise GatewayError("feature-not-supported", "replication is not available here", fatal=True)
+    options = rest.pop("options", "")
+    settings = {**rest, **_options(options)}
+    free: dict[str, str] = {}
+    for name, value in settings.items():
+        lower = name.lower()
+        if lower == "client_encoding":
+            if value.lower() not in _ENCODINGS:
+                raise GatewayError(
+                    "setting-not-allowed",
+                    f"the client encoding `{value[:32]}` is not available; only UTF8 is",
+                    hint="set PGCLIENTENCODING=UTF8 in the client",
+                    fatal=True,
+                )
+        elif lower not in _FREE:
+            raise GatewayError(
+                "setting-not-allowed",
+                f"the setting `{name[:64]}` may not be given at start-up",
+                hint=f"these may: {', '.join(sorted(key for key in _FREE if _FREE[key]))}",
+                fatal=True,
+            )
+        elif _FREE[lower]:
+            free[_FREE[lower]] = _plain(lower, value)
+    application = free.get("application_name", "")
+    statements = [f"SET {name} TO '{value}'" for name, value in sorted(free.items()) if value]
+    return Wishes(user, database, application, "; ".join(statements))
+
+
+def _plain(name: str, value: str) -> str:
+    if name == "application_name":
+        return re.sub(r"[^A-Za-z0-9 _./+:,-]", "?", value)[:63]
+    if value and not _VALUE.match(value):
+        raise GatewayError(
+            "setting-not-allowed", f"the value of the setting `{name}` has characters that are not allowed", fatal=True
+        )
+    return value
+
+
+def _options(text: str) -> dict[str, str]:
+    """`-c name=value` and `--name=value` pairs of the `options` parameter; backslash escapes as libpq writes them."""
+    try:
+        words = shlex.split(text)
+    except ValueError as error:
+        raise GatewayError("setting-not-allowed", "the start-up options cannot be read", fatal=True) from error
+    found: dict[str, str] = {}
+    index = 0
+    while index < len(words):
+        word = words[index]
+        if word == "-c" and index + 1 < len(words):
+            index += 1
+            word = f"-c{words[index]}"
+        match = _OPTION.match(word)
+        if match is None:
+            raise GatewayError("setting-not-allowed", f"the start-up option `{word[:64]}` is not allowed", fatal=True)
+        found[match[1].replace("-", "_")] = match[2]
+        index += 1
+    return found

@@ -1,0 +1,307 @@
+"""The only road from a statement to a target. Read this file to know what the gateway lets through.
+
+    enter    an authenticated session begins: its record is appended, its view fixed
+    judge    a text becomes a plan under that view, or a refusal (cached by text and view)
+    admit    the grant still lives -> the plan is one that may run -> a begin record is appended -> a Permit
+    extend   more rows than announced are about to leave: a window record is appended first
+    settle   a permitted statement ended: its end record is appended
+    leave    the session ended
+
+INVARIANT: only `admit` and `prepare` construct a `Permit`, and `admit` only after `trail.append` took the begin record.
+INVARIANT: the engine releases nothing of a permit's result before the permit's receipt is durable, and nothing
+beyond the announced window before the window's receipt is.
+# FAIL CLOSED: a trail that cannot take a record raises; the raise becomes a refusal that ends the session.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from gateway import record
+from gateway.budgets import Budgets
+from gateway.errors import GatewayError, Refusal
+from gateway.model import Outcome, Permit, Receipt, Session, Statement
+from gateway.ports import Trail
+from gateway.sql.cache import Judgement, PlanCache
+from gateway.sql.statement import View
+
+_READS = ("relations", "columns_clear", "columns_masked", "columns_revealed", "scope")
+_NAMES = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Windows:
+    """How much of a result one record announces; each further window doubles the total."""
+
+    rows: int = 1000
+    bytes: int = 1024 * 1024
+
+
+@dataclass(slots=True, eq=False)
+class Admitted:
+    """A session inside: what is fixed for its life, and its running totals.
+
+    `names` remembers what SQL-level cursors and prepared statements read, for the records of FETCH and EXECUTE.
+    """
+
+    session: Session
+    view: View
+    number: int
+    fields: dict[str, Any]
+    begin: Receipt
+    started_ns: int
+    statements: int = 0
+    rows: int = 0
+    bytes: int = 0
+    names: dict[tuple[str, str], dict[str, list[str]]] = field(default_factory=dict)
+
+    def define(self, name: tuple[str, str], fields: dict[str, Any]) -> None:
+        """Remember what a cursor or prepared statement reads; a name that was used before may still mean that too."""
+        known = self.names.setdefault(name, {})
+        for key in _READS:
+            known[key] = sorted({*known.get(key, []), *fields.get(key, [])})
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Refused:
+    """A denial with the receipt of its record; it is shown once the record is durable."""
+
+    refusal: Refusal
+    receipt: Receipt | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Window:
+    """What may leave once `receipt` is durable, counted from the statement's start."""
+
+    receipt: Receipt
+    rows: int
+    bytes: int
+
+
+class Settled:
+    """The receipt of what needs no record of its own: already durable."""
+
+    __slots__ = ()
+    index = -1
+    durable = True
+    failed = False
+
+    def add_done_callback(self, callback: Callable[[Receipt], Any]) -> None:
+        """Call back at once."""
+        callback(self)
+
+
+SETTLED = Settled()
+
+
+class Gate:
+    """Decides for each statement. One for each process; the event loop's thread only."""
+
+    def __init__(
+        self,
+        *,
+        trail: Trail,
+        check: Callable[[Session], Refusal | None],
+        view: Callable[[Session], View],
+        plans: PlanCache,
+        budgets: Budgets,
+        windows: Windows = Windows(),
+    ) -> None:
+        self._trail = trail
+        self._check = check
+        self._view = view
+        self._plans = plans
+        self._budgets = budgets
+        self._windows = windows
+
+    def enter(self, session: Session) -> Admitted:
+        """Begin a session. Raises `GatewayError` when the trail or the target's view is not to be had."""
+        view = self._view(session)
+        fields = record.session_fields(session)
+        begin = self._trail.append(
+            record.event("session.begin", **fields, policy=view.policy.digest, protection="masked")
+        )
+        return Admitted(session, view, self._plans.view_number(view), fields, begin, time.monotonic_ns())
+
+    def judge(self, inside: Admitted, text: str) -> Judgement | Refusal:
+        """The plan of that text under the session's view, remembered for the next time."""
+        found = self._plans.find(inside.number, text)
+        if found is not None:
+            return found
+        judged = self._plans.judge(inside.view, text)
+        if isinstance(judged, Judgement):
+            self._plans.keep(inside.number, text, judged)
+        return judged
+
+    def prepare(self, inside: Admitted, statement: Statement) -> tuple[Permit, Judgement] | Refused:
+        """Let a text be prepared. Nothing runs and no row leaves, so only a refusal is recorded."""
+        judged = self._living(inside) or self.judge(inside, statement.text)
+        if isinstance(judged, Refusal):
+            return self.refuse(inside, statement, judged)
+        refusal = self._runnable(inside, judged)
+        if refusal is not None:
+            return self.refuse(inside, statement, refusal, judged)
+        return self._permit(inside, statement, judged, SETTLED, 0, 0), judged
+
+    def admit(self, inside: Admitted, statement: Statement, judged: Judgement | None = None) -> Permit | Refused:
+        """Let a statement run, once: the begin record is appended and announces the first window."""
+        refusal = self._living(inside)
+        if refusal is not None:
+            return self.refuse(inside, statement, refusal, judged)
+        verdict = judged or self.judge(inside, statement.text)
+        if isinstance(verdict, Refusal):
+            return self.refuse(inside, statement, verdict)
+        plan = verdict.plan
+        refusal = self._runnable(inside, verdict) or self._budgets.admit(inside.session, inside.view.policy, plan)
+        if refusal is not None:
+            return self.refuse(inside, statement, refusal, verdict)
+        policy = inside.view.policy
+        rows, size = self._budgets.window(inside.session, policy, self._windows.rows), self._windows.bytes
+        fields = {
+            "kind": "statement.begin",
+            **inside.fields,
+            **verdict.fields,
+            "statement": statement.id,
+            "protocol": statement.protocol,
+            "parameters": statement.parameters,
+            "decision": "permit",
+            "policy": policy.digest,
+            "window_rows": rows,
+            "window_bytes": size,
+        }
+        for name in plan.uses:
+            fields.update({key: value for key, value in inside.names.get(name, {}).items() if value})
+        try:
+            receipt = self._trail.append(fields)
+            for search in plan.searches:
+                receipt = self._trail.append(
+                    record.event(
+                        "search.exact",
+                        **inside.fields,
+                        statement=statement.id,
+                        relation=search.relation,
+                        column=search.column,
+                    )
+                )
+        except GatewayError as error:
+            return Refused(_ending(error.refusal), None)
+        for name in plan.defines:
+            inside.define(name, verdict.fields)
+        inside.statements += 1
+        return self._permit(inside, statement, verdict, receipt, rows, size)
+
+    def extend(self, inside: Admitted, permit: Permit, rows: int, size: int) -> Window | Refusal:
+        """Announce that more than `rows` rows or `size` bytes of a permit's result will leave."""
+        policy = inside.view.policy
+        limit = policy.limits.rows_per_statement
+        if limit and rows > limit:
+            return self._budgets.statement_refusal(limit)
+        more_rows, more_size = max(permit.window_rows, rows) * 2, max(permit.window_bytes, size) * 2
+        refusal = self._budgets.extend(inside.session, policy, rows)
+        if refusal is not None:
+            return refusal
+        if limit:
+            more_rows = min(more_rows, limit)
+        try:
+            receipt = self._trail.append(
+                record.event(
+                    "statement.window",
+                    session=inside.session.id,
+                    statement=permit.statement.id,
+                    window_rows=more_rows,
+                    window_bytes=more_size,
+                )
+            )
+        except GatewayError as error:
+            return _ending(error.refusal)
+        return Window(receipt, more_rows, more_size)
+
+    def settle(self, inside: Admitted, permit: Permit, outcome: Outcome) -> Receipt:
+        """Record how a permitted statement ended. Raises `GatewayError("audit-not-writable")`."""
+        inside.rows += outcome.rows
+        inside.bytes += outcome.bytes
+        self._budgets.spend(inside.session, outcome.rows)
+        return self._trail.append(
+            {
+                "kind": "statement.end",
+                "session": inside.session.id,
+                "statement": permit.statement.id,
+                "begin": permit.receipt.index,
+                "rows": outcome.rows,
+                "bytes": outcome.bytes,
+                "status": outcome.status,
+                "duration_us": outcome.duration_us,
+                **({"sqlstate": outcome.code} if outcome.code else {}),
+                **({"tag": outcome.tag} if outcome.tag else {}),
+            },
+            urgent=False,
+        )
+
+    def refuse(
+        self, inside: Admitted, statement: Statement, refusal: Refusal, judged: Judgement | None = None
+    ) -> Refused:
+        """Record a denial; it may be shown once the receipt is durable."""
+        try:
+            receipt = self._trail.append(
+                record.event(
+                    "statement.refused",
+                    **inside.fields,
+                    **(judged.fields if judged is not None else {}),
+                    **record.verdict_fields(refusal),
+                    statement=statement.id,
+                    protocol=statement.protocol,
+                    policy=inside.view.policy.digest,
+                    name=refusal.name,
+                )
+            )
+        except GatewayError as error:
+            return Refused(_ending(error.refusal), None)
+        return Refused(refusal, receipt)
+
+    def leave(self, inside: Admitted, reason: Refusal | None = None) -> None:
+        """End a session. Raises `GatewayError("audit-not-writable")`."""
+        self._trail.append(
+            record.event(
+                "session.end",
+                session=inside.session.id,
+                target=inside.session.grant.target,
+                person=inside.session.principal.id,
+                login=inside.session.principal.login,
+                ticket=inside.session.grant.ticket_id,
+                status="cut" if reason is not None else "ok",
+                code=reason.code if reason is not None else None,
+                reason=reason.message if reason is not None else None,
+                statements=inside.statements,
+                rows=inside.rows,
+                bytes=inside.bytes,
+                duration_us=(time.monotonic_ns() - inside.started_ns) // 1000,
+            )
+        )
+
+    def _living(self, inside: Admitted) -> Refusal | None:
+        refusal = self._check(inside.session)
+        return None if refusal is None else _ending(refusal)
+
+    def _runnable(self, inside: Admitted, judged: Judgement) -> Refusal | None:
+        if judged.plan.defines and len(inside.names) >= _NAMES:
+            return Refusal("statement-too-complex", f"a session may name {_NAMES} cursors and prepared statements")
+        if judged.plan.writes:
+            return Refusal("read-only", "this grant is for reading", hint="writes are not part of this release")
+        return None
+
+    def _permit(
+        self, inside: Admitted, statement: Statement, judged: Judgement, receipt: Receipt, rows: int, size: int
+    ) -> Permit:
+        plan = judged.plan
+        return Permit(
+            statement, inside.session, plan.rewritten, plan, receipt, rows, size, time.monotonic_ns(), plan.notices
+        )
+
+
+def _ending(refusal: Refusal) -> Refusal:
+    """The same refusal, ending the session."""
+    return Refusal(refusal.code, refusal.message, refusal.hint, refusal.detail, refusal.name, refusal.position, True)
