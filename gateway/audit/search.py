@@ -1,0 +1,374 @@
+"""Finding records again: an index in SQLite, derived from the segments, that catches up before each question.
+
+The index holds what can be asked for and where each leaf lies; the records themselves are read from the segments, so
+an answer is what the trail says. It may be deleted at any time: the next question builds it anew. Records that name
+only their session (the end of a statement) are found by the person, ticket, target and customers of that session.
+
+INVARIANT: nothing beyond the durable records is indexed: `durable` says how many those are when the writer is in this
+process, and the checkpoint says it otherwise.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+import sqlite3
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from gateway.audit.checkpoint import Checkpoint, Verifier, open_checkpoint
+from gateway.audit.encode import record_of
+from gateway.audit.segment import HEADER_BYTES, Batch, read_batches, read_leaf, segment_path, segments_of
+from gateway.audit.tiles import TileReader
+from gateway.audit.tree import inclusion_proof, leaf_hash, verify_inclusion
+from gateway.audit.verify import PROOF_FORMAT
+from gateway.errors import GatewayError
+
+LIMIT = 1_000
+"""Records in one answer at most."""
+_VERSION = "1"
+_SCHEMA = """
+CREATE TABLE meta (name TEXT PRIMARY KEY, value NOT NULL) WITHOUT ROWID;
+CREATE TABLE records (
+    idx INTEGER PRIMARY KEY, id TEXT NOT NULL, time TEXT NOT NULL, kind TEXT NOT NULL, person TEXT, login TEXT,
+    ticket TEXT, target TEXT, session TEXT, statement TEXT, decision TEXT, code TEXT,
+    segment INTEGER NOT NULL, at INTEGER NOT NULL, length INTEGER NOT NULL
+);
+CREATE UNIQUE INDEX records_id ON records (id);
+CREATE INDEX records_time ON records (time);
+CREATE INDEX records_kind ON records (kind, idx);
+CREATE INDEX records_person ON records (person, idx);
+CREATE INDEX records_login ON records (login, idx);
+CREATE INDEX records_ticket ON records (ticket, idx);
+CREATE INDEX records_session ON records (session, idx);
+CREATE INDEX records_statement ON records (statement, idx);
+CREATE INDEX records_code ON records (code, idx) WHERE code IS NOT NULL;
+CREATE TABLE customers (customer TEXT, idx INTEGER, PRIMARY KEY (customer, idx)) WITHOUT ROWID;
+CREATE TABLE relations (relation TEXT, idx INTEGER, PRIMARY KEY (relation, idx)) WITHOUT ROWID;
+CREATE TABLE sessions (
+    session TEXT PRIMARY KEY, person TEXT, login TEXT, ticket TEXT, target TEXT, idx INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE VIRTUAL TABLE words USING fts5 (sql, content = '');
+"""
+_COLUMNS = ("id", "time", "kind", "person", "login", "ticket", "target", "session", "statement", "decision", "code")
+_INHERITED = ("person", "login", "ticket", "target")
+_WORDS = ("sql", "rewritten", "reason", "name", "query")
+_EQUAL = ("kind", "login", "ticket", "target", "session", "statement", "decision", "code")
+_COMMIT_EVERY = 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """What to look for; what is empty does not narrow. All conditions must hold.
+
+    `person` is a stable id or a login. `relation` may leave the schema out. `text` is words of the normalised SQL, in
+    that order for those in one quoted or dotted name. Times are UTC; `until` is exclusive.
+    """
+
+    person: str = ""
+    login: str = ""
+    ticket: str = ""
+    customer: str = ""
+    target: str = ""
+    kind: str = ""
+    code: str = ""
+    decision: str = ""
+    relation: str = ""
+    session: str = ""
+    statement: str = ""
+    text: str = ""
+    since: datetime | None = None
+    until: datetime | None = None
+    limit: int = 100
+    offset: int = 0
+    newest_first: bool = True
+
+
+class Search:
+    """Answers questions about one trail. Safe to call from any thread; each call may read files."""
+
+    def __init__(
+        self,
+        directory: str | Path,
+        verifier: Verifier,
+        *,
+        database: str | Path | None = None,
+        durable: Callable[[], int] | None = None,
+    ) -> None:
+        """`database` lies beside the trail unless it is given. Opens nothing yet."""
+        self._directory = Path(directory)
+        self._verifier = verifier
+        self._path = Path(database) if database else self._directory.with_name(self._directory.name + "-index.sqlite")
+        self._durable = durable
+        self._mutex = threading.Lock()
+        self._connection: sqlite3.Connection | None = None
+
+    def search(self, query: Query) -> list[dict[str, Any]]:
+        """The records that fit, as the trail holds them. Raises `GatewayError`."""
+        where, values = _conditions(query)
+        order = "DESC" if query.newest_first else "ASC"
+        sql = f"SELECT idx, segment, at, length FROM records AS r {where} ORDER BY idx {order} LIMIT ? OFFSET ?"  # noqa: S608
+        limits = (max(0, min(query.limit, LIMIT)), max(0, query.offset))
+        with self._mutex:
+            rows = self._caught_up().execute(sql, (*values, *limits)).fetchall()
+        return [record_of(self._leaf(*row)) for row in rows]
+
+    def count(self, query: Query) -> int:
+        """How many records fit, limit and offset apart. Raises `GatewayError`."""
+        where, values = _conditions(query)
+        with self._mutex:
+            row = self._caught_up().execute(f"SELECT count(*) FROM records AS r {where}", values).fetchone()  # noqa: S608
+        return int(row[0])
+
+    def show(self, which: str | int) -> dict[str, Any]:
+        """The record of that id or index. Raises `GatewayError("not-found")`."""
+        return record_of(self._leaf(*self._place(which)))
+
+    def prove(self, which: str | int) -> dict[str, Any]:
+        """A proof document for the record of that id or index: leaf, place, path and signed checkpoint.
+
+        Raises `GatewayError("not-found")` for an unknown record and for one that is not signed yet.
+        """
+        index, segment, at, length = self._place(which)
+        leaf = self._leaf(index, segment, at, length)
+        for attempt in range(3):
+            note, head = self._checkpoint()
+            if index >= head.size:
+                raise GatewayError("not-found", f"record {index} is not signed yet", "try again in a second")
+            try:
+                path = inclusion_proof(index, head.size, TileReader(self._directory, head.size).node)
+            except ValueError as error:
+                # the writer may have replaced the partial tiles of the checkpoint that was read a moment ago
+                if attempt == 2:
+                    raise _damaged(index, str(error)) from error
+                continue
+            break
+        if not verify_inclusion(index, head.size, leaf_hash(leaf), path, head.root):
+            raise _damaged(index, "the proof does not lead to the signed root")
+        return {
+            "format": PROOF_FORMAT,
+            "index": index,
+            "leaf": leaf.decode(),
+            "path": [base64.b64encode(digest).decode() for digest in path],
+            "checkpoint": note,
+        }
+
+    def rebuild(self) -> int:
+        """Forget the index and build it anew; how many records it holds."""
+        with self._mutex:
+            self._forget()
+            row = self._caught_up().execute("SELECT count(*) FROM records").fetchone()
+        return int(row[0])
+
+    def close(self) -> None:
+        """Let go of the index."""
+        with self._mutex:
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
+
+    def _place(self, which: str | int) -> tuple[int, int, int, int]:
+        column = "idx" if isinstance(which, int) or which.isdecimal() else "id"
+        with self._mutex:
+            row = (
+                self._caught_up()
+                .execute(f"SELECT idx, segment, at, length FROM records WHERE {column} = ?", (which,))  # noqa: S608
+                .fetchone()
+            )
+        if row is None:
+            raise GatewayError(
+                "not-found", f"there is no record `{which}`", "search for it with `gateway audit search`"
+            )
+        return row[0], row[1], row[2], row[3]
+
+    def _leaf(self, index: int, segment: int, at: int, length: int) -> bytes:
+        try:
+            leaf = read_leaf(segment_path(self._directory, segment), at, length)
+        except (OSError, ValueError) as error:
+            raise _damaged(index, str(error)) from error
+        return leaf
+
+    def _checkpoint(self) -> tuple[str, Checkpoint]:
+        try:
+            note = (self._directory / "checkpoint").read_text(encoding="utf-8")
+            return note, open_checkpoint(note, self._verifier)
+        except (OSError, ValueError) as error:
+            raise _damaged(0, f"checkpoint: {error}") from error
+
+    # -- the index
+
+    def _caught_up(self) -> sqlite3.Connection:
+        limit = self._durable() if self._durable is not None else self._checkpoint()[1].size
+        for attempt in range(2):
+            try:
+                connection = self._connected()
+                self._follow(connection, limit)
+                return connection
+            except sqlite3.DatabaseError as error:
+                if attempt or isinstance(error, sqlite3.OperationalError):
+                    raise GatewayError("internal-error", "the audit index cannot be used", detail=str(error)) from error
+                self._forget()
+        raise AssertionError("unreachable")
+
+    def _connected(self) -> sqlite3.Connection:
+        if self._connection is not None:
+            return self._connection
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        connection = sqlite3.connect(self._path, check_same_thread=False, isolation_level=None)
+        # derived data: a crash may cost a rebuild, never a record
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = OFF")
+        tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+        if tables and not self._usable(connection):
+            connection.close()
+            self._delete()
+            return self._connected()
+        if not tables:
+            connection.executescript(_SCHEMA)
+            connection.executemany(
+                "INSERT INTO meta VALUES (?, ?)",
+                [
+                    ("version", _VERSION),
+                    ("origin", self._verifier.name),
+                    ("next", 0),
+                    ("segment", 0),
+                    ("at", HEADER_BYTES),
+                ],
+            )
+        self._connection = connection
+        return connection
+
+    def _usable(self, connection: sqlite3.Connection) -> bool:
+        """Whether the index is of this version and of this trail: its last record is where it says."""
+        meta = dict(connection.execute("SELECT name, value FROM meta"))
+        if meta.get("version") != _VERSION or meta.get("origin") != self._verifier.name:
+            return False
+        row = connection.execute("SELECT id, segment, at, length FROM records ORDER BY idx DESC LIMIT 1").fetchone()
+        if row is None:
+            return True
+        try:
+            leaf = read_leaf(segment_path(self._directory, row[1]), row[2], row[3])
+        except (OSError, ValueError):
+            return False
+        return bool(record_of(leaf).get("id") == row[0])
+
+    def _forget(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+        self._delete()
+
+    def _delete(self) -> None:
+        for suffix in ("", "-wal", "-shm"):
+            self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
+
+    def _follow(self, connection: sqlite3.Connection, limit: int) -> None:
+        """Take in the records up to `limit`, from where the last time ended."""
+        meta = dict(connection.execute("SELECT name, value FROM meta"))
+        upto, segment, at = int(meta["next"]), int(meta["segment"]), int(meta["at"])
+        if upto >= limit:
+            return
+        segments = [(first, path) for first, path in segments_of(self._directory) if first >= segment]
+        taken = 0
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            for first, path in segments:
+                if first != segment:
+                    segment, at = first, HEADER_BYTES
+                for batch in read_batches(path, upto, offset=at, limit=limit):
+                    _insert(connection, segment, batch)
+                    upto, at = batch.size, batch.end
+                    taken += len(batch.leaves)
+                    if taken >= _COMMIT_EVERY:
+                        _note(connection, upto, segment, at)
+                        connection.execute("COMMIT")
+                        connection.execute("BEGIN IMMEDIATE")
+                        taken = 0
+            _note(connection, upto, segment, at)
+            connection.execute("COMMIT")
+        except BaseException:
+            connection.execute("ROLLBACK")
+            raise
+
+
+def _note(connection: sqlite3.Connection, upto: int, segment: int, at: int) -> None:
+    connection.executemany(
+        "UPDATE meta SET value = ? WHERE name = ?", [(upto, "next"), (segment, "segment"), (at, "at")]
+    )
+
+
+def _insert(connection: sqlite3.Connection, segment: int, batch: Batch) -> None:
+    rows: list[tuple[Any, ...]] = []
+    for index, leaf, at in zip(range(batch.first, batch.size), batch.leaves, batch.offsets, strict=True):
+        record = record_of(leaf)
+        fields = {name: record.get(name) for name in _COLUMNS}
+        customers: Iterable[str] = record.get("customers", ())
+        session = record.get("session")
+        if session and record.get("login"):
+            connection.execute(
+                "INSERT OR IGNORE INTO sessions VALUES (?, ?, ?, ?, ?, ?)",
+                (session, *(fields[name] for name in _INHERITED), index),
+            )
+            connection.executemany("INSERT OR IGNORE INTO customers VALUES (?, ?)", [(c, index) for c in customers])
+        elif session:
+            known = connection.execute(
+                "SELECT person, login, ticket, target, idx FROM sessions WHERE session = ?", (session,)
+            ).fetchone()
+            if known is not None:
+                fields.update({name: fields[name] or value for name, value in zip(_INHERITED, known[:4], strict=True)})
+                connection.execute(
+                    "INSERT OR IGNORE INTO customers SELECT customer, ? FROM customers WHERE idx = ?", (index, known[4])
+                )
+        else:
+            connection.executemany("INSERT OR IGNORE INTO customers VALUES (?, ?)", [(c, index) for c in customers])
+        relations = [*record.get("relations", ()), *([record["relation"]] if "relation" in record else [])]
+        connection.executemany("INSERT OR IGNORE INTO relations VALUES (?, ?)", [(r, index) for r in relations])
+        words = " ".join(str(record[name]) for name in _WORDS if name in record)
+        if words:
+            connection.execute("INSERT INTO words (rowid, sql) VALUES (?, ?)", (index, words))
+        rows.append((index, *(fields[name] for name in _COLUMNS), segment, at, len(leaf)))
+    connection.executemany(f"INSERT INTO records VALUES ({', '.join('?' * 15)})", rows)  # noqa: S608
+
+
+def _conditions(query: Query) -> tuple[str, tuple[Any, ...]]:
+    parts: list[str] = []
+    values: list[Any] = []
+    for name in _EQUAL:
+        if value := getattr(query, name):
+            parts.append(f"r.{name} = ?")
+            values.append(value)
+    if query.person:
+        parts.append("(r.person = ? OR r.login = ?)")
+        values += [query.person, query.person]
+    if query.customer:
+        parts.append("r.idx IN (SELECT idx FROM customers WHERE customer = ?)")
+        values.append(query.customer)
+    if query.relation:
+        parts.append("r.idx IN (SELECT idx FROM relations WHERE relation = ? OR relation LIKE ? ESCAPE '!')")
+        bare = query.relation.replace("!", "!!").replace("%", "!%").replace("_", "!_")
+        values += [query.relation, f"%.{bare}"]
+    if query.text.strip():
+        parts.append("r.idx IN (SELECT rowid FROM words WHERE words MATCH ?)")
+        values.append(" ".join('"' + word.replace('"', '""') + '"' for word in query.text.split()))
+    if query.since:
+        parts.append("r.time >= ?")
+        values.append(_text(query.since))
+    if query.until:
+        parts.append("r.time < ?")
+        values.append(_text(query.until))
+    return ("WHERE " + " AND ".join(parts) if parts else ""), tuple(values)
+
+
+def _text(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat(timespec="microseconds")[:26] + "Z"
+
+
+def _damaged(index: int, detail: str) -> GatewayError:
+    return GatewayError(
+        "audit-damaged", f"record {index} cannot be read as it was written", "run `gateway audit verify`", detail
+    )
