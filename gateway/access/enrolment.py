@@ -1,0 +1,135 @@
+"""How a person comes to have a second factor, and loses it.
+
+Theory of operation. Somebody entitled issues an invitation: a code for one person, kept as a keyed digest, good once
+and for a limited time. The person begins with login, password and invitation, and gets a fresh TOTP secret, which waits
+sealed beside the invitation. A right first code finishes: the invitation is used up, the factor stands, its step counts
+as used, and recovery codes are shown once. A factor is never overwritten: it is reset by somebody else, which ends all
+that it opened.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from gateway.access.context import Context, verdict, where, who
+from gateway.access.factors import (
+    RECOVERY_CODES,
+    fold_recovery_code,
+    matching_steps,
+    new_secret,
+    recovery_code,
+    uri,
+)
+from gateway.access.keys import base32
+from gateway.access.login import Failure, Login, not_accepted
+from gateway.access.values import Enrolling
+from gateway.errors import Refusal
+from gateway.model import Peer, Principal
+from gateway.store import people
+from gateway.store.people import FactorRow, InvitationRow
+
+
+class Enrolment:
+    """Invitations, and what they lead to."""
+
+    def __init__(self, context: Context, login: Login) -> None:
+        self._context, self._login = context, login
+
+    async def invite(self, login: str, by: str, peer: Peer) -> str | Refusal:
+        """An invitation code for a person who has no factor; older ones of his stop working."""
+        context = self._context
+        person = await context.find(login)
+        if person is None or not person.active:
+            return Refusal("not-found", f"the directory has no active person `{login[:64]}`")
+        if await context.store(people.find_factor, person.id) is not None:
+            return Refusal("request-invalid", f"`{person.login}` has a second factor", "reset it first")
+        code = base32(context.token(20))
+        now = context.clock()
+        await context.record(
+            "enrolment", **who(person), **where(peer), decision="allow", reason="invited", by=by, factor="totp"
+        )
+        expires_at = now + timedelta(seconds=context.settings.invitation_life_s)
+        await context.store(people.insert_invitation, self._digest(code), person.id, by, now, expires_at)
+        return code
+
+    async def begin(self, login: str, password: str, invitation: str, peer: Peer) -> Enrolling | Refusal:
+        """A secret that waits for its first code; beginning again replaces it."""
+        found = await self._invited(login, password, invitation, peer)
+        if isinstance(found, Refusal):
+            return found
+        person, row = found
+        context = self._context
+        secret = new_secret(context.token)
+        sealed = context.keys.seal(secret.encode(), person.id, context.token)
+        if not await context.store(people.begin_enrolment, self._digest(invitation), sealed):
+            return await self._refuse(person, "the invitation was used meanwhile", peer)
+        return Enrolling(uri(secret, person.login, context.settings.issuer), secret, row.expires_at)
+
+    async def finish(
+        self, login: str, password: str, invitation: str, code: str, peer: Peer
+    ) -> tuple[str, ...] | Refusal:
+        """The recovery codes, once the first code of the waiting secret is right."""
+        found = await self._invited(login, password, invitation, peer)
+        if isinstance(found, Refusal):
+            return found
+        person, row = found
+        context = self._context
+        if row.sealed is None:
+            return await self._refuse(person, "the enrolment was not begun", peer)
+        now = context.clock()
+        steps = matching_steps(context.keys.unseal(row.sealed, person.id).decode(), code, now)
+        if not steps:
+            self._login.charge(login, peer)
+            return await self._refuse(person, "wrong code", peer)
+        codes = tuple(recovery_code(context.token) for _ in range(RECOVERY_CODES))
+        digests = [context.keys.digest("recovery", fold_recovery_code(text)) for text in codes]
+        factor = FactorRow(person.id, "totp", row.sealed, now, steps[0])
+        await context.record(
+            "enrolment", **who(person), **where(peer), decision="allow", reason="enrolled", by=person.id, factor="totp"
+        )
+        if not await context.store(people.finish_enrolment, self._digest(invitation), factor, digests):
+            return await self._refuse(person, "the invitation was used meanwhile", peer)
+        return codes
+
+    async def reset(self, login: str, by: str, peer: Peer) -> Principal | Refusal:
+        """Take the person's factor, recovery codes, open invitations and sign-ins away."""
+        context = self._context
+        person = await context.find(login)
+        if person is None:
+            return Refusal("not-found", f"the directory has no person `{login[:64]}`")
+        if person.id == by:
+            return Refusal("request-invalid", "nobody resets his own second factor", "ask somebody else")
+        if not await context.store(people.remove_factor, person.id):
+            return Refusal("not-found", f"`{person.login}` has no second factor")
+        await context.record("factor.reset", **who(person), **where(peer), decision="allow", by=by, factor="totp")
+        return person
+
+    async def _invited(
+        self, login: str, password: str, invitation: str, peer: Peer
+    ) -> tuple[Principal, InvitationRow] | Refusal:
+        """Who proved the password, and his live invitation; everything else looks alike from outside."""
+        proved = await self._login.prove_password(login, password, peer)
+        if isinstance(proved, Failure):
+            refusal = Refusal(proved.code, proved.reason)
+            fields = who(proved.person) or {"login": proved.login}
+            await self._context.record("enrolment", **fields, **where(peer), **verdict(refusal), factor="totp")
+            return not_accepted()
+        row = await self._context.store(people.find_invitation, self._digest(invitation))
+        if row is None or row.person != proved.id:
+            self._login.charge(login, peer)
+            return await self._refuse(proved, "no such invitation", peer)
+        if row.used_at is not None or self._context.clock() >= row.expires_at:
+            return await self._refuse(proved, "the invitation was used or has run out", peer)
+        return proved, row
+
+    async def _refuse(self, person: Principal, reason: str, peer: Peer) -> Refusal:
+        refusal = Refusal("enrolment-invalid", reason)
+        await self._context.record("enrolment", **who(person), **where(peer), **verdict(refusal), factor="totp")
+        return Refusal(
+            "enrolment-invalid",
+            "the invitation or the code was not accepted",
+            "ask an administrator for a new invitation",
+        )
+
+    def _digest(self, invitation: str) -> bytes:
+        return self._context.keys.digest("invitation", invitation.strip().lower())

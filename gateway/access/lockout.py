@@ -1,0 +1,141 @@
+"""Lock-out: each further failure costs twice the wait of the one before, per person and per address.
+
+Counts are kept in lanes. A login has one lane for the whole world, and one of its own for each address it was recently
+used from with success: so a stranger who keeps failing as `alice` locks strangers out of `alice`, not alice at her desk
+(the idea is OWASP's device cookies). An address has a lane too, more patient because people share addresses; who comes
+through his own lane is not held up by it.
+
+INVARIANT: an attempt is charged before anything is checked and given back when it succeeds, so that attempts at the
+same moment cannot outrun the count. What is refused because of a lock is not charged: a flood cannot prolong its own
+lock, let alone anybody's. Memory is bounded; lanes of people who exist are stored and survive a restart, the others
+are forgotten oldest first.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from gateway.access.values import AccessSettings
+from gateway.ports import Clock
+
+_LANES = 20_000
+_TRUSTED = 20_000
+
+
+@dataclass(slots=True)
+class _Lane:
+    failures: int
+    failed_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One charged attempt."""
+
+    login: str
+    network: str
+    lanes: tuple[str, ...]
+
+
+class Lockouts:
+    """The lanes. `keep(lane, failures, failed_at)` stores one; 0 failures removes it."""
+
+    def __init__(
+        self,
+        settings: AccessSettings,
+        clock: Clock,
+        kept: Iterable[tuple[str, int, datetime]],
+        keep: Callable[[str, int, datetime], None],
+    ) -> None:
+        self._settings, self._clock, self._keep = settings, clock, keep
+        self._stored = {lane: _Lane(failures, at) for lane, failures, at in kept}
+        self._lanes: OrderedDict[str, _Lane] = OrderedDict()
+        self._trusted: OrderedDict[tuple[str, str], None] = OrderedDict()
+
+    def begin(self, login: str, host: str) -> Attempt | None:
+        """Charge an attempt; None when it must be refused because a lane is locked."""
+        network = network_of(host)
+        if (login, network) in self._trusted:
+            lanes: tuple[str, ...] = (f"login {login} {network}",)
+        else:
+            lanes = (f"login {login}", f"address {network}")
+        now = self._clock()
+        if any(self._locked(lane, now) for lane in lanes):
+            return None
+        for lane in lanes:
+            found = self._find(lane, now)
+            if found is None:
+                found = self._lanes[lane] = _Lane(0, now)
+                while len(self._lanes) > _LANES:
+                    self._lanes.popitem(last=False)
+            found.failures, found.failed_at = found.failures + 1, now
+        return Attempt(login, network, lanes)
+
+    def failed(self, attempt: Attempt, *, known: bool) -> None:
+        """Let the charge stand; for a person who exists, for good."""
+        lane = attempt.lanes[0]
+        if not known:
+            return
+        found = self._lanes.pop(lane, None) or self._stored.get(lane)
+        if found is not None:
+            self._stored[lane] = found
+            self._keep(lane, found.failures, found.failed_at)
+
+    def succeeded(self, attempt: Attempt) -> None:
+        """Clear the login's lane, give back the address's charge, and trust this login from this address."""
+        lane = attempt.lanes[0]
+        self._lanes.pop(lane, None)
+        if self._stored.pop(lane, None) is not None:
+            self._keep(lane, 0, self._clock())
+        self._give_back(attempt.lanes[1:])
+        self._trusted[attempt.login, attempt.network] = None
+        self._trusted.move_to_end((attempt.login, attempt.network))
+        while len(self._trusted) > _TRUSTED:
+            self._trusted.popitem(last=False)
+
+    def cancelled(self, attempt: Attempt) -> None:
+        """Give the charge back: nothing about the secret was learnt (an outage, a full waiting room)."""
+        self._give_back(attempt.lanes)
+
+    def _give_back(self, lanes: tuple[str, ...]) -> None:
+        for lane in lanes:
+            found = self._lanes.get(lane) or self._stored.get(lane)
+            if found is not None:
+                found.failures = max(0, found.failures - 1)
+
+    def _find(self, lane: str, now: datetime) -> _Lane | None:
+        found = self._lanes.get(lane) or self._stored.get(lane)
+        if found is not None and now - found.failed_at > timedelta(seconds=self._settings.lock_forget_s):
+            found.failures = 0
+        return found
+
+    def _locked(self, lane: str, now: datetime) -> bool:
+        found = self._find(lane, now)
+        return found is not None and now < found.failed_at + timedelta(seconds=self.delay_s(lane, found.failures))
+
+    def delay_s(self, lane: str, failures: int) -> float:
+        """How long a lane is locked after that many failures, in seconds."""
+        settings = self._settings
+        address = lane.startswith("address ")
+        over = failures - (settings.address_free if address else settings.lock_free)
+        if over <= 0:
+            return 0.0
+        longest = settings.address_max_s if address else settings.lock_max_s
+        return min(longest, settings.lock_base_s * 2.0 ** min(over - 1, 40))
+
+
+def network_of(host: str) -> str:
+    """What counts as one address: an IPv4 address, or an IPv6 /64, which one subscriber has to himself."""
+    try:
+        address = ipaddress.ip_address(host.strip("[]").partition("%")[0])
+    except ValueError:
+        return host[:64]
+    if address.version == 4:
+        return str(address)
+    if address.ipv4_mapped is not None:
+        return str(address.ipv4_mapped)
+    return str(ipaddress.ip_network((int(address) >> 64 << 64, 64)))

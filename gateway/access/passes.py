@@ -1,0 +1,108 @@
+"""Passes, and the register of live grants and passes that challenges are answered from without any SQL.
+
+A pass is `gwp_` and 32 letters and digits: 160 random bits in base32, prefixed so that secret scanners can be taught to
+find it. It is shown once and kept as a SCRAM verifier only.
+
+INVARIANT: a pass admits nobody once its grant has ended, it was revoked, or its time is over; and no new login once a
+newer pass for the same person, target and ticket was minted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import datetime
+
+from gateway.access.keys import Token, base32
+from gateway.errors import Refusal
+from gateway.model import Grant, GrantState
+from gateway.store.access import PassRow
+
+PREFIX = "gwp_"
+
+
+def new_pass(token: Token) -> str:
+    """A fresh pass."""
+    return PREFIX + base32(token(20))
+
+
+class Register:
+    """Live grants and passes in memory; the store is written first, then the register."""
+
+    def __init__(self, grants: Iterable[Grant], passes: Iterable[PassRow]) -> None:
+        self._grants = {grant.id: grant for grant in grants}
+        self._passes: dict[str, PassRow] = {}
+        self._newest: dict[tuple[str, str], dict[str, PassRow]] = {}
+        for row in passes:
+            self.put_pass(row)
+
+    def put_grant(self, grant: Grant) -> None:
+        """Know an active grant."""
+        self._grants[grant.id] = grant
+
+    def put_pass(self, row: PassRow) -> None:
+        """Know a pass; it takes the place of an older one for new logins."""
+        secret = row.secret
+        self._passes[secret.id] = row
+        if not row.superseded:
+            self._newest.setdefault((row.login, secret.target), {})[secret.ticket_id] = row
+
+    def end_grant(self, grant_id: str, state: GrantState, reason: str) -> None:
+        """A grant is over, and its passes with it."""
+        grant = self._grants.get(grant_id)
+        if grant is None:
+            return
+        self._grants[grant_id] = replace(grant, state=state, ended_reason=reason)
+        for row in [row for row in self._passes.values() if row.secret.grant_id == grant_id]:
+            del self._passes[row.secret.id]
+            held = self._newest.get((row.login, row.secret.target), {})
+            if held.get(row.secret.ticket_id) is row:
+                del held[row.secret.ticket_id]
+
+    def forget(self, grant_id: str) -> None:
+        """Drop a grant that is over and that no session holds any more."""
+        self._grants.pop(grant_id, None)
+
+    def grant(self, grant_id: str) -> Grant | None:
+        """A grant that is active, or was when it was last looked at."""
+        return self._grants.get(grant_id)
+
+    def grants(self) -> list[Grant]:
+        """Every grant that is known here."""
+        return list(self._grants.values())
+
+    def pass_of(self, pass_id: str) -> PassRow | None:
+        """A pass that was not revoked."""
+        return self._passes.get(pass_id)
+
+    def login_pass(self, login: str, target: str, ticket_id: str | None, now: datetime) -> PassRow | None:
+        """The pass that admits a new login: the ticket's, or the newest of all when none is named."""
+        held = self._newest.get((login, target))
+        if not held:
+            return None
+        if ticket_id is not None:
+            row = held.get(ticket_id)
+            return row if row is not None and self.over(row.secret.grant_id, row.secret.id, now) is None else None
+        live = [row for row in held.values() if self.over(row.secret.grant_id, row.secret.id, now) is None]
+        return max(live, key=lambda row: row.secret.created_at, default=None)
+
+    def live(self, person: str, target: str, ticket_id: str, now: datetime) -> list[Grant]:
+        """The person's live grants on the target for the ticket, newest first."""
+        found = [
+            grant
+            for grant in self._grants.values()
+            if grant.person == person
+            and grant.target == target
+            and grant.ticket_id == ticket_id
+            and self.over(grant.id, None, now) is None
+        ]
+        return sorted(found, key=lambda grant: grant.created_at, reverse=True)
+
+    def over(self, grant_id: str, pass_id: str | None, now: datetime) -> Refusal | None:
+        """Why a session under that grant, opened by that pass, has to end; None while it may go on."""
+        grant = self._grants.get(grant_id)
+        if grant is not None and now >= grant.expires_at and grant.state is not GrantState.REVOKED:
+            return Refusal("grant-expired", "the grant has run out", "open the ticket again", fatal=True)
+        if grant is None or grant.state is not GrantState.ACTIVE or (pass_id and pass_id not in self._passes):
+            return Refusal("grant-revoked", "the grant was revoked", "ask whoever revoked it", fatal=True)
+        return None

@@ -1,0 +1,483 @@
+"""The one door to access: what engines and the API ask, delegated to the rooms of this package.
+
+Engines: `challenge`, then `admit_pass` or `admit_direct`, then `attach`, and `check` before every statement.
+The API: `sign_in`, `authenticate`, `open`, requests and grants, enrolment. The server runs `run_watcher`.
+
+INVARIANT: a session is handed out only after its `login` record is durable, and so is every refusal to hand one out.
+INVARIANT: until somebody has proved who he is, every refusal is the same one; only outages of ours, which are the
+same for everybody, are told as what they are. Which team or ticket is missing is told to the proven person alone.
+FAIL CLOSED: a source, store or trail that cannot be used is a refusal.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+from gateway.access.context import Context, Policies, verdict, where, who
+from gateway.access.enrolment import Enrolment
+from gateway.access.keys import Token
+from gateway.access.login import Failure, Login, Proof, SignIns, not_accepted, outage
+from gateway.access.names import fold_login, is_ticket_id, split_user
+from gateway.access.passes import Register, new_pass
+from gateway.access.passwords import hash_password
+from gateway.access.request import Move, is_fresh, stale_factor
+from gateway.access.values import AccessSettings, Challenge, Enrolling, LiveSession, Opened, SignIn
+from gateway.access.watch import Cut, Watch
+from gateway.access.workflow import Reveal, Wanted, Workflow
+from gateway.errors import GatewayError, Refusal
+from gateway.model import AccessRequest, Grant, Pass, Peer, Principal, RequestState, Session, Ticket
+from gateway.policy.schema import Policy
+from gateway.ports import Clock, Directory, TicketSource, Trail
+from gateway.store import access as rows
+from gateway.store import people
+from gateway.store.access import PassRow
+from gateway.store.database import Database
+from gateway.wire.auth import make_verifier, mock_verifier
+
+__all__ = [
+    "Access", "AccessSettings", "Challenge", "Enrolling", "LiveSession", "Opened", "SignIn", "hash_password",
+]  # fmt: skip
+
+T = TypeVar("T")
+
+_SWEEP_REQUESTS_S = 30.0
+_CODE_DIGITS = 6
+
+
+def utc_now() -> datetime:
+    """The present moment in UTC."""
+    return datetime.now(UTC)
+
+
+class Access:
+    """See the module. `database` stays the caller's to close, after `close` here. Loop's thread only."""
+
+    def __init__(
+        self,
+        settings: AccessSettings,
+        *,
+        directory: Directory,
+        tickets: TicketSource,
+        policies: Policies,
+        trail: Trail,
+        database: Database,
+        clock: Clock = utc_now,
+        monotonic: Callable[[], float] = time.monotonic,
+        token: Token = secrets.token_bytes,
+    ) -> None:
+        """Loads what is live from the store, blocking. Raises `GatewayError("store-unavailable")`."""
+        context = Context(settings, directory, tickets, policies, trail, database, clock, monotonic, token)
+        grants, passes = database.run_now(rows.load, clock())
+        tokens, locks = database.run_now(people.load, clock())
+        self._context = context
+        self._register = Register(grants, passes)
+        self._signins = SignIns(context, tokens)
+        self._login = Login(context, locks)
+        self._watch = Watch(context, self._register, self._signins)
+        self._workflow = Workflow(context, self._register, self._watch.ended)
+        self._enrolment = Enrolment(context, self._login)
+
+    # engines
+
+    def challenge(self, user: str, target: str, peer: Peer, *, tls: bool) -> Challenge:  # noqa: ARG002 - see below
+        """How the client that calls itself `user` (`alice` or `alice+SUP-1423`) must authenticate; asks nobody.
+
+        A live pass makes it SCRAM. Otherwise a ticket in the name makes it clear text where the target's policy has
+        `direct_login` and the connection is TLS, for unknown people too; everybody else gets mock SCRAM. Where the
+        client connects from (`peer`) makes no difference: a locked address must not be told that it is.
+        """
+        login, ticket_id = split_user(user)
+        row = self._register.login_pass(login, target, ticket_id, self._context.clock())
+        if row is not None:
+            return Challenge("scram", login, ticket_id, target, row.secret.scram, row.secret.id)
+        policy = self._context.policies(target) if "+" in user and tls else None
+        if policy is not None and policy.access.direct_login:
+            return Challenge("cleartext", login, ticket_id, target, "", None)
+        mock = str(mock_verifier(f"{user[:256]}\0{target[:256]}", self._context.keys.mock))
+        return Challenge("scram", login, ticket_id, target, mock, None)
+
+    async def admit_pass(self, challenge: Challenge, proven: bool, peer: Peer) -> Session | Refusal:
+        """A session for who proved a pass."""
+        try:
+            return await self._admit_pass(challenge, proven, peer)
+        except GatewayError as error:
+            return await self._outage(challenge, error, peer, "pass")
+
+    async def admit_direct(self, challenge: Challenge, secret: str, peer: Peer) -> Session | Refusal:
+        """A session for who proved the directory password with six digits behind it; opens the ticket's grant."""
+        try:
+            return await self._admit_direct(challenge, secret, peer)
+        except GatewayError as error:
+            return await self._outage(challenge, error, peer, "direct")
+
+    def check(self, session: Session) -> Refusal | None:
+        """Why the session may not run another statement, or None; costs about a microsecond."""
+        return self._watch.check(session)
+
+    def attach(self, session: Session, cut: Cut) -> Callable[[], None]:
+        """Register a live session: `cut(refusal)` is called once when it has to end. Returns the detach."""
+        return self._watch.attach(session, cut)
+
+    # the API
+
+    async def sign_in(self, login: str, password: str, otp: str, peer: Peer) -> SignIn | Refusal:
+        """A sign-in with its bearer token, for password and code (or a recovery code)."""
+        method = "sign-in"
+        try:
+            proof = await self._login.prove(login, password, otp, peer, recovery=True)
+            if isinstance(proof, Failure):
+                return await self._not_accepted(proof, peer, method=method)
+            await self._record_login(peer, None, method=method, **who(proof.person), factor=proof.factor)
+            return await self._signins.create(proof)
+        except GatewayError as error:
+            return await self._outage(fold_login(login), error, peer, method)
+
+    def authenticate(self, token: str) -> SignIn | Refusal:
+        """The sign-in of a bearer token; asks nobody, so `run_watcher` must be running."""
+        return self._signins.find(token)
+
+    async def sign_out(self, signin: SignIn) -> None:
+        """End a sign-in. Raises `GatewayError("store-unavailable")`."""
+        await self._signins.end(signin)
+
+    async def open(
+        self, signin: SignIn, *, target: str, ticket: str, reason: str = "", duration_s: int = 0,
+        reveal: Reveal = frozenset(), peer: Peer,
+    ) -> Opened | Refusal:  # fmt: skip
+        """A pass for a ticket, or the refusal; `approval-required` names the request (`name`) that now waits."""
+        try:
+            person = await self._present(signin)
+            if isinstance(person, Refusal):
+                return person
+            wanted = Wanted(person, target, ticket, reason, duration_s, reveal)
+            found = await self._obtain(signin, wanted, peer)
+            if isinstance(found, Refusal):
+                if found.code != "approval-required":
+                    await self._workflow.refuse(wanted, found, peer)
+                return found
+            grant, request, now_ticket = found
+            secret = await self._mint(signin, person, grant, now_ticket, peer)
+            user = f"{person.login}+{grant.ticket_id}"
+            return Opened(grant, request, grant.ticket_id, grant.customers, user, secret, grant.expires_at)
+        except GatewayError as error:
+            return error.refusal
+
+    async def approve(self, signin: SignIn, request_id: str, reason: str, peer: Peer) -> AccessRequest | Refusal:
+        """Count an approval; the last one that is needed makes the grant."""
+        return await self._decide(signin, request_id, Move.APPROVE, reason, peer)
+
+    async def deny(self, signin: SignIn, request_id: str, reason: str, peer: Peer) -> AccessRequest | Refusal:
+        """Turn a request down."""
+        return await self._decide(signin, request_id, Move.DENY, reason, peer)
+
+    async def cancel(self, signin: SignIn, request_id: str, peer: Peer) -> AccessRequest | Refusal:
+        """Take one's own request back."""
+        return await self._decide(signin, request_id, Move.CANCEL, "", peer)
+
+    async def requests(self, signin: SignIn, state: RequestState | None = None) -> list[AccessRequest] | Refusal:
+        """Requests newest first: one's own, and those one may decide on; all of them for administrators."""
+        try:
+            found = await self._context.store(rows.list_requests, state=state)
+        except GatewayError as error:
+            return error.refusal
+        return [one for one in found if self._sees(signin.principal, one.person, one.target)]
+
+    async def grants(self, signin: SignIn, *, live: bool = True) -> list[Grant] | Refusal:
+        """Grants newest first, with the same view as `requests`; `live` leaves out those that are over."""
+        try:
+            found = await self._context.store(rows.list_grants)
+        except GatewayError as error:
+            return error.refusal
+        now = self._context.clock()
+        return [
+            one
+            for one in found
+            if self._sees(signin.principal, one.person, one.target)
+            and not (live and self._register.over(one.id, None, now))
+        ]
+
+    async def revoke(self, signin: SignIn, grant_id: str, reason: str, peer: Peer) -> Grant | Refusal:
+        """End a grant at once: one's own, any for administrators and for the target's approvers."""
+        try:
+            person = await self._present(signin)
+            return (
+                person if isinstance(person, Refusal) else await self._workflow.revoke(person, grant_id, reason, peer)
+            )
+        except GatewayError as error:
+            return error.refusal
+
+    def sessions(self, signin: SignIn) -> list[LiveSession]:
+        """Live sessions of this process, with the same view as `requests`."""
+        return [one for one in self._watch.sessions() if self._sees(signin.principal, one.person, one.target)]
+
+    # people
+
+    async def invite(self, signin: SignIn | None, login: str, peer: Peer) -> str | Refusal:
+        """An invitation code for a person without a factor. `signin` None: by whoever runs the gateway, locally."""
+        return await self._administer(signin, lambda by: self._enrolment.invite(login, by, peer))
+
+    async def enrol_begin(self, login: str, password: str, invitation: str, peer: Peer) -> Enrolling | Refusal:
+        """The `otpauth://` URI and the secret of a new factor, which waits for its first code."""
+        return await _refusing(self._enrolment.begin(login, password, invitation, peer))
+
+    async def enrol_finish(
+        self, login: str, password: str, invitation: str, code: str, peer: Peer
+    ) -> tuple[str, ...] | Refusal:
+        """The recovery codes, shown once, for the right first code."""
+        return await _refusing(self._enrolment.finish(login, password, invitation, code, peer))
+
+    async def reset_factor(self, signin: SignIn | None, login: str, peer: Peer) -> Principal | Refusal:
+        """Take a person's factor away; his grants are revoked, his sessions cut, his sign-ins over."""
+        person = await self._administer(signin, lambda by: self._enrolment.reset(login, by, peer))
+        if isinstance(person, Refusal):
+            return person
+        self._signins.forget_person(person.id)
+        held = [grant for grant in self._register.grants() if grant.person == person.id]
+        for grant in held:
+            outcome = await _refusing(self._workflow.end(grant, Move.REVOKE, "second factor reset", peer))
+            if isinstance(outcome, Refusal) and outcome.code != "request-invalid":
+                return outcome
+        return person
+
+    def is_member(self, principal: Principal, role: str) -> bool:
+        """Whether the person has the role `administrators`, `auditors` or `approvers`. Raises `KeyError` for others."""
+        settings = self._context.settings
+        roles = {
+            "administrators": settings.administrators, "auditors": settings.auditors, "approvers": settings.approvers,
+        }  # fmt: skip
+        return principal.active and bool(principal.teams & roles[role])
+
+    # life
+
+    async def run_watcher(self) -> None:
+        """Watch until cancelled. A watcher that stops makes every session and sign-in stop within the grace."""
+        context = self._context
+        swept = float("-inf")
+        while True:
+            await self._watch.refresh()
+            requests_too = context.monotonic() - swept >= _SWEEP_REQUESTS_S
+            if await self.sweep(requests=requests_too) is None and requests_too:
+                swept = context.monotonic()
+            await asyncio.sleep(context.settings.watch_interval_s)
+
+    async def refresh(self) -> None:
+        """One round of the watcher."""
+        await self._watch.refresh()
+
+    async def sweep(self, *, requests: bool = True) -> Refusal | None:
+        """Expire what ran out. An outage is returned; what ran out gives no access anyway."""
+        try:
+            await self._workflow.sweep()
+            if requests:
+                await self._workflow.sweep_requests()
+        except GatewayError as error:
+            return error.refusal
+        return None
+
+    def close(self) -> None:
+        """Join the worker threads. Cancel `run_watcher` first."""
+        self._watch.close()
+        self._login.close()
+        self._context.close()
+
+    async def _admit_pass(self, challenge: Challenge, proven: bool, peer: Peer) -> Session | Refusal:
+        context = self._context
+        over = None
+        row = self._register.pass_of(challenge.pass_id) if challenge.pass_id is not None else None
+        grant = self._register.grant(row.secret.grant_id) if row is not None else None
+        if row is not None and grant is not None:
+            over = self._register.over(grant.id, row.secret.id, context.clock())
+        if not proven or row is None or grant is None:
+            known = await context.find(challenge.login)
+            reason = "unknown person" if known is None else "no live pass" if row is None else "wrong pass"
+            failure = Failure("authentication-failed", reason, challenge.login, known)
+            return await self._not_accepted(failure, peer, challenge=challenge, method="pass")
+        person = await context.by_id(row.secret.person)
+        if person is None or not person.active or person.login != row.login:
+            failure = Failure("authentication-failed", "person is not active", challenge.login, person)
+            return await self._not_accepted(failure, peer, challenge=challenge, method="pass")
+        fields = {**_grant_fields(grant), **who(person), "pass": row.secret.id, "factor": row.factor}
+        fields["factor_age_s"] = self._age_s(row.factor_at)
+        judged = over or await self._workflow.judge(person, grant.target, grant.ticket_id, grant.reveal)
+        if not isinstance(judged, Refusal) and set(judged.ticket.customers) != set(grant.customers):
+            judged = Refusal(
+                "access-ended", f"the customer of the ticket `{grant.ticket_id}` has changed", "open it again"
+            )
+        if isinstance(judged, Refusal):
+            await self._record_login(peer, judged, method="pass", **fields)
+            return replace(judged, fatal=True)
+        proof = Proof(person, row.factor, row.factor_at)
+        return await self._session(proof, grant, judged.ticket, judged.policy, row.secret.id, peer, "pass", fields)
+
+    async def _admit_direct(self, challenge: Challenge, secret: str, peer: Peer) -> Session | Refusal:
+        method = "direct"
+        password, code = secret[:-_CODE_DIGITS], secret[-_CODE_DIGITS:]
+        if challenge.method != "cleartext" or challenge.ticket_id is None:
+            failure = Failure("authentication-failed", "malformed user name", challenge.login)
+            return await self._not_accepted(failure, peer, challenge=challenge, method=method)
+        proof = await self._login.prove(challenge.login, password, code, peer)
+        if isinstance(proof, Failure):
+            return await self._not_accepted(proof, peer, challenge=challenge, method=method)
+        signin = SignIn("", proof.person, proof.factor, proof.factor_at, proof.factor_at, proof.factor_at)
+        found = await self._obtain(
+            signin, Wanted(proof.person, challenge.target, challenge.ticket_id), peer, direct=True
+        )
+        fields = {**who(proof.person), "factor": proof.factor, "factor_age_s": 0}
+        if isinstance(found, Refusal):
+            fields |= {"target": challenge.target, "ticket": challenge.ticket_id}
+            await self._record_login(peer, found, method=method, **fields)
+            return replace(found, fatal=True)
+        grant, _, ticket = found
+        policy = self._context.policies(grant.target)
+        if policy is None:
+            return Refusal("target-not-available", f"there is no target `{grant.target}` for you", fatal=True)
+        return await self._session(proof, grant, ticket, policy, None, peer, method, {**_grant_fields(grant), **fields})
+
+    async def _session(
+        self, proof: Proof, grant: Grant, ticket: Ticket, policy: Policy, pass_id: str | None, peer: Peer,
+        method: str, fields: dict[str, Any],
+    ) -> Session | Refusal:  # fmt: skip
+        """Record the login, then hand the session out, unless its grant ended while the record was written."""
+        context = self._context
+        session = Session(
+            context.new_id("session"), proof.person, grant, ticket, pass_id, proof.factor, proof.factor_at, peer,
+            context.clock(),
+        )  # fmt: skip
+        fields |= {"session": session.id, "ticket_state": ticket.status, "policy": policy.digest}
+        await self._record_login(peer, None, method=method, **fields)
+        over = self._register.over(grant.id, pass_id, context.clock())
+        if over is not None:
+            return over
+        self._watch.begin(session, policy)
+        return session
+
+    async def _obtain(
+        self, signin: SignIn, wanted: Wanted, peer: Peer, *, direct: bool = False
+    ) -> tuple[Grant, AccessRequest, Ticket] | Refusal:
+        """A grant for who has proved the factor that the target's policy wants."""
+        context = self._context
+        policy = context.policies(wanted.target)
+        if policy is None or not (wanted.person.teams & policy.access.teams):
+            judged = await self._workflow.judge(wanted.person, wanted.target, wanted.ticket_id, wanted.reveal)
+            if isinstance(judged, Refusal):
+                return judged
+            return Refusal("target-not-available", f"there is no target `{wanted.target[:64]}` for you")
+        if direct and not policy.access.direct_login:
+            return Refusal("target-not-available", f"there is no target `{wanted.target[:64]}` for you")
+        if policy.access.second_factor not in ("any", "totp"):
+            return Refusal(
+                "second-factor-required", f"`{wanted.target}` needs the factor {policy.access.second_factor}"
+            )
+        if not is_fresh(signin.factor_at, context.clock(), context.settings.factor_fresh_s):
+            return stale_factor()
+        if wanted.ticket_id and not is_ticket_id(wanted.ticket_id):
+            return Refusal("ticket-not-found", "there is no such ticket")
+        return await self._workflow.obtain(wanted, peer, reuse_any=direct)
+
+    async def _mint(self, signin: SignIn, person: Principal, grant: Grant, ticket: Ticket, peer: Peer) -> str:
+        """A new pass for the grant: recorded, then kept, then known to `challenge`."""
+        context = self._context
+        secret = new_pass(context.token)
+        salt = context.token(16)
+        scram = await context.work(make_verifier, secret, salt=salt)
+        minted = Pass(
+            context.new_id("pass"), grant.id, person.id, grant.target, grant.ticket_id, scram, context.clock(),
+            grant.expires_at,
+        )  # fmt: skip
+        row = PassRow(minted, person.login, signin.factor, signin.factor_at)
+        await context.record(
+            "pass.minted", **{**_grant_fields(grant), "pass": minted.id}, **who(person), **where(peer),
+            ticket_state=ticket.status, factor=signin.factor, factor_age_s=self._age_s(signin.factor_at),
+            expires_at=grant.expires_at.isoformat(),
+        )  # fmt: skip
+        await context.store(rows.insert_pass, row)
+        self._register.put_pass(row)
+        return secret
+
+    async def _decide(
+        self, signin: SignIn, request_id: str, move: Move, reason: str, peer: Peer
+    ) -> AccessRequest | Refusal:
+        return await _refusing(self._workflow.decide(signin, request_id, move, reason[:500], peer))
+
+    async def _administer(self, signin: SignIn | None, act: Callable[[str], Awaitable[T | Refusal]]) -> T | Refusal:
+        """Let an administrator with a recent factor act; None is whoever runs the gateway."""
+        try:
+            if signin is None:
+                return await act("local")
+            person = await self._present(signin)
+            if isinstance(person, Refusal):
+                return person
+            if not self.is_member(person, "administrators"):
+                return Refusal("not-in-team", "this is for administrators")
+            if not is_fresh(signin.factor_at, self._context.clock(), self._context.settings.factor_fresh_s):
+                return stale_factor()
+            return await act(person.id)
+        except GatewayError as error:
+            return error.refusal
+
+    async def _present(self, signin: SignIn) -> Principal | Refusal:
+        """The person of a sign-in as the directory has him now."""
+        person = await self._context.by_id(signin.principal.id)
+        if person is None or not person.active:
+            return Refusal("person-inactive", "the directory says that the person is not active")
+        return person
+
+    def _sees(self, viewer: Principal, person: str, target: str) -> bool:
+        policy = self._context.policies(target)
+        approvers = policy.access.approver_teams if policy is not None else frozenset()
+        return viewer.id == person or bool(viewer.teams & approvers) or self.is_member(viewer, "administrators")
+
+    def _age_s(self, factor_at: datetime) -> int:
+        return max(0, int((self._context.clock() - factor_at).total_seconds()))
+
+    async def _not_accepted(
+        self, failure: Failure, peer: Peer, *, method: str, challenge: Challenge | None = None
+    ) -> Refusal:
+        """Record the true reason, then refuse as everybody is refused."""
+        fields: dict[str, Any] = who(failure.person) or {"login": failure.login}
+        if challenge is not None:
+            fields |= {"target": challenge.target[:64], "ticket": challenge.ticket_id}
+        await self._record_login(peer, Refusal(failure.code, failure.reason), method=method, **fields)
+        return not_accepted()
+
+    async def _outage(self, attempt: Challenge | str, error: GatewayError, peer: Peer, method: str) -> Refusal:
+        """Record, where the trail still can, that an attempt could not be judged; refuse with the outage."""
+        login = attempt if isinstance(attempt, str) else attempt.login
+        failure = outage(error)
+        if failure.code != "audit-not-writable":
+            try:
+                await self._record_login(peer, Refusal(failure.code, failure.reason), method=method, login=login)
+            except GatewayError as second:
+                return replace(second.refusal, fatal=True)
+        return replace(error.refusal, fatal=True)
+
+    async def _record_login(self, peer: Peer, refusal: Refusal | None, *, method: str, **fields: Any) -> None:
+        # A user name that is no login may be a secret typed into the wrong field: it is not recorded.
+        named = bool(fields.get("login"))
+        await self._context.record("login", **where(peer, user=named), **verdict(refusal), method=method, **fields)
+
+
+async def _refusing(work: Awaitable[T | Refusal]) -> T | Refusal:
+    """The work's result, with an outage as the refusal it is."""
+    try:
+        return await work
+    except GatewayError as error:
+        return error.refusal
+
+
+def _grant_fields(grant: Grant) -> dict[str, Any]:
+    return {
+        "target": grant.target,
+        "ticket_system": grant.ticket_system,
+        "ticket": grant.ticket_id,
+        "customers": list(grant.customers),
+        "grant": grant.id,
+        "request": grant.request_id,
+        "approvers": list(grant.approved_by),
+    }

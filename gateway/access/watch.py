@@ -1,0 +1,216 @@
+"""The watcher: every live session compared with its reasons, several times a second.
+
+Theory of operation. A worker thread asks the directory and the ticket source about everybody who is connected; the
+answers come back to the loop, which judges each session by the same rule that opened it. `check`, on the road of every
+statement, only reads what was found: it never asks anybody. So an answer may be one interval old.
+
+INVARIANT: no answer older than `grace_s` gives access. When a source cannot be read, when it hangs, or when the watcher
+itself stands still, statements are refused and sessions cut once the last good answer is that old.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+from gateway.access.context import Context
+from gateway.access.login import SignIns
+from gateway.access.passes import Register
+from gateway.access.values import LiveSession
+from gateway.errors import GatewayError, Refusal
+from gateway.model import Principal, Session, Ticket
+from gateway.policy.decide import decide_access
+from gateway.policy.schema import Policy
+
+Cut = Callable[[Refusal], None]
+T = TypeVar("T")
+
+_FORGET_S = 60.0
+_BATCH = 500
+
+
+@dataclass(slots=True)
+class _Live:
+    session: Session
+    good_at: float
+    since: float
+    judged: tuple[Principal | None, Ticket | None, Policy | None]
+    cut: Cut | None = None
+    refusal: Refusal | None = None
+    refused_at: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Answers:
+    """What the sources said; a refusal where they could not be asked."""
+
+    people: dict[str, Principal | Refusal | None]
+    tickets: dict[str, Ticket | Refusal | None]
+
+
+class Watch:
+    """The live sessions of this process."""
+
+    def __init__(self, context: Context, register: Register, signins: SignIns) -> None:
+        self._context, self._register, self._signins = context, register, signins
+        self._live: dict[str, _Live] = {}
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="watch")
+
+    def begin(self, session: Session, policy: Policy) -> None:
+        """Know a session that was just admitted, on the answers it was admitted with."""
+        now = self._context.monotonic()
+        self._live[session.id] = _Live(session, now, now, (session.principal, session.ticket, policy))
+
+    def attach(self, session: Session, cut: Cut) -> Callable[[], None]:
+        """Call `cut` once when the session has to end; returns what to call when it ended by itself."""
+        live = self._live.get(session.id)
+        if live is None:
+            asyncio.get_running_loop().call_soon(cut, _unknown())
+            return lambda: None
+        live.cut = cut
+        if live.refusal is not None:
+            self._cut(live, live.refusal)
+        return lambda: self._detach(session.id)
+
+    def check(self, session: Session) -> Refusal | None:
+        """Why the session may not go on, from what is known; constant time, nothing is asked."""
+        live = self._live.get(session.id)
+        if live is None:
+            return _unknown()
+        if live.refusal is not None:
+            return live.refusal
+        if self._context.clock() >= session.grant.expires_at:
+            return self._register.over(session.grant.id, session.pass_id, self._context.clock())
+        if self._context.monotonic() - live.good_at > self._context.settings.grace_s:
+            return _stale(None)
+        return None
+
+    def sessions(self) -> list[LiveSession]:
+        """Every live session, oldest first."""
+        return [
+            LiveSession(
+                id=live.session.id,
+                person=live.session.principal.id,
+                login=live.session.principal.login,
+                target=live.session.grant.target,
+                ticket_id=live.session.grant.ticket_id,
+                grant_id=live.session.grant.id,
+                peer=live.session.peer,
+                started_at=live.session.started_at,
+            )
+            for live in self._live.values()
+            if live.refusal is None
+        ]
+
+    def ended(self, grant_id: str) -> None:
+        """A grant is over: end its sessions now."""
+        for live in list(self._live.values()):
+            if live.session.grant.id == grant_id and live.refusal is None:
+                over = self._register.over(grant_id, live.session.pass_id, self._context.clock())
+                if over is not None:
+                    self._cut(live, over)
+
+    async def refresh(self) -> None:
+        """Ask the sources about everybody who is connected or signed in, and judge every session."""
+        asked_at = self._context.monotonic()
+        people = {live.session.principal.id for live in self._live.values()} | self._signins.people()
+        tickets = {live.session.grant.ticket_id for live in self._live.values()}
+        loop = asyncio.get_running_loop()
+        answers = await loop.run_in_executor(self._thread, self._ask, people, tickets)
+        for person, found in answers.people.items():
+            if not isinstance(found, Refusal):
+                self._signins.learn(person, found, asked_at)
+        for count, live in enumerate(list(self._live.values()), start=1):
+            self._judge(live, answers, asked_at)
+            if count % _BATCH == 0:
+                await asyncio.sleep(0)
+
+    def close(self) -> None:
+        """Join the thread."""
+        self._thread.shutdown(wait=True, cancel_futures=True)
+
+    def _ask(self, people: Iterable[str], tickets: Iterable[str]) -> _Answers:
+        return _Answers(
+            {person: _asked(self._context.directory.by_id, person) for person in people},
+            {ticket: _asked(self._context.tickets.find, ticket) for ticket in tickets},
+        )
+
+    def _judge(self, live: _Live, answers: _Answers, asked_at: float) -> None:
+        """End the session when it has no reason any more, or when its reasons are too old."""
+        now = self._context.monotonic()
+        session = live.session
+        if live.cut is None and now - max(live.since, live.refused_at) > _FORGET_S:
+            # Admitted and never attached, or cut and never detached: `check` refuses what is not known.
+            self._live.pop(session.id, None)
+        if live.refusal is not None:
+            return
+        refusal = self._register.over(session.grant.id, session.pass_id, self._context.clock())
+        if refusal is None and session.principal.id in answers.people and session.grant.ticket_id in answers.tickets:
+            person, ticket = answers.people[session.principal.id], answers.tickets[session.grant.ticket_id]
+            old = now - live.good_at > self._context.settings.grace_s
+            if isinstance(person, Refusal):
+                refusal = _stale(person) if old else None
+            elif isinstance(ticket, Refusal):
+                refusal = _stale(ticket) if old else None
+            else:
+                refusal = self._reason_gone(live, person, ticket)
+                live.good_at = max(live.good_at, asked_at)
+        elif refusal is None and now - live.good_at > self._context.settings.grace_s:
+            refusal = _stale(None)
+        if refusal is not None:
+            self._cut(live, refusal)
+
+    def _reason_gone(self, live: _Live, person: Principal | None, ticket: Ticket | None) -> Refusal | None:
+        grant = live.session.grant
+        policy = self._context.policies(grant.target)
+        before = live.judged
+        if person is before[0] and ticket is before[1] and policy is before[2]:
+            return None
+        live.judged = (person, ticket, policy)
+        if person is None or not person.active or person.login != live.session.principal.login:
+            return _ended("the directory says that the person is not active any more")
+        if policy is None:
+            return _ended(f"the target `{grant.target}` is not available any more")
+        if ticket is None:
+            return _ended(f"the ticket `{grant.ticket_id}` does not exist any more")
+        if set(ticket.customers) != set(grant.customers):
+            return _ended(f"the customer of the ticket `{grant.ticket_id}` has changed")
+        decision = decide_access(policy, person, ticket, self._context.clock(), write=grant.write, reveal=grant.reveal)
+        return _ended(decision.message) if isinstance(decision, Refusal) else None
+
+    def _cut(self, live: _Live, refusal: Refusal) -> None:
+        live.refusal, live.refused_at = replace(refusal, fatal=True), self._context.monotonic()
+        cut, live.cut = live.cut, None
+        if cut is not None:
+            # Through the loop, so that one session's trouble in ending does not keep the others alive.
+            asyncio.get_running_loop().call_soon(cut, live.refusal)
+
+    def _detach(self, session_id: str) -> None:
+        self._live.pop(session_id, None)
+
+
+def _asked(function: Callable[[str], T], key: str) -> T | Refusal:
+    try:
+        return function(key)
+    except GatewayError as error:
+        return error.refusal
+
+
+def _ended(reason: str) -> Refusal:
+    return Refusal("access-ended", f"access has ended: {reason}", "open a ticket that justifies it", fatal=True)
+
+
+def _stale(outage: Refusal | None) -> Refusal:
+    # FAIL CLOSED: reasons that cannot be confirmed are no reasons.
+    if outage is not None:
+        return replace(outage, fatal=True)
+    return Refusal(
+        "directory-unavailable", "the reasons for the access cannot be confirmed", "connect again", fatal=True
+    )
+
+
+def _unknown() -> Refusal:
+    return Refusal("access-ended", "access has ended: the session is not known", "connect again", fatal=True)

@@ -1,0 +1,340 @@
+"""Requests become grants: the moves of `request.py` carried out, each audited, each by compare-and-swap.
+
+INVARIANT: what gives access is recorded durably first and takes effect after; what ends access takes effect first.
+Moves run one at a time, so the swap in the store can fail only where another process works on the same store; what
+was recorded then and did not take place is followed by a record that says so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Any
+
+from gateway.access.context import Context, verdict, where, who
+from gateway.access.passes import Register
+from gateway.access.request import GRANT_MOVES, Move, decided, may_revoke, overdue
+from gateway.access.values import SignIn
+from gateway.errors import Refusal
+from gateway.model import AccessRequest, Grant, GrantState, Peer, Principal, RequestState, Ticket
+from gateway.policy.decide import decide_access
+from gateway.policy.schema import Policy
+from gateway.store import access
+
+Reveal = frozenset[tuple[str, str]]
+LOCAL = Peer("", engine="gateway")
+"""Where the gateway itself acts from."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What somebody asks for. `duration_s` 0 means the policy's default."""
+
+    person: Principal
+    target: str
+    ticket_id: str
+    reason: str = ""
+    duration_s: int = 0
+    reveal: Reveal = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A request that the rules allow to be made, and whether the policy approves it by itself."""
+
+    policy: Policy
+    ticket: Ticket
+    approve: bool
+
+
+class Workflow:
+    """Files, decides and ends; `ended(grant_id)` is called when a grant is over, to cut its sessions."""
+
+    def __init__(self, context: Context, register: Register, ended: Callable[[str], None]) -> None:
+        self._context, self._register, self._ended = context, register, ended
+        self._turn = asyncio.Lock()
+
+    async def judge(self, person: Principal, target: str, ticket_id: str, reveal: Reveal) -> Judged | Refusal:
+        """Whether person, target and ticket go together now. Raises `GatewayError` when the ticket cannot be read."""
+        policy = self._context.policies(target)
+        if policy is None:
+            return Refusal("target-not-available", f"there is no target `{target[:64]}` for you")
+        if not ticket_id:
+            return Refusal("ticket-required", "access needs a justification ticket", "name it: `gateway open TICKET`")
+        ticket = await self._context.ticket(ticket_id)
+        if ticket is None:
+            if not person.teams & policy.access.teams:
+                return Refusal("not-in-team", f"you are in no team that the policy of `{target}` admits")
+            return Refusal("ticket-not-found", f"there is no ticket `{ticket_id[:64]}`")
+        decision = decide_access(policy, person, ticket, self._context.clock(), reveal=reveal)
+        return decision if isinstance(decision, Refusal) else Judged(policy, ticket, decision.approve)
+
+    async def obtain(
+        self, wanted: Wanted, peer: Peer, *, reuse_any: bool = False
+    ) -> tuple[Grant, AccessRequest, Ticket] | Refusal:
+        """A live grant: one that lives already, a new one where the policy approves, or a request that has to wait.
+
+        An approved grant is used while it lives. One that the policy gave by itself is used again while at least
+        half of the asked time is left (`reuse_any`: any time), else a new one is made.
+        """
+        judged = await self.judge(wanted.person, wanted.target, wanted.ticket_id, wanted.reveal)
+        if isinstance(judged, Refusal):
+            return judged
+        rule = judged.policy.access
+        duration_s = wanted.duration_s or rule.default_duration_s
+        if not 0 < duration_s <= rule.max_duration_s:
+            return Refusal(
+                "request-invalid",
+                "the duration is longer than the policy allows",
+                f"ask for {rule.max_duration_s} s at most",
+            )
+        async with self._turn:
+            grant = self._reusable(wanted, judged, duration_s, reuse_any)
+            if grant is not None:
+                request = await self._context.store(access.find_request, grant.request_id)
+                if request is None:
+                    return Refusal("not-found", "the grant's request is not in the store", "tell an operator")
+                return grant, request, judged.ticket
+            return await self._file(wanted, judged, duration_s, peer)
+
+    async def decide(
+        self, signin: SignIn, request_id: str, move: Move, reason: str, peer: Peer
+    ) -> AccessRequest | Refusal:
+        """Approve, deny or cancel."""
+        async with self._turn:
+            request = await self._context.store(access.find_request, request_id)
+            policy = self._context.policies(request.target) if request is not None else None
+            if request is None or policy is None:
+                return Refusal("not-found", "there is no such request, or it is not yours to see")
+            outcome = await self._decide(signin, request, policy, move, reason, peer)
+            if isinstance(outcome, Refusal):
+                await self._record_request(
+                    request, None, signin.principal, peer, request.state, reason, refusal=outcome
+                )
+            return outcome
+
+    async def revoke(self, by: Principal, grant_id: str, reason: str, peer: Peer) -> Grant | Refusal:
+        """End a grant now: its sessions are cut, its passes admit nobody."""
+        grant = self._register.grant(grant_id)
+        if grant is None:
+            return Refusal("not-found", "there is no such live grant, or it is not yours to see")
+        policy = self._context.policies(grant.target)
+        if not may_revoke(grant, by, policy.access if policy else None, self._context.settings.administrators):
+            return Refusal("not-found", "there is no such live grant, or it is not yours to see")
+        return await self.end(grant, Move.REVOKE, reason or f"revoked by {by.login}", peer, by=by)
+
+    async def end(
+        self, grant: Grant, move: Move, reason: str, peer: Peer, *, by: Principal | None = None
+    ) -> Grant | Refusal:
+        """End a grant: in memory and on open sessions at once, then in the store, then in the trail."""
+        state = GRANT_MOVES.get((grant.state, move))
+        if state is None:
+            return Refusal("request-invalid", f"the grant is {grant.state.value}", "look at it again")
+        over = replace(grant, state=state, ended_reason=reason)
+        self._register.end_grant(grant.id, state, reason)
+        self._ended(grant.id)
+        if not await self._context.store(access.move_grant, grant.id, grant.state, state, reason):
+            return Refusal("request-invalid", "the grant was over already", "look at it again")
+        await self._record_grant(over, None, peer, by=by.id if by else "gateway", reason=reason)
+        return over
+
+    async def sweep(self) -> None:
+        """Expire what ran out: grants, and requests that nobody decided on."""
+        now = self._context.clock()
+        for grant in self._register.grants():
+            if now < grant.expires_at:
+                continue
+            if grant.state is GrantState.ACTIVE:
+                await self.end(grant, Move.EXPIRE, "ran out", LOCAL)
+            elif now >= grant.expires_at + timedelta(minutes=1):
+                self._register.forget(grant.id)
+
+    async def sweep_requests(self) -> None:
+        """Expire the requests that waited too long."""
+        context = self._context
+        async with self._turn:
+            for request in await context.store(access.list_requests, state=RequestState.PENDING):
+                now = context.clock()
+                if overdue(request, now, context.settings.pending_life_s):
+                    move = (request.id, RequestState.PENDING, RequestState.EXPIRED, now, "nobody decided in time")
+                    if await context.store(access.move_request, *move):
+                        reason = "nobody decided in time"
+                        await self._record_request(request, None, None, LOCAL, RequestState.EXPIRED, reason)
+
+    def _reusable(self, wanted: Wanted, judged: Judged, duration_s: int, reuse_any: bool) -> Grant | None:
+        now = self._context.clock()
+        live = self._register.live(wanted.person.id, wanted.target, wanted.ticket_id, now)
+        fitting = [
+            grant
+            for grant in live
+            if wanted.reveal <= grant.reveal and set(grant.customers) == set(judged.ticket.customers)
+        ]
+        enough = now + timedelta(seconds=duration_s / 2)
+        approved = [grant for grant in fitting if grant.approved_by]
+        lasting = [grant for grant in fitting if reuse_any or not judged.approve or grant.expires_at >= enough]
+        return next(iter(approved + lasting), None)
+
+    async def _file(
+        self, wanted: Wanted, judged: Judged, duration_s: int, peer: Peer
+    ) -> tuple[Grant, AccessRequest, Ticket] | Refusal:
+        context = self._context
+        now = context.clock()
+        if not judged.approve:
+            waiting = await self._waiting(wanted)
+            if waiting is not None:
+                return _must_wait(waiting)
+        request = AccessRequest(
+            id=context.new_id("req"),
+            person=wanted.person.id,
+            target=wanted.target,
+            ticket_system=judged.ticket.system,
+            ticket_id=judged.ticket.id,
+            reason=wanted.reason[:500],
+            reveal=wanted.reveal,
+            write=False,
+            duration_s=duration_s,
+            state=RequestState.APPROVED if judged.approve else RequestState.PENDING,
+            created_at=now,
+            decided_at=now if judged.approve else None,
+            decision_reason="approved by policy" if judged.approve else "",
+        )
+        grant = self._grant(request, judged.ticket, ()) if judged.approve else None
+        await self._record_request(
+            request,
+            wanted.person,
+            wanted.person,
+            peer,
+            request.state,
+            request.reason,
+            ticket=judged.ticket,
+            policy=judged.policy,
+        )
+        if grant is None:
+            await context.store(access.insert_request, request)
+            return _must_wait(request)
+        await self._record_grant(grant, wanted.person, peer, by="policy", policy=judged.policy)
+        await context.store(access.insert_request, request, grant)
+        self._register.put_grant(grant)
+        return grant, request, judged.ticket
+
+    async def _waiting(self, wanted: Wanted) -> AccessRequest | None:
+        """The same request when it waits already."""
+        pending = await self._context.store(access.list_requests, person=wanted.person.id, state=RequestState.PENDING)
+        same = (wanted.target, wanted.ticket_id, wanted.reveal)
+        return next((one for one in pending if (one.target, one.ticket_id, one.reveal) == same), None)
+
+    async def _decide(
+        self, signin: SignIn, request: AccessRequest, policy: Policy, move: Move, reason: str, peer: Peer
+    ) -> AccessRequest | Refusal:
+        context = self._context
+        now = context.clock()
+        by = await context.by_id(signin.principal.id)
+        if by is None:
+            return Refusal("person-inactive", "the directory does not know you any more")
+        requester = await context.by_id(request.person)
+        same_side = [requester, *[await context.by_id(person) for person in request.decided_by]]
+        if overdue(request, now, context.settings.pending_life_s):
+            return Refusal("request-invalid", "the request waited too long", "let it be filed again")
+        state = decided(
+            request, move, by, policy.access,
+            same_side=same_side, factor_at=signin.factor_at, now=now, fresh_s=context.settings.factor_fresh_s,
+        )  # fmt: skip
+        if isinstance(state, Refusal):
+            return state
+        if move is not Move.APPROVE:
+            await self._record_request(request, requester, by, peer, state, reason, policy=policy)
+            moved = await context.store(access.move_request, request.id, request.state, state, now, reason)
+            done = replace(request, state=state, decided_at=now, decision_reason=reason)
+            return done if moved else _lost()
+        if requester is None or not requester.active:
+            return Refusal("person-inactive", "the requester is not active any more")
+        judged = await self.judge(requester, request.target, request.ticket_id, request.reveal)
+        if isinstance(judged, Refusal):
+            return judged
+        approvers = (*request.decided_by, by.id)
+        await self._record_request(
+            request, requester, by, peer, state, reason, ticket=judged.ticket, policy=policy, approvers=approvers
+        )
+        approved = replace(request, decided_by=approvers, state=state)
+        if state is RequestState.PENDING:
+            counted = await context.store(access.add_approval, request.id, by.id, now)
+            return approved if counted else _lost()
+        grant = self._grant(request, judged.ticket, approvers)
+        await self._record_grant(grant, requester, peer, by=by.id, policy=policy)
+        moved = await context.store(
+            access.move_request, request.id, request.state, state, now, reason, grant=grant, approver=by.id
+        )
+        if not moved:
+            return _lost()
+        self._register.put_grant(grant)
+        return replace(approved, decided_at=now, decision_reason=reason)
+
+    def _grant(self, request: AccessRequest, ticket: Ticket, approvers: tuple[str, ...]) -> Grant:
+        now = self._context.clock()
+        return Grant(
+            id=self._context.new_id("grant"),
+            request_id=request.id,
+            person=request.person,
+            target=request.target,
+            ticket_system=request.ticket_system,
+            ticket_id=request.ticket_id,
+            customers=ticket.customers,
+            reveal=request.reveal,
+            write=request.write,
+            state=GrantState.ACTIVE,
+            created_at=now,
+            expires_at=now + timedelta(seconds=request.duration_s),
+            approved_by=approvers,
+        )
+
+    async def refuse(self, wanted: Wanted, refusal: Refusal, peer: Peer) -> None:
+        """Record a request that was not even filed."""
+        await self._context.record(
+            "request", **who(wanted.person), **where(peer), **verdict(refusal),
+            target=wanted.target[:64], ticket=wanted.ticket_id[:64], state="refused", reveal=_names(wanted.reveal),
+        )  # fmt: skip
+
+    async def _record_request(
+        self, request: AccessRequest, requester: Principal | None, by: Principal | None, peer: Peer,
+        state: RequestState, reason: str, *, ticket: Ticket | None = None, policy: Policy | None = None,
+        approvers: tuple[str, ...] = (), refusal: Refusal | None = None,
+    ) -> None:  # fmt: skip
+        fields: dict[str, Any] = verdict(refusal) if refusal else {"decision": "allow", "reason": reason}
+        await self._context.record(
+            "request", **(who(requester) or {"person": request.person}), **where(peer), **fields,
+            ticket_system=request.ticket_system, ticket=request.ticket_id, ticket_state=ticket.status if ticket else "",
+            customers=list(ticket.customers) if ticket else [], request=request.id, approvers=list(approvers),
+            policy=policy.digest if policy else "", target=request.target, state=state.value,
+            by=by.id if by else "gateway", reveal=_names(request.reveal), duration_s=request.duration_s,
+        )  # fmt: skip
+
+    async def _record_grant(
+        self, grant: Grant, person: Principal | None, peer: Peer, *, by: str, reason: str = "",
+        policy: Policy | None = None,
+    ) -> None:  # fmt: skip
+        holder = who(person) if person else {"person": grant.person}
+        await self._context.record(
+            "grant", **holder, **where(peer), decision="allow", reason=reason, by=by, state=grant.state.value,
+            ticket_system=grant.ticket_system, ticket=grant.ticket_id, customers=list(grant.customers),
+            grant=grant.id, request=grant.request_id, approvers=list(grant.approved_by), target=grant.target,
+            policy=policy.digest if policy else "", expires_at=grant.expires_at.isoformat(),
+        )  # fmt: skip
+
+
+def _lost() -> Refusal:
+    return Refusal("request-invalid", "the request changed meanwhile; nothing was done", "look at it again")
+
+
+def _must_wait(request: AccessRequest) -> Refusal:
+    return Refusal(
+        "approval-required",
+        f"request `{request.id}` waits for an approver",
+        "open the ticket again once it is approved",
+        name=request.id,
+    )
+
+
+def _names(reveal: Reveal) -> list[str]:
+    return sorted(f"{relation}.{column}" for relation, column in reveal)
