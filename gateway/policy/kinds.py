@@ -19,14 +19,13 @@ from gateway.policy.types import ColumnType
 
 STARS = "***"
 
-FIRST_NAMES = tuple(
-    """
+_NAMES = """
     Adele Alban Alix Ambre Anouk Armel Axel Basile Berthe Blaise Brune Camille Cesar Claude Colin Dana
     Denis Diane Edgar Elie Eloi Emma Erwan Esther Fleur Flora Gilda Hugo Ines Iris Jade Jonas
     Judith Jules Kim Lazare Leon Lila Loris Lou Luce Lucas Mael Maia Malo Marin Mathis Mila
     Naya Nils Noe Odile Oscar Paul Perle Quentin Remi Rose Sacha Simon Solal Theo Yael Zoe
-    """.split()
-)
+"""
+FIRST_NAMES = tuple(_NAMES.split())
 # Seven hexadecimal digits, made to alternate between 8-f and 0-7, and read as consonants and vowels: `Malodir`.
 CONSONANT_BITS = 0x8080808
 VOWEL_BITS = 0xF7F7F7F

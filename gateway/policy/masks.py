@@ -3,8 +3,8 @@
 INVARIANT: for the same value, key and type, `render` and the SQL of `sql.render.mask_sql` give the same text; one table
 of cases (`tests/corpus/masks`) holds both. No mask faults, and a keyed mask without a key gives None.
 
-Values are PostgreSQL's own text form of the type (ISO dates, times in UTC), so that what Python has no value for (a date
-BC, an infinite timestamp) is masked like everything else. Keyed masks are HMAC-SHA256 (RFC 2104) over `label:value`;
+Values are PostgreSQL's own text form of the type (ISO dates, times in UTC), so that what Python has no value for (an
+infinite date) is masked like everything else. Keyed masks are HMAC-SHA256 (RFC 2104) over `label:value`;
 keys derive from a master key by HKDF (RFC 5869), bound to a purpose: pseudonyms join within a purpose and nowhere else.
 """
 
@@ -27,9 +27,11 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from gateway.policy import kinds, types
-from gateway.policy.kinds import KINDS as KINDS
+from gateway.policy.kinds import KINDS
 from gateway.policy.schema import Mask
 from gateway.policy.types import ColumnType, column_type
+
+__all__ = ["KEY_BYTES", "KINDS", "PURPOSES", "derive_key", "render", "render_json"]
 
 KEY_BYTES = 32
 PURPOSES = ("global", "target", "ticket")
@@ -80,7 +82,7 @@ def render(mask: Mask, value: str | None, key: bytes | None, declared: str) -> s
 
 
 def render_json(mask: Mask, value: Any, key: bytes | None) -> Any:
-    """What a `json` mask makes of a decoded JSON value: an object of the paths named, None for what is absent or unfit."""
+    """What a `json` mask makes of a decoded JSON value: the paths named, None for what is absent or unfit."""
     return _json_object(kinds.json_tree(mask), value, key)
 
 
@@ -104,7 +106,7 @@ def _number_text(number: Decimal, of: ColumnType) -> str:
 
 
 def _partial(mask: Mask, text: str, _key: bytes, _of: ColumnType) -> str:
-    start, end = mask.option("keep_start", 0), mask.option("keep_end", 0)
+    start, end = int(mask.option("keep_start", 0)), int(mask.option("keep_end", 0))
     if not start + end or len(text) < 2 * (start + end):
         return "*" * len(text)
     return text[:start] + "*" * (len(text) - start - end) + text[len(text) - end :]

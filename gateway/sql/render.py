@@ -288,7 +288,7 @@ def _hex(label: str, text: str) -> str:
 
 
 def _keyed(value: str) -> str:
-    # FAIL CLOSED: a setting that was reset is the empty string, and an HMAC without a key is a hash anybody can compute.
+    # FAIL CLOSED: a setting that was reset is the empty string, and an HMAC without a key is a hash for everybody.
     present = " AND ".join(_op(_setting(name), "<>", "''") for name in (INNER_SETTING, OUTER_SETTING))
     return f"CASE WHEN {present} THEN {value} END"
 

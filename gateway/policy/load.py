@@ -1,0 +1,321 @@
+"""Policy files: YAML read into a `Policy`, every fault with file, line and column.
+
+INVARIANT: a file with a fault gives no policy at all, and a policy says for every relation which rows exist (`scope`).
+The digest is of the content: comments, order of keys and layout do not change it, anything else does.
+
+The table `POLICY` is the format: it reads, it suggests, and `policies/policy.schema.json` is written from it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from gateway.policy import kinds, shapes
+from gateway.policy.schema import AccessRule, ColumnRule, LimitRule, Policy, Scope, TableRule, TicketRule
+from gateway.policy.shapes import (
+    AnyValue,
+    Choice,
+    DocumentInvalid,
+    Duration,
+    Field,
+    Flag,
+    ListOf,
+    MapOf,
+    Problem,
+    Reading,
+    Record,
+    Text,
+    Whole,
+)
+
+DAY = 86_400
+_NAME = r"[^\s.\"']{1,63}"
+_SCOPE = re.compile(
+    rf"(?P<none>none)|(?P<column>{_NAME}) += +ticket\.customer"
+    rf"|(?P<follows>{_NAME}) +in +(?P<other>{_NAME}\.{_NAME})\.(?P<other_column>{_NAME})"
+)
+_SCOPE_SCHEMA = "^(?:" + re.sub(r"[?]P<[a-z_]+>", "", _SCOPE.pattern) + ")$"
+_SCOPE_WANTED = "`none`, `<column> = ticket.customer` or `<column> in <schema>.<table>.<column>`"
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A policy file: the policy, and the file of cases that it names (None for none)."""
+
+    policy: Policy
+    tests: Path | None
+
+
+def load_document(path: Path) -> Document:
+    """The policy file at `path` and where its cases are.
+
+    Raises: DocumentInvalid (a GatewayError `policy-invalid`) with every fault of the file; also when it cannot be read.
+    """
+    text = read_text(path)
+    policy, tests = _parse(text, str(path))
+    return Document(policy, path.parent / tests if tests else None)
+
+
+def load_policy(path: Path) -> Policy:
+    """The policy of the file at `path`. Raises: as `load_document`."""
+    return load_document(path).policy
+
+
+def parse_policy(text: str, source: str = "policy.yaml") -> Policy:
+    """The policy that `text` states; `source` is the file name in messages. Raises: as `load_document`."""
+    return _parse(text, source)[0]
+
+
+def read_text(path: Path) -> str:
+    """A file as UTF-8 text. Raises: DocumentInvalid when it cannot be read or is something else."""
+    try:
+        return path.read_bytes().decode()
+    except OSError as error:
+        raise DocumentInvalid(str(path), [Problem(1, 1, f"cannot be read: {error.strerror}")]) from None
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise DocumentInvalid(str(path), [Problem(line, 1, "is not UTF-8 text")]) from None
+
+
+def digest(policy: Policy) -> str:
+    """32 hexadecimal digits that identify a policy's content."""
+    content: dict[str, Any] = {
+        "target": policy.target,
+        "schemas": policy.schemas,
+        "purpose": policy.purpose,
+        "functions": sorted(policy.functions),
+        "reveal": {name: sorted(columns) for name, columns in policy.reveal.items()},
+        "limits": _members(policy.limits),
+        "access": _members(policy.access)
+        | {
+            "teams": sorted(policy.access.teams),
+            "approver_teams": sorted(policy.access.approver_teams),
+            "ticket": {
+                name: sorted(v) if isinstance(v, tuple) else v for name, v in _members(policy.access.ticket).items()
+            },
+        },
+        "tables": {
+            name: {"scope": _members(table.scope), "columns": {c: _members(rule) for c, rule in table.columns.items()}}
+            for name, table in policy.tables.items()
+        },
+    }
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"), default=_members)
+    return hashlib.sha256(b"gateway policy 1\n" + text.encode()).hexdigest()[:32]
+
+
+def json_schema() -> dict[str, Any]:
+    """The format of policy files in JSON Schema, for editors."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Policy of one target of the gateway",
+    } | POLICY.schema()
+
+
+def _parse(text: str, source: str) -> tuple[Policy, str]:
+    reading = Reading()
+    read = shapes.read_document(POLICY, text, source, reading)
+    if not reading.problems:
+        _judge_scopes(read["tables"], reading)
+        _judge_reveal(read, reading)
+        _judge_access(read["access"], bool(read.get("reveal")), reading)
+        _judge_searches(read, reading)
+    if reading.problems:
+        raise DocumentInvalid(source, reading.problems)
+    policy = _policy(read, source)
+    return replace(policy, digest=digest(policy)), read.get("tests", "")
+
+
+def _policy(read: dict[str, Any], source: str) -> Policy:
+    access, limits = read["access"], read.get("limits", {})
+    duration, approvers = access["duration"], access.get("approvers", {})
+    return Policy(
+        target=read["target"],
+        digest="",
+        access=AccessRule(
+            teams=frozenset(access["teams"]),
+            ticket=TicketRule(**access["ticket"]),
+            second_factor=access.get("second_factor", "totp"),
+            direct_login=access.get("direct_login", False),
+            default_duration_s=duration["default"],
+            max_duration_s=duration["max"],
+            auto_approve=access.get("auto_approve", "never"),
+            approver_teams=frozenset(approvers.get("teams", ())),
+            approver_count=approvers.get("count", 1),
+        ),
+        tables={
+            name: TableRule(
+                name,
+                table["scope"],
+                {column: replace(rule, name=column) for column, rule in table["columns"].items()},
+            )
+            for name, table in read["tables"].items()
+        },
+        limits=LimitRule(
+            limits.get("rows_per_statement", 0),
+            limits.get("rows_per_day", 0),
+            limits.get("exact_searches_per_hour", 0),
+            limits.get("statement_timeout", 30) * 1000,
+        ),
+        reveal={name: frozenset(columns) for name, columns in read.get("reveal", {}).items()},
+        functions=frozenset(read.get("functions", ())),
+        schemas=read.get("schemas", ("public",)),
+        purpose=read.get("purpose", "target"),
+        source=source,
+    )
+
+
+def _judge_scopes(tables: dict[str, Any], reading: Reading) -> None:
+    for name, table in tables.items():
+        at = ("tables", name, "scope")
+        trail, scope = [name], table["scope"]
+        while scope.kind == "follows":
+            if scope.other in trail:
+                reading.fault(at, f"the scope goes in a circle: {' -> '.join([*trail, scope.other])}")
+                break
+            if scope.other not in tables:
+                reading.fault(at, f"`{scope.other}` is not in this policy{shapes.nearest(scope.other, tables)}")
+                break
+            trail.append(scope.other)
+            scope = tables[scope.other]["scope"]
+        else:
+            if scope.kind == "none" and len(trail) > 1:
+                reading.fault(
+                    at, f"`{trail[-1]}` has `scope: none`, so following it leaves all rows; write `scope: none` here"
+                )
+
+
+def _judge_reveal(read: dict[str, Any], reading: Reading) -> None:
+    tables = read["tables"]
+    for name, columns in read.get("reveal", {}).items():
+        if name not in tables:
+            reading.fault(("reveal", name), f"`{name}` is not in this policy{shapes.nearest(name, tables)}")
+            continue
+        named = tables[name]["columns"]
+        for index, column in enumerate(columns):
+            at = ("reveal", name, index)
+            if column not in named:
+                reading.fault(at, f"`{name}` has no column `{column}` in this policy{shapes.nearest(column, named)}")
+            elif named[column].mask.kind == "clear":
+                reading.fault(at, f"`{column}` is clear already")
+
+
+def _judge_access(access: dict[str, Any], reveals: bool, reading: Reading) -> None:
+    if access["duration"]["default"] > access["duration"]["max"]:
+        reading.fault(("access", "duration", "default"), "the default duration is longer than the maximum")
+    if "approvers" not in access and (reveals or access.get("auto_approve", "never") == "never"):
+        reading.fault(("access",), "`approvers` is missing: some requests need one, and nobody could approve them")
+
+
+def _judge_searches(read: dict[str, Any], reading: Reading) -> None:
+    if "exact_searches_per_hour" in read.get("limits", {}):
+        return
+    for name, table in read["tables"].items():
+        for column, rule in table["columns"].items():
+            if rule.search:
+                # FAIL CLOSED: without a budget, equality on the raw value can be asked until it is guessed.
+                at = ("tables", name, "columns", column)
+                reading.fault(at, "`search: exact` needs a budget: set `limits.exact_searches_per_hour`")
+
+
+def _scope(text: str) -> Scope:
+    match = _SCOPE.fullmatch(text)
+    if match is None:
+        raise ValueError(f"wanted a scope: {_SCOPE_WANTED}, not `{text}`")
+    if match["none"]:
+        return Scope("none")
+    if match["column"]:
+        return Scope("customer", match["column"])
+    return Scope("follows", match["follows"], match["other"], match["other_column"])
+
+
+def _column_rule(value: Any) -> ColumnRule:
+    given = dict(value) if isinstance(value, dict) else {"mask": value}
+    kind = given.pop("mask", None)
+    if kind is None:
+        raise ValueError("a column needs a mask (for the mask that gives NULL write 'null' in quotes)")
+    if not isinstance(kind, str) or kind not in kinds.KINDS:
+        near = shapes.nearest(kind, kinds.KINDS) if isinstance(kind, str) else ""
+        raise ValueError(f"there is no mask `{kind}`{near}")
+    search, identifier = given.pop("search", ""), given.pop("identifier", False)
+    if search not in {"", "exact"} or not isinstance(identifier, bool):
+        raise ValueError("`search` can only be `exact`, and `identifier` is true or false")
+    if search and kind == "clear":
+        raise ValueError("`search: exact` is for masked columns; a clear one can be searched anyway")
+    return ColumnRule("", kinds.checked(kind, given), search, identifier)
+
+
+def _column_schema() -> dict[str, Any]:
+    def one(name: str, kind: kinds.Kind) -> dict[str, Any]:
+        options = {option: dict(table.schema) for option, table in kind.options.items()}
+        shared = {"mask": {"const": name}, "search": {"const": "exact"}, "identifier": {"type": "boolean"}}
+        required = ["mask", *(option for option, table in kind.options.items() if table.required)]
+        return {
+            "type": "object", "description": kind.about, "properties": shared | options,
+            "required": required, "additionalProperties": False,
+        }  # fmt: skip
+
+    simple = [name for name, kind in kinds.KINDS.items() if not any(o.required for o in kind.options.values())]
+    return {"oneOf": [{"enum": simple}, *(one(name, kind) for name, kind in kinds.KINDS.items())]}
+
+
+def _relation(text: str) -> str:
+    schema, _, _ = text.partition(".")
+    if schema.startswith("pg_") or schema == "information_schema":
+        raise ValueError(f"`{text}` belongs to the system; the catalogs have a built-in policy")
+    return text
+
+
+def _members(value: Any) -> dict[str, Any]:
+    return {
+        name: sorted(member) if isinstance(member, frozenset) else member
+        for name, member in ((name, getattr(value, name)) for name in value.__dataclass_fields__)
+    }
+
+
+_NAMED = Text("a name", _NAME)
+_QUALIFIED = Text("a qualified name such as `public.employees`", rf"{_NAME}\.{_NAME}", _relation)
+_TEAMS = ListOf(Text("the name of a team"))
+
+POLICY = Record({
+    "target": Field(Text("a name of lower-case letters, digits, hyphens", r"[a-z][a-z0-9_-]{0,62}"), "the target", True),
+    "access": Field(Record({
+        "teams": Field(_TEAMS, "the teams whose members may ask", True),
+        "ticket": Field(Record({
+            "projects": Field(ListOf(Text("a project's key")), "projects whose tickets justify access", True),
+            "states": Field(ListOf(Text("a state")), "states in which a ticket justifies access", True),
+            "assigned_to": Field(Choice(("requester", "team")), "who the ticket must be assigned to (requester)"),
+        }), "which tickets justify access", True),
+        "second_factor": Field(Choice(("totp", "webauthn", "any")), "the second factor that counts (totp)"),
+        "direct_login": Field(Flag(), "whether a password followed by a code opens a database session (false)"),
+        "duration": Field(Record({
+            "default": Field(Duration(60, 30 * DAY), "how long a grant lasts unless asked otherwise", True),
+            "max": Field(Duration(60, 30 * DAY), "the longest that a grant may last", True),
+        }), "how long grants last", True),
+        "auto_approve": Field(Choice(("never", "masked_reads")), "what is approved at once (never)"),
+        "approvers": Field(Record({
+            "teams": Field(_TEAMS, "the teams whose members may approve", True),
+            "count": Field(Whole(1, 5), "how many approvers a request needs (1)"),
+        }), "who approves what is not approved at once"),
+    }), "who may ask, with what, for how long", True),
+    "limits": Field(Record({
+        "rows_per_statement": Field(Whole(1, 10**12), "rows that one statement may return (unlimited)"),
+        "rows_per_day": Field(Whole(1, 10**12), "rows that one person may read in a day (unlimited)"),
+        "exact_searches_per_hour": Field(Whole(1, 10**9), "exact searches of one person in an hour (unlimited)"),
+        "statement_timeout": Field(Duration(1, 3600), "how long a statement may run (30s)"),
+    }), "budgets"),
+    "tables": Field(MapOf(_QUALIFIED, Record({
+        "scope": Field(Text(_SCOPE_WANTED, check=_scope, described=_SCOPE_SCHEMA), f"which rows exist: {_SCOPE_WANTED}", True),
+        "columns": Field(MapOf(_NAMED, AnyValue(_column_rule, _column_schema)), "the columns that exist", True),
+    })), "the relations that exist; whatever is not named does not", True),
+    "reveal": Field(MapOf(_QUALIFIED, ListOf(_NAMED)), "columns that an approved request may see in clear"),
+    "write": Field(Record({}), "", refused="this release is read only: a policy must not have `write`"),
+    "functions": Field(ListOf(_QUALIFIED), "extra functions that the owner vouches for"),
+    "schemas": Field(ListOf(_NAMED), "where names without a schema are looked up (public)"),
+    "purpose": Field(Choice(("global", "target", "ticket")), "what pseudonyms are bound to (target)"),
+    "tests": Field(Text("a file name", r"[A-Za-z0-9_.-]+\.ya?ml"), "the file of cases beside this one"),
+})  # fmt: skip

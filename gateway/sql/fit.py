@@ -1,0 +1,96 @@
+"""Whether a policy fits the catalog of its target.
+
+INVARIANT: a policy with an error here must not go into force: it would promise masks and scopes that cannot be kept.
+What the catalog has and the policy does not name is hidden, and reported so that somebody classifies it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from gateway.policy import kinds, types
+from gateway.policy.schema import Policy, TableRule
+from gateway.policy.shapes import nearest
+from gateway.policy.types import column_type
+from gateway.sql.catalog import Catalog, Column, Relation
+
+READABLE = frozenset("rvmpf")
+
+
+@dataclass(frozen=True, slots=True)
+class Mismatch:
+    """One difference between policy and catalog. `severity` is `error` or `info`; `column` is empty for a relation."""
+
+    severity: str
+    relation: str
+    column: str
+    message: str
+
+
+def check_against(policy: Policy, catalog: Catalog) -> list[Mismatch]:
+    """All differences, errors first; an error means that the policy must not be used on this target."""
+    found: list[Mismatch] = []
+    for table in policy.tables.values():
+        relation = catalog.relation(table.name)
+        if relation is None or relation.kind not in READABLE:
+            near = nearest(table.name, catalog.relations)
+            found.append(Mismatch("error", table.name, "", f"relation `{table.name}` is not in the target{near}"))
+            continue
+        found += _columns(table, relation)
+        found += _scope(table, relation, catalog)
+    for name, relation in catalog.relations.items():
+        if name not in policy.tables and relation.kind in READABLE:
+            found.append(Mismatch("info", name, "", f"relation `{name}` is not named in the policy, so it is hidden"))
+    return sorted(found, key=lambda one: (one.severity, one.relation, one.column))
+
+
+def _columns(table: TableRule, relation: Relation) -> Iterator[Mismatch]:
+    names = {column.name: column for column in relation.columns}
+    for rule in table.columns.values():
+        column = names.get(rule.name)
+        if column is None:
+            message = f"column `{rule.name}` is not in `{table.name}`{nearest(rule.name, names)}"
+            yield Mismatch("error", table.name, rule.name, message)
+            continue
+        problem = kinds.misfit(rule.mask, column_type(column.type, column.base))
+        if problem:
+            yield Mismatch("error", table.name, rule.name, f"column `{rule.name}`: {problem}")
+    for name in names.keys() - table.columns.keys():
+        yield Mismatch("info", table.name, name, f"column `{name}` is not named in the policy, so it is hidden")
+
+
+def _scope(table: TableRule, relation: Relation, catalog: Catalog) -> Iterator[Mismatch]:
+    scope = table.scope
+    if scope.kind == "none":
+        return
+    column = relation.column(scope.column)
+    if column is None:
+        message = f"the scope's column `{scope.column}` is not in `{table.name}`"
+        yield Mismatch("error", table.name, scope.column, message)
+        return
+    if scope.kind == "customer":
+        if not _names_customers(column):
+            message = (
+                f"the scope's column `{column.name}` has type `{column.type}`; a customer is an integer, uuid or text"
+            )
+            yield Mismatch("error", table.name, column.name, message)
+        return
+    followed = catalog.relation(scope.other)
+    other = followed.column(scope.other_column) if followed else None
+    if other is None:
+        message = f"the scope follows `{scope.other}.{scope.other_column}`, which is not in the target"
+        yield Mismatch("error", table.name, scope.column, message)
+    elif _group(other) != _group(column):
+        message = f"the scope compares `{column.type}` with `{other.type}` of `{scope.other}.{scope.other_column}`"
+        yield Mismatch("error", table.name, scope.column, message)
+
+
+def _names_customers(column: Column) -> bool:
+    of = column_type(column.type, column.base)
+    return of.group in {types.INTEGER, types.UUID} or of.name in {"text", "varchar"}
+
+
+def _group(column: Column) -> str:
+    of = column_type(column.type, column.base)
+    return of.sql if of.group in {types.OTHER, types.ARRAY} else of.group
