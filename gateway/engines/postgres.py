@@ -175,13 +175,14 @@ class PostgresEngine(Generic[C]):
         gate: Gate,
         doors: Doors[C],
         upstreams: Mapping[str, Upstream],
+        pins: Callable[[Session], Mapping[str, str]],
         tls: ssl.SSLContext | None,
         binding: bytes | None,
         new_id: Callable[[], str],
         report: Callable[[str, BaseException], None],
     ) -> None:
         self._settings, self._limits = settings, limits
-        self._gate, self._doors, self._upstreams = gate, doors, upstreams
+        self._gate, self._doors, self._upstreams, self._pins = gate, doors, upstreams, pins
         self._tls, self._binding = tls, binding
         self._new_id = new_id
         self._report = report
@@ -209,8 +210,8 @@ class PostgresEngine(Generic[C]):
         if self._sock is not None:
             self._sock.close()
         deadline = time.monotonic() + grace_s
-        while any(relay.busy for relay in self._relays) and time.monotonic() < deadline:
-            await asyncio.sleep(0.02)  # noqa: ASYNC110 (many relays, once in a life: an event each would cost more)
+        while any(relay.busy for relay in self._relays) and time.monotonic() < deadline:  # noqa: ASYNC110 (polls once)
+            await asyncio.sleep(0.02)
         for relay in list(self._relays):
             relay.cut(Refusal("shutting-down", "the gateway is stopping", hint="connect again in a moment", fatal=True))
 
@@ -371,7 +372,7 @@ class PostgresEngine(Generic[C]):
         backend: Backend | None = None
         try:
             await _durable(inside.begin)
-            backend = await upstream.acquire()
+            backend = await upstream.acquire(self._pins(session))
             if wishes.restore:
                 await backend.run(wishes.restore)
             if client.transport.is_closing():

@@ -167,8 +167,13 @@ class Upstream:
         self._filling: asyncio.Task[None] | None = None
         self._closed = False
 
-    async def acquire(self) -> Backend:
-        """A clean, authenticated connection. Raises `GatewayError("target-unavailable")`."""
+    async def acquire(self, pins: Mapping[str, str] | None = None) -> Backend:
+        """A clean, authenticated connection; one of its own when it needs further `pins`.
+
+        Raises `GatewayError("target-unavailable")`.
+        """
+        if pins:
+            return await self._open(pins)
         while self._spares:
             backend = self._spares.pop()
             if backend.usable:
@@ -219,13 +224,13 @@ class Upstream:
             while not self._closed and len(self._spares) < self._target.spare_connections:
                 self._spares.append(await self._open())
 
-    async def _open(self) -> Backend:
+    async def _open(self, pins: Mapping[str, str] | None = None) -> Backend:
         try:
             async with asyncio.timeout(self._target.connect_timeout):
                 transport, protocol = await self._connect(Backend)
                 backend = cast(Backend, protocol)
                 try:
-                    await self._start(backend, transport)
+                    await self._start(backend, transport, self._pins | dict(pins or {}))
                 except BaseException:
                     backend.abort()
                     raise
@@ -261,10 +266,9 @@ class Upstream:
             sock.close()
             raise
 
-    async def _start(self, backend: Backend, transport: asyncio.Transport) -> None:
-        backend.send(
-            postgres.encode_startup({"user": self._target.user, "database": self._target.database} | self._pins)
-        )
+    async def _start(self, backend: Backend, transport: asyncio.Transport, pins: dict[str, str]) -> None:
+        # who and where come last: no pin can replace them
+        backend.send(postgres.encode_startup(pins | {"user": self._target.user, "database": self._target.database}))
         binding = _channel_binding(transport)
         client: auth.ScramClient | None = None
         proven = False

@@ -1,0 +1,247 @@
+"""What is known of each target: its policy, its catalog, and the connections to it, kept current.
+
+INVARIANT: a session gets a view only of a target whose policy was loaded and whose catalog was read and fits it.
+Policies change together or not at all; a catalog is read again every half minute, sooner while a target is missing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+from gateway.config import Config, Target
+from gateway.engines.upstream import Upstream
+from gateway.errors import GatewayError, Refusal
+from gateway.model import Session
+from gateway.policy.load import load_policy
+from gateway.policy.masks import derive_key
+from gateway.policy.schema import Policy
+from gateway.ports import Trail
+from gateway.record import event
+from gateway.sql.catalog import Catalog
+from gateway.sql.fit import check_against
+from gateway.sql.postgres import load_catalog
+from gateway.sql.render import mask_settings
+from gateway.sql.statement import Limits, View
+
+_REFRESH_S = 30.0
+_RETRY_S = 3.0
+
+Report = Callable[[str, BaseException], None]
+Cut = Callable[[str, Refusal], None]
+
+
+@dataclass(slots=True)
+class _State:
+    config: Target
+    policy: Policy
+    upstream: Upstream
+    catalog: Catalog | None = None
+    problem: str = "the target's catalog was not read yet"
+
+
+class Targets:
+    """All targets of one gateway. `cut` ends the sessions of one; `report` is for the technical log."""
+
+    def __init__(self, config: Config, master_key: bytes, trail: Trail, report: Report) -> None:
+        self._config, self._master_key, self._trail, self._report = config, master_key, trail, report
+        self._limits = Limits(text=config.limits.statement)
+        policies = load_policies(config)
+        self._states = {
+            name: _State(target, policies[name], Upstream(name, target, self._pins(name, policies[name])))
+            for name, target in config.targets.items()
+        }
+
+    @property
+    def upstreams(self) -> dict[str, Upstream]:
+        """The connections to each target, by its name."""
+        return {name: state.upstream for name, state in self._states.items()}
+
+    def policy(self, target: str) -> Policy | None:
+        """The policy in force, or None when there is no such target."""
+        state = self._states.get(target)
+        return state.policy if state is not None else None
+
+    def view(self, session: Session) -> View:
+        """Through which eyes the session's statements are read. Raises `GatewayError("target-unavailable")`."""
+        state = self._states[session.grant.target]
+        if state.catalog is None:
+            raise GatewayError(
+                "target-unavailable",
+                f"the target `{session.grant.target}` is not ready",
+                hint="operators: `gateway doctor` says what is wrong",
+                detail=state.problem,
+            )
+        return View(
+            state.policy,
+            state.catalog,
+            session.grant.customers,
+            session.grant.reveal,
+            state.policy.schemas,
+            self._limits,
+        )
+
+    def session_pins(self, session: Session) -> dict[str, str]:
+        """What this session's connection needs beyond the target's pins: the mask key of its ticket, if masks use it."""
+        grant = session.grant
+        if self._states[grant.target].policy.purpose != "ticket":
+            return {}
+        return self._mask_pins("ticket", f"{grant.target}\0{grant.ticket_system}\0{grant.ticket_id}")
+
+    def missing(self) -> dict[str, str]:
+        """The targets that cannot be used now, each with the reason; empty when all can."""
+        return {name: state.problem for name, state in self._states.items() if state.catalog is None}
+
+    async def refresh(self) -> None:
+        """Read every target's catalog once; a target that fails stays (or becomes) unusable for new sessions."""
+        await asyncio.gather(*(self._refresh(name, state) for name, state in self._states.items()))
+
+    async def keep_fresh(self) -> None:
+        """Refresh for ever."""
+        while True:
+            await asyncio.sleep(_RETRY_S if self.missing() else _REFRESH_S)
+            await self.refresh()
+
+    async def reload(self, by: str, cut: Cut) -> list[str]:
+        """Load all policies again and put the changed ones in force; their sessions are cut. Returns their targets.
+
+        Raises `GatewayError("policy-invalid")` and changes nothing when any file is invalid or misses its target.
+        """
+        policies = load_policies(self._config)
+        changed = [name for name, state in self._states.items() if policies[name].digest != state.policy.digest]
+        for name in changed:
+            catalog = self._states[name].catalog
+            if catalog is not None:
+                _fit(policies[name], catalog)
+        for name in changed:
+            state, policy = self._states[name], policies[name]
+            self._trail.append(
+                event("policy.change", target=name, policy=policy.digest, previous=state.policy.digest, by=by)
+            )
+            state.policy = policy
+            state.upstream.repin(self._pins(name, policy))
+            cut(name, Refusal("policy-changed", "the policy changed; connect again", fatal=True))
+        return changed
+
+    def close(self) -> None:
+        """Close the spare connections."""
+        for state in self._states.values():
+            state.upstream.close()
+
+    async def _refresh(self, name: str, state: _State) -> None:
+        try:
+            catalog = await asyncio.to_thread(read_catalog, state.config)
+            problems = _fit(state.policy, catalog)
+        except GatewayError as error:
+            if state.problem != error.refusal.message:
+                self._report(f"target {name}", error)
+            state.catalog, state.problem = None, error.refusal.message
+            return
+        if state.catalog is None or problems != _drift(state.policy, state.catalog):
+            for relation, columns in problems.items():
+                self._trail.append(
+                    event("catalog.drift", target=name, relation=relation, columns=columns, reason="not in the policy")
+                )
+        state.catalog, state.problem = catalog, ""
+
+    def _pins(self, name: str, policy: Policy) -> dict[str, str]:
+        """What every connection to the target is started with; nothing a session does can undo it for good."""
+        pins = {
+            "application_name": "gateway",
+            "client_encoding": "UTF8",
+            "standard_conforming_strings": "on",
+            "escape_string_warning": "off",
+            "transform_null_equals": "off",
+            "default_transaction_read_only": "on",
+            "row_security": "on",
+            "search_path": ", ".join('"' + schema.replace('"', '""') + '"' for schema in policy.schemas),
+            "statement_timeout": str(policy.limits.statement_timeout_ms),
+            "client_min_messages": "warning",
+            "jit": "off",
+        }
+        return pins if policy.purpose == "ticket" else pins | self._mask_pins(policy.purpose, name)
+
+    def _mask_pins(self, purpose: str, name: str) -> dict[str, str]:
+        return mask_settings(derive_key(self._master_key, purpose, name))
+
+
+def load_policies(config: Config) -> dict[str, Policy]:
+    """One policy for each configured target, from the policy directory.
+
+    Raises `GatewayError("policy-invalid")` for a faulty file, two policies of one target, or a target without one.
+    """
+    found: dict[str, Policy] = {}
+    for path in policy_files(config.policies):
+        policy = load_policy(path)
+        if policy.target in found:
+            raise GatewayError("policy-invalid", f"`{path}` and `{found[policy.target].source}` are of the same target")
+        found[policy.target] = policy
+    for name in config.targets:
+        if name not in found:
+            raise GatewayError(
+                "policy-invalid",
+                f"there is no policy for the target `{name}` in `{config.policies}`",
+                hint="without a policy nothing is visible; `gateway init` writes one to start from",
+            )
+    return found
+
+
+def policy_files(directory: Path) -> list[Path]:
+    """The policy files of a directory: `*.yaml` but for the cases, `*_test.yaml`."""
+    if not directory.is_dir():
+        raise GatewayError("policy-invalid", f"the policy directory `{directory}` does not exist")
+    return sorted(path for path in directory.glob("*.yaml") if not path.name.endswith("_test.yaml"))
+
+
+def read_catalog(target: Target) -> Catalog:
+    """The target's catalog as the backend role sees it. Blocks. Raises `GatewayError("target-unavailable")`."""
+    try:
+        with psycopg.connect(**connection_settings(target)) as connection:
+            connection.read_only = True
+            return load_catalog(lambda text: list(connection.execute(text.encode()).fetchall()))
+    except psycopg.Error as error:
+        raise GatewayError(
+            "target-unavailable", "the target's catalog cannot be read", detail=str(error).strip()
+        ) from error
+
+
+def connection_settings(target: Target) -> dict[str, Any]:
+    """How libpq reaches a target, with the same demands as `Upstream` makes."""
+    settings: dict[str, Any] = {
+        "host": target.host,
+        "port": target.port,
+        "dbname": target.database,
+        "user": target.user,
+        "password": target.password.read().decode(),
+        "connect_timeout": max(2, int(target.connect_timeout)),
+        "application_name": "gateway catalog",
+        "require_auth": "scram-sha-256",
+        "sslmode": "disable" if target.tls == "off" else "verify-full",
+        "options": "-c statement_timeout=30000 -c default_transaction_read_only=on",
+    }
+    if target.tls != "off":
+        settings["sslrootcert"] = str(target.ca) if target.ca is not None else "system"
+    return settings
+
+
+def _fit(policy: Policy, catalog: Catalog) -> dict[str, list[str]]:
+    """What the catalog has beyond the policy. Raises `GatewayError("policy-invalid")` when the policy does not fit."""
+    problems = check_against(policy, catalog)
+    faults = [problem.message for problem in problems if problem.severity == "error"]
+    if faults:
+        raise GatewayError("policy-invalid", f"the policy of `{policy.target}` does not fit: {'; '.join(faults)}")
+    return _drift(policy, catalog)
+
+
+def _drift(policy: Policy, catalog: Catalog) -> dict[str, list[str]]:
+    return {
+        name: unknown
+        for name, rule in policy.tables.items()
+        if (relation := catalog.relation(name)) is not None
+        and (unknown := [column.name for column in relation.columns if column.name not in rule.columns])
+    }

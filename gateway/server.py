@@ -1,0 +1,373 @@
+"""Puts the parts together: the only module that knows which implementation stands behind which port.
+
+Order of a start: configuration, trail (recovered), store, sources, access, targets, gate, listeners. A part that
+cannot start stops the start, with its reason; a target that cannot be reached does not: it is missing until it can.
+Order of a stop: no new clients, running statements end, sessions are cut, the trail closes last.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import secrets
+import signal
+import socket
+import ssl
+import time
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import uvloop
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from gateway import __version__
+from gateway.access.directory.file import FileDirectory
+from gateway.access.service import Access, AccessSettings
+from gateway.access.tickets.file import FileTickets
+from gateway.audit.checkpoint import Signer, create_signer, load_signer
+from gateway.audit.log import FileLog
+from gateway.audit.search import Index
+from gateway.budgets import Budgets
+from gateway.config import Config, Listener
+from gateway.console.app import create_app, create_local_app
+from gateway.console.ops import create_ops_app
+from gateway.console.serve import local_socket, serve_app, server_context
+from gateway.engines.postgres import Doors, PostgresEngine
+from gateway.engines.targets import Targets
+from gateway.errors import GatewayError
+from gateway.gate import Gate, Windows
+from gateway.sql.cache import PlanCache
+from gateway.sql.postgres import analyse
+from gateway.store.database import Database
+from gateway.telemetry import Log, Metrics, configure_logging
+from gateway.wire.auth import tls_server_end_point
+
+DRAIN_S = 20.0
+_BACKLOG = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Where the gateway answers, once it does (a configured port of 0 has become a real one)."""
+
+    postgres: int
+    api: int
+    ops: int
+
+
+def utc_now() -> datetime:
+    """The present moment."""
+    return datetime.now(UTC)
+
+
+class Server:
+    """One gateway process. `start`, then `wait`, then `stop`; the attributes are for the parts beside it (the demo)."""
+
+    def __init__(self, config: Config, log: Log) -> None:
+        self.config, self.log = config, log
+        self.metrics = Metrics()
+        self.ports = Ports(0, 0, 0)
+        self.failed = False
+        self._ended = asyncio.Event()
+        self._stop_serving = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._sockets: list[socket.socket] = []
+
+    async def start(self) -> None:
+        """Start every part. Raises `GatewayError` with the reason when one cannot."""
+        config = self.config
+        master_key = config.master_key.read()
+        if len(master_key) < 32:
+            raise GatewayError("configuration-invalid", "the master key must be at least 32 bytes")
+        config.state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.trail = self._open_trail()
+        try:
+            await self._start(master_key)
+        except BaseException:
+            await self.stop(0.0)
+            raise
+
+    async def _start(self, master_key: bytes) -> None:
+        config, report = self.config, self._report
+        self.database = Database(config.state / "gateway.sqlite")
+        directory = FileDirectory(config.directory.path)
+        tickets = FileTickets(config.tickets.path, system=config.tickets.system)
+        self.targets = Targets(config, master_key, self.trail, report)
+        self.access = Access(
+            self._access_settings(master_key),
+            directory=directory,
+            tickets=tickets,
+            policies=self.targets.policy,
+            trail=self.trail,
+            database=self.database,
+            clock=utc_now,
+        )
+        await self.targets.refresh()
+        for name, problem in self.targets.missing().items():
+            self.log.warning("target missing", target=name, reason=problem)
+        plans = PlanCache(analyse)
+        windows = Windows(config.audit.window_rows, config.audit.window_bytes)
+        self.gate = Gate(
+            trail=self.trail,
+            check=self.access.check,
+            view=self.targets.view,
+            plans=plans,
+            budgets=Budgets(utc_now),
+            windows=windows,
+        )
+        self.engine = PostgresEngine(
+            config.listen.postgres,
+            config.limits,
+            gate=self.gate,
+            doors=Doors(self.access.challenge, self.access.admit_pass, self.access.admit_direct, self.access.attach),
+            upstreams=self.targets.upstreams,
+            pins=self.targets.session_pins,
+            tls=postgres_context(config) if config.listen.postgres.tls == "required" else None,
+            binding=certificate_binding(config.tls.certificate),
+            new_id=new_id,
+            report=report,
+        )
+        self.search = Index(config.audit_path, config.state / "audit-index.sqlite")
+        self._measure(plans)
+        self._listen()
+
+    def _listen(self) -> None:
+        config, listen = self.config, self.config.listen
+        postgres, api, ops = (_bound(one) for one in (listen.postgres, listen.api, listen.ops))
+        self._sockets = [postgres, api, ops]
+        self.ports = Ports(*(sock.getsockname()[1] for sock in self._sockets))
+        self.engine.start(postgres)
+        parts: dict[str, Any] = {
+            "access": self.access,
+            "trail": self.trail,
+            "search": self.search,
+            "config": config,
+            "ports": self.ports,
+        }
+        self._run(serve_app(create_app(**parts), config, api, stop=self._stop_serving))
+        self._run(
+            serve_app(create_local_app(**parts), config, local_socket(config), secure=False, stop=self._stop_serving)
+        )
+        ops_app = create_ops_app(registry=self.metrics.registry, readiness=self._missing)
+        self._run(serve_app(ops_app, config, ops, secure=False, stop=self._stop_serving))
+        self._run(self.access.run_watcher())
+        self._run(self.targets.keep_fresh())
+        self._run(self._measure_lag())
+
+    async def wait(self) -> None:
+        """Until somebody asks for the end, or a part that everything rests on fails."""
+        await self._ended.wait()
+
+    def end(self) -> None:
+        """Ask for the end."""
+        self._ended.set()
+
+    async def reload(self) -> None:
+        """Read the policies again; an invalid one changes nothing and is reported."""
+        try:
+            changed = await self.targets.reload("operator", self.engine.cut_target)
+        except GatewayError as error:
+            self.metrics.reloads.labels("refused").inc()
+            self.log.error("reload refused", code=error.code, reason=error.refusal.message)
+            return
+        self.metrics.reloads.labels("done").inc()
+        self.log.info("reloaded", changed=changed)
+
+    async def stop(self, grace_s: float = DRAIN_S) -> None:
+        """Stop every part that was started, the trail last."""
+        if hasattr(self, "engine") and self._sockets:
+            await self.engine.stop(grace_s)
+        self._stop_serving.set()
+        for task in self._tasks:
+            if task.get_coro().__name__ != serve_app.__name__:  # type: ignore[union-attr]  # our coroutines have names
+                task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for name in ("targets", "access", "search", "database"):
+            if hasattr(self, name):
+                getattr(self, name).close()
+        for sock in self._sockets:
+            sock.close()
+        await asyncio.to_thread(self.trail.close)
+
+    def _open_trail(self) -> FileLog:
+        config = self.config
+        return FileLog.open(
+            config.audit_path,
+            origin=config.origin,
+            key=audit_signer(config),
+            clock=utc_now,
+            loop=asyncio.get_running_loop(),
+            on_failure=self._trail_failed,
+            version=__version__,
+            segment_bytes=config.audit.segment_size,
+            reserve_bytes=config.audit.reserve,
+        )
+
+    def _trail_failed(self, error: BaseException) -> None:
+        # FAIL CLOSED: without a trail there is no work; a new process recovers it
+        self.failed = True
+        self._report("audit trail", error)
+        self.end()
+
+    def _access_settings(self, master_key: bytes) -> AccessSettings:
+        config = self.config
+        approvers = frozenset[str]().union(
+            *(policy.access.approver_teams for name in config.targets if (policy := self.targets.policy(name)))
+        )
+        return AccessSettings(
+            master_key=master_key,
+            administrators=config.roles.administrators,
+            auditors=config.roles.auditors,
+            approvers=approvers,
+            issuer=config.origin,
+            watch_interval_s=config.watch_interval,
+        )
+
+    def _missing(self) -> dict[str, str]:
+        missing = {f"target {name}": problem for name, problem in self.targets.missing().items()}
+        if not self.trail.writable:
+            missing["audit"] = "the trail cannot be written"
+        return missing
+
+    def _measure(self, plans: PlanCache) -> None:
+        watch = self.metrics.watch
+        watch("gateway_sessions", "Database sessions inside", lambda: float(self.engine.sessions))
+        watch("gateway_plan_cache_hits", "Statements found in the plan cache", lambda: float(plans.hits))
+        watch("gateway_plan_cache_misses", "Statements that were analysed", lambda: float(plans.misses))
+        watch("gateway_audit_records", "Durable records in the trail", lambda: float(self.trail.durable_size))
+        watch("gateway_audit_writable", "Whether the trail can be written", lambda: float(self.trail.writable))
+        self.metrics.watch_labelled(
+            "gateway_target_missing",
+            "Targets that cannot be used",
+            "target",
+            lambda: dict.fromkeys(self.targets.missing(), 1.0),
+        )
+
+    async def _measure_lag(self) -> None:
+        while True:
+            before = time.monotonic()
+            await asyncio.sleep(1.0)
+            self.metrics.lag.observe(max(0.0, time.monotonic() - before - 1.0))
+
+    def _run(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        task.add_done_callback(self._part_ended)
+        self._tasks.append(task)
+
+    def _part_ended(self, task: asyncio.Task[None]) -> None:
+        if task.cancelled() or self._stop_serving.is_set():
+            return
+        error = task.exception()
+        # FAIL CLOSED: a watcher or an API that died silently would leave sessions that nobody cuts
+        self.failed = True
+        self._report("part", error or RuntimeError("a part of the gateway ended"))
+        self.end()
+
+    def _report(self, part: str, error: BaseException) -> None:
+        self.metrics.faults.labels(part.split(maxsplit=1)[0]).inc()
+        if isinstance(error, GatewayError):
+            refusal = error.refusal
+            self.log.error("fault", part=part, code=refusal.code, reason=refusal.message, detail=refusal.detail)
+        elif isinstance(error, OSError):
+            self.log.error("fault", part=part, reason=error.strerror or str(error))
+        else:
+            self.log.error("fault", part=part, exc_info=error)
+
+
+def run(config: Config, *, ready: Callable[[Server], None] | None = None) -> int:
+    """Serve until SIGTERM or SIGINT. Returns the exit status: 0, 1 after a fault, 78 when the start was refused."""
+    return uvloop.run(_run(config, ready))
+
+
+async def _run(config: Config, ready: Callable[[Server], None] | None) -> int:
+    log = configure_logging(config.log_format)
+    server = Server(config, log)
+    try:
+        await server.start()
+    except GatewayError as error:
+        log.error("not started", code=error.code, reason=error.refusal.message, hint=error.refusal.hint)
+        if error.refusal.detail:
+            log.error("not started", detail=error.refusal.detail)
+        return 78
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, server.end)
+    reloads: set[asyncio.Task[None]] = set()
+
+    def reload() -> None:
+        task = loop.create_task(server.reload())
+        reloads.add(task)
+        task.add_done_callback(reloads.discard)
+
+    loop.add_signal_handler(signal.SIGHUP, reload)
+    log.info(
+        "serving", origin=config.origin, postgres=server.ports.postgres, api=server.ports.api, ops=server.ports.ops
+    )
+    notify("READY=1")
+    if ready is not None:
+        ready(server)
+    await server.wait()
+    notify("STOPPING=1")
+    log.info("stopping", sessions=server.engine.sessions)
+    await server.stop(0.0 if server.failed else DRAIN_S)
+    return 1 if server.failed else 0
+
+
+def notify(state: str) -> None:
+    """Tell the service manager (sd_notify(3)); nothing happens where there is none."""
+    address = os.environ.get("NOTIFY_SOCKET")
+    if not address:
+        return
+    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+        sock.connect("\0" + address[1:] if address.startswith("@") else address)
+        sock.sendall(state.encode())
+
+
+def audit_signer(config: Config) -> Signer:
+    """The key that signs the trail's heads; made at the first start, below the state directory."""
+    path = config.state / "audit.key"
+    return load_signer(path) if path.exists() else create_signer(path, config.origin)
+
+
+def postgres_context(config: Config) -> ssl.SSLContext:
+    """The TLS that PostgreSQL clients get: the API's, with the ALPN name of PostgreSQL's direct TLS."""
+    context = server_context(config.tls)
+    context.set_alpn_protocols(["postgresql"])
+    return context
+
+
+def certificate_binding(path: Path) -> bytes | None:
+    """The channel binding of the gateway's own certificate (RFC 5929); None when its signature has no single hash."""
+    try:
+        certificate = x509.load_pem_x509_certificate(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise GatewayError("configuration-invalid", f"the certificate `{path}` cannot be read: {error}") from error
+    return tls_server_end_point(certificate.public_bytes(Encoding.DER))
+
+
+def new_id() -> str:
+    """An identifier of 96 random bits, short enough to repeat in every record."""
+    return secrets.token_hex(12)
+
+
+def _bound(listener: Listener) -> socket.socket:
+    family = socket.AF_INET6 if ":" in listener.host else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        sock.bind((listener.host, listener.port))
+    except OSError as error:
+        sock.close()
+        raise GatewayError(
+            "configuration-invalid",
+            f"cannot listen on {listener.host}:{listener.port}: {error.strerror}",
+            hint="choose another port, or stop what holds it",
+        ) from error
+    sock.listen(_BACKLOG)
+    sock.setblocking(False)
+    return sock
