@@ -59,7 +59,7 @@ def decide_access(
     customers = ", ".join(ticket.customers)
     reasons = [
         f"{principal.login} is in {', '.join(sorted(principal.teams & access.teams))}",
-        f"ticket {ticket.id} is {ticket.status}, assigned to {ticket.assignee or ticket.team}, for customer {customers}",
+        f"ticket {ticket.id} is {ticket.status}, with {ticket.assignee or ticket.team}, for customer {customers}",
     ]
     if access.auto_approve == "masked_reads" and not wanted:
         reasons.append("masked, row-scoped reads are approved at once")

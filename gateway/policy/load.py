@@ -34,7 +34,7 @@ from gateway.policy.shapes import (
 )
 
 DAY = 86_400
-_NAME = r"[^\s.\"']{1,63}"
+_NAME = r"""[^\s."']{1,63}"""
 _SCOPE = re.compile(
     rf"(?P<none>none)|(?P<column>{_NAME}) += +ticket\.customer"
     rf"|(?P<follows>{_NAME}) +in +(?P<other>{_NAME}\.{_NAME})\.(?P<other_column>{_NAME})"
@@ -282,7 +282,7 @@ _QUALIFIED = Text("a qualified name such as `public.employees`", rf"{_NAME}\.{_N
 _TEAMS = ListOf(Text("the name of a team"))
 
 POLICY = Record({
-    "target": Field(Text("a name of lower-case letters, digits, hyphens", r"[a-z][a-z0-9_-]{0,62}"), "the target", True),
+    "target": Field(Text("a name of letters, digits, hyphens", r"[a-z][a-z0-9_-]{0,62}"), "the target", True),
     "access": Field(Record({
         "teams": Field(_TEAMS, "the teams whose members may ask", True),
         "ticket": Field(Record({
@@ -309,7 +309,7 @@ POLICY = Record({
         "statement_timeout": Field(Duration(1, 3600), "how long a statement may run (30s)"),
     }), "budgets"),
     "tables": Field(MapOf(_QUALIFIED, Record({
-        "scope": Field(Text(_SCOPE_WANTED, check=_scope, described=_SCOPE_SCHEMA), f"which rows exist: {_SCOPE_WANTED}", True),
+        "scope": Field(Text(_SCOPE_WANTED, check=_scope, described=_SCOPE_SCHEMA), "which rows exist", True),
         "columns": Field(MapOf(_NAMED, AnyValue(_column_rule, _column_schema)), "the columns that exist", True),
     })), "the relations that exist; whatever is not named does not", True),
     "reveal": Field(MapOf(_QUALIFIED, ListOf(_NAMED)), "columns that an approved request may see in clear"),
