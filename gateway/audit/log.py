@@ -21,12 +21,10 @@ Layout of the directory (0700, files 0600; integers are big-endian):
 The CRC (CRC-32 as in zlib, over tag, length and payload) tells a torn write from a whole one; it protects from
 nothing else. Edits are caught by the tree: RFC 6962 over the leaves, its head signed each second when there is news.
 
-One thread writes (group commit: whatever arrived during one flush is the next batch), another one signs and keeps the
-tiles. A batch is one write and one fdatasync.
+One thread writes (`writer.py`), another one signs and keeps the tiles (`publish.py`). A batch is one write and one
+fdatasync. Recovery is described in `recovery.py`.
 
-INVARIANT: a receipt turns durable after fdatasync returned for its commit, and a tree head is signed after that.
-INVARIANT: nothing is retried once a write or a flush failed: what the kernel did with the pages is unknown.
-INVARIANT: work is admitted only while a spare segment is allocated, so the records that close it find room.
+INVARIANT: a receipt turns durable after its record is, and never after the log failed.
 """
 
 from __future__ import annotations
@@ -36,8 +34,6 @@ import contextlib
 import errno
 import fcntl
 import os
-import threading
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -45,10 +41,10 @@ from typing import Any
 
 from gateway.audit.checkpoint import Checkpoint, Signer
 from gateway.audit.encode import leaf_of, record_of
+from gateway.audit.publish import Publisher
 from gateway.audit.recovery import OpenStatement, State, leaf_hashes, read_state
-from gateway.audit.segment import HEADER_BYTES, Damaged, Disk, Header, assemble, batch_bytes, segment_path
-from gateway.audit.tiles import TileWriter
-from gateway.audit.tree import Frontier
+from gateway.audit.segment import Damaged, Disk
+from gateway.audit.writer import Closed, Writer
 from gateway.errors import GatewayError
 from gateway.ports import Clock
 from gateway.record import ENVELOPE, event
@@ -61,7 +57,6 @@ CLOSING = frozenset({"statement.end", "statement.unknown", "session.end", "log.s
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LAZY_S = 0.05
 _BEHIND_US = 1_000
-_NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 _RESERVED = frozenset(ENVELOPE)
 _BRACKETS = frozenset({"statement.begin", "statement.end"})
 
@@ -110,56 +105,20 @@ class FileLog:
         reserve_bytes: int,
         interval_s: float,
     ) -> None:
+        """For `open` only."""
         self.directory = directory
         self.origin = key.verifier.name
         self.recovery: dict[str, Any] | None = None
         self._key, self._clock, self._loop, self._on_failure = key, clock, loop, on_failure
         self._disk, self._entropy = disk, entropy
-        self._segment_bytes, self._reserve_bytes, self._interval_s = segment_bytes, reserve_bytes, interval_s
-        self._batch_bytes = min(1 << 20, segment_bytes // 4)
-
-        # the loop's side
+        self._lock_fd = -1
         self._next_index = 0
         self._last_us = 0
         self._pool, self._pool_at = b"", 0
         self._timer: asyncio.TimerHandle | None = None
         self._subscribers: list[Callable[[dict[str, Any]], Any]] = []
-
-        # both sides, under the mutex
-        self._mutex = threading.Lock()
-        self._settled = threading.Condition(self._mutex)
-        self._leaves: list[bytes] = []
-        self._receipts: list[FileReceipt] = []
-        self._queued_bytes = 0
-        self._urgent = False
-        self._asleep = False
-        self._stopping = False
-        self._refusing = ""
-        self._failure: BaseException | None = None
-        self._durable = 0
-        self._head = (0, b"")
-        self._unsigned: list[bytes] = []
-        self._marks: deque[tuple[int, str, tuple[str, str]]] = deque()
-
-        # the writer's side
-        self._wake = threading.Lock()
-        self._wake.acquire()
-        self._frontier = Frontier()
-        self._lock_fd = self._fd = self._spare_fd = -1
-        self._path = directory
-        self._offset = HEADER_BYTES
-        self._open_begins: dict[tuple[str, str], int] = {}
-        self._in_flight: list[FileReceipt] = []
-        self._spare_mutex = threading.Lock()
-        self._writer = threading.Thread(target=self._write_forever, name="audit-writer", daemon=True)
-
-        # the signer's side
-        self._news = threading.Event()
-        self._stop_signing = threading.Event()
-        self._tiles = TileWriter(directory, disk)
-        self._signed = Checkpoint(self.origin, -1, b"")
-        self._signing = threading.Lock()
-        self._publisher = threading.Thread(target=self._publish_forever, name="audit-signer", daemon=True)
+        self._writer = Writer(directory, self.origin, disk, segment_bytes, self._committed, self._failed)
+        self._publisher = Publisher(directory, key, disk, self._writer, reserve_bytes, interval_s, self._writer.fail)
 
     @classmethod
     def open(
@@ -182,14 +141,14 @@ class FileLog:
         """Open or create the trail, mend what a crash left, and record the start durably. Blocks while it does.
 
         `append` belongs to the thread of `loop`, and receipts, subscribers and `on_failure` are called there; without
-        a loop (tools, tests) they are called on the writer's thread. The segment size is at least 256 KiB.
+        a loop (tools, tests) they are called on the writer's thread. A segment has 256 KiB or more.
 
         Raises: GatewayError("audit-damaged"), ("audit-not-writable"), ("configuration-invalid").
         """
         if origin != key.verifier.name:
             raise GatewayError("configuration-invalid", f"the audit key is of `{key.verifier.name}`, not of `{origin}`")
         if segment_bytes < 256 << 10:
-            raise GatewayError("configuration-invalid", "an audit segment has at least 256 KiB")
+            raise GatewayError("configuration-invalid", "an audit segment has 256 KiB or more")
         log = cls(
             Path(directory),
             key,
@@ -204,90 +163,72 @@ class FileLog:
         )
         try:
             log._start(version, reason)
-        except Damaged as error:
+        except BaseException as error:
             log._release()
-            raise GatewayError(
-                "audit-damaged",
-                f"the audit trail is damaged at record {error.index}",
-                "run `gateway audit verify`, keep the files as they are, and restore or begin a new trail",
-                str(error),
-                fatal=True,
-            ) from error
-        except OSError as error:
-            log._release()
-            raise _not_writable(f"the audit trail cannot be opened: {error.strerror}", str(error)) from error
-        except BaseException:
-            log._release()
+            if isinstance(error, Damaged):
+                raise GatewayError(
+                    "audit-damaged",
+                    f"the audit trail is damaged at record {error.index}",
+                    "run `gateway audit verify`, keep the files as they are, and restore or begin a new trail",
+                    str(error),
+                    fatal=True,
+                ) from error
+            if isinstance(error, OSError):
+                raise _not_writable(f"the audit trail cannot be opened: {error.strerror}", str(error)) from error
             raise
         return log
 
     @property
     def durable_size(self) -> int:
         """How many records are durable: a reader shows no others."""
-        return self._durable
+        return self._writer.durable
 
     @property
     def signed_size(self) -> int:
         """How many records the last checkpoint covers."""
-        return max(self._signed.size, 0)
+        return self._publisher.signed.size if self._publisher.signed else 0
 
     @property
     def writable(self) -> bool:
         """Whether work may be recorded now."""
-        return self._failure is None and not self._stopping and not self._refusing
+        return self._lock_fd >= 0 and self._writer.failure is None and not self._writer.refusing
 
     def append(self, record: Mapping[str, Any], *, urgent: bool = True) -> FileReceipt:
         """See `ports.Trail`. A record that is not urgent wakes nobody: it rides the next commit, within 50 ms."""
         kind = record.get("kind")
-        if self._refusing and kind not in CLOSING:
-            raise _not_writable(self._refusing)
+        writer = self._writer
+        if writer.refusing and kind not in CLOSING:
+            raise _not_writable(writer.refusing)
         index = self._next_index
         try:
             leaf = self._leaf(record, index)
         except (TypeError, ValueError) as error:
             raise _not_writable("the record cannot be written", f"{kind}: {error}") from error
         receipt = FileReceipt(index)
-        wake = False
-        with self._mutex:
-            if self._failure is not None or self._stopping:
-                raise _not_writable("the audit trail is closed", str(self._failure or "stopped"))
-            self._next_index = index + 1
-            if kind in _BRACKETS:
-                self._marks.append((index, kind, (record.get("session", ""), record.get("statement", ""))))
-            self._leaves.append(leaf)
-            self._receipts.append(receipt)
-            self._queued_bytes += len(leaf)
-            if urgent or self._loop is None or self._queued_bytes > self._batch_bytes:
-                self._urgent = True
-                wake, self._asleep = self._asleep, False
-        if wake:
-            self._wake.release()
-        elif not urgent and self._timer is None and self._loop is not None:
-            self._timer = self._loop.call_later(_LAZY_S, self._nudge)
+        bracket = (kind, record.get("session", ""), record.get("statement", "")) if kind in _BRACKETS else None
+        try:
+            writer.push(leaf, receipt, bracket, urgent=urgent or self._loop is None)
+        except Closed:
+            raise _not_writable("the audit trail is closed", str(writer.failure or "stopped")) from None
+        self._next_index = index + 1
+        if not urgent and self._timer is None and self._loop is not None:
+            self._timer = self._loop.call_later(_LAZY_S, self._hurry)
         return receipt
 
     def flush(self, timeout_s: float = 10.0) -> None:
         """Block until everything appended so far is durable. For tools and tests. Raises `GatewayError`."""
-        with self._mutex:
-            target = self._next_index
-            self._urgent = True
-            wake, self._asleep = self._asleep, False
-        if wake:
-            self._wake.release()
-        with self._settled:
-            done = self._settled.wait_for(lambda: self._durable >= target or self._failure is not None, timeout_s)
-        if not done or self._failure is not None:
-            raise _not_writable("the audit trail could not be flushed", str(self._failure or "timeout"))
+        if not self._writer.wait(self._next_index, timeout_s):
+            raise _not_writable("the audit trail could not be flushed", str(self._writer.failure or "timeout"))
 
     def checkpoint(self) -> Checkpoint:
         """Sign the durable tree head now, if it is not signed yet, and return it. Raises `GatewayError`."""
         try:
-            self._publish()
+            self._publisher.publish()
         except OSError as error:
-            self._fail(error)
-        if self._failure is not None or self._signed.size < 0:
-            raise _not_writable("the audit trail is closed", str(self._failure))
-        return self._signed
+            self._writer.fail(error)
+        if self._writer.failure is not None or self._publisher.signed is None:
+            raise _not_writable("the audit trail is closed", str(self._writer.failure))
+        return self._publisher.signed
 
     def subscribe(self, callback: Callable[[dict[str, Any]], Any]) -> Callable[[], None]:
         """Call `callback(record)` for each record once it is durable, in order; the result ends the subscription."""
@@ -307,22 +248,15 @@ class FileLog:
             self._timer.cancel()
         with contextlib.suppress(GatewayError):
             self.append(event("log.stop", size=self._next_index, reason=reason))
-        with self._mutex:
-            self._stopping = True
-            wake, self._asleep = self._asleep, False
-        if wake:
-            self._wake.release()
-        self._writer.join()
-        self._stop_signing.set()
-        self._news.set()
-        self._publisher.join()
+        self._writer.stop()
+        self._publisher.stop()
         try:
-            if self._failure is None:
-                self._publish()
+            if self._writer.failure is None:
+                self._publisher.publish()
+        except OSError as error:
+            self._writer.fail(error)
         finally:
             self._release()
-
-    # -- the loop's side
 
     def _leaf(self, record: Mapping[str, Any], index: int) -> bytes:
         if not _RESERVED.isdisjoint(record):
@@ -354,15 +288,28 @@ class FileLog:
         variant = "89ab"[int(noise[0], 16) & 3]
         return f"{head[:8]}-{head[8:]}-7{moment % 1_000:03x}-{variant}{noise[1:4]}-{noise[4:]}"
 
-    def _nudge(self) -> None:
+    def _hurry(self) -> None:
         self._timer = None
-        with self._mutex:
-            if not self._leaves:
+        self._writer.hurry()
+
+    # -- on the writer's thread, and from there to the loop's
+
+    def _committed(self, receipts: list[FileReceipt], leaves: Sequence[bytes]) -> None:
+        self._post(self._deliver, receipts, leaves)
+        self._publisher.notify()
+
+    def _failed(self, receipts: list[FileReceipt], error: BaseException) -> None:
+        self._post(self._deliver_failure, receipts, error)
+
+    def _post(self, function: Callable[..., Any], *arguments: Any) -> None:
+        if self._loop is not None:
+            try:
+                self._loop.call_soon_threadsafe(function, *arguments)
                 return
-            self._urgent = True
-            wake, self._asleep = self._asleep, False
-        if wake:
-            self._wake.release()
+            except RuntimeError:
+                # the loop is closed: nobody runs on its thread any more
+                pass
+        function(*arguments)
 
     def _deliver(self, receipts: list[FileReceipt], leaves: Sequence[bytes]) -> None:
         for receipt in receipts:
@@ -392,185 +339,31 @@ class FileLog:
                 raise
             self._loop.call_exception_handler({"message": "audit callback failed", "exception": error})
 
-    def _post(self, function: Callable[..., Any], *arguments: Any) -> None:
-        if self._loop is None or self._loop.is_closed():
-            function(*arguments)
-        else:
-            self._loop.call_soon_threadsafe(function, *arguments)
-
-    # -- the writer's side
-
-    def _write_forever(self) -> None:
-        try:
-            while (batch := self._next_batch()) is not None:
-                self._commit(*batch)
-        except Exception as error:  # FAIL CLOSED: whatever stops the writer closes the log
-            self._fail(error)
-
-    def _next_batch(self) -> tuple[list[bytes], list[FileReceipt]] | None:
-        while True:
-            with self._mutex:
-                if self._failure is not None:
-                    return None
-                if self._leaves and (self._urgent or self._stopping):
-                    return self._take_batch()
-                if self._stopping:
-                    return None
-                self._urgent = False
-                self._asleep = True
-            self._wake.acquire()
-
-    def _take_batch(self) -> tuple[list[bytes], list[FileReceipt]]:
-        leaves, receipts = self._leaves, self._receipts
-        if self._queued_bytes <= self._batch_bytes:
-            self._leaves, self._receipts, self._queued_bytes, self._urgent = [], [], 0, False
-        else:
-            count, used = 0, 0
-            while count < len(leaves) and (count == 0 or used + len(leaves[count]) <= self._batch_bytes):
-                used += len(leaves[count])
-                count += 1
-            self._leaves, self._receipts = leaves[count:], receipts[count:]
-            self._queued_bytes -= used
-            leaves, receipts = leaves[:count], receipts[:count]
-        self._in_flight = receipts
-        return leaves, receipts
-
-    def _commit(self, leaves: Sequence[bytes], receipts: list[FileReceipt]) -> None:
-        if self._offset + batch_bytes(leaves) > self._segment_bytes:
-            self._roll()
-        data, hashes, root = assemble(leaves, self._offset, self._frontier)
-        self._disk.write(self._fd, data, self._offset)
-        self._disk.sync(self._fd)
-        self._offset += len(data)
-        with self._mutex:
-            if self._failure is not None:
-                return
-            self._in_flight = []
-            self._durable = self._frontier.size
-            self._head = (self._durable, root)
-            self._unsigned += hashes
-            self._settled.notify_all()
-        self._post(self._deliver, receipts, leaves)
-        if not self._news.is_set():
-            self._news.set()
-        if self._spare_fd < 0:
-            self._make_spare()
-
-    def _roll(self) -> None:
-        """Begin the next segment in the spare one."""
-        with self._spare_mutex:
-            descriptor, self._spare_fd = self._spare_fd, -1
-        if descriptor < 0:
-            raise OSError(errno.ENOSPC, "no segment is left to write to")
-        first = self._frontier.size
-        while self._marks and self._marks[0][0] < first:
-            index, kind, key = self._marks.popleft()
-            if kind == "statement.begin":
-                self._open_begins[key] = index
-            else:
-                self._open_begins.pop(key, None)
-        header = Header(self.origin, self._frontier, min(self._open_begins.values(), default=first))
-        path = segment_path(self.directory, first)
-        self._disk.write(descriptor, header.encoded(), 0)
-        self._disk.sync(descriptor)
-        os.rename(path.with_name("spare"), path)
-        self._disk.sync_directory(path.parent)
-        if self._fd >= 0:
-            os.ftruncate(self._fd, self._offset)
-            os.close(self._fd)
-        self._fd, self._path, self._offset = descriptor, path, HEADER_BYTES
-
-    def _make_spare(self) -> None:
-        """Allocate the next segment, or refuse work until it can be."""
-        with self._spare_mutex:
-            if self._spare_fd >= 0:
-                return
-            path = self.directory / "segments" / "spare"
-            path.unlink(missing_ok=True)
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-            try:
-                self._disk.allocate(descriptor, self._segment_bytes)
-            except OSError as error:
-                os.close(descriptor)
-                path.unlink()
-                if error.errno not in _NO_SPACE:
-                    raise
-                self._refusing = "the audit trail has no space left"
-                return
-            self._spare_fd = descriptor
-
-    def _fail(self, error: BaseException) -> None:
-        with self._mutex:
-            if self._failure is not None:
-                return
-            self._failure = error
-            receipts = self._in_flight + self._receipts
-            self._leaves, self._receipts, self._in_flight = [], [], []
-            wake, self._asleep = self._asleep, False
-            self._settled.notify_all()
-        if wake:
-            self._wake.release()
-        self._post(self._deliver_failure, receipts, error)
-
-    # -- the signer's side
-
-    def _publish_forever(self) -> None:
-        try:
-            while not self._stop_signing.is_set():
-                self._news.wait(self._interval_s if self._refusing else None)
-                if self._stop_signing.is_set() or self._failure is not None:
-                    return
-                self._news.clear()
-                self._publish()
-                self._stop_signing.wait(self._interval_s)
-        except Exception as error:  # FAIL CLOSED: a trail that cannot be signed is not written either
-            self._fail(error)
-
-    def _publish(self) -> None:
-        """Write the tiles and the signed head of what is durable; refuse work while there is no space for it."""
-        with self._signing:
-            with self._mutex:
-                hashes, self._unsigned = self._unsigned, []
-                size, root = self._head
-            self._tiles.add(hashes)
-            try:
-                self._tiles.write()
-                if size != self._signed.size:
-                    head = Checkpoint(self.origin, size, root)
-                    note = self._key.sign(head.text()).encode()
-                    self._disk.replace(self.directory / "checkpoint", note, durable=True)
-                    self._signed = head
-                    self._tiles.discard_old()
-            except OSError as error:
-                if error.errno not in _NO_SPACE:
-                    raise
-                self._refusing = "the audit trail has no space left"
-                return
-            self._make_spare()
-            if self._disk.free(self.directory) < self._reserve_bytes:
-                self._refusing = "the audit trail's disk is nearly full"
-            elif self._spare_fd >= 0:
-                self._refusing = ""
-
     # -- start and end
 
     def _start(self, version: str, reason: str) -> None:
         self._prepare_directory()
         state = read_state(self.directory, self.origin, self._key.verifier)
-        self._frontier = state.frontier.copy()
-        self._next_index = self._durable = state.frontier.size
-        self._head = (state.frontier.size, state.frontier.root())
+        self._next_index = state.frontier.size
         self._last_us = _microseconds(state.last_time)
-        if state.path is None:
-            self._make_spare()
-            self._roll()
+        tiles = self._publisher.tiles
+        if state.signed is not None and tiles.resume(state.signed.size, state.signed.root):
+            self._publisher.signed = state.signed
+            unsigned = state.unsigned
         else:
-            self._continue(state)
-        self._make_spare()
-        self._resume_tiles(state)
-        self._publish()
-        if self._refusing and state.signed is None:
-            raise OSError(errno.ENOSPC, self._refusing)
+            unsigned = []
+            tiles.restart()
+            for hashes in leaf_hashes(self.directory):
+                tiles.add(hashes)
+                tiles.write()
+        if state.path is None:
+            self._writer.begin()
+        else:
+            self._writer.resume(state.frontier, state.path, state.offset, unsigned, cut=state.cut_bytes > 0)
+        self._writer.make_spare()
+        self._publisher.publish()
+        if self._publisher.signed is None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         self._record_start(state, version, reason)
         self._writer.start()
         self._publisher.start()
@@ -585,58 +378,29 @@ class FileLog:
         except BlockingIOError:
             raise _not_writable("another process writes this audit trail") from None
         self._disk.sync_directory(self.directory)
-
-    def _continue(self, state: State) -> None:
-        """Go on in the last segment, behind its last commit."""
-        if state.path is None:
-            return
-        self._path, self._offset = state.path, state.offset
-        self._fd = os.open(state.path, os.O_RDWR | os.O_CLOEXEC)
-        if state.cut_bytes:
-            os.ftruncate(self._fd, state.offset)
-        self._disk.allocate(self._fd, self._segment_bytes)
-        self._disk.sync(self._fd)
-
-    def _resume_tiles(self, state: State) -> None:
-        if state.signed is not None and self._tiles.resume(state.signed.size, state.signed.root):
-            self._signed = state.signed
-            self._unsigned = state.unsigned
-            return
-        self._tiles.restart()
-        for hashes in leaf_hashes(self.directory):
-            self._tiles.add(hashes)
-            self._tiles.write()
+        self._disk.sync_directory(self.directory.parent)
 
     def _record_start(self, state: State, version: str, reason: str) -> None:
-        size, root = self._head
+        size, root = state.frontier.size, state.frontier.root().hex()
         records: list[dict[str, Any]] = []
         if state.cut_bytes or state.open:
-            mended = event(
-                "log.recovery",
-                size=size,
-                root=root.hex(),
-                cut_bytes=state.cut_bytes,
-                unknown=len(state.open),
-                reason=reason,
-            )
-            records.append(mended)
-            self.recovery = mended
+            found = {"size": size, "root": root, "cut_bytes": state.cut_bytes, "unknown": len(state.open)}
+            self.recovery = event("log.recovery", **found, reason=reason)
+            records.append(self.recovery)
         records += map(_unknown, state.open.values())
-        records.append(event("log.start", version=version, size=size, root=root.hex(), reason=reason))
+        records.append(event("log.start", version=version, size=size, root=root, reason=reason))
         for start in range(0, len(records), 64):
             leaves = []
             for record in records[start : start + 64]:
                 leaves.append(self._leaf(record, self._next_index))
                 self._next_index += 1
-            self._commit(leaves, [])
+            self._writer.commit(leaves, [])
 
     def _release(self) -> None:
-        for descriptor in (self._fd, self._spare_fd, self._lock_fd):
-            if descriptor >= 0:
-                os.close(descriptor)
-        if self._spare_fd >= 0:
-            (self.directory / "segments" / "spare").unlink(missing_ok=True)
-        self._fd = self._spare_fd = self._lock_fd = -1
+        self._writer.release()
+        if self._lock_fd >= 0:
+            os.close(self._lock_fd)
+            self._lock_fd = -1
 
 
 def _unknown(statement: OpenStatement) -> dict[str, Any]:
