@@ -31,7 +31,7 @@ from gateway.access.service import Access, AccessSettings
 from gateway.access.tickets.file import FileTickets
 from gateway.audit.checkpoint import Signer, create_signer, load_signer
 from gateway.audit.log import FileLog
-from gateway.audit.search import Index
+from gateway.audit.search import Search
 from gateway.budgets import Budgets
 from gateway.config import Config, Listener
 from gateway.console.app import create_app, create_local_app
@@ -85,6 +85,7 @@ class Server:
         if len(master_key) < 32:
             raise GatewayError("configuration-invalid", "the master key must be at least 32 bytes")
         config.state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.signer = audit_signer(config)
         self.trail = self._open_trail()
         try:
             await self._start(master_key)
@@ -95,12 +96,12 @@ class Server:
     async def _start(self, master_key: bytes) -> None:
         config, report = self.config, self._report
         self.database = Database(config.state / "gateway.sqlite")
-        directory = FileDirectory(config.directory.path)
+        self.directory = FileDirectory(config.directory.path)
         tickets = FileTickets(config.tickets.path, system=config.tickets.system)
         self.targets = Targets(config, master_key, self.trail, report)
         self.access = Access(
             self._access_settings(master_key),
-            directory=directory,
+            directory=self.directory,
             tickets=tickets,
             policies=self.targets.policy,
             trail=self.trail,
@@ -132,7 +133,12 @@ class Server:
             new_id=new_id,
             report=report,
         )
-        self.search = Index(config.audit_path, config.state / "audit-index.sqlite")
+        self.search = Search(
+            config.audit_path,
+            self.signer.verifier,
+            database=config.state / "audit-index.sqlite",
+            durable=lambda: self.trail.durable_size,
+        )
         self._measure(plans)
         self._listen()
 
@@ -142,17 +148,19 @@ class Server:
         self._sockets = [postgres, api, ops]
         self.ports = Ports(*(sock.getsockname()[1] for sock in self._sockets))
         self.engine.start(postgres)
-        parts: dict[str, Any] = {
-            "access": self.access,
-            "trail": self.trail,
-            "search": self.search,
-            "config": config,
-            "ports": self.ports,
-        }
-        self._run(serve_app(create_app(**parts), config, api, stop=self._stop_serving))
-        self._run(
-            serve_app(create_local_app(**parts), config, local_socket(config), secure=False, stop=self._stop_serving)
+        app = create_app(
+            access=self.access,
+            trail=self.trail,
+            search=self.search,
+            config=config,
+            directory=self.directory,
+            policies=self.targets.policy,
+            key=self.signer.verifier.text,
+            address=(_reachable(listen.postgres), self.ports.postgres),
         )
+        local = create_local_app(access=self.access)
+        self._run(serve_app(app, config, api, stop=self._stop_serving))
+        self._run(serve_app(local, config, local_socket(config), secure=False, stop=self._stop_serving))
         ops_app = create_ops_app(registry=self.metrics.registry, readiness=self._missing)
         self._run(serve_app(ops_app, config, ops, secure=False, stop=self._stop_serving))
         self._run(self.access.run_watcher())
@@ -199,7 +207,7 @@ class Server:
         return FileLog.open(
             config.audit_path,
             origin=config.origin,
-            key=audit_signer(config),
+            key=self.signer,
             clock=utc_now,
             loop=asyncio.get_running_loop(),
             on_failure=self._trail_failed,
@@ -353,6 +361,11 @@ def certificate_binding(path: Path) -> bytes | None:
 def new_id() -> str:
     """An identifier of 96 random bits, short enough to repeat in every record."""
     return secrets.token_hex(12)
+
+
+def _reachable(listener: Listener) -> str:
+    """What clients are told to connect to: this machine's name where the gateway listens on every address."""
+    return socket.getfqdn() if listener.host in ("0.0.0.0", "::") else listener.host  # noqa: S104 (compared, not bound)
 
 
 def _bound(listener: Listener) -> socket.socket:

