@@ -9,7 +9,8 @@ from typing import Any
 
 import psycopg
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
+from rich.text import Text
 
 _MOST_ROWS = 50
 
@@ -70,11 +71,11 @@ def _show(console: Console, cursor: psycopg.Cursor[Any]) -> None:
     if cursor.description is None:
         console.print(cursor.statusmessage or "", markup=False)
         return
-    table = Table(*(column.name for column in cursor.description))
+    table = Table(*(Column(Text(column.name)) for column in cursor.description))
     rows = cursor.fetchall()
     for row in rows[:_MOST_ROWS]:
-        table.add_row(*("" if value is None else str(value) for value in row))
-    console.print(table, markup=False)
+        table.add_row(*(Text("" if value is None else str(value)) for value in row))
+    console.print(table)
     shown = f" (the first {_MOST_ROWS} shown)" if len(rows) > _MOST_ROWS else ""
     console.print(f"({len(rows)} rows){shown}", markup=False)
 
