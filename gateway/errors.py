@@ -90,6 +90,7 @@ CODES: dict[str, Code] = {
     "audit-damaged": Code("58030", 1026, 503, "The audit trail is damaged; see `gateway audit verify`."),
     "configuration-invalid": Code("F0000", 1105, 500, "The configuration cannot be used."),
     "policy-invalid": Code("F0000", 1105, 500, "The policy cannot be used."),
+    "gateway-unavailable": Code("08006", 2013, 503, "The gateway's own API cannot be reached from here."),
     "internal-error": Code("XX000", 1105, 500, "A fault of the gateway; the work was refused."),
 }
 

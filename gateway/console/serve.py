@@ -132,7 +132,7 @@ class _Server(uvicorn.Server):
     """uvicorn without its signal handlers: signals belong to `server.py`."""
 
     @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:  # type: ignore[override]
+    def capture_signals(self) -> Iterator[None]:
         yield
 
 

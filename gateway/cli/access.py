@@ -1,0 +1,279 @@
+"""Signing in and out, opening access, deciding requests, and what is open now."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from gateway.cli import client, connection
+from gateway.cli.client import ApiRefused
+from gateway.cli.output import (
+    REFUSED,
+    Column,
+    Ended,
+    emit_facts,
+    emit_json,
+    emit_table,
+    emit_text,
+    left,
+    moment,
+    say,
+    show_refusal,
+)
+from gateway.cli.setup import server, setup, sign_in, signed_in
+from gateway.config import seconds
+from gateway.errors import GatewayError
+
+Reason = Annotated[str, typer.Option(help="Why, in a few words; kept in the trail.")]
+
+_GRANTS = [
+    Column("id", "GRANT"),
+    Column("target", "TARGET"),
+    Column("ticket", "TICKET"),
+    Column("customers", "CUSTOMER"),
+    Column("left", "LEFT"),
+]
+_REQUESTS = [
+    Column("id", "REQUEST"),
+    Column("login", "WHO"),
+    Column("target", "TARGET"),
+    Column("ticket", "TICKET"),
+    Column("state", "STATE"),
+    Column("reveal", "REVEAL", fold=True),
+    Column("reason", "REASON", fold=True),
+]
+_SESSIONS = [
+    Column("id", "SESSION"),
+    Column("login", "WHO"),
+    Column("target", "TARGET"),
+    Column("ticket", "TICKET"),
+    Column("address", "FROM"),
+    Column("application", "CLIENT"),
+    Column("since", "SINCE"),
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    for command in (login, logout, status, revoke, requests, approve, deny, cancel, sessions):
+        app.command()(command)
+    app.command("open")(open_)
+
+
+def login(name: Annotated[str | None, typer.Argument(metavar="[LOGIN]", help="Who signs in.")] = None) -> None:
+    """Sign in with password and code; later commands use it until it ends."""
+    where = server()
+    answer = sign_in(where, name)
+    client.remember_token(where, answer, setup().environ)
+    shown = {key: answer[key] for key in ("person", "roles", "factor", "expires_at")}
+    if setup().as_json:
+        emit_json(shown)
+    else:
+        say(f"signed in as {answer['person']['login']} until {moment(answer['expires_at'])}")
+
+
+def logout() -> None:
+    """End the sign-in, here and at the gateway."""
+    where, environ = server(), setup().environ
+    kept = client.kept_token(where, environ)
+    client.forget_token(environ)
+    if kept is None:
+        say("there was no sign-in")
+        return
+    api = client.Api(where, kept[1])
+    try:
+        api.post("/sign-out")
+    except GatewayError as error:
+        if error.code not in ("session-expired", "authentication-failed"):
+            raise
+    say("signed out")
+
+
+def open_(
+    ticket: Annotated[str, typer.Argument(help="The ticket that justifies the access.")],
+    target: Annotated[str | None, typer.Option(help="Which target; needed when there are several.")] = None,
+    reason: Reason = "",
+    duration: Annotated[str | None, typer.Option(help="How long: 30m, 2h. The policy's default otherwise.")] = None,
+    reveal: Annotated[list[str] | None, typer.Option(help="A column to see in clear: schema.table.column.")] = None,
+    save_pgpass: Annotated[bool, typer.Option("--save-pgpass", help="Keep the pass in ~/.pgpass.")] = False,
+    save_service: Annotated[bool, typer.Option("--save-service", help="Keep a ~/.pg_service.conf entry.")] = False,
+    execute: Annotated[
+        bool, typer.Option("--exec", help="Start what follows (psql ARGS…) with the connection in its environment.")
+    ] = False,
+) -> None:
+    """Open access to one ticket's customer and show how to connect."""
+    options = setup()
+    if execute and not options.child:
+        raise typer.BadParameter("name a program after it, as in: gateway open SUP-1423 --exec psql")
+    api = signed_in()
+    try:
+        answer = api.post(
+            "/open",
+            {
+                "ticket": ticket,
+                "target": target,
+                "reason": reason,
+                "duration_s": _seconds(duration),
+                "reveal": reveal or None,
+            },
+        )
+    except ApiRefused as refused:
+        if refused.code != "approval-required" or not refused.request:
+            raise
+        _show_waiting(refused)
+        raise Ended(REFUSED) from None
+    finally:
+        api.close()
+    opened = connection.from_answer(answer, client.state_directory(options.environ))
+    if save_pgpass:
+        say(f"pass kept in {connection.save_pgpass(opened, options.environ)}")
+    if save_service:
+        say(f"service `{opened.service}` kept in {connection.save_service(opened, options.environ)}")
+    if execute and options.child:
+        say(f"customer {opened.customer}, until {moment(opened.expires_at)}")
+        _become(options.child, connection.child_environment(opened, options.environ))
+    elif options.as_json:
+        emit_json(opened.as_json())
+    else:
+        _show_opened(opened)
+
+
+def status() -> None:
+    """Who is signed in, which grants are live, which sessions are open."""
+    api = signed_in()
+    me, grants, live = api.get("/whoami"), api.get("/grants"), api.get("/sessions")
+    if setup().as_json:
+        emit_json({"person": me, "grants": grants["grants"], "sessions": live["sessions"]})
+        return
+    emit_facts(
+        [
+            ("person", f"{me['person']['login']} ({me['person']['name']})"),
+            ("teams", me["person"]["teams"]),
+            ("roles", me["roles"]),
+            ("signed in until", moment(me["expires_at"])),
+        ]
+    )
+    _show_grants(grants["grants"])
+    _show_sessions(live["sessions"])
+
+
+def revoke(grant: Annotated[str, typer.Argument(help="The grant's id.")], reason: Reason = "") -> None:
+    """End a grant at once; its open sessions are cut."""
+    answer = signed_in().post(f"/grants/{_id(grant)}/revoke", {"reason": reason})
+    if setup().as_json:
+        emit_json(answer)
+    else:
+        say(f"grant {grant} is revoked")
+
+
+def requests(every: Annotated[bool, typer.Option("--all", help="Decided ones as well.")] = False) -> None:
+    """Access requests: one's own, and those that one may decide."""
+    found = signed_in().get("/requests", state=None if every else "pending")["requests"]
+    if setup().as_json:
+        emit_json(found)
+    else:
+        emit_table(found, _REQUESTS, "no requests")
+
+
+def approve(request: Annotated[str, typer.Argument(help="The request's id.")], reason: Reason = "") -> None:
+    """Approve somebody else's access request."""
+    _decide("approve", request, reason)
+
+
+def deny(request: Annotated[str, typer.Argument(help="The request's id.")], reason: Reason = "") -> None:
+    """Deny an access request."""
+    _decide("deny", request, reason)
+
+
+def cancel(request: Annotated[str, typer.Argument(help="The request's id.")]) -> None:
+    """Take one's own access request back."""
+    answer = signed_in().post(f"/requests/{_id(request)}/cancel")
+    if setup().as_json:
+        emit_json(answer)
+    else:
+        say(f"request {request} is {answer['state']}")
+
+
+def sessions() -> None:
+    """Open connections: one's own; all of them for administrators and auditors."""
+    found = signed_in().get("/sessions")["sessions"]
+    if setup().as_json:
+        emit_json(found)
+    else:
+        _show_sessions(found)
+
+
+def _decide(what: str, request: str, reason: str) -> None:
+    answer = signed_in(fresh=True).post(f"/requests/{_id(request)}/{what}", {"reason": reason})
+    if setup().as_json:
+        emit_json(answer)
+    else:
+        say(f"request {request} is {answer['state']}")
+
+
+def _show_opened(opened: connection.Connection) -> None:
+    emit_facts(
+        [
+            ("host", opened.host),
+            ("port", opened.port),
+            ("database", opened.database),
+            ("user", opened.user),
+            ("password", opened.password),
+            ("root certificate", opened.sslrootcert),
+            ("customer", opened.customer),
+            ("until", moment(opened.expires_at)),
+        ]
+    )
+    emit_text("")
+    emit_text(f"psql '{opened.uri(with_password=False)}'")
+    say("the password is shown this once; `--exec psql` starts a client without showing it")
+
+
+def _show_waiting(refused: ApiRefused) -> None:
+    request = dict(refused.request or {})
+    if setup().as_json:
+        emit_json({"request": request})
+    show_refusal(refused.refusal)
+    teams = ", ".join(request.get("approvers", [])) or "an approver"
+    say(f"request {request.get('id')} waits for {request.get('approvals_needed', 1)} of: {teams}")
+    say("once it is approved, give the same command again")
+
+
+def _show_grants(grants: list[dict[str, Any]]) -> None:
+    now = datetime.now(UTC)
+    rows = [{**grant, "left": left(grant["expires_at"], now)} for grant in grants if grant["state"] == "active"]
+    emit_table(rows, _GRANTS, "no live grants")
+
+
+def _show_sessions(found: list[dict[str, Any]]) -> None:
+    rows = [{**one, "since": moment(one["started_at"])} for one in found]
+    emit_table(rows, _SESSIONS, "no open sessions")
+
+
+def _seconds(duration: str | None) -> int | None:
+    if duration is None:
+        return None
+    try:
+        return int(seconds(duration))
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+
+
+def _id(value: str) -> str:
+    # an id becomes a path segment, so nothing that could leave the segment is sent
+    if not value or not all(c.isascii() and (c.isalnum() or c in "-_") for c in value):
+        raise GatewayError("not-found", "that is not an id")
+    return value
+
+
+def _become(child: tuple[str, ...], environ: dict[str, str]) -> None:
+    try:
+        os.execvpe(child[0], list(child), environ)  # noqa: S606 - the person names the program; no shell reads it
+    except OSError as error:
+        raise GatewayError(
+            "configuration-invalid", f"`{Path(child[0]).name}` cannot be started: {error.strerror}"
+        ) from error

@@ -1,0 +1,265 @@
+"""Reading the trail over the API (an auditor, signed in) and verifying it offline (anybody with the public key)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from gateway.audit.verify import Report, proof_bytes, verify_log, verify_proof
+from gateway.cli.output import (
+    TAMPERED,
+    Column,
+    Ended,
+    clean,
+    emit_facts,
+    emit_json,
+    emit_line,
+    emit_table,
+    emit_text,
+    moment,
+    say,
+)
+from gateway.cli.setup import configuration, setup, signed_in
+from gateway.errors import GatewayError
+
+app = typer.Typer()
+
+Who = Annotated[str | None, typer.Option(help="Login.")]
+Ticket = Annotated[str | None, typer.Option(help="Ticket.")]
+Customer = Annotated[str | None, typer.Option(help="Customer.")]
+Target = Annotated[str | None, typer.Option(help="Target.")]
+Kind = Annotated[str | None, typer.Option(help="Kind of record: statement.begin, login, grant …")]
+Code = Annotated[str | None, typer.Option(help="Code of a refusal: ticket-closed …")]
+
+_RECORDS = [
+    Column("index", "#"),
+    Column("time", "TIME"),
+    Column("kind", "KIND"),
+    Column("login", "WHO"),
+    Column("ticket", "TICKET"),
+    Column("customers", "CUSTOMER"),
+    Column("what", "WHAT", fold=True),
+]
+
+
+@app.command()
+def tail(
+    person: Who = None, ticket: Ticket = None, customer: Customer = None, target: Target = None, kind: Kind = None
+) -> None:
+    """Follow the trail as it grows."""
+    api = signed_in(fresh=True)
+    filters = _filters(person=person, ticket=ticket, customer=customer, target=target, kind=kind)
+    for item in api.stream("/audit/tail", **filters):
+        if "end" in item:
+            raise GatewayError(item["end"]["code"], item["end"]["message"], item["end"]["hint"])
+        if "record" not in item:
+            continue
+        if setup().as_json:
+            emit_line(item["record"])
+        else:
+            emit_text(line(item["record"]))
+
+
+@app.command()
+def search(
+    person: Who = None,
+    ticket: Ticket = None,
+    customer: Customer = None,
+    target: Target = None,
+    kind: Kind = None,
+    code: Code = None,
+    session: Annotated[str | None, typer.Option(help="Session.")] = None,
+    statement: Annotated[str | None, typer.Option(help="Statement.")] = None,
+    relation: Annotated[str | None, typer.Option(help="Relation read: public.employees.")] = None,
+    since: Annotated[str | None, typer.Option(help="From this moment on (ISO 8601).")] = None,
+    until: Annotated[str | None, typer.Option(help="Before this moment (ISO 8601).")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="At most so many, the newest.")] = 50,
+) -> None:
+    """Find records; what is asked for is itself recorded."""
+    filters = _filters(
+        person=person,
+        ticket=ticket,
+        customer=customer,
+        target=target,
+        kind=kind,
+        code=code,
+        session=session,
+        statement=statement,
+        relation=relation,
+        since=since,
+        until=until,
+    )
+    answer = signed_in(fresh=True).get("/audit/records", **filters, limit=limit)
+    records = answer["records"]
+    if setup().as_json:
+        emit_json(records)
+        return
+    rows = [{**record, "time": moment(record["time"]), "what": _what(record)} for record in reversed(records)]
+    emit_table(rows, _RECORDS, "no such records")
+    if answer["total"] > len(records):
+        say(f"the newest {len(records)} of {answer['total']}; --limit shows more")
+
+
+@app.command()
+def show(record: Annotated[str, typer.Argument(help="A record's id or number.")]) -> None:
+    """Show one record, whole."""
+    found = signed_in(fresh=True).get(f"/audit/records/{_id(record)}")
+    if setup().as_json:
+        emit_json(found)
+    else:
+        first = ["index", "time", "kind", "id"]
+        emit_facts((name, found[name]) for name in [*first, *(n for n in found if n not in first)] if name in found)
+
+
+@app.command()
+def prove(
+    record: Annotated[str, typer.Argument(help="A record's id or number.")],
+    out: Annotated[Path | None, typer.Option(help="Write the proof to this file instead of stdout.")] = None,
+) -> None:
+    """Write a proof that a record is in the trail; `gateway audit verify` checks it anywhere."""
+    proof = proof_bytes(signed_in(fresh=True).get(f"/audit/records/{_id(record)}/proof"))
+    if out is None:
+        print(proof.decode(), end="", flush=True)
+        return
+    try:
+        out.write_bytes(proof)
+    except OSError as error:
+        raise GatewayError("configuration-invalid", f"`{out}` cannot be written: {error.strerror}") from error
+    say(f"wrote {out}")
+
+
+@app.command()
+def verify(
+    path: Annotated[Path | None, typer.Argument(help="The trail's directory, or a proof file.")] = None,
+    key: Annotated[str | None, typer.Option(help="The log's public key, or a file with it.")] = None,
+    witness: Annotated[Path | None, typer.Option(help="A checkpoint of this log that was kept elsewhere.")] = None,
+) -> None:
+    """Check the trail or a proof offline; exit code 3 when something was tampered with."""
+    place = path if path is not None else configuration("the trail's place").audit_path
+    try:
+        text = _public_key(key)
+        if place.is_dir():
+            report = verify_log(place, text, witness=witness)
+        else:
+            report = verify_proof(place, text)
+    except OSError as error:
+        raise GatewayError("configuration-invalid", f"`{error.filename or place}`: {error.strerror}") from error
+    except ValueError as error:
+        raise GatewayError(
+            "configuration-invalid", f"the key cannot be used: {error}", hint="`gateway audit key` prints it"
+        ) from error
+    _show_report(report)
+    if not report.ok:
+        raise Ended(TAMPERED)
+
+
+@app.command("key")
+def key_() -> None:
+    """Print the log's public key; keep it where the gateway's operators cannot change it.
+
+    With --config it is read on the gateway's own machine; otherwise the gateway is asked.
+    """
+    if setup().config is None:
+        text = str(signed_in().get("/audit/key")["key"])
+    else:
+        path = public_key_path(configuration("the log's key").state)
+        try:
+            text = path.read_text(encoding="utf-8").strip()
+        except OSError as error:
+            raise GatewayError(
+                "configuration-invalid", f"`{path}` cannot be read", hint="it is made when the gateway first starts"
+            ) from error
+    if setup().as_json:
+        emit_json({"key": text})
+    else:
+        emit_text(text)
+
+
+def public_key_path(state: Path) -> Path:
+    """Where the public half of the log's key lies."""
+    return state / "audit.key.pub"
+
+
+def line(record: Mapping[str, Any]) -> str:
+    """A record on one line, as `tail` shows it."""
+    parts = [
+        str(record.get("time", ""))[11:19],
+        str(record.get("kind", "")).ljust(17),
+        str(record.get("login", "-")).ljust(6),
+        str(record.get("ticket", "-")).ljust(9),
+        _what(record),
+    ]
+    return " ".join(clean(part).replace("\n", " ") for part in parts).rstrip()
+
+
+def _what(record: Mapping[str, Any]) -> str:
+    """The gist of a record in a few words."""
+    said: list[str] = []
+    if record.get("decision") == "deny" or record.get("code"):
+        said.append(f"refused ({record.get('code', '?')})")
+    for name in ("sql", "tag", "state", "reason", "query"):
+        value = record.get(name)
+        if value:
+            said.append(json.dumps(value, ensure_ascii=False) if isinstance(value, dict) else str(value))
+            break
+    if "rows" in record:
+        said.append(f"{record['rows']} rows")
+    if record.get("status") not in (None, "ok"):
+        said.append(str(record["status"]))
+    return " · ".join(said)
+
+
+def _filters(**given: str | None) -> dict[str, str]:
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def _id(record: str) -> str:
+    if not record or not all(c.isascii() and (c.isalnum() or c == "-") for c in record):
+        raise GatewayError("not-found", "that is not a record's id")
+    return record
+
+
+def _public_key(key: str | None) -> str:
+    if key is None:
+        # the key beside the trail says that the trail agrees with itself; only one kept elsewhere says more
+        beside = public_key_path(configuration("the log's key").state)
+        say(f"note: verifying with the key of this machine, {beside}")
+        return beside.read_text(encoding="utf-8").strip()
+    if Path(key).is_file():
+        return Path(key).read_text(encoding="utf-8").strip()
+    return key
+
+
+def _show_report(report: Report) -> None:
+    if setup().as_json:
+        emit_json(
+            {
+                "ok": report.ok,
+                "origin": report.origin,
+                "size": report.size,
+                "signed_size": report.signed_size,
+                "root": report.root,
+                "problems": [{"record": problem.record, "what": problem.what} for problem in report.problems],
+                "notes": list(report.notes),
+                "record": report.record,
+            }
+        )
+    else:
+        emit_facts(
+            [
+                ("log", report.origin),
+                ("records", report.size),
+                ("signed", report.signed_size),
+                ("root", report.root),
+                ("proves", line(report.record) if report.record else None),
+                ("verdict", "verified" if report.ok else "TAMPERED"),
+            ]
+        )
+    for note in report.notes:
+        say(f"note: {note}")
+    for found in report.problems:
+        say(f"tampered: {found}")

@@ -1,0 +1,244 @@
+"""`gateway doctor`: everything that a reviewer would ask about an installation, checked, with how to mend it.
+
+INVARIANT: the doctor only reads, but for one empty file in the state directory that it removes again.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import shutil
+import stat
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import typer
+
+from gateway.audit.verify import verify_log
+from gateway.cli import certificates
+from gateway.cli.audit import public_key_path
+from gateway.cli.finding import FAIL, OK, WARN, Finding, failed
+from gateway.cli.output import FAILED, Ended, clean, emit_json
+from gateway.cli.setup import configuration, setup
+from gateway.config import Config
+from gateway.errors import GatewayError
+
+SOON = timedelta(days=30)
+DRIFT_S = 2.0
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(doctor)
+
+
+def doctor() -> None:
+    """Check the configuration, the machine and the targets; say how to mend what is wrong."""
+    config = configuration("the doctor")
+    findings: list[Finding] = []
+    for finding in examine(config):
+        findings.append(finding)
+        if not setup().as_json:
+            _show(finding)
+    if setup().as_json:
+        emit_json([finding.as_json() for finding in findings])
+    if any(finding.level == FAIL for finding in findings):
+        raise Ended(FAILED)
+
+
+def examine(config: Config) -> Iterator[Finding]:
+    """All findings, in the order in which one would mend them."""
+    yield Finding("configuration", OK, f"{config.source} is valid")
+    for check in (_files, _master_key, _certificate, _disk, _clock, _directory, _tickets, _audit):
+        yield from check(config)
+    # imported here: they bring the SQL room and the web server along, which no other command needs
+    from gateway.cli import doctor_target
+
+    for name, target in config.targets.items():
+        yield from doctor_target.examine(name, target, config)
+
+
+def _show(finding: Finding) -> None:
+    print(f"{finding.level:<4}  {finding.check}: {clean(finding.message)}", flush=True)
+    if finding.mend:
+        print(f"      mend: {clean(finding.mend)}", flush=True)
+
+
+def _files(config: Config) -> Iterator[Finding]:
+    places = [config.policies, config.directory.path, config.tickets.path, config.tls.certificate, config.tls.key]
+    if config.source is not None:
+        places.insert(0, config.source)
+    loose = [path for path in places if path.exists() and path.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH)]
+    for path in loose:
+        yield Finding("files", FAIL, f"`{path}` can be changed by others", f"chmod go-w {path}")
+    for path, what in ((config.directory.path, "passwords' hashes"), (config.tls.key, "the gateway's private key")):
+        if path.exists() and path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH):
+            yield Finding("files", FAIL, f"`{path}` holds {what} and can be read by others", f"chmod 600 {path}")
+    if config.state.exists() and config.state.stat().st_mode & 0o077:
+        yield Finding("files", FAIL, f"`{config.state}` can be entered by others", f"chmod 700 {config.state}")
+    elif config.state.exists() and not os.access(config.state, os.W_OK):
+        yield Finding(
+            "files",
+            FAIL,
+            f"`{config.state}` cannot be written",
+            "run the doctor as the gateway's own user, or chown it",
+        )
+    elif not config.state.exists():
+        yield Finding("files", WARN, f"`{config.state}` does not exist yet", f"mkdir -m 700 {config.state}")
+    elif not loose:
+        yield Finding("files", OK, "owners and modes")
+
+
+def _master_key(config: Config) -> Iterator[Finding]:
+    try:
+        key = config.master_key.read()
+    except GatewayError as error:
+        yield failed("master key", error)
+        return
+    if len(key) < 32:
+        yield Finding(
+            "master key", FAIL, f"it has {len(key)} bytes; 32 are the least", "openssl rand -hex 32 > master.key"
+        )
+    else:
+        yield Finding("master key", OK, f"{len(key)} bytes, for its owner only")
+
+
+def _certificate(config: Config) -> Iterator[Finding]:
+    from gateway.console.serve import server_context
+
+    tls = config.tls
+    again = "`gateway init` makes one in an empty directory; or take one from your own authority"
+    try:
+        server_context(tls)
+        found = certificates.describe(tls.certificate)
+    except GatewayError as error:
+        yield failed("certificate", error, again)
+        return
+    except (OSError, ValueError) as error:
+        yield Finding("certificate", FAIL, f"`{tls.certificate}` cannot be read: {error}", again)
+        return
+    now = datetime.now(UTC)
+    if not found.not_before <= now < found.not_after:
+        yield Finding(
+            "certificate", FAIL, f"valid from {found.not_before:%Y-%m-%d} to {found.not_after:%Y-%m-%d} only", again
+        )
+    elif found.not_after - now < SOON:
+        yield Finding("certificate", WARN, f"ends on {found.not_after:%Y-%m-%d}", again)
+    else:
+        yield Finding("certificate", OK, f"valid to {found.not_after:%Y-%m-%d}, for {', '.join(found.names)}")
+    for what, listener in (("postgres", config.listen.postgres), ("api", config.listen.api)):
+        if not _anywhere(listener.host) and listener.host not in found.names:
+            yield Finding(
+                "certificate",
+                FAIL,
+                f"it is not for `{listener.host}`, where listen.{what} is: clients will refuse it",
+                "use one with that name, or listen on a name that it has",
+            )
+    if tls.ca is not None and not certificates.signed_by(tls.certificate, tls.ca):
+        yield Finding(
+            "certificate", FAIL, f"it is not signed by `{tls.ca}`", "set `tls.ca` to its authority, or leave it out"
+        )
+
+
+def _disk(config: Config) -> Iterator[Finding]:
+    place = _existing(config.audit_path)
+    free = shutil.disk_usage(place).free
+    reserve, segment = config.audit.reserve, config.audit.segment_size
+    text = f"{_mib(free)} free for the audit trail; the reserve is {_mib(reserve)}, a segment {_mib(segment)}"
+    if free < reserve + segment:
+        yield Finding("disk", FAIL, text, "make room, or move the trail with `audit.path`")
+    elif free < reserve + 16 * segment:
+        yield Finding("disk", WARN, text, "make room before it runs out: a full disk refuses all work")
+    else:
+        yield Finding("disk", OK, text)
+
+
+def _clock(config: Config) -> Iterator[Finding]:
+    place = _existing(config.state)
+    wall, steady = time.time(), time.monotonic()
+    try:
+        with tempfile.NamedTemporaryFile(dir=place) as file:
+            written = Path(file.name).stat().st_mtime
+    except OSError as error:
+        yield Finding("clock", FAIL, f"`{place}` cannot be written: {error.strerror}", "run as the gateway's own user")
+        return
+    time.sleep(0.2)
+    stepped = (time.time() - wall) - (time.monotonic() - steady)
+    if abs(written - wall) > DRIFT_S:
+        yield Finding(
+            "clock",
+            WARN,
+            f"files get a time {written - wall:+.1f} s from the machine's",
+            "the file system is on another machine: run NTP on both",
+        )
+    elif abs(stepped) > 0.1:
+        yield Finding("clock", WARN, f"the clock was set by {stepped:+.1f} s just now", "run NTP (chrony, timesyncd)")
+    else:
+        yield Finding("clock", OK, "steady; codes are accepted one step (30 s) early or late")
+
+
+def _directory(config: Config) -> Iterator[Finding]:
+    from gateway.access.directory.file import FileDirectory
+
+    directory = FileDirectory(config.directory.path)
+    yield from _readable("directory", config.directory.path, lambda: directory.find("doctor"))
+    for role, teams in (("administrators", config.roles.administrators), ("auditors", config.roles.auditors)):
+        if not teams:
+            yield Finding("roles", WARN, f"nobody is among the {role}", f"name teams in `roles.{role}`")
+    both = config.roles.administrators & config.roles.auditors
+    if both:
+        yield Finding(
+            "roles", WARN, f"{', '.join(sorted(both))}: administrators who read the trail of themselves", "part the two"
+        )
+
+
+def _tickets(config: Config) -> Iterator[Finding]:
+    from gateway.access.tickets.file import FileTickets
+
+    tickets = FileTickets(config.tickets.path, system=config.tickets.system)
+    yield from _readable("tickets", config.tickets.path, lambda: tickets.find("DOCTOR-0"))
+
+
+def _readable(what: str, path: Path, read: Callable[[], object]) -> Iterator[Finding]:
+    try:
+        read()
+    except GatewayError as error:
+        yield failed(what, error, "correct the file: nobody gets in while it cannot be read")
+    else:
+        yield Finding(what, OK, f"{path} is read")
+
+
+def _audit(config: Config) -> Iterator[Finding]:
+    place, key = config.audit_path, public_key_path(config.state)
+    if not (place / "checkpoint").exists():
+        yield Finding("audit trail", OK, "it begins when the gateway first starts")
+        return
+    try:
+        report = verify_log(place, key.read_text(encoding="utf-8").strip())
+    except (OSError, ValueError) as error:
+        yield Finding("audit trail", FAIL, f"it cannot be verified: {error}", "run as the gateway's own user")
+        return
+    for problem in report.problems:
+        yield Finding("audit trail", FAIL, str(problem), "keep a copy of it as it is, and find out who changed it")
+    if report.ok:
+        yield Finding("audit trail", OK, f"{report.size} records, verified")
+
+
+def _existing(path: Path) -> Path:
+    while not path.exists():
+        path = path.parent
+    return path
+
+
+def _anywhere(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_unspecified
+    except ValueError:
+        return False
+
+
+def _mib(count: int) -> str:
+    return f"{count / 1024**2:.0f} MiB"

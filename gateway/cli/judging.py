@@ -1,0 +1,155 @@
+"""What the `policy` commands work out; imported when one of them runs, for it brings the SQL room along.
+
+The same functions as the gateway's own are asked; nothing is executed and no row is read.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from gateway.access.directory.file import FileDirectory
+from gateway.access.tickets.file import FileTickets
+from gateway.config import Config
+from gateway.console.schemas import columns
+from gateway.engines.targets import load_policies, policy_files, read_catalog
+from gateway.errors import GatewayError, Refusal
+from gateway.model import Principal
+from gateway.policy.cases import load_cases, run_case
+from gateway.policy.decide import Decision, decide_access
+from gateway.policy.load import Document, load_document
+from gateway.policy.schema import Policy
+from gateway.sql.fit import check_against
+from gateway.sql.postgres import analyse
+from gateway.sql.statement import Plan, View
+
+
+def checked(paths: list[Path], config: Config | None) -> list[dict[str, Any]]:
+    """One finding for each policy and each fault; with a configuration the targets' catalogs are compared as well."""
+    documents, faults = _read(paths)
+    found: list[dict[str, Any]] = [{"ok": False, "message": text} for text in faults]
+    for document in documents:
+        policy = document.policy
+        found.append({"ok": True, "target": policy.target, "source": policy.source, "digest": policy.digest})
+        found += _misfits(config, policy) if config is not None else []
+    return found
+
+
+def tested(paths: list[Path]) -> list[dict[str, Any]]:
+    """One result for each case beside the policies; `wrong` says what came out otherwise.
+
+    Raises `GatewayError("policy-invalid")` when a policy or its cases cannot be read.
+    """
+    documents, faults = _read(paths)
+    if faults:
+        raise GatewayError("policy-invalid", "\n".join(faults), "correct the file")
+    return [
+        {
+            "source": str(document.tests),
+            "line": case.line,
+            "name": case.name,
+            "statement": bool(case.sql),
+            "wrong": run_case(document.policy, case, datetime.now(UTC)),
+        }
+        for document in documents
+        if document.tests is not None
+        for case in load_cases(document.tests)
+    ]
+
+
+def explained(
+    config: Config,
+    target: str,
+    who: tuple[str | None, list[str]],
+    ticket: str | None,
+    reveal: list[str],
+    query: str | None,
+) -> tuple[dict[str, Any], Refusal | None]:
+    """What a person (login, or somebody of the teams) may do with a ticket, and what a statement becomes."""
+    policies = load_policies(config)
+    if target not in policies:
+        raise GatewayError("target-not-available", f"the configuration has no target `{target}`")
+    policy = policies[target]
+    person = _person(config, *who)
+    justification = FileTickets(config.tickets.path, system=config.tickets.system).find(ticket) if ticket else None
+    if ticket and justification is None:
+        raise GatewayError("ticket-not-found", f"there is no ticket `{ticket}`")
+    wanted = columns(reveal)
+    decision = decide_access(policy, person, justification, datetime.now(UTC), reveal=wanted)
+    answer: dict[str, Any] = {"target": target, "policy": policy.digest, "person": person.login, **_decided(decision)}
+    if isinstance(decision, Refusal) or justification is None:
+        return answer, decision if isinstance(decision, Refusal) else None
+    if query is None:
+        return answer, None
+    catalog = read_catalog(config.targets[target])
+    judged = analyse(query, View(policy, catalog, justification.customers, wanted, policy.schemas))
+    return answer | _judged(judged), judged if isinstance(judged, Refusal) else None
+
+
+def _read(paths: list[Path]) -> tuple[list[Document], list[str]]:
+    """The policies that are valid, and what is wrong with the others."""
+    files = [file for path in paths for file in (policy_files(path) if path.is_dir() else [path])]
+    if not files:
+        raise GatewayError("policy-invalid", "there is no policy", "`gateway init` writes one to start from")
+    documents: list[Document] = []
+    faults: list[str] = []
+    for file in files:
+        try:
+            documents.append(load_document(file))
+        except GatewayError as error:
+            faults += error.refusal.message.splitlines()
+    return documents, faults
+
+
+def _misfits(config: Config, policy: Policy) -> list[dict[str, Any]]:
+    settings = config.targets.get(policy.target)
+    if settings is None:
+        return [{"ok": False, "message": f"{policy.source}: the configuration has no target `{policy.target}`"}]
+    return [
+        {"ok": one.severity != "error", "message": f"{policy.source}: {one.message}"}
+        for one in check_against(policy, read_catalog(settings))
+    ]
+
+
+def _person(config: Config, login: str | None, teams: list[str]) -> Principal:
+    if login is None:
+        return Principal("somebody", "somebody", "somebody", frozenset(teams))
+    found = FileDirectory(config.directory.path).find(login)
+    if found is None:
+        raise GatewayError("not-found", f"the directory has no `{login}`")
+    return found
+
+
+def _decided(decision: Decision | Refusal) -> dict[str, Any]:
+    if isinstance(decision, Refusal):
+        return {"access": "refused", "code": decision.code, "reason": decision.message, "hint": decision.hint}
+    return {
+        "access": "approved" if decision.approve else "waits",
+        "reasons": list(decision.reasons),
+        "approvers": sorted(decision.approvers),
+        "approvals_needed": decision.count,
+        "expires_at": decision.expires_at.isoformat(),
+    }
+
+
+def _judged(judged: Plan | Refusal) -> dict[str, Any]:
+    if isinstance(judged, Refusal):
+        return {
+            "statement": "refused",
+            "code": judged.code,
+            "reason": judged.message,
+            "hint": judged.hint,
+            "position": judged.position,
+        }
+    return {
+        "statement": "allowed" if not judged.writes else "read-only",
+        "rewritten": judged.rewritten,
+        "relations": list(judged.relations),
+        "columns_clear": list(judged.columns_clear),
+        "columns_masked": list(judged.columns_masked),
+        "columns_revealed": list(judged.columns_revealed),
+        "scope": list(judged.scope),
+        "searches": [f"{search.relation}.{search.column}" for search in judged.searches],
+        "notices": [notice.message for notice in judged.notices],
+    }

@@ -1,0 +1,153 @@
+"""How the command line speaks: data on stdout, messages on stderr, exit codes that scripts can rely on.
+
+INVARIANT: text that came from outside (ticket titles, statements, names) reaches a terminal without control
+characters and without markup, so that a ticket cannot draw on an auditor's screen.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from gateway.errors import GatewayError, Refusal
+
+OK = 0
+FAILED = 1
+USAGE = 2
+TAMPERED = 3
+REFUSED = 77
+CONFIGURATION = 78
+INTERRUPTED = 130
+
+_EXIT = {
+    "configuration-invalid": CONFIGURATION,
+    "policy-invalid": CONFIGURATION,
+    "audit-damaged": TAMPERED,
+    "request-invalid": FAILED,
+    "not-found": FAILED,
+}
+
+
+class Ended(Exception):
+    """Ends the command with that exit code; whatever there was to say has been said."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of a table: the field it shows, its heading, and whether it may be folded over lines."""
+
+    field: str
+    heading: str
+    fold: bool = False
+
+
+def exit_code(refusal: Refusal) -> int:
+    """77 for what a person may not do, 78 for a configuration to mend, 3 for a damaged trail, else 1."""
+    if refusal.code in _EXIT:
+        return _EXIT[refusal.code]
+    return REFUSED if refusal.meaning.http in (401, 403, 404, 429) else FAILED
+
+
+def clean(value: object) -> str:
+    """The value as text of printable characters; control and invisible formatting characters become `\ufffd`."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list | tuple | set | frozenset):
+        return ", ".join(clean(item) for item in value)
+    return "".join("\ufffd" if unicodedata.category(c) in _UNPRINTABLE and c not in "\n\t" else c for c in str(value))
+
+
+def say(message: str) -> None:
+    """A message for the person."""
+    print(clean(message), file=sys.stderr, flush=True)
+
+
+def show_refusal(refusal: Refusal) -> None:
+    """The refusal and its hint."""
+    say(f"refused ({refusal.code}): {refusal.message}")
+    if refusal.hint:
+        say(f"hint: {refusal.hint}")
+
+
+def fail(refusal: Refusal) -> GatewayError:
+    """The refusal as what ends a command."""
+    return GatewayError.of(refusal)
+
+
+def emit_json(value: Any) -> None:
+    """One JSON document."""
+    print(json.dumps(value, indent=2, ensure_ascii=False), flush=True)
+
+
+def emit_line(value: Mapping[str, Any]) -> None:
+    """One JSON document on one line, as a stream has them."""
+    print(json.dumps(value, separators=(",", ":"), ensure_ascii=False), flush=True)
+
+
+def emit_text(text: str) -> None:
+    """A line of data."""
+    print(clean(text), flush=True)
+
+
+def emit_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[Column], empty: str) -> None:
+    """A narrow table; `empty` is said on stderr when there is nothing to show."""
+    if not rows:
+        say(empty)
+        return
+    table = Table(box=None, pad_edge=False, show_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column.heading, overflow="fold" if column.fold else "ellipsis", no_wrap=not column.fold)
+    for row in rows:
+        table.add_row(*(Text(clean(row.get(column.field))) for column in columns))
+    _console().print(table)
+
+
+def emit_facts(facts: Iterable[tuple[str, object]]) -> None:
+    """Name and value, one a line, empty values left out."""
+    known = [(name, clean(value)) for name, value in facts if value not in (None, "", [], {}, ())]
+    width = max((len(name) for name, _ in known), default=0)
+    for name, value in known:
+        print(f"{name.ljust(width)}  {value}")
+    sys.stdout.flush()
+
+
+def moment(value: object) -> str:
+    """An RFC 3339 moment as `2026-03-01 09:30:00Z`, or the value itself when it is none."""
+    try:
+        when = datetime.fromisoformat(str(value))
+    except ValueError:
+        return clean(value)
+    if when.tzinfo is None:
+        return clean(value)
+    return when.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+
+
+def left(value: object, now: datetime) -> str:
+    """How long until that RFC 3339 moment, in words of minutes."""
+    minutes = int((datetime.fromisoformat(str(value)) - now).total_seconds() // 60)
+    if minutes < 0:
+        return "over"
+    return f"{minutes // 60} h {minutes % 60:02} min" if minutes >= 60 else f"{minutes} min"
+
+
+_UNPRINTABLE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+
+
+def _console() -> Console:
+    # a pipe gets whole lines, a terminal its own width; rich honours NO_COLOR itself
+    return Console(markup=False, highlight=False, emoji=False, width=None if sys.stdout.isatty() else 4096)

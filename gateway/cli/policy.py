@@ -1,0 +1,123 @@
+"""`gateway policy check | explain | test`: what a policy says, worked out on files, without a running gateway."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from gateway.cli.output import FAILED, REFUSED, Ended, emit_facts, emit_json, emit_text, moment, say, show_refusal
+from gateway.cli.setup import configuration, setup
+from gateway.config import Config
+
+app = typer.Typer()
+
+Paths = Annotated[
+    list[Path] | None, typer.Argument(help="Policy files or directories; `policies` of the configuration otherwise.")
+]
+
+
+@app.command()
+def check(
+    paths: Paths = None,
+    target: Annotated[bool, typer.Option("--target", help="Compare with the targets' catalogs as well.")] = False,
+) -> None:
+    """Read policies and say what is wrong with them, with file, line and column."""
+    from gateway.cli.judging import checked
+
+    found = checked(_chosen(paths), configuration("--target") if target else None)
+    if setup().as_json:
+        emit_json(found)
+    else:
+        for one in found:
+            if "digest" in one:
+                emit_text(f"ok    {one['source']}: target `{one['target']}`, digest {one['digest']}")
+            else:
+                emit_text(f"{'info' if one['ok'] else 'fail'}  {one['message']}")
+    if not all(one["ok"] for one in found):
+        raise Ended(FAILED)
+
+
+@app.command("test")
+def run_cases(paths: Paths = None) -> None:
+    """Run the cases beside the policies."""
+    from gateway.cli.judging import tested
+
+    results = tested(_chosen(paths))
+    failed = [one for one in results if one["wrong"]]
+    if setup().as_json:
+        emit_json(results)
+    else:
+        for one in failed:
+            emit_text(f"fail  {one['source']}:{one['line']}: {one['name']}")
+            for sentence in one["wrong"]:
+                emit_text(f"      {sentence}")
+        emit_text(f"{len(results) - len(failed)} of {len(results)} cases are as they should be")
+    statements = sum(one["statement"] for one in results)
+    if statements:
+        say(f"{statements} of them also name a statement; only its decision was tested here")
+    if failed:
+        raise Ended(FAILED)
+
+
+@app.command()
+def explain(
+    query: Annotated[str | None, typer.Argument(help="A statement; without one, only the access is explained.")] = None,
+    person: Annotated[str | None, typer.Option(help="A login of the directory.")] = None,
+    teams: Annotated[list[str] | None, typer.Option("--team", help="Somebody of this team, instead.")] = None,
+    ticket: Annotated[str | None, typer.Option(help="A ticket of the ticket source.")] = None,
+    target: Annotated[str | None, typer.Option("--target", help="Which target; needed when there are several.")] = None,
+    reveal: Annotated[list[str] | None, typer.Option(help="schema.table.column in clear, as if approved.")] = None,
+) -> None:
+    """Say what a person with a ticket may do, and what a statement becomes."""
+    from gateway.cli.judging import explained
+
+    config = configuration("directory, tickets and target")
+    if (person is None) == (not teams):
+        raise typer.BadParameter("name a person (--person) or teams (--team)")
+    who = (person, teams or [])
+    answer, refusal = explained(config, target or _only(config), who, ticket, reveal or [], query)
+    if setup().as_json:
+        emit_json(answer)
+    else:
+        _show(answer)
+    if refusal is not None:
+        if not setup().as_json:
+            show_refusal(refusal)
+        raise Ended(REFUSED)
+
+
+def _chosen(paths: list[Path] | None) -> list[Path]:
+    return paths or [configuration("the policies").policies]
+
+
+def _only(config: Config) -> str:
+    if len(config.targets) == 1:
+        return next(iter(config.targets))
+    raise typer.BadParameter(f"name one: --target {' | '.join(sorted(config.targets))}")
+
+
+def _show(answer: dict[str, Any]) -> None:
+    emit_facts(
+        [
+            ("target", answer["target"]),
+            ("policy", answer["policy"]),
+            ("person", answer["person"]),
+            ("access", answer["access"]),
+            *(("because", reason) for reason in answer.get("reasons", [])),
+            ("approvers", answer.get("approvers")),
+            ("until", moment(answer["expires_at"]) if "expires_at" in answer else None),
+            ("statement", answer.get("statement")),
+            ("reads", answer.get("relations")),
+            ("clear", answer.get("columns_clear")),
+            ("masked", answer.get("columns_masked")),
+            ("revealed", answer.get("columns_revealed")),
+            ("rows", answer.get("scope")),
+            ("searches", answer.get("searches")),
+            *(("notice", notice) for notice in answer.get("notices", [])),
+        ]
+    )
+    if answer.get("rewritten"):
+        emit_text("")
+        emit_text(answer["rewritten"])

@@ -1,0 +1,302 @@
+"""The HTTPS JSON API, version 1: OpenAPI at `/v1/openapi.json`, problems as RFC 9457, tokens as RFC 6750.
+
+Routes parse, ask `access` or `audit`, and shape the answer. INVARIANT: every route but sign-in, enrolment, the version
+and the description asks `signed_in` first; what a person may do or see is decided by `access`, never here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+from fastapi import APIRouter, FastAPI, Request
+
+from gateway import __version__
+from gateway.access.service import Access
+from gateway.access.values import Opened, SignIn
+from gateway.audit.log import FileLog
+from gateway.audit.search import Search
+from gateway.config import Config
+from gateway.console import schemas
+from gateway.console import trail as trail_routes
+from gateway.console.context import From, Id, Login, Me, Of, Parts, given, peer, router
+from gateway.console.problems import Refused, install, refuse
+from gateway.console.serve import Guard
+from gateway.errors import GatewayError, Refusal
+from gateway.model import RequestState
+from gateway.policy.schema import Policy
+from gateway.ports import Clock, Directory
+
+DESCRIPTION = """
+Sign in with password and second factor, open access for a ticket, decide requests, end grants, read the audit trail.
+Refusals are `application/problem+json` with a stable `code` and a `hint`.
+"""
+
+
+def create_app(
+    *,
+    access: Access,
+    trail: FileLog,
+    search: Search,
+    config: Config,
+    directory: Directory,
+    policies: Callable[[str], Policy | None],
+    key: str = "",
+    address: tuple[str, int] | None = None,
+    clock: Clock = lambda: datetime.now(UTC),
+) -> FastAPI:
+    """The API over these parts; serve it with `serve.serve_app`. For the parameters see `Parts`."""
+    app = _application("gateway", "/v1/openapi.json")
+    app.state.parts = Parts(access, trail, search, config, directory, policies, key, address, clock)
+    app.include_router(_open_routes())
+    app.include_router(_access_routes())
+    app.include_router(_people_routes())
+    app.include_router(trail_routes.routes())
+    return app
+
+
+def create_local_app(*, access: Access) -> FastAPI:
+    """What whoever runs the gateway may do on its own machine, over `serve.local_socket`, without a sign-in.
+
+    It is how the first administrator is invited, and how the last one gets a new factor; access records both as
+    done by `local`.
+    """
+    app = _application("gateway local", None)
+
+    @app.post("/v1/people/{login}/invite")
+    async def invite(login: Login, request: Request) -> schemas.InvitationAnswer:
+        return schemas.InvitationAnswer(login=login, invitation=given(await access.invite(None, login, peer(request))))
+
+    @app.post("/v1/people/{login}/reset-factor")
+    async def reset_factor(login: Login, request: Request) -> schemas.PersonAnswer:
+        found = given(await access.reset_factor(None, login, peer(request)))
+        return schemas.PersonAnswer(login=found.login, name=found.name, teams=sorted(found.teams))
+
+    return app
+
+
+def _application(title: str, openapi_url: str | None) -> FastAPI:
+    app = FastAPI(
+        title=title,
+        version=__version__,
+        description=DESCRIPTION,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=openapi_url,
+        redirect_slashes=False,
+    )
+    install(app)
+    app.add_middleware(Guard)
+    return app
+
+
+def _open_routes() -> APIRouter:
+    routes = router("sign-in")
+
+    @routes.get("/version")
+    async def version(of: Of) -> schemas.VersionAnswer:
+        """What runs here, and under which name its audit log is known."""
+        return schemas.VersionAnswer(version=__version__, origin=of.config.origin)
+
+    @routes.post("/sign-in")
+    async def sign_in(body: schemas.SignInBody, of: Of, origin: From) -> schemas.SignInAnswer:
+        """Prove password and second factor together; which of them was wrong is never told."""
+        signin = given(
+            await of.access.sign_in(body.login, body.password.get_secret_value(), body.otp.get_secret_value(), origin)
+        )
+        return schemas.SignInAnswer(**_me(of, signin), token=signin.token)
+
+    @routes.post("/sign-out", status_code=204)
+    async def sign_out(me: Me, of: Of) -> None:
+        """End this sign-in."""
+        await of.access.sign_out(me)
+
+    @routes.get("/whoami")
+    async def whoami(me: Me, of: Of) -> schemas.WhoamiAnswer:
+        """The person behind the token."""
+        return schemas.WhoamiAnswer(**_me(of, me))
+
+    return routes
+
+
+def _access_routes() -> APIRouter:
+    routes = router("access")
+
+    @routes.post("/open")
+    async def open_(body: schemas.OpenBody, me: Me, of: Of, origin: From, request: Request) -> schemas.OpenAnswer:
+        """A pass for a ticket; `approval-required` names the request that now waits."""
+        target = body.target or _only_target(of.config)
+        answer = await of.access.open(
+            me,
+            target=target,
+            ticket=body.ticket,
+            reason=body.reason,
+            duration_s=body.duration_s,
+            reveal=schemas.columns(body.reveal),
+            peer=origin,
+        )
+        if isinstance(answer, Refusal):
+            raise Refused(answer, _waiting(of, target, answer))
+        return _opened(of, answer, request.url.hostname or "")
+
+    @routes.get("/requests")
+    async def requests(me: Me, of: Of, state: RequestState | None = None) -> schemas.RequestsAnswer:
+        """Requests that one filed or may decide on."""
+        found = given(await of.access.requests(me, state))
+        people = await _logins(of, (one for request in found for one in (request.person, *request.decided_by)))
+        return schemas.RequestsAnswer(requests=[schemas.request_answer(one, people) for one in found])
+
+    @routes.post("/requests/{id}/approve")
+    async def approve(id: Id, body: schemas.ReasonBody, me: Me, of: Of, origin: From) -> schemas.RequestAnswer:
+        """Agree to somebody else's request."""
+        done = given(await of.access.approve(me, id, body.reason, origin))
+        return schemas.request_answer(done, await _logins(of, (done.person, *done.decided_by)))
+
+    @routes.post("/requests/{id}/deny")
+    async def deny(id: Id, body: schemas.ReasonBody, me: Me, of: Of, origin: From) -> schemas.RequestAnswer:
+        """Turn a request down."""
+        done = given(await of.access.deny(me, id, body.reason, origin))
+        return schemas.request_answer(done, await _logins(of, (done.person, *done.decided_by)))
+
+    @routes.post("/requests/{id}/cancel")
+    async def cancel(id: Id, me: Me, of: Of, origin: From) -> schemas.RequestAnswer:
+        """Take one's own request back."""
+        done = given(await of.access.cancel(me, id, origin))
+        return schemas.request_answer(done, await _logins(of, (done.person, *done.decided_by)))
+
+    @routes.get("/grants")
+    async def grants(me: Me, of: Of, live: bool = True) -> schemas.GrantsAnswer:
+        """Grants that one holds or may end."""
+        found = given(await of.access.grants(me, live=live))
+        people = await _logins(of, (one for grant in found for one in (grant.person, *grant.approved_by)))
+        return schemas.GrantsAnswer(grants=[schemas.grant_answer(one, people) for one in found])
+
+    @routes.post("/grants/{id}/revoke")
+    async def revoke(id: Id, body: schemas.ReasonBody, me: Me, of: Of, origin: From) -> schemas.GrantAnswer:
+        """End a grant and cut its sessions."""
+        over = given(await of.access.revoke(me, id, body.reason, origin))
+        return schemas.grant_answer(over, await _logins(of, (over.person, *over.approved_by)))
+
+    @routes.get("/sessions")
+    async def sessions(me: Me, of: Of) -> schemas.SessionsAnswer:
+        """Open connections of one's own, and those that one may end."""
+        return schemas.SessionsAnswer(sessions=[schemas.session_answer(one) for one in of.access.sessions(me)])
+
+    return routes
+
+
+def _people_routes() -> APIRouter:
+    routes = router("people")
+
+    @routes.post("/people/{login}/invite")
+    async def invite(login: Login, me: Me, of: Of, origin: From) -> schemas.InvitationAnswer:
+        """Let a person enrol a second factor. For administrators."""
+        return schemas.InvitationAnswer(login=login, invitation=given(await of.access.invite(me, login, origin)))
+
+    @routes.post("/people/{login}/reset-factor")
+    async def reset_factor(login: Login, me: Me, of: Of, origin: From) -> schemas.PersonAnswer:
+        """Take a person's second factor away with all that it opened. For administrators."""
+        found = given(await of.access.reset_factor(me, login, origin))
+        return schemas.PersonAnswer(login=found.login, name=found.name, teams=sorted(found.teams))
+
+    @routes.post("/enrol/begin")
+    async def enrol_begin(body: schemas.EnrolBeginBody, of: Of, origin: From) -> schemas.EnrolBeginAnswer:
+        """Prove the password and the invitation; the answer is a new secret that waits for its first code."""
+        begun = given(
+            await of.access.enrol_begin(
+                body.login, body.password.get_secret_value(), body.invitation.get_secret_value(), origin
+            )
+        )
+        return schemas.EnrolBeginAnswer(uri=begun.uri, secret=begun.secret, expires_at=begun.expires_at)
+
+    @routes.post("/enrol/finish")
+    async def enrol_finish(body: schemas.EnrolFinishBody, of: Of, origin: From) -> schemas.EnrolFinishAnswer:
+        """Show that the new factor works."""
+        codes = given(
+            await of.access.enrol_finish(
+                body.login,
+                body.password.get_secret_value(),
+                body.invitation.get_secret_value(),
+                body.otp.get_secret_value(),
+                origin,
+            )
+        )
+        return schemas.EnrolFinishAnswer(recovery_codes=list(codes))
+
+    return routes
+
+
+def _me(of: Parts, signin: SignIn) -> dict[str, Any]:
+    roles = {"administrator": "administrators", "auditor": "auditors"}
+    return {
+        "person": schemas.person(signin),
+        "roles": [name for name, role in roles.items() if of.access.is_member(signin.principal, role)],
+        "factor": signin.factor,
+        "factor_at": signin.factor_at,
+        "expires_at": signin.expires_at,
+    }
+
+
+def _only_target(config: Config) -> str:
+    if len(config.targets) == 1:
+        return next(iter(config.targets))
+    # which targets there are is not told: a person learns of those that the ticket's owner names
+    raise refuse("request-invalid", "there are several targets", "name one: --target")
+
+
+def _waiting(of: Parts, target: str, refusal: Refusal) -> dict[str, Any] | None:
+    policy = of.policies(target)
+    if refusal.code != "approval-required" or not refusal.name or policy is None:
+        return None
+    rule = policy.access
+    return {"id": refusal.name, "approvers": sorted(rule.approver_teams), "approvals_needed": rule.approver_count}
+
+
+def _opened(of: Parts, opened: Opened, hostname: str) -> schemas.OpenAnswer:
+    listener = of.config.listen.postgres
+    host, port = of.address or (listener.host, listener.port)
+    if _everywhere(host):
+        # reached under the name that led to the API, which the certificate has to name anyway
+        host = hostname
+    ca = of.config.tls.ca
+    try:
+        pem = ca.read_text(encoding="utf-8") if ca is not None else ""
+    except OSError as error:
+        raise GatewayError(
+            "configuration-invalid", "the gateway's authority cannot be read", "tell an operator", str(error)
+        ) from error
+    return schemas.OpenAnswer(
+        target=opened.grant.target,
+        host=host,
+        port=port,
+        database=of.config.targets[opened.grant.target].database,
+        user=opened.user,
+        password=opened.secret,
+        sslmode="disable" if listener.tls == "off" else "verify-full",
+        ca=pem,
+        ticket=opened.ticket_id,
+        customers=list(opened.customers),
+        grant=opened.grant.id,
+        request=opened.request.id,
+        expires_at=opened.expires_at,
+    )
+
+
+def _everywhere(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_unspecified
+    except ValueError:
+        return False
+
+
+async def _logins(of: Parts, people: Iterable[str]) -> dict[str, str]:
+    """The logins of these people, as far as the directory knows them."""
+
+    def look_up(ids: frozenset[str]) -> dict[str, str]:
+        found = {one: of.directory.by_id(one) for one in ids}
+        return {one: person.login for one, person in found.items() if person is not None}
+
+    return await asyncio.to_thread(look_up, frozenset(people))
