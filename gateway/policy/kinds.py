@@ -36,6 +36,7 @@ COMPANY_SUFFIX = " SA"
 FIRST_DAY = "0001-01-01"
 LAST_DAY = "10000-01-01"
 LARGEST_BUCKETED = "1e100"
+EMAIL_DOMAIN = "@(?:[A-Za-z0-9-]+[.])+[A-Za-z]+$"
 LONGEST_DIGITS = 64
 NOT_IN_SHAPE = "[^0-9 +()./:-]"
 WORD_BREAKS = " .'-"
@@ -51,7 +52,7 @@ _REDACTED = {
     types.NUMERIC: "0",
     types.FLOAT: "0",
     types.DATE: "1970-01-01",
-    types.BOOLEAN: "false",
+    types.BOOLEAN: "f",
     types.UUID: "00000000-0000-0000-0000-000000000000",
     types.IP: "0.0.0.0",  # noqa: S104 - a value, not an address to bind
     types.JSONB: "{}",

@@ -37,7 +37,7 @@ KEY_BYTES = 32
 PURPOSES = ("global", "target", "ticket")
 
 _EXACT = Context(prec=20_000, rounding=ROUND_HALF_UP)
-_EMAIL_DOMAIN = re.compile(r"@[A-Za-z0-9.-]+\Z")
+_EMAIL_DOMAIN = re.compile(kinds.EMAIL_DOMAIN.removesuffix("$") + r"\Z")
 _WORD = re.compile(kinds.WORD)
 _NOT_IN_SHAPE = re.compile(kinds.NOT_IN_SHAPE)
 _IPV4 = re.compile(kinds.IPV4_TEXT.removesuffix("$") + r"\Z")
@@ -195,9 +195,11 @@ def _single(number: float) -> float:
 
 
 def _trimmed(text: str) -> str:
-    if "." in text:
-        text = text.rstrip("0").rstrip(".")
-    return text
+    number = Decimal(text)
+    if not number.is_finite():
+        return text
+    plain = format(number, "f") if number else "0"
+    return plain.rstrip("0").rstrip(".") if "." in plain else plain
 
 
 def _digits(_mask: Mask, text: str, key: bytes, _of: ColumnType) -> str:

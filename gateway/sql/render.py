@@ -91,20 +91,21 @@ def literal_sql(value: str, column: Column) -> str:
 def _masked(mask: Mask, expression: str, of: ColumnType) -> str:
     if mask.kind == "null":
         return _cast("NULL", of.sql)
-    return _RENDER[mask.kind](mask, expression, of)
+    # The cast stands outside of everything else: CASE and COLLATE lose the type's length.
+    return _cast(_RENDER[mask.kind](mask, expression, of), of.sql)
 
 
 def _redact(_mask: Mask, _expression: str, of: ColumnType) -> str:
-    return _cast(_quoted(kinds.redacted(of)), of.sql)
+    return _quoted(kinds.redacted(of))
 
 
-def _partial(mask: Mask, expression: str, of: ColumnType) -> str:
+def _partial(mask: Mask, expression: str, _of: ColumnType) -> str:
     start, end = mask.option("keep_start", 0), mask.option("keep_end", 0)
     text = _text(expression)
     length = f"pg_catalog.char_length({text})"
     hidden = f"pg_catalog.repeat('*', {length})"
     if not start + end:
-        return _cast(hidden, of.sql)
+        return hidden
     middle = f"pg_catalog.repeat('*', {_op(length, '-', str(start + end))})"
     shown = [middle]
     if start:
@@ -112,16 +113,16 @@ def _partial(mask: Mask, expression: str, of: ColumnType) -> str:
     if end:
         shown.append(f"pg_catalog.right({text}, {end})")
     enough = _op(length, ">=", str(2 * (start + end)))
-    return _cast(f"CASE WHEN {enough} THEN {_joined(*shown)} ELSE {hidden} END", of.sql)
+    return f"CASE WHEN {enough} THEN {_joined(*shown)} ELSE {hidden} END"
 
 
-def _email(mask: Mask, expression: str, of: ColumnType) -> str:
+def _email(mask: Mask, expression: str, _of: ColumnType) -> str:
     text = _text(expression)
-    domain = f"pg_catalog.substring({_plain(text)}, {_quoted('@[A-Za-z0-9.-]+$')})"
+    domain = f"pg_catalog.substring({_plain(text)}, {_quoted(kinds.EMAIL_DOMAIN)})"
     if mask.option("domain", "keep") == "keyed":
         domain = _joined("'@'", f"pg_catalog.left({_hex('email-domain', domain)}, 10)", "'.invalid'")
     local = f"pg_catalog.left({_hex('email', text)}, 16)"
-    return _keyed(_collated(_cast(_joined(local, f"COALESCE({domain}, '')"), of.sql)))
+    return _keyed(_collated(_joined(local, f"COALESCE({domain}, '')")))
 
 
 def _pseudonym(mask: Mask, expression: str, of: ColumnType) -> str:
@@ -150,7 +151,7 @@ def _pseudonym(mask: Mask, expression: str, of: ColumnType) -> str:
         value = _cast(versioned, "pg_catalog.uuid")
     else:
         value = _pseudonym_integer(_hex("integer", text), of)
-    return _keyed(_cast(value, of.sql))
+    return _keyed(value)
 
 
 def _pseudonym_integer(digits: str, of: ColumnType) -> str:
@@ -178,7 +179,7 @@ def _truncated_time(mask: Mask, expression: str, of: ColumnType) -> str:
         )
     )
     truncated = f"pg_catalog.date_trunc('{mask.kind}', {subject}{zone})"
-    return f"CASE WHEN {inside} THEN {_cast(truncated, of.sql)} END"
+    return f"CASE WHEN {inside} THEN {truncated} END"
 
 
 def _bucket(mask: Mask, expression: str, of: ColumnType) -> str:
@@ -189,9 +190,9 @@ def _bucket(mask: Mask, expression: str, of: ColumnType) -> str:
     lowest = kinds.lowest(of)
     if lowest is not None:
         value = f"GREATEST({value}, {_cast(_quoted(_plain_decimal(lowest)), 'pg_catalog.numeric')})"
-    value = _cast(value, of.sql)
     if of.group == types.INTEGER:
-        return value
+        # GREATEST passes over NULL.
+        return f"CASE WHEN {expression} IS NOT NULL THEN {value} END"
     kind = "pg_catalog.numeric" if of.group == types.NUMERIC else "pg_catalog.float8"
     subject = expression if of.group == types.NUMERIC else _cast(expression, kind)
     edge = kinds.LARGEST_BUCKETED
@@ -199,7 +200,7 @@ def _bucket(mask: Mask, expression: str, of: ColumnType) -> str:
     return f"CASE WHEN {_op(subject, '>', low)} AND {_op(subject, '<', high)} THEN {value} END"
 
 
-def _digits(_mask: Mask, expression: str, of: ColumnType) -> str:
+def _digits(_mask: Mask, expression: str, _of: ColumnType) -> str:
     text = _text(expression)
     shape = f"pg_catalog.regexp_replace({_plain(text)}, {_quoted(kinds.NOT_IN_SHAPE)}, 'x', 'g')"
     shape = f"pg_catalog.regexp_replace({shape}, '[0-9]', '%s', 'g')"
@@ -207,16 +208,16 @@ def _digits(_mask: Mask, expression: str, of: ColumnType) -> str:
     value = f"pg_catalog.format({shape}, VARIADIC pg_catalog.string_to_array({stream}, NULL))"
     fits = _op(f"pg_catalog.char_length({text})", "<=", str(kinds.LONGEST_DIGITS))
     chosen = f"CASE WHEN {fits} THEN {value} WHEN {expression} IS NOT NULL THEN '{kinds.STARS}' END"
-    return _keyed(_collated(_cast(chosen, of.sql)))
+    return _keyed(_collated(chosen))
 
 
-def _initials(_mask: Mask, expression: str, of: ColumnType) -> str:
+def _initials(_mask: Mask, expression: str, _of: ColumnType) -> str:
     text = _plain(_text(expression))
     trimmed = f"pg_catalog.btrim({text}, {_quoted(kinds.WORD_BREAKS)})"
     letters = f"pg_catalog.regexp_replace({trimmed}, {_quoted(kinds.WORD)}, {_quoted(_INITIAL)}, 'g')"
     fits = _op(f"pg_catalog.char_length({letters})", "<=", f"pg_catalog.char_length({text})")
     shown = f"pg_catalog.left({letters}, {2 * kinds.MOST_INITIALS})"
-    return _collated(_cast(f"CASE WHEN {fits} THEN {shown} WHEN {expression} IS NOT NULL THEN '*' END", of.sql))
+    return _collated(f"CASE WHEN {fits} THEN {shown} WHEN {expression} IS NOT NULL THEN '*' END")
 
 
 def _truncate_ip(_mask: Mask, expression: str, of: ColumnType) -> str:
@@ -225,11 +226,11 @@ def _truncate_ip(_mask: Mask, expression: str, of: ColumnType) -> str:
         value = f"pg_catalog.regexp_replace({text}, {_quoted(kinds.IPV4_TEXT)}, {_quoted(_NETWORK)})"
         match = _op(text, "~", _quoted(kinds.IPV4_TEXT))
         chosen = f"CASE WHEN {match} THEN {value} WHEN {expression} IS NOT NULL THEN '{kinds.STARS}' END"
-        return _collated(_cast(chosen, of.sql))
+        return _collated(chosen)
     version = _op(f"pg_catalog.family({expression})", "=", "4")
     kept = f"CASE WHEN {version} THEN {kinds.IPV4_BITS} ELSE {kinds.IPV6_BITS} END"
     bits = f"LEAST(pg_catalog.masklen({expression}), {kept})"
-    return _cast(f"pg_catalog.network(pg_catalog.set_masklen({_cast(expression, 'pg_catalog.inet')}, {bits}))", of.sql)
+    return f"pg_catalog.network(pg_catalog.set_masklen({_cast(expression, 'pg_catalog.inet')}, {bits}))"
 
 
 def _json(mask: Mask, expression: str, _of: ColumnType) -> str:
