@@ -17,7 +17,8 @@ from enum import StrEnum
 
 from gateway.errors import Refusal
 from gateway.model import AccessRequest, Grant, GrantState, Principal, RequestState
-from gateway.policy.schema import AccessRule
+from gateway.policy.decide import decide_approval
+from gateway.policy.schema import Policy
 
 
 class Move(StrEnum):
@@ -47,7 +48,7 @@ def decided(
     request: AccessRequest,
     move: Move,
     by: Principal,
-    rule: AccessRule,
+    policy: Policy,
     *,
     same_side: Iterable[Principal | None],
     factor_at: datetime,
@@ -65,17 +66,16 @@ def decided(
         if by.id != request.person:
             return Refusal("not-found", "there is no such request of yours")
         return target
-    if not by.active:
-        return Refusal("person-inactive", "the directory says that you are not active")
-    if not by.teams & rule.approver_teams:
-        return Refusal("not-in-team", "you are in no team that decides on this target")
+    refusal = decide_approval(policy, by, request.person)
+    if refusal is not None:
+        return refusal
     if not is_fresh(factor_at, now, fresh_s):
         return stale_factor()
-    if move is Move.DENY and by.id != request.person:
+    if by.id in request.decided_by or any(same_person(by, other) for other in same_side):
+        return Refusal("request-invalid", "nobody decides about a request of his own, or twice", "ask another approver")
+    if move is Move.DENY:
         return target
-    if by.id == request.person or by.id in request.decided_by or any(same_person(by, other) for other in same_side):
-        return Refusal("request-invalid", "nobody decides on his own request, or twice", "ask somebody else")
-    return target if len(request.decided_by) + 1 >= rule.approver_count else RequestState.PENDING
+    return target if len(request.decided_by) + 1 >= policy.access.approver_count else RequestState.PENDING
 
 
 def overdue(request: AccessRequest, now: datetime, life_s: int) -> bool:
@@ -83,9 +83,9 @@ def overdue(request: AccessRequest, now: datetime, life_s: int) -> bool:
     return request.state is RequestState.PENDING and now >= request.created_at + timedelta(seconds=life_s)
 
 
-def may_revoke(grant: Grant, by: Principal, rule: AccessRule | None, administrators: frozenset[str]) -> bool:
+def may_revoke(grant: Grant, by: Principal, policy: Policy | None, administrators: frozenset[str]) -> bool:
     """Its holder, an administrator, or somebody who could have approved it: ending access needs less than giving it."""
-    approvers = rule.approver_teams if rule else frozenset()
+    approvers = policy.access.approver_teams if policy else frozenset()
     return by.id == grant.person or bool(by.teams & (administrators | approvers))
 
 

@@ -23,16 +23,15 @@ from gateway.access.context import Context, Policies, verdict, where, who
 from gateway.access.enrolment import Enrolment
 from gateway.access.keys import Token
 from gateway.access.login import Failure, Login, Proof, SignIns, not_accepted, outage
-from gateway.access.names import fold_login, is_ticket_id, split_user
+from gateway.access.names import fold_login, split_user
 from gateway.access.passes import Register, new_pass
 from gateway.access.passwords import hash_password
 from gateway.access.request import Move, is_fresh, stale_factor
 from gateway.access.values import AccessSettings, Challenge, Enrolling, LiveSession, Opened, SignIn
 from gateway.access.watch import Cut, Watch
-from gateway.access.workflow import Reveal, Wanted, Workflow
+from gateway.access.workflow import Judged, Reveal, Wanted, Workflow
 from gateway.errors import GatewayError, Refusal
 from gateway.model import AccessRequest, Grant, Pass, Peer, Principal, RequestState, Session, Ticket
-from gateway.policy.schema import Policy
 from gateway.ports import Clock, Directory, TicketSource, Trail
 from gateway.store import access as rows
 from gateway.store import people
@@ -155,14 +154,14 @@ class Access:
             person = await self._present(signin)
             if isinstance(person, Refusal):
                 return person
-            wanted = Wanted(person, target, ticket, reason, duration_s, reveal)
-            found = await self._obtain(signin, wanted, peer)
+            wanted = Wanted(person, target, ticket, signin.factor_at, reason, duration_s, reveal)
+            found = await self._workflow.obtain(wanted, peer)
             if isinstance(found, Refusal):
-                if found.code != "approval-required":
+                if found.code != "approval-required" or not found.name:
                     await self._workflow.refuse(wanted, found, peer)
                 return found
-            grant, request, now_ticket = found
-            secret = await self._mint(signin, person, grant, now_ticket, peer)
+            grant, request, judged = found
+            secret = await self._mint(signin, person, grant, judged.ticket, peer)
             user = f"{person.login}+{grant.ticket_id}"
             return Opened(grant, request, grant.ticket_id, grant.customers, user, secret, grant.expires_at)
         except GatewayError as error:
@@ -304,7 +303,7 @@ class Access:
             return await self._not_accepted(failure, peer, challenge=challenge, method="pass")
         fields = {**_grant_fields(grant), **who(person), "pass": row.secret.id, "factor": row.factor}
         fields["factor_age_s"] = self._age_s(row.factor_at)
-        judged = over or await self._workflow.judge(person, grant.target, grant.ticket_id, grant.reveal)
+        judged = over or await self._workflow.judge(person, grant.target, grant.ticket_id)
         if not isinstance(judged, Refusal) and set(judged.ticket.customers) != set(grant.customers):
             judged = Refusal(
                 "access-ended", f"the customer of the ticket `{grant.ticket_id}` has changed", "open it again"
@@ -313,7 +312,7 @@ class Access:
             await self._record_login(peer, judged, method="pass", **fields)
             return replace(judged, fatal=True)
         proof = Proof(person, row.factor, row.factor_at)
-        return await self._session(proof, grant, judged.ticket, judged.policy, row.secret.id, peer, "pass", fields)
+        return await self._session(proof, grant, judged, row.secret.id, peer, "pass", fields)
 
     async def _admit_direct(self, challenge: Challenge, secret: str, peer: Peer) -> Session | Refusal:
         method = "direct"
@@ -324,61 +323,34 @@ class Access:
         proof = await self._login.prove(challenge.login, password, code, peer)
         if isinstance(proof, Failure):
             return await self._not_accepted(proof, peer, challenge=challenge, method=method)
-        signin = SignIn("", proof.person, proof.factor, proof.factor_at, proof.factor_at, proof.factor_at)
-        found = await self._obtain(
-            signin, Wanted(proof.person, challenge.target, challenge.ticket_id), peer, direct=True
-        )
+        wanted = Wanted(proof.person, challenge.target, challenge.ticket_id, proof.factor_at, direct=True)
+        found = await self._workflow.obtain(wanted, peer)
         fields = {**who(proof.person), "factor": proof.factor, "factor_age_s": 0}
         if isinstance(found, Refusal):
             fields |= {"target": challenge.target, "ticket": challenge.ticket_id}
             await self._record_login(peer, found, method=method, **fields)
             return replace(found, fatal=True)
-        grant, _, ticket = found
-        policy = self._context.policies(grant.target)
-        if policy is None:
-            return Refusal("target-not-available", f"there is no target `{grant.target}` for you", fatal=True)
-        return await self._session(proof, grant, ticket, policy, None, peer, method, {**_grant_fields(grant), **fields})
+        grant, _, judged = found
+        return await self._session(proof, grant, judged, None, peer, method, {**_grant_fields(grant), **fields})
 
     async def _session(
-        self, proof: Proof, grant: Grant, ticket: Ticket, policy: Policy, pass_id: str | None, peer: Peer,
-        method: str, fields: dict[str, Any],
+        self, proof: Proof, grant: Grant, judged: Judged, pass_id: str | None, peer: Peer, method: str,
+        fields: dict[str, Any],
     ) -> Session | Refusal:  # fmt: skip
         """Record the login, then hand the session out, unless its grant ended while the record was written."""
         context = self._context
         session = Session(
-            context.new_id("session"), proof.person, grant, ticket, pass_id, proof.factor, proof.factor_at, peer,
+            context.new_id("session"), proof.person, grant, judged.ticket, pass_id, proof.factor, proof.factor_at, peer,
             context.clock(),
         )  # fmt: skip
-        fields |= {"session": session.id, "ticket_state": ticket.status, "policy": policy.digest}
+        fields |= {"session": session.id, "ticket_state": judged.ticket.status, "policy": judged.policy.digest}
         await self._record_login(peer, None, method=method, **fields)
         over = self._register.over(grant.id, pass_id, context.clock())
         if over is not None:
+            await self._record_login(peer, over, method=method, **fields)
             return over
-        self._watch.begin(session, policy)
+        self._watch.begin(session, judged.policy)
         return session
-
-    async def _obtain(
-        self, signin: SignIn, wanted: Wanted, peer: Peer, *, direct: bool = False
-    ) -> tuple[Grant, AccessRequest, Ticket] | Refusal:
-        """A grant for who has proved the factor that the target's policy wants."""
-        context = self._context
-        policy = context.policies(wanted.target)
-        if policy is None or not (wanted.person.teams & policy.access.teams):
-            judged = await self._workflow.judge(wanted.person, wanted.target, wanted.ticket_id, wanted.reveal)
-            if isinstance(judged, Refusal):
-                return judged
-            return Refusal("target-not-available", f"there is no target `{wanted.target[:64]}` for you")
-        if direct and not policy.access.direct_login:
-            return Refusal("target-not-available", f"there is no target `{wanted.target[:64]}` for you")
-        if policy.access.second_factor not in ("any", "totp"):
-            return Refusal(
-                "second-factor-required", f"`{wanted.target}` needs the factor {policy.access.second_factor}"
-            )
-        if not is_fresh(signin.factor_at, context.clock(), context.settings.factor_fresh_s):
-            return stale_factor()
-        if wanted.ticket_id and not is_ticket_id(wanted.ticket_id):
-            return Refusal("ticket-not-found", "there is no such ticket")
-        return await self._workflow.obtain(wanted, peer, reuse_any=direct)
 
     async def _mint(self, signin: SignIn, person: Principal, grant: Grant, ticket: Ticket, peer: Peer) -> str:
         """A new pass for the grant: recorded, then kept, then known to `challenge`."""

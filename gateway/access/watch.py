@@ -170,15 +170,17 @@ class Watch:
         if person is before[0] and ticket is before[1] and policy is before[2]:
             return None
         live.judged = (person, ticket, policy)
-        if person is None or not person.active or person.login != live.session.principal.login:
+        if person is None or not person.active:
             return _ended("the directory says that the person is not active any more")
+        if person.login != live.session.principal.login:
+            return _ended("the person's login has changed")
         if policy is None:
             return _ended(f"the target `{grant.target}` is not available any more")
         if ticket is None:
             return _ended(f"the ticket `{grant.ticket_id}` does not exist any more")
         if set(ticket.customers) != set(grant.customers):
             return _ended(f"the customer of the ticket `{grant.ticket_id}` has changed")
-        decision = decide_access(policy, person, ticket, self._context.clock(), write=grant.write, reveal=grant.reveal)
+        decision = decide_access(policy, person, ticket, self._context.clock(), write=grant.write)
         return _ended(decision.message) if isinstance(decision, Refusal) else None
 
     def _cut(self, live: _Live, refusal: Refusal) -> None:

@@ -10,12 +10,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from gateway.access.context import Context, verdict, where, who
+from gateway.access.names import is_ticket_id
 from gateway.access.passes import Register
-from gateway.access.request import GRANT_MOVES, Move, decided, may_revoke, overdue
+from gateway.access.request import GRANT_MOVES, Move, decided, is_fresh, may_revoke, overdue, stale_factor
 from gateway.access.values import SignIn
 from gateway.errors import Refusal
 from gateway.model import AccessRequest, Grant, GrantState, Peer, Principal, RequestState, Ticket
@@ -30,14 +31,16 @@ LOCAL = Peer("", engine="gateway")
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What somebody asks for. `duration_s` 0 means the policy's default."""
+    """What somebody asks for. `duration_s` 0 means the policy's default; `direct` is a login without a pass."""
 
     person: Principal
     target: str
     ticket_id: str
+    factor_at: datetime
     reason: str = ""
     duration_s: int = 0
     reveal: Reveal = frozenset()
+    direct: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,47 +59,51 @@ class Workflow:
         self._context, self._register, self._ended = context, register, ended
         self._turn = asyncio.Lock()
 
-    async def judge(self, person: Principal, target: str, ticket_id: str, reveal: Reveal) -> Judged | Refusal:
-        """Whether person, target and ticket go together now. Raises `GatewayError` when the ticket cannot be read."""
+    async def judge(
+        self, person: Principal, target: str, ticket_id: str, reveal: Reveal = frozenset(), duration_s: int = 0
+    ) -> Judged | Refusal:
+        """Whether person, target and ticket go together now. Raises `GatewayError` when the ticket cannot be read.
+
+        For a grant that lives, `reveal` is left out: what its approval unmasked and the policy took back is masked
+        again, and ends nothing.
+        """
         policy = self._context.policies(target)
         if policy is None:
             return Refusal("target-not-available", f"there is no target `{target[:64]}` for you")
-        if not ticket_id:
-            return Refusal("ticket-required", "access needs a justification ticket", "name it: `gateway open TICKET`")
-        ticket = await self._context.ticket(ticket_id)
-        if ticket is None:
-            if not person.teams & policy.access.teams:
-                return Refusal("not-in-team", f"you are in no team that the policy of `{target}` admits")
-            return Refusal("ticket-not-found", f"there is no ticket `{ticket_id[:64]}`")
-        decision = decide_access(policy, person, ticket, self._context.clock(), reveal=reveal)
-        return decision if isinstance(decision, Refusal) else Judged(policy, ticket, decision.approve)
+        ticket = await self._context.ticket(ticket_id) if is_ticket_id(ticket_id) else None
+        decision = decide_access(
+            policy, person, ticket, self._context.clock(), reveal=reveal, duration_s=duration_s or None
+        )
+        if isinstance(decision, Refusal) and decision.code == "ticket-required" and ticket_id:
+            return Refusal("ticket-not-found", f"there is no ticket `{ticket_id[:64]}`", "look at its id again")
+        if isinstance(decision, Refusal) or ticket is None:
+            return decision if isinstance(decision, Refusal) else Refusal("ticket-required", "no ticket was found")
+        return Judged(policy, ticket, decision.approve)
 
-    async def obtain(
-        self, wanted: Wanted, peer: Peer, *, reuse_any: bool = False
-    ) -> tuple[Grant, AccessRequest, Ticket] | Refusal:
+    async def obtain(self, wanted: Wanted, peer: Peer) -> tuple[Grant, AccessRequest, Judged] | Refusal:
         """A live grant: one that lives already, a new one where the policy approves, or a request that has to wait.
 
-        An approved grant is used while it lives. One that the policy gave by itself is used again while at least
-        half of the asked time is left (`reuse_any`: any time), else a new one is made.
+        An approved grant is used while it lives. One that the policy gave by itself is used again while at least half
+        of the asked time is left (by a direct login: any time), else a new one is made.
         """
-        judged = await self.judge(wanted.person, wanted.target, wanted.ticket_id, wanted.reveal)
+        judged = await self.judge(wanted.person, wanted.target, wanted.ticket_id, wanted.reveal, wanted.duration_s)
         if isinstance(judged, Refusal):
             return judged
         rule = judged.policy.access
+        if rule.second_factor not in ("any", "totp"):
+            return Refusal("second-factor-required", f"`{wanted.target}` needs the factor {rule.second_factor}")
+        if not is_fresh(wanted.factor_at, self._context.clock(), self._context.settings.factor_fresh_s):
+            return stale_factor()
+        if wanted.direct and not rule.direct_login:
+            return Refusal("target-not-available", f"`{wanted.target}` takes no direct logins", "open a pass")
         duration_s = wanted.duration_s or rule.default_duration_s
-        if not 0 < duration_s <= rule.max_duration_s:
-            return Refusal(
-                "request-invalid",
-                "the duration is longer than the policy allows",
-                f"ask for {rule.max_duration_s} s at most",
-            )
         async with self._turn:
-            grant = self._reusable(wanted, judged, duration_s, reuse_any)
+            grant = self._reusable(wanted, judged, duration_s)
             if grant is not None:
                 request = await self._context.store(access.find_request, grant.request_id)
                 if request is None:
                     return Refusal("not-found", "the grant's request is not in the store", "tell an operator")
-                return grant, request, judged.ticket
+                return grant, request, judged
             return await self._file(wanted, judged, duration_s, peer)
 
     async def decide(
@@ -121,7 +128,7 @@ class Workflow:
         if grant is None:
             return Refusal("not-found", "there is no such live grant, or it is not yours to see")
         policy = self._context.policies(grant.target)
-        if not may_revoke(grant, by, policy.access if policy else None, self._context.settings.administrators):
+        if not may_revoke(grant, by, policy, self._context.settings.administrators):
             return Refusal("not-found", "there is no such live grant, or it is not yours to see")
         return await self.end(grant, Move.REVOKE, reason or f"revoked by {by.login}", peer, by=by)
 
@@ -163,7 +170,7 @@ class Workflow:
                         reason = "nobody decided in time"
                         await self._record_request(request, None, None, LOCAL, RequestState.EXPIRED, reason)
 
-    def _reusable(self, wanted: Wanted, judged: Judged, duration_s: int, reuse_any: bool) -> Grant | None:
+    def _reusable(self, wanted: Wanted, judged: Judged, duration_s: int) -> Grant | None:
         now = self._context.clock()
         live = self._register.live(wanted.person.id, wanted.target, wanted.ticket_id, now)
         fitting = [
@@ -173,12 +180,12 @@ class Workflow:
         ]
         enough = now + timedelta(seconds=duration_s / 2)
         approved = [grant for grant in fitting if grant.approved_by]
-        lasting = [grant for grant in fitting if reuse_any or not judged.approve or grant.expires_at >= enough]
+        lasting = [grant for grant in fitting if wanted.direct or not judged.approve or grant.expires_at >= enough]
         return next(iter(approved + lasting), None)
 
     async def _file(
         self, wanted: Wanted, judged: Judged, duration_s: int, peer: Peer
-    ) -> tuple[Grant, AccessRequest, Ticket] | Refusal:
+    ) -> tuple[Grant, AccessRequest, Judged] | Refusal:
         context = self._context
         now = context.clock()
         if not judged.approve:
@@ -217,7 +224,7 @@ class Workflow:
         await self._record_grant(grant, wanted.person, peer, by="policy", policy=judged.policy)
         await context.store(access.insert_request, request, grant)
         self._register.put_grant(grant)
-        return grant, request, judged.ticket
+        return grant, request, judged
 
     async def _waiting(self, wanted: Wanted) -> AccessRequest | None:
         """The same request when it waits already."""
@@ -238,7 +245,7 @@ class Workflow:
         if overdue(request, now, context.settings.pending_life_s):
             return Refusal("request-invalid", "the request waited too long", "let it be filed again")
         state = decided(
-            request, move, by, policy.access,
+            request, move, by, policy,
             same_side=same_side, factor_at=signin.factor_at, now=now, fresh_s=context.settings.factor_fresh_s,
         )  # fmt: skip
         if isinstance(state, Refusal):
