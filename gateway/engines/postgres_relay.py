@@ -226,7 +226,7 @@ class Relay:
                 if window.fatal:
                     raise GatewayError.of(window)
                 flow.refusal, flow.dropping = window, True
-                self._cancel_soon()
+                self._upstream.cancel_soon(self._backend.facts)
                 return 0
             flow.window_rows, flow.window_size = window.rows, window.bytes
             flow.receipt = window.receipt
@@ -461,14 +461,7 @@ class Relay:
     async def cancel(self) -> None:
         """Pass a cancel request on to the target."""
         if self._queue and not self.ended:
-            await self._upstream.cancel(self._backend.facts.pid, self._backend.facts.secret)
-
-    def _cancel_soon(self) -> None:
-        """Ask the target to stop what it runs, without waiting."""
-        facts = self._backend.facts
-        task = asyncio.get_running_loop().create_task(self._upstream.cancel(facts.pid, facts.secret))
-        _CANCELS.add(task)
-        task.add_done_callback(_CANCELS.discard)
+            await self._upstream.cancel(self._backend.facts)
 
     def cut(self, refusal: Refusal, *, told: bool = False) -> None:
         """End the session at once and say why, where a message can be said."""
@@ -499,7 +492,7 @@ class Relay:
             # the trail is closed: recovery will close what it finds open, at its ceiling
             pass
         if busy:
-            self._cancel_soon()
+            self._upstream.cancel_soon(self._backend.facts)
             self._backend.abort()
         else:
             self._backend.close()
@@ -507,7 +500,3 @@ class Relay:
         self._rest = b""
         self._client.close()
         self.closed(self)
-
-
-_CANCELS: set[asyncio.Task[None]] = set()
-"""Cancel requests under way: a task that nobody holds may vanish."""

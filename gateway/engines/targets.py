@@ -87,7 +87,7 @@ class Targets:
         )
 
     def session_pins(self, session: Session) -> dict[str, str]:
-        """What this session's connection needs beyond the target's pins: the mask key of its ticket, if masks use it."""
+        """What this session's connection needs beyond the target's pins: its ticket's mask key, if masks use one."""
         grant = session.grant
         if self._states[grant.target].policy.purpose != "ticket":
             return {}

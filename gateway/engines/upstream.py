@@ -165,6 +165,7 @@ class Upstream:
         self._salted: dict[tuple[bytes, int], bytes] = {}
         self._spares: list[Backend] = []
         self._filling: asyncio.Task[None] | None = None
+        self._cancels: set[asyncio.Task[None]] = set()
         self._closed = False
 
     async def acquire(self, pins: Mapping[str, str] | None = None) -> Backend:
@@ -190,13 +191,19 @@ class Upstream:
         while self._spares:
             self._spares.pop().close()
 
-    async def cancel(self, pid: int, secret: bytes) -> None:
+    async def cancel(self, facts: Facts) -> None:
         """Ask the target to stop what that connection runs. Errors are the target's business and end here."""
         with contextlib.suppress(OSError, GatewayError, TimeoutError):
             async with asyncio.timeout(self._target.connect_timeout):
                 transport, _ = await self._connect(Backend)
-                transport.write(postgres.encode_cancel(pid, secret))
+                transport.write(postgres.encode_cancel(facts.pid, facts.secret))
                 transport.close()
+
+    def cancel_soon(self, facts: Facts) -> None:
+        """The same without waiting."""
+        task = asyncio.get_running_loop().create_task(self.cancel(facts))
+        self._cancels.add(task)
+        task.add_done_callback(self._cancels.discard)
 
     def close(self) -> None:
         """Close the spares; lent connections belong to their sessions."""

@@ -1,0 +1,194 @@
+"""A relay between two scripted peers, with a trail whose durability the test decides."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import Any
+
+from gateway.budgets import Budgets
+from gateway.engines.postgres_relay import Relay
+from gateway.engines.upstream import Backend, Facts
+from gateway.errors import GatewayError, Refusal
+from gateway.gate import Gate, Windows
+from gateway.model import Grant, GrantState, Peer, Principal, Session, Ticket
+from gateway.policy.schema import AccessRule, LimitRule, Policy, TicketRule
+from gateway.sql.cache import PlanCache
+from gateway.sql.catalog import Catalog
+from gateway.sql.statement import ExactSearch, Kind, Notice, Plan, View
+from gateway.wire import postgres as wire
+
+WINDOWS = Windows()
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+class FakeReceipt:
+    def __init__(self, index: int, durable: bool) -> None:
+        self.index, self.durable, self.failed = index, durable, False
+        self.callbacks: list[Callable[[Any], Any]] = []
+
+    def add_done_callback(self, callback: Callable[[Any], Any]) -> None:
+        if self.durable or self.failed:
+            callback(self)
+        else:
+            self.callbacks.append(callback)
+
+    def decide(self, durable: bool) -> None:
+        self.durable, self.failed = durable, not durable
+        callbacks, self.callbacks = self.callbacks, []
+        for callback in callbacks:
+            callback(self)
+
+
+class FakeTrail:
+    """Records in memory; durable at once unless `slow`."""
+
+    def __init__(self) -> None:
+        self.records: list[dict[str, Any]] = []
+        self.receipts: list[FakeReceipt] = []
+        self.slow = False
+        self.broken = False
+
+    def append(self, record: Mapping[str, Any], *, urgent: bool = True) -> FakeReceipt:
+        if self.broken:
+            raise GatewayError("audit-not-writable", "the audit trail cannot be written")
+        receipt = FakeReceipt(len(self.records), not self.slow)
+        self.records.append(dict(record))
+        self.receipts.append(receipt)
+        return receipt
+
+    def flush(self, durable: bool = True) -> None:
+        for receipt in [r for r in self.receipts if not r.durable and not r.failed]:
+            receipt.decide(durable)
+
+    def kinds(self) -> list[str]:
+        return [record["kind"] for record in self.records]
+
+
+class FakeTransport:
+    def __init__(self) -> None:
+        self.written = b""
+        self.closed = self.aborted = self.paused = False
+
+    def write(self, data: Any) -> None:
+        self.written += bytes(data)
+
+    def close(self) -> None:
+        self.closed = True
+
+    def abort(self) -> None:
+        self.aborted = True
+
+    def is_closing(self) -> bool:
+        return self.closed
+
+    def pause_reading(self) -> None:
+        self.paused = True
+
+    def resume_reading(self) -> None:
+        self.paused = False
+
+    def take(self) -> bytes:
+        data, self.written = self.written, b""
+        return data
+
+
+def analyse(text: str, _view: View) -> Plan | Refusal:
+    """A stand-in for the SQL room: `no…` is refused, `find…` searches, `remark…` has a notice."""
+    if text.startswith("no"):
+        return Refusal("relation-not-available", "the relation `x` does not exist", hint="ask")
+    searches = (ExactSearch("public.employees", "email"),) if text.startswith("find") else ()
+    notices = (Notice("compared with masked values"),) if text.startswith("remark") else ()
+    uses = (("cursor", "c"),) if text.startswith("FETCH") else ()
+    defines = (("cursor", "c"),) if text.startswith("declare") else ()
+    relations = (f"public.{text.split()[-1]}",) if text.startswith(("read", "declare")) else ()
+    return Plan(
+        f"/*rewritten*/ {text}", (Kind.READ,), ("SELECT",), f"<{text}>", "<rewritten>", "f", relations,
+        searches=searches, notices=notices, uses=uses, defines=defines, repin=text.startswith("reset"),
+    )  # fmt: skip
+
+
+def policy(**limits: int) -> Policy:
+    access = AccessRule(frozenset({"support"}), TicketRule(("SUP",), ("open",)))
+    return Policy("payroll", "digest", access, {}, LimitRule(**limits))
+
+
+def session() -> Session:
+    grant = Grant(
+        "g1", "r1", "u1", "payroll", "tickets", "SUP-1", ("42",), frozenset(), False, GrantState.ACTIVE, NOW, NOW
+    )
+    person = Principal("u1", "alice", "Alice", frozenset({"support"}))
+    ticket = Ticket("SUP-1", "tickets", "t", "open", "alice", ("42",))
+    return Session("s1", person, grant, ticket, "p1", "totp", NOW, Peer("127.0.0.1:5"), NOW)
+
+
+class Dialogue:
+    """Drive it with `client` and `target`; read what either side got with `sent_up` and `sent_down`."""
+
+    def __init__(self, windows: Windows = WINDOWS, restore: str = "", **limits: int) -> None:
+        self.trail = FakeTrail()
+        self.check: Refusal | None = None
+        view = View(policy(**limits), Catalog(), ("42",))
+        self.gate = Gate(
+            trail=self.trail,
+            check=lambda _session: self.check,
+            view=lambda _session: view,
+            plans=PlanCache(analyse),
+            budgets=Budgets(lambda: NOW),
+            windows=windows,
+        )
+        self.down, self.up = FakeTransport(), FakeTransport()
+        backend = Backend()
+        backend.transport = self.up  # type: ignore[assignment]
+        backend.facts = Facts({"client_encoding": "UTF8", "TimeZone": "UTC"}, 7, b"key4")
+        self.cancelled: list[Facts] = []
+
+        self.ended = False
+        self.number = 0
+        self.relay = Relay(
+            self.down,  # type: ignore[arg-type]
+            wire.Framer(),
+            backend,
+            SimpleNamespace(cancel_soon=self.cancelled.append),  # type: ignore[arg-type]
+            self.gate,
+            self.gate.enter(session()),
+            new_id=self._new_id,
+            closed=lambda _relay: setattr(self, "ended", True),
+            restore=restore,
+        )
+        self.trail.records.clear()
+        self.trail.receipts.clear()
+
+    def _new_id(self) -> str:
+        self.number += 1
+        return f"q{self.number}"
+
+    def client(self, *messages: bytes) -> list[tuple[int, bytes]]:
+        """The client sends; answers what the target got."""
+        self.relay.client_data(b"".join(messages))
+        return wire.Framer().feed(self.up.take())
+
+    def target(self, *messages: bytes) -> list[tuple[int, bytes]]:
+        """The target sends; answers what the client got."""
+        self.relay.backend_data(b"".join(messages))
+        return self.received()
+
+    def received(self) -> list[tuple[int, bytes]]:
+        return wire.Framer(1 << 30).feed(self.down.take())
+
+
+def row(*values: str) -> bytes:
+    return wire.encode_data_row(values)
+
+
+def error(sqlstate: str, message: str) -> bytes:
+    return wire.encode_error("ERROR", sqlstate, message, detail="DETAIL quotes 4111", hint="HINT quotes 4111")
+
+
+def ready(status: bytes = b"I") -> bytes:
+    return wire.encode_ready(status)
+
+
+def kinds(messages: list[tuple[int, bytes]]) -> str:
+    return "".join(chr(kind) for kind, _ in messages)
