@@ -8,8 +8,8 @@ end. Bound values are counted, never decoded. Formats: PostgreSQL documentation,
 from __future__ import annotations
 
 from collections.abc import Sequence
+from struct import Struct, unpack_from
 from struct import error as struct_error
-from struct import unpack_from
 from typing import Final, NamedTuple
 
 from gateway.wire.postgres_base import (
@@ -38,6 +38,8 @@ from gateway.wire.postgres_base import (
 STATEMENT: Final = ord("S")
 PORTAL: Final = ord("P")
 NULL: Final = 0xFFFFFFFF
+
+_ROW_LIMIT: Final = Struct(">i")
 
 
 class Query(NamedTuple):
@@ -154,7 +156,7 @@ def decode_execute(body: bytes) -> Execute:
     portal, position = split_c_string(body, 0, "portal's name")
     if len(body) != position + 4:
         raise violation("the Execute message has a wrong length")
-    (max_rows,) = unpack_from(">i", body, position)
+    (max_rows,) = _ROW_LIMIT.unpack_from(body, position)
     return Execute(portal, max(max_rows, 0))
 
 
