@@ -118,6 +118,12 @@ class Actor:
             self.sign_in()
         return self._call("/open", {"ticket": ticket})
 
+    def revoke(self, grant: str, reason: str) -> None:
+        """End a grant."""
+        if not self._token:
+            self.sign_in()
+        self._call(f"/grants/{grant}/revoke", {"reason": reason})
+
     def _call(
         self, path: str, body: Mapping[str, Any], *, transport: httpx2.BaseTransport | None = None
     ) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from rich.text import Text
 
 from gateway.demo import screen
 from gateway.demo.client import find_psql
-from gateway.demo.company import TICKET
+from gateway.demo.company import SECOND_TICKET, TICKET
 from gateway.demo.data import CUSTOMER
 from gateway.demo.postgres import DemoError
 from gateway.demo.stage import Stage, claimed, staged, state_directory
@@ -78,7 +78,7 @@ def _instruct(console: Console, stage: Stage) -> None:
     passfile = _write_passfile(stage, opened)
     parameters = stage.connection(opened)
     with_pass = make_conninfo("", **parameters, passfile=str(passfile))
-    by_code = make_conninfo("", **stage.login_as(f"{_VISITOR}+{TICKET}"))
+    by_code = make_conninfo("", **stage.login_as(f"{_VISITOR}+{SECOND_TICKET}"))
     program = "psql" if find_psql() else f"{sys.executable} -m gateway.demo.prompt"
     if program != "psql":
         console.print(
@@ -99,11 +99,11 @@ def _instruct(console: Console, stage: Stage) -> None:
                 f"only customer {CUSTOMER}; names are pseudonyms, salaries rounded; notes and profile do not exist",
             ),
             (
-                f"select first_name, phone from employees where email = '{email}';",  # noqa: S608 - shown, not run
+                f"select first_name, phone from employees where email = '{email}';",
                 "the address she wrote from finds her, though the column itself is masked; the search is on record",
             ),
             (
-                f"select count(*) from employees where company_id <> {CUSTOMER};",  # noqa: S608 - shown, not run
+                f"select count(*) from employees where company_id <> {CUSTOMER};",
                 "other customers have no rows, whatever the filter",
             ),
         ],

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gateway.demo.actor import Actor
-from gateway.demo.company import PEOPLE, TICKET
+from gateway.demo.company import PEOPLE, SECOND_TICKET, TICKET
 
 _BLOCKS = {(0, 0): " ", (0, 1): "▄", (1, 0): "▀", (1, 1): "█"}
 
@@ -69,7 +69,11 @@ def show_instructions(
         console, "3", f"Close {TICKET} in its file while psql is open, and see the session end within two seconds:"
     )
     _paste(console, tickets)
-    _heading(console, "4", "No pass at hand? Password, followed at once by the six digits of the moment:")
+    _heading(
+        console,
+        "4",
+        f"Without a pass, for {SECOND_TICKET}: password and, right behind it, the six digits of the moment:",
+    )
     _paste(console, direct)
     _heading(console, "5", "Read the trail as carol, the auditor, with her password and code:")
     _paste(console, audit)

@@ -1,0 +1,387 @@
+"""The five parts of the story, in order; `tour.py` says what a claim is."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pyotp
+
+from gateway.audit.segment import read_batches, segments_of
+from gateway.demo.actor import STEP_S, Actor
+from gateway.demo.client import Answer, Client, stream_copy
+from gateway.demo.company import (
+    CLOSED_TICKET,
+    FOREIGN_TICKET,
+    SECOND_TICKET,
+    TICKET,
+    write_people,
+    write_tickets,
+)
+from gateway.demo.data import CUSTOMER
+from gateway.demo.tour import StepFailed, Tour, moment, only, parsed, values
+from gateway.errors import GatewayError
+
+HIDDEN = ("notes", "profile")
+_CUT_WITHIN_S = 2.0
+
+
+def who_is_refused(tour: Tour) -> None:
+    """1. Who may not come in, and what each of them learns."""
+    alice, dan = tour.alice, tour.stage.actors["dan"]
+    tour.news()
+    spent = alice.code()
+    said: dict[str, str] = {}
+    for claim, user, secret, code in (
+        ("a closed ticket opens nothing", f"alice+{CLOSED_TICKET}", alice.password + spent, "ticket-closed"),
+        ("a code works once", f"alice+{TICKET}", alice.password + spent, "authentication-failed"),
+        ("a wrong code is refused", f"alice+{TICKET}", alice.password + _wrong_code(alice), "authentication-failed"),
+        ("a person who does not exist is refused alike", f"mallory+{TICKET}", "x" * 20, "authentication-failed"),
+        ("without a ticket there is no way in", "alice", alice.password + spent, "authentication-failed"),
+        ("somebody else's ticket opens nothing", f"alice+{FOREIGN_TICKET}", None, "ticket-not-yours"),
+        ("dan is in no allowed team", f"dan+{TICKET}", dan.password + dan.code(), "not-in-team"),
+    ):
+        said[claim] = tour.refused(user, alice.password + alice.code() if secret is None else secret)
+        tour.check(claim, "FATAL" in said[claim] or bool(said[claim]), said[claim])
+        login = user.partition("+")[0]
+        record = tour.awaited(
+            lambda record: record["kind"] == "login" and record.get("decision") == "deny", 2.0
+        )  # the attempts follow one another, so the next denial is this one
+        tour.check(
+            f"... and the trail has it as {code}",
+            record is not None and record.get("code") == code and record.get("login", login) == login,
+            f"record {record['index']}: {record.get('reason', '')}" if record else "no record",
+        )
+    vague = {text for claim, text in said.items() if "code" in claim or "alike" in claim}
+    tour.check("wrong code, used code and unknown person are told the same", len(vague) == 1)
+    told = " ".join(said.values()).lower()
+    tour.check(
+        "no refusal tells a customer, another person or an address",
+        not any(word in told for word in ("amir", str(CUSTOMER + 1), "example", "password_hash", "traceback")),
+    )
+    try:
+        alice.open("")
+        tour.check("the API opens nothing without a ticket either", False)
+    except GatewayError as error:
+        tour.check("the API opens nothing without a ticket either", error.code == "ticket-required", str(error))
+
+
+def what_alice_sees(tour: Tour) -> None:
+    """2. What alice sees of customer 42, and what she does not."""
+    session = tour.opened(tour.alice, TICKET)
+    try:
+        _rows_and_masks(tour, session)
+        _questions(tour, session)
+        _searches(tour, session)
+        _walls(tour, session)
+    finally:
+        session.close()
+
+
+def how_access_ends(tour: Tour) -> None:
+    """3. Access ends when its reason ends, also in the middle of a session."""
+    company, amir = tour.stage.company, tour.stage.actors["amir"]
+    answer = tour.alice.open(TICKET)
+    busy = tour.enter(answer["user"], answer["password"])
+    idle = tour.enter(answer["user"], answer["password"])
+    values(busy.run("select count(*) as n from employees"), "n")
+    values(idle.run("select count(*) as n from employees"), "n")
+    tour.news()
+    closed_at = datetime.now(UTC)
+    write_tickets(company.tickets, {TICKET: {"status": "closed"}})
+    last, after = _until_cut(busy)
+    tour.check(f"{TICKET} is closed: the busy session ends, and says why", last.closed and last.sqlstate == "57P01",
+               f"after {after:.2f} s: {last.error}")  # fmt: skip
+    tour.check("... within two seconds", after <= _CUT_WITHIN_S)
+    _both_ended(tour, closed_at, "the idle session ends by itself within two seconds")
+    quiet = idle.run("select 1")
+    tour.check("... and its client learns why", quiet.closed and bool(quiet.error), quiet.error)
+    busy.close()
+    idle.close()
+    tour.check("the pass is dead", bool(tour.refused(answer["user"], answer["password"])))
+    write_tickets(company.tickets)
+
+    session = tour.opened(amir, FOREIGN_TICKET)
+    seen = values(session.run("select distinct company_id as c from employees"), "c")
+    tour.check(f"amir, with a ticket of customer {CUSTOMER + 1}, sees that customer", seen == [str(CUSTOMER + 1)], seen)
+    write_people(company, {"amir": ()})
+    last, after = _until_cut(session)
+    tour.check("amir leaves the team: his session ends within two seconds", last.closed and after <= _CUT_WITHIN_S,
+               f"after {after:.2f} s: {last.error}")  # fmt: skip
+    session.close()
+    write_people(company, {})
+
+    answer = tour.alice.open(SECOND_TICKET)
+    session = tour.enter(answer["user"], answer["password"])
+    values(session.run("select count(*) as n from employees"), "n")
+    tour.stage.actors["bea"].revoke(answer["grant"], "the tour")
+    last, after = _until_cut(session)
+    tour.check("bea of security revokes a grant: the session ends within two seconds",
+               last.closed and after <= _CUT_WITHIN_S, f"after {after:.2f} s: {last.error}")  # fmt: skip
+    session.close()
+
+
+def what_carol_proves(tour: Tour) -> None:
+    """4. Carol, the auditor, finds it all, proves it, and would notice a change of one byte."""
+    carol, amir, stage = tour.stage.actors["carol"], tour.stage.actors["amir"], tour.stage
+    signed = tour.command(carol, "login", "carol", otp=True)
+    tour.check("carol signs in with her second factor", signed.returncode == 0, signed.stderr.strip())
+    for claim, arguments, fits in (
+        ("person", ("--person", "alice"), lambda r: r["login"] == "alice"),
+        ("ticket", ("--ticket", TICKET), lambda r: r["ticket"] == TICKET),
+        ("customer", ("--customer", str(CUSTOMER)), lambda r: str(CUSTOMER) in r["customers"]),
+        ("code of a refusal", ("--code", "ticket-closed"), lambda r: r["code"] == "ticket-closed"),
+    ):
+        found = _searched(tour, carol, *arguments)
+        tour.check(f"she finds records by {claim}", bool(found) and all(map(fits, found)), f"{len(found)} records")
+    refusals = {record.get("code") for record in _searched(tour, carol, "--kind", "login", "--limit", "500")}
+    wanted = {"authentication-failed", "ticket-closed", "ticket-not-yours", "not-in-team"}
+    tour.check("every refusal of part 1 is there", wanted <= refusals, ", ".join(sorted(filter(None, refusals))))
+    tour.command(amir, "login", "amir", otp=True)
+    nosy = tour.command(amir, "audit", "search", "--person", "alice")
+    tour.check("amir of support may not read the trail", nosy.returncode == 77, nosy.stderr.strip())
+
+    statement = next(
+        r for r in _searched(tour, carol, "--kind", "statement.begin", "--person", "alice", "--limit", "500")
+    )
+    literals = [value for value in ("50000", _address(tour)) if value in str(statement)]
+    tour.check("a statement is kept without its literals", not literals, statement.get("sql"))
+    key = tour.command(carol, "audit", "key").stdout.strip()
+    proof = stage.directory / "statement.proof"
+    # The signed head follows the trail by up to a second.
+    _eventually(
+        lambda: tour.command(carol, "audit", "prove", str(statement["index"]), "--out", str(proof)).returncode == 0
+    )
+    verified = tour.command(carol, "audit", "verify", str(proof), "--key", key)
+    tour.check(
+        "she exports a proof of one statement and verifies it offline", verified.returncode == 0, verified.stdout
+    )
+    text = proof.read_bytes()
+    proof.write_bytes(text.replace(b"alice", b"amir ", 1))
+    forged = tour.command(carol, "audit", "verify", str(proof), "--key", key)
+    tour.check("a forged proof does not verify", forged.returncode == 3, forged.stderr.strip())
+
+    trail, copy = stage.company.state / "audit", stage.directory / "copy"
+    whole = tour.command(carol, "audit", "verify", str(trail), "--key", key)
+    tour.check("the whole trail verifies", whole.returncode == 0, whole.stdout)
+    shutil.rmtree(copy, ignore_errors=True)
+    shutil.copytree(trail, copy)
+    touched = int(statement["index"])
+    _change_one_byte(copy, touched)
+    report = tour.command(carol, "--output", "json", "audit", "verify", str(copy), "--key", key)
+    bad = [problem["record"] for problem in parsed(report.stdout)["problems"]]
+    tour.check(f"with one byte of record {touched} changed on a copy, verification names it and exits 3",
+               report.returncode == 3 and bad[:1] == [touched], report.stdout)  # fmt: skip
+    shutil.rmtree(copy)
+
+
+def what_survives_a_kill(tour: Tour) -> None:
+    """5. `kill -9` of the gateway in the middle of a large result."""
+    stage, carol = tour.stage, tour.stage.actors["carol"]
+    answer = tour.alice.open(TICKET)
+    wide = "select a.*, b.*, c.* from employees a cross join employees b cross join departments d cross join payslips c"
+    total = 9_000
+    tour.news()
+    lines = stream_copy(tour.psql, stage.connection(answer), answer["password"], f"{wide} limit {total}")
+    received = 0
+    for _ in lines:
+        received += 1
+        if received == 1:
+            stage.gateway.kill()
+    tour.check("the client has a part of the result", 0 < received < total, f"{received} of {total} rows")
+    tour.news()
+    stage.gateway.start()
+    unknown = tour.awaited(lambda record: record["kind"] == "statement.unknown")
+    announced = int(unknown["rows"]) if unknown else -1
+    tour.check("after the restart the trail closes the statement as unknown", unknown is not None)
+    tour.check("... and covers every row that the client received", announced >= received,
+               f"{received} received, up to {announced} on record")  # fmt: skip
+    key = tour.command(carol, "audit", "key").stdout.strip()
+    whole = tour.command(carol, "audit", "verify", str(stage.company.state / "audit"), "--key", key)
+    tour.check("the trail verifies", whole.returncode == 0, whole.stdout)
+    session = tour.enter(answer["user"], answer["password"])
+    again = values(session.run("select count(*) as n from employees"), "n")
+    tour.check("and alice works on", int(only(again)) > 0, f"{only(again)} employees of customer {CUSTOMER}")
+    session.close()
+
+
+PARTS: tuple[Callable[[Tour], None], ...] = (
+    who_is_refused,
+    what_alice_sees,
+    how_access_ends,
+    what_carol_proves,
+    what_survives_a_kill,
+)
+
+
+def _rows_and_masks(tour: Tour, session: Client) -> None:
+    answer = session.run("select * from employees order by id")
+    values(answer, "id")
+    names = answer.columns
+    tour.check("notes and profile do not exist", not set(names) & set(HIDDEN), ", ".join(names))
+    real = tour.raw(
+        "select id, first_name, last_name, email, phone, iban, nir, birth_date::text, salary::text, hired_on::text,"
+        " status, job_title from employees where company_id = %s order by id",
+        CUSTOMER,
+    )
+    tour.check(f"all rows are of customer {CUSTOMER}, and all of its rows are there",
+               set(answer.column("company_id")) == {str(CUSTOMER)}
+               and answer.column("id") == [str(row[0]) for row in real], f"{len(answer.rows)} rows")  # fmt: skip
+    raw = {name: [row[place] for row in real] for place, name in enumerate(_RAW)}
+    for name, claim, holds in _MASKS:
+        shown = answer.column(name)
+        pairs = list(zip(shown, raw[name], strict=True))
+        tour.check(f"{name}: {claim}", all(holds(mask, truth) for mask, truth in pairs), f"such as {shown[0]}")
+
+
+def _questions(tour: Tour, session: Client) -> None:
+    def number(text: str) -> int:
+        return int(only(values(session.run(text), "n")))
+
+    staff = tour.raw("select count(*) from employees where company_id = %s", CUSTOMER)[0][0]
+    slips = tour.raw(
+        "select count(*) from payslips p join employees e on e.id = p.employee_id where e.company_id = %s", CUSTOMER
+    )[0][0]
+    for claim, text, wanted in (
+        ("select count(*)", "select count(*) as n from employees", staff),
+        ("a join", "select count(*) as n from employees e join payslips p on p.employee_id = e.id", slips),
+        ("payslips alone, scoped through their employees", "select count(*) as n from payslips", slips),
+        ("a common table expression", "with e as (select * from employees) select count(*) as n from e", staff),
+        ("a window", "select max(r) as n from (select row_number() over (order by id) r from employees) w", staff),
+        ("one company only", "select count(*) as n from companies", 1),
+    ):
+        found = number(text)
+        tour.check(claim, found == wanted, f"{text} -> {found}")
+
+
+def _searches(tour: Tour, session: Client) -> None:
+    email = _address(tour)
+    tour.news()
+    found = session.run(f"select id, email from employees where email = '{email}'")
+    real = tour.raw("select id from employees where email = %s", email)[0][0]
+    tour.check("an exact search by e-mail finds her, masked", values(found, "id") == [str(real)]
+               and found.column("email") != [email], found.rows)  # fmt: skip
+    record = tour.awaited(lambda record: record["kind"] == "search.exact")
+    tour.check("... and the search is on record without the address",
+               record is not None and email not in str(tour.records),
+               f"{record['relation']}.{record['column']}" if record else "no record")  # fmt: skip
+    rich = session.run("select salary from employees where salary > 50000")
+    tour.check("salary > 50000 compares masked values", all(float(v) > 50000 for v in values(rich, "salary"))
+               and all(float(v) % 10000 == 0 for v in rich.column("salary")), f"{len(rich.rows)} rows")  # fmt: skip
+    tour.check("... and a notice says so", any("mask" in notice.lower() for notice in rich.notices), rich.notices)
+
+
+def _walls(tour: Tour, session: Client) -> None:
+    other = tour.raw("select id, email from employees where company_id = %s order by id limit 1", CUSTOMER + 1)[0]
+    for text in (
+        f"select id from employees where id = {other[0]}",
+        f"select id from employees where email = '{other[1]}'",
+        f"select id from employees where company_id = {CUSTOMER + 1}",
+        f"select id from public.employees where company_id <> {CUSTOMER} or id = {other[0]}",
+        f"select id from payslips where employee_id = {other[0]}",
+        f"select id from companies where id = {CUSTOMER + 1}",
+    ):
+        answer = session.run(text)
+        tour.check(f"another customer stays out of sight: {text}", not answer.error and not answer.rows, answer.error)
+    for text, sqlstate in (
+        ("select notes from employees", "42703"),
+        ("select profile from employees", "42703"),
+        ("select * from pg_authid", "42P01"),
+        ("update employees set status = 'x'", ""),
+        ("delete from payslips", ""),
+        ("copy employees to program 'cat'", ""),
+        ("select pg_read_file('/etc/passwd')", ""),
+        ("select pg_sleep(1)", ""),
+        ("set role owner", ""),
+    ):
+        answer = session.run(text)
+        tour.check(f"refused: {text}", bool(answer.error) and not answer.rows and answer.sqlstate.startswith(sqlstate),
+                   f"{answer.sqlstate} {answer.error}")  # fmt: skip
+    still = session.run("select count(*) as n from employees")
+    tour.check("and the session goes on", not still.error, still.error)
+
+
+_RAW = (
+    "id", "first_name", "last_name", "email", "phone", "iban", "nir", "birth_date", "salary", "hired_on", "status",
+    "job_title",
+)  # fmt: skip
+
+_MASKS: tuple[tuple[str, str, Callable[[str, str], bool]], ...] = (
+    ("email", "the address is not hers", lambda mask, truth: mask != truth and "@" in mask),
+    ("phone", "only the last two digits", lambda mask, truth: mask != truth and mask[-2:] == truth[-2:]),
+    ("iban", "four characters and the last three", lambda mask, truth: mask != truth
+        and mask[:4] == truth[:4] and mask[-3:] == truth[-3:] and truth[8:20] not in mask),
+    ("nir", "nothing of it", lambda mask, truth: not any(truth[i : i + 4] in mask for i in range(len(truth) - 3))),
+    ("birth_date", "the year", lambda mask, truth: mask == f"{truth[:4]}-01-01"),
+    ("salary", "rounded to ten thousands", lambda mask, truth: float(mask) % 10000 == 0
+        and abs(float(mask) - float(truth)) <= 10000),
+    ("hired_on", "the month", lambda mask, truth: mask == f"{truth[:7]}-01"),
+    ("status", "in clear", lambda mask, truth: mask == truth),
+    ("job_title", "in clear", lambda mask, truth: mask == truth),
+)  # fmt: skip
+
+
+def _wrong_code(actor: Actor) -> str:
+    """Six digits that no step around now has."""
+    totp, now = pyotp.TOTP(actor.authenticator.secret), int(time.time()) // STEP_S
+    right = {totp.generate_otp(step) for step in range(now - 3, now + 4)}
+    return next(code for code in map("{:06d}".format, range(1_000_000)) if code not in right)
+
+
+def _address(tour: Tour) -> str:
+    return str(tour.raw("select email from employees where company_id = %s order by id limit 1", CUSTOMER)[0][0])
+
+
+def _until_cut(session: Client, patience_s: float = 5.0) -> tuple[Answer, float]:
+    """Statements until one is answered by the end of the session: that answer, and the seconds it took."""
+    start = time.monotonic()
+    while True:
+        answer = session.run("select count(*) as n from employees")
+        after = time.monotonic() - start
+        if answer.closed or after > patience_s:
+            return answer, after
+        time.sleep(0.02)
+
+
+def _both_ended(tour: Tour, since: datetime, claim: str) -> None:
+    ends: list[float] = []
+    deadline = time.monotonic() + 4
+    while len(ends) < 2 and time.monotonic() < deadline:
+        ends += [(moment(r) - since).total_seconds() for r in tour.news() if r["kind"] == "session.end"]
+        time.sleep(0.05)
+    shown = ", ".join(f"{seconds:.2f} s" for seconds in ends)
+    tour.check(claim, len(ends) == 2 and max(ends) <= _CUT_WITHIN_S, f"ends on record after {shown}")
+
+
+def _searched(tour: Tour, actor: Actor, *arguments: str) -> list[dict[str, Any]]:
+    done = tour.command(actor, "--output", "json", "audit", "search", *arguments)
+    if done.returncode != 0:
+        raise StepFailed(f"audit search: {done.stderr.strip()}")
+    found: list[dict[str, Any]] = parsed(done.stdout)
+    return found
+
+
+def _eventually(done: Callable[[], bool], patience_s: float = 5.0) -> None:
+    deadline = time.monotonic() + patience_s
+    while not done():
+        if time.monotonic() > deadline:
+            raise StepFailed("a proof was not to be had within some seconds")
+        time.sleep(0.5)
+
+
+def _change_one_byte(trail: Path, index: int) -> None:
+    """Turn one letter inside that record into another."""
+    for first, path in segments_of(trail):
+        for batch in read_batches(path, first):
+            if batch.first <= index < batch.size:
+                place = index - batch.first
+                offset = batch.offsets[place] + batch.leaves[place].index(b"alice")
+                with path.open("r+b") as file:
+                    file.seek(offset)
+                    file.write(b"A")
+                return
+    raise StepFailed(f"record {index} is not in the files")
