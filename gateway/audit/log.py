@@ -58,7 +58,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LAZY_S = 0.05
 _BEHIND_US = 1_000
 _RESERVED = frozenset(ENVELOPE)
-_BRACKETS = frozenset({"statement.begin", "statement.end"})
+_BRACKETS = frozenset({"statement.begin", "statement.end", "statement.unknown"})
 
 
 class FileReceipt:
@@ -205,9 +205,8 @@ class FileLog:
         except (TypeError, ValueError) as error:
             raise _not_writable("the record cannot be written", f"{kind}: {error}") from error
         receipt = FileReceipt(index)
-        bracket = (kind, record.get("session", ""), record.get("statement", "")) if kind in _BRACKETS else None
         try:
-            writer.push(leaf, receipt, bracket, urgent=urgent or self._loop is None)
+            writer.push(leaf, receipt, _bracket(record), urgent=urgent or self._loop is None)
         except Closed:
             raise _not_writable("the audit trail is closed", str(writer.failure or "stopped")) from None
         self._next_index = index + 1
@@ -359,7 +358,9 @@ class FileLog:
         if state.path is None:
             self._writer.begin()
         else:
-            self._writer.resume(state.frontier, state.path, state.offset, unsigned, cut=state.cut_bytes > 0)
+            begins = {key: statement.begin for key, statement in state.open.items()}
+            cut = state.cut_bytes > 0
+            self._writer.resume(state.frontier, state.path, state.offset, cut=cut, unsigned=unsigned, begins=begins)
         self._writer.make_spare()
         self._publisher.publish()
         if self._publisher.signed is None:
@@ -393,6 +394,8 @@ class FileLog:
             leaves = []
             for record in records[start : start + 64]:
                 leaves.append(self._leaf(record, self._next_index))
+                if (bracket := _bracket(record)) is not None:
+                    self._writer.note(self._next_index, bracket)
                 self._next_index += 1
             self._writer.commit(leaves, [])
 
@@ -401,6 +404,11 @@ class FileLog:
         if self._lock_fd >= 0:
             os.close(self._lock_fd)
             self._lock_fd = -1
+
+
+def _bracket(record: Mapping[str, Any]) -> tuple[str, str, str] | None:
+    kind = record["kind"]
+    return (kind, record.get("session", ""), record.get("statement", "")) if kind in _BRACKETS else None
 
 
 def _unknown(statement: OpenStatement) -> dict[str, Any]:

@@ -108,7 +108,9 @@ class TileWriter:
         return tile_path(self._directory, level, number, width)
 
     def _put(self, path: Path, data: bytes, *, durable: bool) -> None:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not path.parent.exists():
+            for parent in reversed(path.relative_to(self._directory).parents):
+                (self._directory / parent).mkdir(mode=0o700, exist_ok=True)
         self._disk.replace(path, data, durable=durable)
 
 

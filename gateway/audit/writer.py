@@ -140,9 +140,21 @@ class Writer:
         self._roll()
         self._root = self._frontier.root()
 
-    def resume(self, frontier: Frontier, path: Path, offset: int, unsigned: list[bytes], *, cut: bool) -> None:
-        """Go on in that segment behind its last commit; `cut` away what lies there."""
-        self._frontier, self._offset, self._unsigned = frontier.copy(), offset, unsigned
+    def resume(
+        self,
+        frontier: Frontier,
+        path: Path,
+        offset: int,
+        *,
+        cut: bool,
+        unsigned: list[bytes],
+        begins: dict[tuple[str, str], int],
+    ) -> None:
+        """Go on in that segment behind its last commit; `cut` away what lies there.
+
+        `unsigned` are the hashes of leaves that no checkpoint covers; `begins` the statements without an end.
+        """
+        self._frontier, self._offset, self._unsigned, self._begins = frontier.copy(), offset, unsigned, begins
         self.durable, self._root = frontier.size, frontier.root()
         self._fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
         if cut:
@@ -233,6 +245,10 @@ class Writer:
         self._in_flight = receipts
         return leaves, receipts
 
+    def note(self, index: int, bracket: Bracket) -> None:
+        """Know of a record that begins or ends a statement; for what is committed without being pushed."""
+        self._brackets.append((index, bracket))
+
     def commit(self, leaves: Sequence[bytes], receipts: list[FileReceipt]) -> None:
         """Make one batch durable. Raises `OSError`, after which the writer must not be used."""
         if self._offset + batch_bytes(leaves) > self._segment_bytes:
@@ -254,10 +270,6 @@ class Writer:
 
     def _roll(self) -> None:
         """Begin the next segment in the spare one."""
-        with self._spare_mutex:
-            descriptor, self._spare_fd = self._spare_fd, -1
-        if descriptor < 0:
-            raise OSError(errno.ENOSPC, "no segment is left to write to")
         first = self._frontier.size
         while self._brackets and self._brackets[0][0] < first:
             index, (kind, session, statement) = self._brackets.popleft()
@@ -267,11 +279,16 @@ class Writer:
                 self._begins.pop((session, statement), None)
         header = Header(self._origin, self._frontier, min(self._begins.values(), default=first))
         path = segment_path(self._directory, first)
-        self._disk.write(descriptor, header.encoded(), 0)
-        self._disk.sync(descriptor)
-        os.rename(path.with_name("spare"), path)
-        self._disk.sync_directory(path.parent)
-        if self._fd >= 0:
-            os.ftruncate(self._fd, self._offset)
-            os.close(self._fd)
-        self._fd, self._offset = descriptor, HEADER_BYTES
+        with self._spare_mutex:
+            descriptor, self._spare_fd = self._spare_fd, -1
+            if descriptor < 0:
+                raise OSError(errno.ENOSPC, "no segment is left to write to")
+            old, used = self._fd, self._offset
+            self._fd, self._offset = descriptor, HEADER_BYTES
+            self._disk.write(descriptor, header.encoded(), 0)
+            self._disk.sync(descriptor)
+            os.rename(path.with_name("spare"), path)
+            self._disk.sync_directory(path.parent)
+        if old >= 0:
+            os.ftruncate(old, used)
+            os.close(old)
