@@ -1,0 +1,114 @@
+"""The catalog of a target, read into a snapshot.
+
+The backend role runs the queries of `catalog_queries`; everything is qualified and no row of a table is read.
+Specification: PostgreSQL manual, chapter 53 (system catalogs), versions 13 to 18.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from gateway.sql.catalog import Catalog, Column, Relation
+
+_OUTSIDE = "n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname !~ '^pg_(toast|temp)'"
+_QUERIES = {
+    "version": "SELECT pg_catalog.current_setting('server_version_num')",
+    # One row a live column; a relation without columns has one row of nulls.
+    "columns": f"""
+        WITH RECURSIVE base(oid, root) AS (
+            SELECT t.oid, t.oid FROM pg_catalog.pg_type t WHERE t.typtype <> 'd'
+            UNION ALL
+            SELECT t.oid, b.root FROM pg_catalog.pg_type t JOIN base b ON t.typtype = 'd' AND t.typbasetype = b.oid
+        )
+        SELECT n.nspname, c.relname, c.oid::pg_catalog.int8, c.relkind::pg_catalog.text, a.attname,
+               a.attnum::pg_catalog.int4, pg_catalog.format_type(a.atttypid, a.atttypmod), tn.nspname, r.typname, e.typname,
+               rn.nspname,
+               r.typcategory::pg_catalog.text, a.attnotnull
+        FROM pg_catalog.pg_class c
+        JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+        LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+        LEFT JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
+        LEFT JOIN pg_catalog.pg_namespace tn ON tn.oid = t.typnamespace
+        LEFT JOIN base b ON b.oid = t.oid
+        LEFT JOIN pg_catalog.pg_type r ON r.oid = b.root
+        LEFT JOIN pg_catalog.pg_namespace rn ON rn.oid = r.typnamespace
+        LEFT JOIN pg_catalog.pg_type e ON e.oid = r.typelem AND r.typcategory = 'A'
+        WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND {_OUTSIDE}
+        ORDER BY n.nspname, c.relname, a.attnum""",  # noqa: S608 - no text from outside
+    "operators": """
+        SELECT DISTINCT o.oprname FROM pg_catalog.pg_operator o
+        JOIN pg_catalog.pg_namespace n ON n.oid = o.oprnamespace
+        WHERE n.nspname <> 'pg_catalog' AND o.oprleft < 16384 AND o.oprright < 16384""",
+    "functions": """
+        SELECT DISTINCT p.proname FROM pg_catalog.pg_proc p
+        JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
+        WHERE n.nspname NOT IN ('pg_catalog', 'information_schema')
+          AND NOT EXISTS (SELECT FROM pg_catalog.unnest(p.proargtypes) AS x(oid) WHERE x.oid >= 16384)""",
+    "casts": """
+        SELECT s.typname, t.typname FROM pg_catalog.pg_cast c
+        JOIN pg_catalog.pg_type s ON s.oid = c.castsource
+        JOIN pg_catalog.pg_type t ON t.oid = c.casttarget
+        WHERE c.oid >= 16384 AND s.oid < 16384 AND t.oid < 16384""",
+    "types": f"""
+        SELECT n.nspname, t.typname FROM pg_catalog.pg_type t
+        JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace
+        WHERE {_OUTSIDE}""",  # noqa: S608
+}
+
+
+def catalog_queries() -> dict[str, str]:
+    """The queries whose rows `catalog_from_rows` reads, by name."""
+    return dict(_QUERIES)
+
+
+def load_catalog(fetch: Callable[[str], list[tuple[Any, ...]]]) -> Catalog:
+    """The snapshot, given something that runs a query as the backend role and returns its rows."""
+    return catalog_from_rows({name: fetch(sql) for name, sql in _QUERIES.items()})
+
+
+def catalog_from_rows(rows: Mapping[str, Sequence[tuple[Any, ...]]]) -> Catalog:
+    """The snapshot from the rows of every query of `catalog_queries`."""
+    relations: dict[str, Relation] = {}
+    found: dict[tuple[str, str, int, str], list[Column]] = {}
+    for (
+        schema,
+        name,
+        oid,
+        kind,
+        attname,
+        number,
+        kind_of,
+        type_schema,
+        root,
+        element,
+        root_schema,
+        category,
+        not_null,
+    ) in rows["columns"]:
+        columns = found.setdefault((schema, name, int(oid), kind), [])
+        if attname is None:
+            continue
+        written = str(kind_of)
+        if type_schema not in {"pg_catalog", None} and not _begins_with_schema(written, type_schema):
+            written = f"{type_schema}.{written}"
+        base = f"{element}[]" if element is not None else str(root)
+        if root_schema not in {"pg_catalog", None}:
+            base = f"{root_schema}.{root}"
+        columns.append(Column(str(attname), int(number), written, base, str(category), bool(not_null)))
+    for (schema, name, oid, kind), columns in found.items():
+        relation = Relation(schema, name, oid, kind, tuple(columns))
+        relations[relation.qualified] = relation
+    version = rows["version"][0][0] if rows["version"] else 0
+    return Catalog(
+        relations=relations,
+        operators=frozenset(str(row[0]) for row in rows["operators"]),
+        functions=frozenset(str(row[0]) for row in rows["functions"]),
+        casts=frozenset((str(row[0]), str(row[1])) for row in rows["casts"]),
+        types=frozenset(f"{row[0]}.{row[1]}" for row in rows["types"]),
+        server_version=int(version),
+    )
+
+
+def _begins_with_schema(written: str, schema: str) -> bool:
+    return written.startswith((f"{schema}.", f'"{schema}".'))

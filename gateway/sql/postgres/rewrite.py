@@ -1,0 +1,485 @@
+"""Puts a masked, scoped derived table in the place of every relation, and refuses what is not on an allow-list.
+
+INVARIANT: after `rewrite`, the tree names no relation outside a derived table of `lens.py` but common table expressions
+that are visible where they are named; every function, type and operator is allowed and qualified where PostgreSQL's
+syntax lets it be. `check.py` proves this again from the outgoing text and does not trust a line of this file.
+
+Names resolve as in PostgreSQL: a WITH item where it is visible (`parse_cte.c`), then pg_catalog, then the search path.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import NoReturn
+
+from postgast import pg_query_pb2 as pb
+
+from gateway.sql.postgres import functions, guards, types
+from gateway.sql.postgres.lens import Lens, Shown, Table
+from gateway.sql.postgres.names import output_name
+from gateway.sql.postgres.search import settle_from
+from gateway.sql.postgres.tree import Message, Node, concrete, fill, parts, refuse, texts, walk, words
+from gateway.sql.statement import ExactSearch, Notice
+
+Env = frozenset[str]
+Stack = list[tuple[Message, Env]]
+NOTHING: Env = frozenset()
+NOT_AVAILABLE_HINT = "list what you may see with \\d or `select * from information_schema.tables`"
+
+
+@dataclass(slots=True)
+class Mentions:
+    """What one statement text mentions anywhere: it decides which columns a derived table must carry."""
+
+    words: set[str] = field(default_factory=set)
+    alone: set[str] = field(default_factory=set)
+    pairs: set[tuple[str, str]] = field(default_factory=set)
+    everything: bool = False
+    parameters: dict[int, int] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Found:
+    """What the rewriting learnt for the record and for the client."""
+
+    relations: dict[str, None] = field(default_factory=dict)
+    columns: dict[str, dict[str, None]] = field(default_factory=lambda: {"clear": {}, "masked": {}, "revealed": {}})
+    scope: dict[str, None] = field(default_factory=dict)
+    searches: list[ExactSearch] = field(default_factory=list)
+    notices: dict[str, Notice] = field(default_factory=dict)
+
+
+def mentions(root: Message) -> Mentions:
+    """One pass over a statement."""
+    seen = Mentions()
+    for message in walk(root):
+        kind = type(message)
+        if kind is pb.ColumnRef:
+            named = [part.string.sval if part.WhichOneof("node") == "string" else "*" for part in message.fields]
+            seen.words.update(named)
+            if len(named) == 1:
+                seen.alone.add(named[0])
+            else:
+                seen.pairs.add((named[-2], named[-1]))
+        elif kind is pb.A_Star:
+            seen.everything = True
+        elif kind is pb.String:
+            seen.words.add(message.sval)
+        elif kind is pb.JoinExpr:
+            seen.everything = seen.everything or message.is_natural
+        elif kind is pb.ParamRef:
+            seen.parameters[message.number] = seen.parameters.get(message.number, 0) + 1
+    return seen
+
+
+class Rewriter:
+    """Rewrites the statements of one text in place."""
+
+    def __init__(self, lens: Lens) -> None:
+        self.lens = lens
+        self.found = Found()
+        self.mentions = Mentions()
+        self.aliases: dict[str, list[str]] = {}
+
+    def query(self, root: Message) -> None:
+        """Rewrite one query, given as the node or message that holds it.
+
+        Raises: Refused.
+        """
+        self.mentions = mentions(root)
+        self.aliases = _aliases(root)
+        self.visit([(root, NOTHING)])
+
+    def visit(self, stack: Stack) -> None:
+        """Judge and rewrite what is queued, each with the WITH items that are visible there.
+
+        Raises: Refused.
+        """
+        while stack:
+            holder, env = stack.pop()
+            message = concrete(holder)
+            if message is None:
+                continue
+            handler = _HANDLERS.get(type(message))
+            if handler is None:
+                refuse(
+                    "statement-not-supported",
+                    f"`{_spoken(message)}` is not supported here",
+                    "write the query without it",
+                    location=getattr(message, "location", -1),
+                )
+            handler(self, holder, message, env, stack)
+
+    def relation(self, schema: str, name: str, location: int) -> Table:
+        """The relation that a name stands for.
+
+        Raises: Refused (`relation-not-available`): unknown and forbidden ones answer alike.
+        """
+        table = None
+        if schema in {"pg_catalog", "information_schema"}:
+            table = self.lens.system(f"{schema}.{name}")
+        elif schema:
+            table = self.lens.table(f"{schema}.{name}")
+        elif name.startswith("pg_"):
+            table = self.lens.system(f"pg_catalog.{name}")
+        else:
+            for candidate in self.lens.view.search_path:
+                table = self.lens.table(f"{candidate}.{name}")
+                if table is not None:
+                    break
+        if table is None:
+            written = f"{schema}.{name}" if schema else name
+            refuse(
+                "relation-not-available",
+                f"relation `{written}` does not exist, or is not available to you",
+                NOT_AVAILABLE_HINT,
+                name=written,
+                location=location,
+            )
+        return table
+
+    def derived(self, source: Message, table: Table, inner: list[Message]) -> Message:
+        """The derived table for a relation named by `source`, with `inner` conditions moved or copied into it."""
+        made = Node()
+        subselect = made.range_subselect
+        select = subselect.subquery.select_stmt
+        select.CopyFrom(table.skeleton)
+        select.from_clause[0].range_var.inh = source.inh
+        alias = source.alias.aliasname or source.relname
+        for name, shown in self._projected(source, alias, table):
+            select.target_list.append(shown.target)
+            if table.oid:
+                self.found.columns[shown.how][f"{table.name}.{name}"] = None
+        if inner:
+            conditions = [select.where_clause] if select.HasField("where_clause") else []
+            conditions = [_copied(one) for one in conditions] + inner
+            select.where_clause.CopyFrom(conditions[0] if len(conditions) == 1 else _conjunction(conditions))
+        if source.HasField("alias"):
+            subselect.alias.CopyFrom(source.alias)
+        else:
+            subselect.alias.aliasname = source.relname
+        self.found.relations[table.name] = None
+        if table.scope:
+            self.found.scope[table.scope] = None
+        return made
+
+    def type_name(self, message: Message) -> None:
+        """Judge and qualify a type.
+
+        Raises: Refused (`type-not-allowed`).
+        """
+        names = texts(message.names) or ()
+        found = types.resolved(names, self.lens.view.search_path, self.lens.enumerations)
+        if found is None or message.setof or message.pct_type or message.type_oid:
+            written = ".".join(names)
+            refuse(
+                "type-not-allowed",
+                f"type `{written}` is not allowed here",
+                "use a built-in type",
+                name=written,
+                location=message.location,
+            )
+        if any(target == found[1] for _, target in self.lens.view.catalog.casts):
+            refuse("type-not-allowed", f"this target redefines casts to `{found[1]}`", location=message.location)
+        for modifier in message.typmods:
+            if modifier.WhichOneof("node") != "a_const":
+                refuse("type-not-allowed", "a type's modifier must be a number", location=message.location)
+        _set_names(message.names, found)
+
+    def _projected(self, source: Message, alias: str, table: Table) -> list[tuple[str, Shown]]:
+        seen = self.mentions
+        whole = (
+            seen.everything
+            or bool(source.alias.colnames)
+            or alias in seen.alone
+            or any(left == alias and right not in table.columns for left, right in seen.pairs)
+        )
+        return [(name, shown) for name, shown in table.columns.items() if whole or name in seen.words]
+
+
+Handler = Callable[[Rewriter, Message, Message, Env, Stack], None]
+
+
+def _plain(_self: Rewriter, _holder: Message, message: Message, env: Env, stack: Stack) -> None:
+    stack.extend((part, env) for part in parts(message))
+
+
+def _leaf(_self: Rewriter, _holder: Message, _message: Message, _env: Env, _stack: Stack) -> None:
+    return
+
+
+def _select(self: Rewriter, _holder: Message, message: Message, env: Env, stack: Stack) -> None:
+    if message.HasField("into_clause"):
+        refuse("read-only", "SELECT INTO would create a table", "leave INTO out")
+    if message.locking_clause:
+        refuse("read-only", "FOR UPDATE and FOR SHARE lock rows", "leave the locking clause out")
+    if message.HasField("with_clause"):
+        env = _with(message.with_clause, env, stack)
+    if message.from_clause:
+        settle_from(self, message, env, stack)
+    for described, value in message.ListFields():
+        if described.name not in _SETTLED and described.message_type is not None:
+            stack.extend((part, env) for part in (value if described.is_repeated else (value,)))
+
+
+def _with(clause: Message, env: Env, stack: Stack) -> Env:
+    names = [node.common_table_expr.ctename for node in clause.ctes]
+    after = env | frozenset(names)
+    before = after if clause.recursive else env
+    for node, name in zip(clause.ctes, names, strict=True):
+        item = node.common_table_expr
+        if item.ctequery.WhichOneof("node") != "select_stmt":
+            refuse("read-only", f"WITH item `{name}` would write", "this grant is for reading", location=item.location)
+        stack.append((item.ctequery, before))
+        if item.HasField("cycle_clause"):
+            stack.extend((part, NOTHING) for part in parts(item.cycle_clause))
+        if not clause.recursive:
+            before = before | {name}
+    return after
+
+
+def _column(self: Rewriter, _holder: Message, message: Message, _env: Env, _stack: Stack) -> None:
+    named = texts(message.fields) or texts(message.fields[:-1]) or ()
+    if len(message.fields) == 3 and len(named) >= 2 and self.lens.view.policy.table(f"{named[0]}.{named[1]}"):
+        if self.aliases.get(named[1]) == [f"{named[0]}.{named[1]}"]:
+            del message.fields[0]
+    elif len(message.fields) > 3:
+        refuse("statement-not-supported", "a column with a database name is not supported", location=message.location)
+    if len(named) == len(message.fields) >= 2:
+        _attribute(self, named[-1], named[-2], message.location)
+
+
+def _attribute(self: Rewriter, name: str, alias: str, location: int) -> None:
+    """`alias.name` calls the function `name` when there is no such column."""
+    if name not in self.lens.view.catalog.functions:
+        return
+    relations = self.aliases.get(alias, [])
+    tables = [self.lens.tables.get(relation) for relation in relations]
+    if not tables or any(table is None or name not in table.columns for table in tables):
+        _refuse_function(name, location)
+
+
+def _indirection(self: Rewriter, _holder: Message, message: Message, env: Env, stack: Stack) -> None:
+    for part in message.indirection:
+        if part.WhichOneof("node") == "string":
+            name = part.string.sval
+            # FAIL CLOSED: `(x).name` calls the function `name` on x; only names of columns may stand here.
+            known = name in self.lens.column_names or name in guards.FIELDS
+            if not known or name in self.lens.view.catalog.functions:
+                _refuse_function(name, -1)
+    stack.extend((part, env) for part in parts(message))
+
+
+def _function(self: Rewriter, holder: Message, message: Message, env: Env, stack: Stack) -> None:
+    names = texts(message.funcname) or ()
+    schema, name = _resolve_function(self, names)
+    if not schema:
+        _refuse_function(".".join(names), message.location)
+    _set_names(message.funcname, (schema, name))
+    if schema == "pg_catalog" and name in guards.FUNCTIONS:
+        guard = guards.function_guard(name, message, self.lens.view)
+        if guard is None:
+            _refuse_function(name, message.location)
+        _apply(self, holder, message, guard, message.args[0] if message.args else None, env)
+        return
+    stack.extend((part, env) for part in parts(message))
+
+
+def _resolve_function(self: Rewriter, names: tuple[str, ...]) -> tuple[str, str]:
+    vouched = self.lens.view.policy.functions
+    if len(names) == 1:
+        name = names[0]
+        if name in functions.ALLOWED or name in guards.FUNCTIONS:
+            return ("pg_catalog", name)
+        for schema in self.lens.view.search_path:
+            if f"{schema}.{name}" in vouched:
+                return (schema, name)
+    elif len(names) == 2:
+        schema, name = names
+        if schema == "pg_catalog" and (name in functions.ALLOWED or name in guards.FUNCTIONS):
+            return (schema, name)
+        if schema == "information_schema" and name == "_pg_expandarray":
+            return (schema, name)
+        if f"{schema}.{name}" in vouched:
+            return (schema, name)
+    return ("", "")
+
+
+def _apply(
+    self: Rewriter, holder: Message, message: Message, guard: guards.Guard, hole: Message | None, env: Env
+) -> None:
+    """Put a guarded call or cast in the form that its guard prescribes."""
+    if guard.null:
+        holder.CopyFrom(guards.null_of(guard.null))
+        return
+    self.visit([(part, env) for part in parts(message) if type(part) is not pb.TypeName])
+    made = _copied(holder)
+    if guard.result:
+        made = guards.cast_to(made, guard.result)
+    if guard.condition is not None and hole is not None:
+        case = Node()
+        when = case.case_expr.args.add().case_when
+        when.expr.CopyFrom(guard.condition)
+        fill(when.expr, hole)
+        when.result.CopyFrom(made)
+        made = case
+    holder.CopyFrom(made)
+
+
+def _refuse_function(name: str, location: int) -> NoReturn:
+    refuse(
+        "function-not-allowed",
+        f"function `{name}` is not allowed here",
+        "only built-in functions without side effects are; the target's owner can vouch for others in the policy",
+        name=name,
+        location=location,
+    )
+
+
+def _cast(self: Rewriter, holder: Message, message: Message, env: Env, stack: Stack) -> None:
+    naming = types.naming(texts(message.type_name.names) or ())
+    if naming:
+        guard = guards.cast_guard(naming, message, self.lens.view)
+        if guard is None:
+            written = message.arg.a_const.sval.sval or naming
+            code = "relation-not-available" if naming == "regclass" else "type-not-allowed"
+            refuse(
+                code, f"`{written}` does not exist, or is not available to you", name=written, location=message.location
+            )
+        _set_names(message.type_name.names, ("pg_catalog", naming))
+        _apply(self, holder, message, guard, message.arg, env)
+        return
+    stack.append((message.arg, env))
+    stack.append((message.type_name, env))
+
+
+def _type(self: Rewriter, _holder: Message, message: Message, _env: Env, _stack: Stack) -> None:
+    self.type_name(message)
+
+
+def _operator(self: Rewriter, _holder: Message, message: Message, env: Env, stack: Stack) -> None:
+    _judge_operator(self, texts(message.name) or (), message.location)
+    stack.extend((part, env) for part in parts(message))
+
+
+def _sub_link(self: Rewriter, _holder: Message, message: Message, env: Env, stack: Stack) -> None:
+    _judge_operator(self, texts(message.oper_name) or (), message.location)
+    stack.extend((part, env) for part in parts(message))
+
+
+def _sort(self: Rewriter, _holder: Message, message: Message, env: Env, stack: Stack) -> None:
+    _judge_operator(self, texts(message.use_op) or (), message.location)
+    stack.append((message.node, env))
+
+
+def _judge_operator(self: Rewriter, names: tuple[str, ...], location: int) -> None:
+    if not names:
+        return
+    schema, name = names if len(names) == 2 else ("", names[-1])
+    if len(names) > 2 or schema not in {"", "pg_catalog"} or (not schema and name in self.lens.view.catalog.operators):
+        refuse(
+            "operator-not-allowed",
+            f"operator `{'.'.join(names)}` is not allowed here",
+            f"this target defines its own; write `OPERATOR(pg_catalog.{name})` for the built-in one",
+            name=name,
+            location=location,
+        )
+
+
+def _column_definition(
+    self: Rewriter, _holder: Message, message: Message, _env: Env, _stack: list[tuple[Message, Env]]
+) -> None:
+    if message.constraints or message.HasField("raw_default"):
+        refuse(
+            "statement-not-supported",
+            "a column definition with constraints is not supported",
+            location=message.location,
+        )
+    self.type_name(message.type_name)
+
+
+def _sampled(_self: Rewriter, _holder: Message, message: Message, _env: Env, _stack: Stack) -> None:
+    refuse(
+        "statement-not-supported",
+        "TABLESAMPLE is not supported here",
+        "use `order by random() limit n`",
+        location=message.location,
+    )
+
+
+def _resettled(self: Rewriter, _holder: Message, message: Message, env: Env, stack: Stack) -> None:
+    if message.name or not message.HasField("val"):
+        stack.extend((part, env) for part in parts(message))
+        return
+    if guards.names_output(message.val):
+        message.name = output_name(message.val)
+    stack.append((message.val, env))
+
+
+def _set_names(nodes: Message, names: tuple[str, ...]) -> None:
+    if texts(nodes) == names:
+        return
+    del nodes[:]
+    for name in names:
+        nodes.add().string.sval = name
+
+
+def _copied(node: Message) -> Message:
+    made = Node()
+    made.CopyFrom(node)
+    return made
+
+
+def _conjunction(conditions: list[Message]) -> Message:
+    made = Node()
+    made.bool_expr.boolop = pb.AND_EXPR
+    for one in conditions:
+        made.bool_expr.args.append(one)
+    return made
+
+
+def _aliases(root: Message) -> dict[str, list[str]]:
+    """The names by which a statement's FROM items go, each with the relations written for it."""
+    found: dict[str, list[str]] = {}
+    for message in walk(root):
+        if type(message) is pb.RangeVar:
+            alias = message.alias.aliasname or message.relname
+            plain = not message.alias.aliasname and message.schemaname
+            found.setdefault(alias, []).append(f"{message.schemaname}.{message.relname}" if plain else "")
+        elif type(message) in {pb.RangeSubselect, pb.RangeFunction, pb.CommonTableExpr, pb.JoinExpr}:
+            name = message.ctename if type(message) is pb.CommonTableExpr else message.alias.aliasname
+            if name:
+                found.setdefault(name, []).append("")
+    return found
+
+
+def _spoken(message: Message) -> str:
+    return type(message).__name__
+
+
+_SETTLED = frozenset({"from_clause", "with_clause"})
+_PLAIN = words(
+    """
+    List BoolExpr NullTest BooleanTest CaseExpr CaseWhen CoalesceExpr MinMaxExpr RowExpr A_ArrayExpr A_Indices
+    NamedArgExpr CollateClause WindowDef GroupingSet GroupingFunc
+    """
+)
+_LEAVES = ["A_Const", "A_Star", "ParamRef", "SQLValueFunction", "String", "Integer", "Alias"]
+# FAIL CLOSED: a kind that is not here is refused. RangeVar is not here: `settle_from` has replaced each one it knows.
+_HANDLERS: dict[type, Handler] = {
+    **{getattr(pb, name): _plain for name in _PLAIN},
+    **{getattr(pb, name): _leaf for name in _LEAVES},
+    pb.SelectStmt: _select,
+    pb.ColumnRef: _column,
+    pb.A_Indirection: _indirection,
+    pb.FuncCall: _function,
+    pb.TypeCast: _cast,
+    pb.TypeName: _type,
+    pb.A_Expr: _operator,
+    pb.SubLink: _sub_link,
+    pb.SortBy: _sort,
+    pb.ColumnDef: _column_definition,
+    pb.RangeTableSample: _sampled,
+    pb.ResTarget: _resettled,
+}

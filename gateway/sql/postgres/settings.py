@@ -1,0 +1,88 @@
+"""Which settings a user may change or read.
+
+INVARIANT: nothing here changes what a statement of ours means, how long it may run beyond the policy's bound, or what a
+plan costs; and no value of the gateway's own settings can be read. A setting that is pinned may be set to its pinned
+value, because drivers do so at start-up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from gateway.sql.postgres.tree import words
+from gateway.sql.statement import View
+
+_ANY = words("""
+    application_name datestyle intervalstyle timezone extra_float_digits bytea_output xmlbinary jit client_min_messages
+    lock_timeout idle_in_transaction_session_timeout default_transaction_deferrable transaction_deferrable
+    check_function_bodies escape_string_warning geqo
+    """)
+_FIXED = {
+    "client_encoding": frozenset({"utf8", "utf-8", "unicode"}),
+    "standard_conforming_strings": frozenset({"on", "true", "1", "yes"}),
+    "default_transaction_read_only": frozenset({"on", "true", "1", "yes"}),
+    "transaction_read_only": frozenset({"on", "true", "1", "yes"}),
+    "row_security": frozenset({"on", "true", "1", "yes"}),
+    "synchronize_seqscans": frozenset({"on", "off"}),
+}
+_ISOLATION = frozenset({"serializable", "repeatable read", "read committed", "read uncommitted"})
+_READABLE = words("""
+    server_version server_version_num server_encoding lc_collate lc_ctype lc_messages lc_monetary lc_numeric lc_time
+    integer_datetimes max_identifier_length max_index_keys in_hot_standby default_with_oids search_path
+    statement_timeout default_tablespace default_text_search_config password_encryption
+    """)
+_LONGEST_VALUE = 200
+_UNITS_MS = {"": 1, "ms": 1, "s": 1_000, "min": 60_000, "h": 3_600_000, "d": 86_400_000}
+
+
+def canonical(name: str) -> str:
+    """A setting's name as the server compares it."""
+    return name.lower()
+
+
+def readable(name: str) -> bool:
+    """Whether SHOW and current_setting may answer it."""
+    name = canonical(name)
+    return (
+        name in _ANY
+        or name in _FIXED
+        or name in _READABLE
+        or name in {"transaction_isolation", "default_transaction_isolation"}
+    )
+
+
+def changeable(name: str, values: Sequence[str], view: View) -> bool:
+    """Whether the setting may be given these values (several for a list, as in `search_path`)."""
+    name = canonical(name)
+    if any(len(value) > _LONGEST_VALUE or not value.isprintable() for value in values):
+        return False
+    if name == "search_path":
+        wanted = [value for value in values if value not in {"$user", "pg_catalog"}]
+        return tuple(wanted) == view.search_path
+    if len(values) != 1 and name != "datestyle":
+        return False
+    value = values[0].lower() if values else ""
+    if name in _FIXED:
+        return value in _FIXED[name]
+    if name in {"transaction_isolation", "default_transaction_isolation"}:
+        return value in _ISOLATION
+    if name == "statement_timeout":
+        milliseconds = _milliseconds(value)
+        return milliseconds is not None and 0 < milliseconds <= view.policy.limits.statement_timeout_ms
+    return name in _ANY
+
+
+def resettable(name: str) -> bool:
+    """Whether the setting may be reset: the pinned ones go back to their pins."""
+    name = canonical(name)
+    return (
+        name in _ANY or name in _FIXED or name in {"search_path", "statement_timeout", "default_transaction_isolation"}
+    )
+
+
+def _milliseconds(value: str) -> int | None:
+    digits = value.rstrip("abcdefghijklmnopqrstuvwxyz ").strip()
+    unit = value[len(digits) :].strip()
+    if not digits.isascii() or not digits.isdigit() or len(digits) > 12 or unit not in _UNITS_MS:
+        return None
+    return int(digits) * _UNITS_MS[unit]

@@ -1,0 +1,315 @@
+"""The kinds of statement that may run, each with what it does to the session.
+
+INVARIANT: a kind that has no handler here is refused; a handler accepts only the forms that it names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NoReturn
+
+from postgast import pg_query_pb2 as pb
+
+from gateway.sql.postgres import settings
+from gateway.sql.postgres.rewrite import Rewriter
+from gateway.sql.postgres.tree import Message, Node, concrete, refuse, texts
+from gateway.sql.statement import Kind
+
+_WRITES = {
+    "InsertStmt": "INSERT",
+    "UpdateStmt": "UPDATE",
+    "DeleteStmt": "DELETE",
+    "MergeStmt": "MERGE",
+    "TruncateStmt": "TRUNCATE",
+    "CreateTableAsStmt": "CREATE TABLE AS",
+    "RefreshMatViewStmt": "REFRESH MATERIALIZED VIEW",
+    "LockStmt": "LOCK",
+}
+_OTHERS = {
+    "CallStmt": "CALL",
+    "DoStmt": "DO",
+    "ListenStmt": "LISTEN",
+    "NotifyStmt": "NOTIFY",
+    "UnlistenStmt": "UNLISTEN",
+    "VacuumStmt": "VACUUM and ANALYZE",
+    "GrantStmt": "GRANT and REVOKE",
+    "GrantRoleStmt": "GRANT and REVOKE",
+    "LoadStmt": "LOAD",
+    "CheckPointStmt": "CHECKPOINT",
+    "CommentStmt": "COMMENT",
+    "CopyStmt": "COPY",
+}
+_READ_ONLY_HINT = "this grant is for reading; ask the owner of the data to make the change"
+_EXPLAIN_FORMATS = frozenset({"text", "json", "xml", "yaml"})
+_OFF = frozenset({"off", "false", "0"})
+_COPY_OPTIONS = frozenset({"format", "delimiter", "null", "header", "quote", "escape", "force_quote", "encoding"})
+_TRANSACTIONS = {
+    pb.TRANS_STMT_BEGIN: "BEGIN",
+    pb.TRANS_STMT_START: "START TRANSACTION",
+    pb.TRANS_STMT_COMMIT: "COMMIT",
+    pb.TRANS_STMT_ROLLBACK: "ROLLBACK",
+    pb.TRANS_STMT_SAVEPOINT: "SAVEPOINT",
+    pb.TRANS_STMT_RELEASE: "RELEASE",
+    pb.TRANS_STMT_ROLLBACK_TO: "ROLLBACK TO",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What one statement is."""
+
+    kind: Kind
+    verb: str
+    defines: tuple[tuple[str, str], ...] = ()
+    uses: tuple[tuple[str, str], ...] = ()
+    repin: bool = False
+
+
+def settle(statement: Message, rewriter: Rewriter) -> Settled:
+    """Judge one statement (a `Node`) and rewrite it in place.
+
+    Raises: Refused.
+    """
+    message = concrete(statement)
+    handler = _HANDLERS.get(type(message))
+    if handler is not None:
+        return handler(statement, message, rewriter)
+    name = type(message).__name__
+    if name in _WRITES:
+        refuse("read-only", f"{_WRITES[name]} is not allowed here", _READ_ONLY_HINT)
+    if name in _OTHERS:
+        refuse("statement-not-allowed", f"{_OTHERS[name]} is not allowed here", "only reading statements are")
+    if name.startswith(("Create", "Alter", "Drop", "Rename", "Define", "Index", "View", "Rule")):
+        refuse("read-only", "statements that change the schema are not allowed here", _READ_ONLY_HINT)
+    refuse("statement-not-allowed", "this kind of statement is not allowed here", "only reading statements are")
+
+
+def _select(statement: Message, message: Message, rewriter: Rewriter) -> Settled:
+    rewriter.query(statement)
+    return Settled(Kind.READ, "VALUES" if message.values_lists else "SELECT")
+
+
+def _transaction(_statement: Message, message: Message, _rewriter: Rewriter) -> Settled:
+    verb = _TRANSACTIONS.get(message.kind)
+    if verb is None:
+        refuse("statement-not-allowed", "two-phase commit is not allowed here", "use COMMIT or ROLLBACK")
+    _judge_modes(message.options)
+    return Settled(Kind.TRANSACTION, verb)
+
+
+def _judge_modes(options: Message) -> None:
+    for option in options:
+        name, value = option.def_elem.defname, option.def_elem.arg.a_const
+        if name == "transaction_read_only" and value.ival.ival != 1:
+            refuse("read-only", "READ WRITE is not allowed here", "this grant is for reading")
+        if name not in {"transaction_read_only", "transaction_isolation", "transaction_deferrable"}:
+            refuse("statement-not-allowed", f"`{name}` is not allowed here")
+
+
+def _set(_statement: Message, message: Message, rewriter: Rewriter) -> Settled:
+    if message.kind == pb.VAR_SET_MULTI:
+        if message.name not in {"TRANSACTION", "SESSION CHARACTERISTICS"}:
+            refuse("setting-not-allowed", "this form of SET is not allowed here")
+        _judge_modes(message.args)
+        return Settled(Kind.SETTING, f"SET {message.name}")
+    if message.kind == pb.VAR_RESET_ALL:
+        return Settled(Kind.SETTING, "RESET ALL", repin=True)
+    if message.kind in {pb.VAR_RESET, pb.VAR_SET_DEFAULT}:
+        if not settings.resettable(message.name):
+            _refuse_setting(message.name)
+        return Settled(Kind.SETTING, "RESET", repin=True)
+    values = setting_values(message)
+    if (
+        message.kind != pb.VAR_SET_VALUE
+        or values is None
+        or not settings.changeable(message.name, values, rewriter.lens.view)
+    ):
+        _refuse_setting(message.name)
+    return Settled(Kind.SETTING, "SET")
+
+
+def setting_values(message: Message) -> tuple[str, ...] | None:
+    """The values of a SET as text; None when one of them is not a plain constant."""
+    values = []
+    for argument in message.args:
+        constant = concrete(argument)
+        if type(constant) is not pb.A_Const:
+            return None
+        which = constant.WhichOneof("val")
+        if which == "sval":
+            values.append(constant.sval.sval)
+        elif which == "ival":
+            values.append(str(constant.ival.ival))
+        elif which == "fval":
+            values.append(constant.fval.fval)
+        else:
+            return None
+    return tuple(values)
+
+
+def _refuse_setting(name: str) -> NoReturn:
+    refuse(
+        "setting-not-allowed",
+        f"setting `{name}` may not be changed this way",
+        "the gateway pins what its guarantees depend on",
+        name=name,
+    )
+
+
+def _show(_statement: Message, message: Message, _rewriter: Rewriter) -> Settled:
+    if not settings.readable(message.name):
+        refuse(
+            "setting-not-allowed",
+            f"setting `{message.name}` may not be shown",
+            "name one that is allowed",
+            name=message.name,
+        )
+    return Settled(Kind.SETTING, "SHOW")
+
+
+def _declare(_statement: Message, message: Message, rewriter: Rewriter) -> Settled:
+    _only_select(message.query, "DECLARE CURSOR")
+    rewriter.query(message.query)
+    return Settled(Kind.CURSOR, "DECLARE", defines=(("cursor", message.portalname),))
+
+
+def _fetch(_statement: Message, message: Message, _rewriter: Rewriter) -> Settled:
+    return Settled(Kind.CURSOR, "MOVE" if message.ismove else "FETCH", uses=(("cursor", message.portalname),))
+
+
+def _close(_statement: Message, _message: Message, _rewriter: Rewriter) -> Settled:
+    return Settled(Kind.CURSOR, "CLOSE")
+
+
+def _prepare(_statement: Message, message: Message, rewriter: Rewriter) -> Settled:
+    _only_select(message.query, "PREPARE")
+    for node in message.argtypes:
+        rewriter.visit([(node, frozenset())])
+    rewriter.query(message.query)
+    return Settled(Kind.UTILITY, "PREPARE", defines=(("statement", message.name),))
+
+
+def _execute(_statement: Message, message: Message, rewriter: Rewriter) -> Settled:
+    for node in message.params:
+        rewriter.query(node)
+    return Settled(Kind.READ, "EXECUTE", uses=(("statement", message.name),))
+
+
+def _deallocate(_statement: Message, _message: Message, _rewriter: Rewriter) -> Settled:
+    return Settled(Kind.UTILITY, "DEALLOCATE")
+
+
+def _discard(_statement: Message, message: Message, _rewriter: Rewriter) -> Settled:
+    return Settled(Kind.UTILITY, "DISCARD", repin=message.target == pb.DISCARD_ALL)
+
+
+def _explain(_statement: Message, message: Message, rewriter: Rewriter) -> Settled:
+    form = ""
+    for node in message.options:
+        option = node.def_elem
+        value = _option_text(option)
+        if option.defname == "format" and value in _EXPLAIN_FORMATS:
+            form = value
+        elif option.defname != "costs" and value not in _OFF:
+            refuse(
+                "statement-not-allowed",
+                f"EXPLAIN with `{option.defname}` is not allowed here",
+                "row counts and expressions would tell about hidden rows; use plain EXPLAIN, with FORMAT if you like",
+            )
+    query = concrete(message.query)
+    if type(query) is pb.SelectStmt:
+        rewriter.query(message.query)
+    elif type(query) is pb.ExecuteStmt:
+        _execute(message.query, query, rewriter)
+    elif type(query) is pb.DeclareCursorStmt:
+        _declare(message.query, query, rewriter)
+    else:
+        refuse("read-only", "EXPLAIN is allowed for reading statements only", "explain a SELECT")
+    uses = (("statement", query.name),) if type(query) is pb.ExecuteStmt else ()
+    del message.options[:]
+    _add_option(message, "costs", "off")
+    if form:
+        _add_option(message, "format", form)
+    return Settled(Kind.READ, "EXPLAIN", uses=uses)
+
+
+def _copy(_statement: Message, message: Message, rewriter: Rewriter) -> Settled:
+    if message.is_from:
+        refuse("read-only", "COPY FROM would write", _READ_ONLY_HINT)
+    if message.is_program or message.filename:
+        refuse(
+            "statement-not-allowed",
+            "COPY to a file or program of the server is not allowed",
+            "use COPY … TO STDOUT, or \\copy in psql",
+        )
+    for node in message.options:
+        option = node.def_elem
+        if option.defname not in _COPY_OPTIONS:
+            refuse("statement-not-supported", f"COPY option `{option.defname}` is not supported")
+        if option.defname == "encoding" and _option_text(option) not in {"utf8", "utf-8", "unicode"}:
+            refuse("setting-not-allowed", "COPY is in UTF-8 here", "leave ENCODING out")
+    if message.HasField("relation"):
+        _copy_relation(message, rewriter)
+    else:
+        _only_select(message.query, "COPY")
+        rewriter.query(message.query)
+    return Settled(Kind.READ, "COPY")
+
+
+def _copy_relation(message: Message, rewriter: Rewriter) -> None:
+    # COPY of a table is COPY of its visible columns, or of those that are listed.
+    select = message.query.select_stmt
+    select.limit_option, select.op = pb.LIMIT_OPTION_DEFAULT, pb.SETOP_NONE
+    select.from_clause.add().range_var.CopyFrom(message.relation)
+    for name in texts(message.attlist) or ("*",):
+        field = select.target_list.add().res_target.val.column_ref.fields.add()
+        if name == "*" and not message.attlist:
+            field.a_star.SetInParent()
+        else:
+            field.string.sval = name
+    message.ClearField("relation")
+    del message.attlist[:]
+    rewriter.query(message.query)
+
+
+def _only_select(node: Message, verb: str) -> None:
+    if type(concrete(node)) is not pb.SelectStmt:
+        refuse("read-only", f"{verb} is allowed for reading statements only", _READ_ONLY_HINT)
+
+
+def _option_text(option: Message) -> str:
+    argument = concrete(option.arg)
+    if type(argument) is pb.String:
+        return str(argument.sval).lower()
+    if type(argument) is pb.Integer:
+        return str(argument.ival)
+    if type(argument) is pb.Boolean:
+        return "true" if argument.boolval else "false"
+    return ""
+
+
+def _add_option(message: Message, name: str, value: str) -> None:
+    node = Node()
+    node.def_elem.defname = name
+    node.def_elem.arg.string.sval = value
+    node.def_elem.defaction = pb.DEFELEM_UNSPEC
+    message.options.append(node)
+
+
+Handler = Callable[[Message, Message, Rewriter], Settled]
+_HANDLERS: dict[type, Handler] = {
+    pb.SelectStmt: _select,
+    pb.TransactionStmt: _transaction,
+    pb.VariableSetStmt: _set,
+    pb.VariableShowStmt: _show,
+    pb.DeclareCursorStmt: _declare,
+    pb.FetchStmt: _fetch,
+    pb.ClosePortalStmt: _close,
+    pb.PrepareStmt: _prepare,
+    pb.ExecuteStmt: _execute,
+    pb.DeallocateStmt: _deallocate,
+    pb.DiscardStmt: _discard,
+    pb.ExplainStmt: _explain,
+    pb.CopyStmt: _copy,
+}

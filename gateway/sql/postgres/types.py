@@ -1,0 +1,58 @@
+"""The types that a user's text may name.
+
+INVARIANT: an allowed type is written out as `pg_catalog.x`, or is an enumeration of a column that the policy shows.
+Types whose input or output functions look names up in the catalog (`regclass` and its kin) are judged by `guards.py`;
+row types of relations are never allowed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from gateway.sql.postgres.tree import words
+
+BUILT_IN = words("""
+    int2 int4 int8 float4 float8 numeric money bool text varchar bpchar char name bytea uuid json jsonb jsonpath
+    date time timetz timestamp timestamptz interval inet cidr macaddr macaddr8 bit varbit oid xid xid8 cid tid
+    int2vector oidvector point line lseg box path polygon circle tsvector tsquery unknown record void pg_lsn
+    int4range int8range numrange tsrange tstzrange daterange
+    int4multirange int8multirange nummultirange tsmultirange tstzmultirange datemultirange
+    anyarray
+    """)
+
+# Their text forms are names of the catalog.
+NAMING = frozenset(
+    {"regclass", "regtype", "regproc", "regprocedure", "regnamespace", "regrole", "regoper", "regoperator"}
+)
+
+_INFORMATION_SCHEMA = frozenset({"sql_identifier", "character_data", "cardinal_number", "yes_or_no", "time_stamp"})
+
+
+def resolved(names: Sequence[str], search_path: Sequence[str], enumerations: frozenset[str]) -> tuple[str, str] | None:
+    """The type's schema and name when the user may name it, else None. Enumerations are given as `schema.name`."""
+    if len(names) == 1:
+        name = names[0]
+        if _built_in(name):
+            return ("pg_catalog", name)
+        for schema in search_path:
+            if f"{schema}.{name}" in enumerations:
+                return (schema, name)
+        return None
+    if len(names) != 2:
+        return None
+    schema, name = names
+    if schema == "pg_catalog" and _built_in(name):
+        return (schema, name)
+    if schema == "information_schema" and name in _INFORMATION_SCHEMA:
+        return (schema, name)
+    return (schema, name) if f"{schema}.{name}" in enumerations else None
+
+
+def naming(names: Sequence[str]) -> str:
+    """The name of the catalog-naming type that this is, or nothing."""
+    plain = names[-1] if len(names) == 1 or (len(names) == 2 and names[0] == "pg_catalog") else ""
+    return plain if plain in NAMING else ""
+
+
+def _built_in(name: str) -> bool:
+    return name in BUILT_IN or (name.startswith("_") and name[1:] in BUILT_IN)
