@@ -112,6 +112,11 @@ class Client(asyncio.Protocol):
         assert self.transport is not None
         self.transport.write(data)
 
+    def abort(self) -> None:
+        """Close at once."""
+        if self.transport is not None:
+            self.transport.abort()
+
     async def startup(self) -> wire.StartupMessage | wire.CancelRequest:
         """The start-up packet, inside the TLS that was asked for."""
         assert self._start is not None
@@ -290,7 +295,9 @@ class PostgresEngine(Generic[C]):
             if head[0] == _DIRECT_TLS and self._tls is not None:
                 client = await self._encrypted(loop, sock)
                 if _alpn(client) != "postgresql":
-                    raise GatewayError("protocol-violation", "direct TLS needs the ALPN protocol `postgresql`")
+                    # libpq's rule against cross-protocol tricks; there is no common language to explain in
+                    client.abort()
+                    return None
                 return client, await client.startup()
             length = wire.startup_length(await _exactly(loop, sock, 4))
             packet = wire.parse_startup(await _exactly(loop, sock, length - 4))
@@ -315,8 +322,10 @@ class PostgresEngine(Generic[C]):
         raise GatewayError("protocol-violation", "too many encryption requests")
 
     async def _encrypted(self, loop: asyncio.AbstractEventLoop, sock: socket.socket) -> Client:
-        _, client = await loop.connect_accepted_socket(
-            Client, sock, ssl=self._tls, ssl_handshake_timeout=self._settings.login_timeout
+        client = Client()
+        # uvloop answers with its own TLS protocol, not with ours
+        await loop.connect_accepted_socket(
+            lambda: client, sock, ssl=self._tls, ssl_handshake_timeout=self._settings.login_timeout
         )
         return client
 
