@@ -172,8 +172,10 @@ def _bucket(mask: Mask, text: str, _key: bytes, of: ColumnType) -> str | None:
         below = max(below, lowest)
     if of.group != types.FLOAT:
         return format(below, "f")
-    rounded = _single(float(below)) if of.name == "float4" else float(below)
-    return repr(rounded).removesuffix(".0")
+    if of.name == "float8":
+        return repr(float(below)).removesuffix(".0")
+    rounded = _single(float(below))
+    return next(text for digits in range(1, 10) if _single(float(text := f"{rounded:.{digits}g}")) == rounded)
 
 
 def _decimal(text: str, of: ColumnType) -> Decimal | None:

@@ -1,0 +1,97 @@
+"""A policy against the catalog: what stops it, and what is only told."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from gateway.policy.load import load_policy
+from gateway.sql.catalog import Catalog, Column, Relation
+from gateway.sql.fit import check_against
+
+POLICY = load_policy(Path(__file__).parents[3] / "policies" / "payroll.yaml")
+TABLES = {
+    "public.companies": "id integer, name text, siret text, plan text, created_at timestamp with time zone",
+    "public.employees": "id integer, company_id integer, first_name text, last_name text, email text, phone text,"
+    " iban text, nir text, birth_date date, salary numeric(10;2), department text, job_title text, hired_on date, status text,"
+    " notes text, profile jsonb",
+    "public.payslips": "id bigint, employee_id integer, period date,"
+    " gross numeric(10;2), net numeric(10;2), paid_on date",
+    "public.departments": "code text, label text",
+}
+
+
+def relation(qualified: str, columns: str, kind: str = "r") -> Relation:
+    schema, name = qualified.split(".")
+    made = []
+    for number, one in enumerate(columns.split(", "), 1):
+        column, _, declared = one.strip().partition(" ")
+        made.append(Column(column, number, declared.replace(";", ","), declared.partition("(")[0], ""))
+    return Relation(schema, name, 1, kind, tuple(made))
+
+
+def catalog(**changes: str | None) -> Catalog:
+    tables = TABLES | {f"public.{name}": columns for name, columns in changes.items()}
+    return Catalog({name: relation(name, columns) for name, columns in tables.items() if columns is not None})
+
+
+def errors(found: Catalog) -> list[str]:
+    return [one.message for one in check_against(POLICY, found) if one.severity == "error"]
+
+
+def test_the_demo_policy_fits_the_demo_tables_and_tells_what_is_hidden() -> None:
+    found = check_against(POLICY, catalog())
+
+    assert [(one.severity, one.column) for one in found] == [("info", "notes"), ("info", "profile")]
+
+
+@pytest.mark.parametrize(
+    ("changes", "wanted"),
+    [
+        ({"companies": None, "compagnies": "id integer"}, "`public.companies` is not in the target; did you mean"),
+        ({"departments": "code text, name text"}, "column `label` is not in `public.departments`"),
+        ({"departments": "code text, labell text"}, "did you mean `labell`?"),
+        (
+            {"companies": "id date, name text, siret text, plan text, created_at date"},
+            "`id` has type `date`; a customer is",
+        ),
+        (
+            {"employees": TABLES["public.employees"].replace("salary numeric(10;2)", "salary text")},
+            "`bucket` does not fit type `text`",
+        ),
+        (
+            {"employees": TABLES["public.employees"].replace("birth_date date", "birth_date text")},
+            "`year` does not fit",
+        ),
+        (
+            {"employees": TABLES["public.employees"].replace("company_id integer, ", "")},
+            "scope's column `company_id` is not in",
+        ),
+        (
+            {"payslips": TABLES["public.payslips"].replace("employee_id integer", "employee_id uuid")},
+            "compares `uuid` with `integer`",
+        ),
+        (
+            {"employees": TABLES["public.employees"].replace("id integer, company", "key integer, company")},
+            "follows `public.employees.id`",
+        ),
+    ],
+)
+def test_what_does_not_fit_stops_the_policy(changes: dict[str, str | None], wanted: str) -> None:
+    assert any(wanted in message for message in errors(catalog(**changes)))
+
+
+def test_a_sequence_or_an_index_is_no_relation_to_read() -> None:
+    relations = dict(catalog().relations)
+    relations["public.departments"] = replace(relations["public.departments"], kind="S")
+
+    assert any("`public.departments` is not in the target" in message for message in errors(Catalog(relations)))
+
+
+def test_a_new_table_and_a_new_column_are_told() -> None:
+    found = check_against(POLICY, catalog(salaries="id integer", departments="code text, label text, head text"))
+
+    told = {(one.relation, one.column) for one in found if one.severity == "info"}
+    assert {("public.salaries", ""), ("public.departments", "head")} <= told
