@@ -59,9 +59,10 @@ _SESSIONS = [
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    for command in (login, logout, status, revoke, requests, approve, deny, cancel, sessions):
+    for name, command in (("login", login), ("logout", logout), ("open", open_), ("status", status)):
+        app.command(name)(command)
+    for command in (revoke, requests, approve, deny, cancel, sessions):
         app.command()(command)
-    app.command("open")(open_)
 
 
 def login(name: Annotated[str | None, typer.Argument(metavar="[LOGIN]", help="Who signs in.")] = None) -> None:

@@ -64,9 +64,9 @@ def refuse(code: str, message: str, hint: str = "") -> Refused:
     return Refused(Refusal(code, message, hint))
 
 
-def problem(refusal: Refusal, **extra: Any) -> JSONResponse:
-    """The answer for that refusal."""
-    status = refusal.meaning.http
+def problem(refusal: Refusal, http: int = 0, **extra: Any) -> JSONResponse:
+    """The answer for that refusal; `http` is the status where the code's own would be too coarse."""
+    status = http or refusal.meaning.http
     document = Problem(
         title=HTTPStatus(status).phrase,
         status=status,
@@ -135,8 +135,7 @@ async def _http(_: Request, error: Exception) -> JSONResponse:
     if status == HTTPStatus.NOT_FOUND:
         answer = problem(Refusal("not-found", "there is no such resource", "see /v1/openapi.json"))
     else:
-        answer = problem(Refusal("request-invalid", status.phrase.lower(), "see /v1/openapi.json"))
-        answer.status_code = status
+        answer = problem(Refusal("request-invalid", status.phrase.lower(), "see /v1/openapi.json"), int(status))
     for name, value in (error.headers or {}).items():
         answer.headers[name] = value
     return answer
