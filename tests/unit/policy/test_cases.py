@@ -46,7 +46,8 @@ def test_a_case_that_does_not_hold_says_what_came(expected: str, wrong: str) -> 
 def test_what_a_statement_must_come_to_is_kept_for_the_sql_room() -> None:
     text = (
         f"cases:\n  - name: x\n    person: {{login: alice, teams: [support]}}\n    ticket: {OPEN}\n"
-        "    expect: approved\n    sql: select 1\n    then: {rows: 3, columns: [a, {b: null}], masked: true, at: '2024-01-01'}\n"
+        "    expect: approved\n    sql: select 1\n"
+        "    then: {rows: 3, columns: [a, {b: null}], masked: true, at: '2024-01-01'}\n"
     )
 
     (case,) = parse_cases(text)

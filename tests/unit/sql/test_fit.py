@@ -15,8 +15,8 @@ POLICY = load_policy(Path(__file__).parents[3] / "policies" / "payroll.yaml")
 TABLES = {
     "public.companies": "id integer, name text, siret text, plan text, created_at timestamp with time zone",
     "public.employees": "id integer, company_id integer, first_name text, last_name text, email text, phone text,"
-    " iban text, nir text, birth_date date, salary numeric(10;2), department text, job_title text, hired_on date, status text,"
-    " notes text, profile jsonb",
+    " iban text, nir text, birth_date date, salary numeric(10;2), department text, job_title text,"
+    " hired_on date, status text, notes text, profile jsonb",
     "public.payslips": "id bigint, employee_id integer, period date,"
     " gross numeric(10;2), net numeric(10;2), paid_on date",
     "public.departments": "code text, label text",
