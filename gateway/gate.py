@@ -108,6 +108,7 @@ class Gate:
         check: Callable[[Session], Refusal | None],
         view: Callable[[Session], View],
         plans: PlanCache,
+        normalise: Callable[[str], str],
         budgets: Budgets,
         windows: Windows = Windows(),
     ) -> None:
@@ -115,6 +116,7 @@ class Gate:
         self._check = check
         self._view = view
         self._plans = plans
+        self._normalise = normalise
         self._budgets = budgets
         self._windows = windows
 
@@ -129,13 +131,7 @@ class Gate:
 
     def judge(self, inside: Admitted, text: str) -> Judgement | Refusal:
         """The plan of that text under the session's view, remembered for the next time."""
-        found = self._plans.find(inside.number, text)
-        if found is not None:
-            return found
-        judged = self._plans.judge(inside.view, text)
-        if isinstance(judged, Judgement):
-            self._plans.keep(inside.number, text, judged)
-        return judged
+        return self._plans.judge(inside.view, inside.number, text)
 
     def prepare(self, inside: Admitted, statement: Statement) -> tuple[Permit, Judgement] | Refused:
         """Let a text be prepared. Nothing runs and no row leaves, so only a refusal is recorded."""
@@ -250,7 +246,7 @@ class Gate:
                 record.event(
                     "statement.refused",
                     **inside.fields,
-                    **(judged.fields if judged is not None else {}),
+                    **(judged.fields if judged is not None else {"sql": self._normalise(statement.text)}),
                     **record.verdict_fields(refusal),
                     statement=statement.id,
                     protocol=statement.protocol,
@@ -298,7 +294,7 @@ class Gate:
     ) -> Permit:
         plan = judged.plan
         return Permit(
-            statement, inside.session, plan.rewritten, plan, receipt, rows, size, time.monotonic_ns(), plan.notices
+            statement, inside.session, judged.text, plan, receipt, rows, size, time.monotonic_ns(), plan.notices
         )
 
 

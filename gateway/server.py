@@ -42,7 +42,7 @@ from gateway.engines.targets import Targets
 from gateway.errors import GatewayError
 from gateway.gate import Gate, Windows
 from gateway.sql.cache import PlanCache
-from gateway.sql.postgres import analyse
+from gateway.sql.postgres import analyse, free_literals, normalise
 from gateway.store.database import Database
 from gateway.telemetry import Log, Metrics, configure_logging
 from gateway.wire.auth import tls_server_end_point
@@ -111,13 +111,14 @@ class Server:
         await self.targets.refresh()
         for name, problem in self.targets.missing().items():
             self.log.warning("target missing", target=name, reason=problem)
-        plans = PlanCache(analyse)
+        plans = PlanCache(analyse, free_literals)
         windows = Windows(config.audit.window_rows, config.audit.window_bytes)
         self.gate = Gate(
             trail=self.trail,
             check=self.access.check,
             view=self.targets.view,
             plans=plans,
+            normalise=normalise,
             budgets=Budgets(utc_now),
             windows=windows,
         )

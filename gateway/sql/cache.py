@@ -13,14 +13,18 @@ from typing import Any
 
 from gateway.errors import Refusal
 from gateway.sql.statement import Plan, View
+from gateway.sql.template import FreeLiterals, Shape, Template, make_template, shape_of
+
+_Key = tuple[Any, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Judgement:
-    """A plan with what every record of it repeats."""
+    """A plan, what every record of it repeats, and the text to send: the plan's, with this statement's own literals."""
 
     plan: Plan
     fields: dict[str, Any]
+    text: str
 
 
 def plan_fields(plan: Plan) -> dict[str, Any]:
@@ -50,20 +54,26 @@ def union(first: Judgement, second: Judgement) -> Judgement:
         elif name in ("sql", "rewritten") and value != fields.get(name):
             fields[name] = f"{value}; {fields.get(name, '')}"[:20_000]
     searches = tuple(dict.fromkeys(first.plan.searches + second.plan.searches))
-    return Judgement(replace(second.plan, searches=searches), fields)
+    return Judgement(replace(second.plan, searches=searches), fields, second.text)
 
 
 class PlanCache:
-    """Remembers judgements of one `analyse` function. Not thread-safe: the event loop's thread only."""
+    """Remembers judgements of one grammar's `analyse`. Not thread-safe: the event loop's thread only."""
 
     def __init__(
-        self, analyse: Callable[[str, View], Plan | Refusal], *, entries: int = 4096, text_bytes: int = 32 * 1024**2
+        self,
+        analyse: Callable[[str, View], Plan | Refusal],
+        free_literals: FreeLiterals,
+        *,
+        entries: int = 4096,
+        text_bytes: int = 32 * 1024**2,
     ) -> None:
-        self._analyse = analyse
-        self._entries = entries
-        self._text_bytes = text_bytes
+        self._analyse, self._free_literals = analyse, free_literals
+        self._entries, self._text_bytes = entries, text_bytes
         self._held = 0
-        self._judged: dict[tuple[int, str], Judgement] = {}
+        self._judged: dict[_Key, Judgement] = {}
+        self._templates: dict[_Key, tuple[Template, dict[str, Any]] | None] = {}
+        self._shapes: dict[tuple[int, str], tuple[bool, ...]] = {}
         self._views: dict[tuple[object, ...], int] = {}
         self.hits = 0
         self.misses = 0
@@ -72,30 +82,70 @@ class PlanCache:
         """A small number that stands for the view's key as long as the process lives."""
         return self._views.setdefault(view.key, len(self._views))
 
-    def find(self, number: int, text: str) -> Judgement | None:
-        """The judgement of that text under that view, if it is remembered."""
+    def judge(self, view: View, number: int, text: str) -> Judgement | Refusal:
+        """The judgement of that text under that view, from memory where it is there. Refusals are never remembered."""
         key = (number, text)
         found = self._judged.pop(key, None)
-        if found is None:
-            self.misses += 1
-            return None
-        self._judged[key] = found
-        self.hits += 1
-        return found
-
-    def judge(self, view: View, text: str) -> Judgement | Refusal:
-        """Analyse the text, without remembering it: safe on any thread. Refusals are never remembered."""
+        if found is not None:
+            self._judged[key] = found
+            self.hits += 1
+            return found
+        shape = shape_of(text)
+        if shape is not None:
+            filled = self._filled(number, shape)
+            if filled is not None:
+                self.hits += 1
+                return filled
+        self.misses += 1
         plan = self._analyse(text, view)
-        return plan if isinstance(plan, Refusal) else Judgement(plan, plan_fields(plan))
+        if isinstance(plan, Refusal):
+            return plan
+        judgement = Judgement(plan, plan_fields(plan), plan.rewritten)
+        if shape is None or not self._learned(view, number, text, shape, judgement):
+            self._keep(key, judgement)
+        return judgement
 
-    def keep(self, number: int, text: str, judgement: Judgement) -> None:
-        """Remember a judgement; forget the oldest until the bounds hold again."""
-        cost = len(text) + len(judgement.plan.rewritten) + len(judgement.plan.normalised)
+    def _filled(self, number: int, shape: Shape) -> Judgement | None:
+        is_free = self._shapes.get((number, shape.key))
+        if is_free is None:
+            return None
+        found = self._templates.get((number, shape.key, _fixed(shape, is_free)))
+        if found is None:
+            return None
+        template, fields = found
+        return Judgement(template.plan, fields, template.fill(shape.values))
+
+    def _learned(self, view: View, number: int, text: str, shape: Shape, judgement: Judgement) -> bool:
+        """Whether the text is a template's now. A shape is tried once for each set of fixed literals."""
+        is_free = self._shapes.get((number, shape.key))
+        if is_free is not None and (number, shape.key, _fixed(shape, is_free)) in self._templates:
+            return False
+        made = make_template(text, shape, judgement.plan, view, self._analyse, self._free_literals)
+        if made is None:
+            return False
+        template, is_free = made
+        if len(self._templates) >= self._entries or len(self._shapes) >= self._entries:
+            # templates are few by nature; a flood of them starts anew
+            self._templates.clear()
+            self._shapes.clear()
+        self._shapes[(number, shape.key)] = is_free
+        self._templates[(number, shape.key, _fixed(shape, is_free))] = template, judgement.fields
+        return True
+
+    def _keep(self, key: _Key, judgement: Judgement) -> None:
+        cost = _cost(key, judgement)
         if cost > self._text_bytes // 16:
             return
-        self._judged[(number, text)] = judgement
+        self._judged[key] = judgement
         self._held += cost
         while len(self._judged) > self._entries or self._held > self._text_bytes:
             oldest = next(iter(self._judged))
-            gone = self._judged.pop(oldest).plan
-            self._held -= len(oldest[1]) + len(gone.rewritten) + len(gone.normalised)
+            self._held -= _cost(oldest, self._judged.pop(oldest))
+
+
+def _cost(key: _Key, judgement: Judgement) -> int:
+    return len(key[1]) + len(judgement.text) + len(judgement.plan.normalised)
+
+
+def _fixed(shape: Shape, is_free: tuple[bool, ...]) -> tuple[str, ...]:
+    return tuple(value for value, free in zip(shape.values, is_free, strict=True) if not free)

@@ -2,5 +2,6 @@
 
 from gateway.sql.postgres.analysis import analyse, normalise
 from gateway.sql.postgres.introspect import catalog_from_rows, catalog_queries, load_catalog
+from gateway.sql.postgres.literals import free_literals
 
-__all__ = ["analyse", "catalog_from_rows", "catalog_queries", "load_catalog", "normalise"]
+__all__ = ["analyse", "catalog_from_rows", "catalog_queries", "free_literals", "load_catalog", "normalise"]

@@ -134,7 +134,8 @@ class Dialogue:
             trail=self.trail,
             check=lambda _session: self.check,
             view=lambda _session: view,
-            plans=PlanCache(analyse),
+            plans=PlanCache(analyse, lambda _text: frozenset()),
+            normalise=lambda text: f"<{text}>",
             budgets=Budgets(lambda: NOW),
             windows=windows,
         )
