@@ -22,6 +22,7 @@ from gateway.errors import CODES, GatewayError
 
 STEP_S = 30
 _DRIFT = 1
+_MARGIN_S = 5
 _TIMEOUT_S = 30
 
 
@@ -55,16 +56,19 @@ class Authenticator:
         return str(pyotp.TOTP(self.secret).provisioning_uri(name=login, issuer_name="gateway demo"))
 
     def present(self) -> tuple[str, float]:
-        """The code that an app shows now, and for how many seconds more; it is left for a person to use."""
+        """The code that an app shows now, "" when it was spent already, and for how many seconds more."""
         now = self._wall()
-        return str(pyotp.TOTP(self.secret).generate_otp(int(now) // STEP_S)), STEP_S - now % STEP_S
+        step = int(now) // STEP_S
+        code = str(pyotp.TOTP(self.secret).generate_otp(step)) if step > self._shown else ""
+        return code, STEP_S - now % STEP_S
 
     def spend(self, waiting: Callable[[float], object]) -> str:
         """A code that was not shown yet, the oldest that is still good; waits for one if need be.
 
         `waiting` is told the seconds before a wait begins.
         """
-        step = max(self._shown + 1, int(self._wall()) // STEP_S - _DRIFT)
+        # The oldest code is about to go out of date at the end of a step: it must survive the way to the gateway.
+        step = max(self._shown + 1, int(self._wall() + _MARGIN_S) // STEP_S - _DRIFT)
         early = (step - _DRIFT) * STEP_S - self._wall()
         if early > 0:
             waiting(early)

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import shlex
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import psycopg
 from psycopg.conninfo import make_conninfo
 from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
 from gateway.demo import screen
+from gateway.demo.actor import Actor
 from gateway.demo.client import find_psql
 from gateway.demo.company import SECOND_TICKET, TICKET
 from gateway.demo.data import CUSTOMER
@@ -74,10 +78,7 @@ def _interruptible() -> Iterator[None]:
 
 def _instruct(console: Console, stage: Stage) -> None:
     alice = stage.actors[_VISITOR]
-    opened = alice.open(TICKET)
-    passfile = _write_passfile(stage, opened)
-    parameters = stage.connection(opened)
-    with_pass = make_conninfo("", **parameters, passfile=str(passfile))
+    with_pass = _pass_for(stage, alice)
     by_code = make_conninfo("", **stage.login_as(f"{_VISITOR}+{SECOND_TICKET}"))
     program = "psql" if find_psql() else f"{sys.executable} -m gateway.demo.prompt"
     if program != "psql":
@@ -123,7 +124,7 @@ def _watch(console: Console, stage: Stage) -> None:
     if not console.is_terminal:
         for actor in shown:
             code, left = actor.authenticator.present()
-            console.print(Text(f"{actor.login}'s code: {code} (for {left:.0f} s)"))
+            console.print(Text(f"{actor.login}'s code: {code or 'spent'} (for {left:.0f} s)"))
         while _alive(stage):
             for record in follower.news():
                 show(record)
@@ -143,15 +144,33 @@ def _alive(stage: Stage) -> bool:
     return True
 
 
-def _write_passfile(stage: Stage, opened: dict[str, Any]) -> Path:
-    """A libpq password file (PostgreSQL manual, 34.16), so that no secret stands on the screen."""
-    path = stage.company.directory / "alice.pgpass"
+def _pass_for(stage: Stage, actor: Actor) -> str:
+    """Connection parameters with a live pass in a libpq password file, so that no secret stands on the screen.
+
+    The pass of the last start is used again while it lives: a new one would cost a code, and so up to half a minute.
+    """
+    kept, path = stage.company.directory / "opened.json", stage.company.directory / "alice.pgpass"
+    if kept.exists():
+        opened = json.loads(kept.read_text())
+        conninfo = _passfile(stage, opened, path)
+        with contextlib.suppress(psycopg.OperationalError), psycopg.connect(conninfo, application_name="gateway demo"):
+            return conninfo
+    opened = actor.open(TICKET)
+    _write_secret(kept, json.dumps({name: opened[name] for name in ("user", "password")}))
+    return _passfile(stage, opened, path)
+
+
+def _passfile(stage: Stage, opened: Mapping[str, str], path: Path) -> str:
+    """Write the password file (PostgreSQL manual, 34.16) and name it in connection parameters."""
     parts = ("localhost", stage.company.ports["postgres"], "*", opened["user"], opened["password"])
-    line = ":".join(str(part).replace("\\", "\\\\").replace(":", "\\:") for part in parts)
+    _write_secret(path, ":".join(str(part).replace("\\", "\\\\").replace(":", "\\:") for part in parts) + "\n")
+    return make_conninfo("", **stage.login_as(opened["user"]), passfile=str(path))
+
+
+def _write_secret(path: Path, text: str) -> None:
     path.unlink(missing_ok=True)
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(line + "\n")
-    return path
+        file.write(text)
 
 
 def _somebody(stage: Stage) -> str:

@@ -87,7 +87,7 @@ def footer(actors: list[Actor]) -> Text:
     for actor in actors:
         code, left = actor.authenticator.present()
         line.append(f"{actor.login} ", style="bold")
-        line.append(f"{code[:3]} {code[3:]}", style="bold yellow")
+        line.append(f"{code[:3]} {code[3:]}" if code else "(next code in)", style="bold yellow" if code else "dim")
         line.append(f" {left:>2.0f} s   ", style="dim")
     line.append("Ctrl-C ends everything", style="dim")
     return line

@@ -86,7 +86,7 @@ class Gateway:
 
     def start(self, *, timeout_s: float = 30) -> None:
         """Run `gateway serve` until it says that it is ready. Raises `DemoError` with the end of its log."""
-        command = [sys.executable, "-m", "gateway", "--config", str(self.company.config), "serve"]
+        command = [sys.executable, "-P", "-m", "gateway", "--config", str(self.company.config), "serve"]
         setpriv = shutil.which("setpriv")
         if setpriv:
             command = [setpriv, "--pdeathsig", "TERM", *command]
@@ -148,10 +148,6 @@ class Stage:
     gateway: Gateway
     actors: dict[str, Actor]
 
-    def connection(self, opened: Mapping[str, Any]) -> dict[str, Any]:
-        """libpq's parameters, without the password, for what `Actor.open` answered."""
-        return self.login_as(opened["user"])
-
     def login_as(self, user: str) -> dict[str, Any]:
         """libpq's parameters for that user name at the gateway."""
         return {
@@ -161,7 +157,6 @@ class Stage:
             "user": user,
             "sslmode": "verify-full",
             "sslrootcert": str(self.company.tls.ca),
-            "connect_timeout": 20,
         }
 
 

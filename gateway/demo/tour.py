@@ -115,7 +115,7 @@ class Tour:
         if otp:
             environment |= {"GATEWAY_PASSWORD": actor.password, "GATEWAY_OTP": actor.code()}
         return subprocess.run(
-            [sys.executable, "-m", "gateway", "--config", str(self.stage.company.config), *arguments],
+            [sys.executable, "-P", "-m", "gateway", "--config", str(self.stage.company.config), *arguments],
             capture_output=True,
             text=True,
             check=False,
