@@ -3,6 +3,8 @@
 YAML 1.2 (JSON is a subset of it), composed to nodes and never constructed to objects, so that an id written `0042`
 stays those four characters and every complaint has a file and a line.
 
+Reading is slow (about 0.5 ms an entry), happens in the thread that asks, and only after a change.
+
 INVARIANT: an answer is never older than `recheck_s` after the file changed, plus the time to read it.
 FAIL CLOSED: a file that is missing, unreadable or invalid gives no answer at all; the last good one is not used.
 """
@@ -24,8 +26,11 @@ from gateway.errors import GatewayError
 
 T = TypeVar("T")
 
-MAX_BYTES = 16 << 20
+MAX_BYTES = 1 << 20
+"""About 6,000 people or tickets: reading more would take longer than the answers may be old."""
+
 _TAG = "tag:yaml.org,2002:"
+_SCALARS = frozenset(_TAG + kind for kind in ("str", "int", "float", "bool", "timestamp"))
 
 
 class DocumentError(ValueError):
@@ -36,7 +41,7 @@ class Entry:
     """One mapping of the document with its place; fields are taken by name and what is left over is an error."""
 
     def __init__(self, path: Path, node: Node, what: str) -> None:
-        if not isinstance(node, MappingNode):
+        if not isinstance(node, MappingNode) or node.tag != _TAG + "map":
             raise DocumentError(f"{_place(path, node)}: {what} must be a mapping")
         self._path, self._node, self._what = path, node, what
         self._fields: dict[str, Node] = {}
@@ -71,14 +76,14 @@ class Entry:
         node = self._take(field, default is None)
         if node is None:
             return default or ()
-        if not isinstance(node, SequenceNode):
+        if not _is_list(node):
             raise DocumentError(f"{_place(self._path, node)}: `{field}` must be a list")
         return tuple(self._scalar(item, field, 256) for item in node.value)
 
     def entries(self, field: str, what: str) -> list[Entry]:
         """A list of mappings. Raises `DocumentError`."""
         node = self._take(field, True)
-        if not isinstance(node, SequenceNode):
+        if node is None or not _is_list(node):
             raise self.error(f"`{field}` must be a list")
         return [Entry(self._path, item, what) for item in node.value]
 
@@ -97,7 +102,7 @@ class Entry:
         return self._fields.pop(field, None)
 
     def _scalar(self, node: Node, field: str, limit: int) -> str:
-        if not isinstance(node, ScalarNode) or node.tag == _TAG + "null":
+        if not isinstance(node, ScalarNode) or node.tag not in _SCALARS:
             raise DocumentError(f"{_place(self._path, node)}: `{field}` must be a text or a number")
         text = str(node.value)
         if not text or len(text) > limit or any(ord(char) < 32 for char in text):
@@ -145,19 +150,26 @@ class Document(Generic[T]):
         """Read the file again unless its state is the one that was read."""
         try:
             found = self._path.stat()
-            state = (found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino, found.st_mode)
-            if state == self._state:
-                return
-            self._value, self._state = None, ()
-            if not stat.S_ISREG(found.st_mode) or found.st_mode & stat.S_IWOTH or found.st_size > MAX_BYTES:
-                raise DocumentError(f"{self._path}: must be a regular file that not everybody may write")
-            self._value = read_document(self._path, self._parse)
-            # A change within the clock's grain of the last one need not show in the state: such a file is read again.
-            if self._wall() - found.st_mtime > 0.05:
-                self._state = state
-        except (OSError, DocumentError) as error:
-            # FAIL CLOSED: nothing of the old content answers for a file that cannot be read.
+        except OSError as error:
             self._value, self._state, self._problem = None, (), str(error)
+            return
+        state = (found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino, found.st_mode)
+        if state == self._state:
+            return
+        # A change within the clock's grain of the last one need not show in the state: such a file is read again.
+        self._state = state if abs(self._wall() - found.st_mtime) > 0.05 else ()
+        # FAIL CLOSED: nothing of the old content answers for a file that changed and cannot be read.
+        self._value = None
+        try:
+            if not stat.S_ISREG(found.st_mode) or found.st_mode & stat.S_IWOTH or found.st_size > MAX_BYTES:
+                raise DocumentError(
+                    f"{self._path}: must be a regular file of at most {MAX_BYTES} bytes that not everybody may write"
+                )
+            self._value = read_document(self._path, self._parse)
+        except DocumentError as error:
+            self._problem = str(error)
+        except OSError as error:
+            self._state, self._problem = (), str(error)
 
 
 def read_document(path: Path, parse: Callable[[Entry], T]) -> T:
@@ -178,6 +190,10 @@ def read_document(path: Path, parse: Callable[[Entry], T]) -> T:
     value = parse(entry)
     entry.finish()
     return value
+
+
+def _is_list(node: Node) -> bool:
+    return isinstance(node, SequenceNode) and node.tag == _TAG + "seq"
 
 
 def _is_empty(node: ScalarNode) -> bool:

@@ -34,11 +34,13 @@ class _Lane:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One charged attempt."""
+    """One charged attempt: its lanes, and when each had failed before."""
 
     login: str
     network: str
     lanes: tuple[str, ...]
+    at: datetime
+    before: tuple[datetime, ...]
 
 
 class Lockouts:
@@ -66,14 +68,16 @@ class Lockouts:
         now = self._clock()
         if any(self._locked(lane, now) for lane in lanes):
             return None
+        before = []
         for lane in lanes:
             found = self._find(lane, now)
+            before.append(found.failed_at if found is not None else now)
             if found is None:
                 found = self._lanes[lane] = _Lane(0, now)
                 while len(self._lanes) > _LANES:
                     self._lanes.popitem(last=False)
             found.failures, found.failed_at = found.failures + 1, now
-        return Attempt(login, network, lanes)
+        return Attempt(login, network, lanes, now, tuple(before))
 
     def failed(self, attempt: Attempt, *, known: bool) -> None:
         """Let the charge stand; for a person who exists, for good."""
@@ -91,7 +95,7 @@ class Lockouts:
         self._lanes.pop(lane, None)
         if self._stored.pop(lane, None) is not None:
             self._keep(lane, 0, self._clock())
-        self._give_back(attempt.lanes[1:])
+        self._give_back(attempt, 1)
         self._trusted[attempt.login, attempt.network] = None
         self._trusted.move_to_end((attempt.login, attempt.network))
         while len(self._trusted) > _TRUSTED:
@@ -99,13 +103,15 @@ class Lockouts:
 
     def cancelled(self, attempt: Attempt) -> None:
         """Give the charge back: nothing about the secret was learnt (an outage, a full waiting room)."""
-        self._give_back(attempt.lanes)
+        self._give_back(attempt, 0)
 
-    def _give_back(self, lanes: tuple[str, ...]) -> None:
-        for lane in lanes:
+    def _give_back(self, attempt: Attempt, first: int) -> None:
+        for lane, before in list(zip(attempt.lanes, attempt.before, strict=True))[first:]:
             found = self._lanes.get(lane) or self._stored.get(lane)
             if found is not None:
                 found.failures = max(0, found.failures - 1)
+                if found.failed_at == attempt.at:
+                    found.failed_at = before
 
     def _find(self, lane: str, now: datetime) -> _Lane | None:
         found = self._lanes.get(lane) or self._stored.get(lane)

@@ -266,13 +266,11 @@ class Workflow:
         )
         approved = replace(request, decided_by=approvers, state=state)
         if state is RequestState.PENDING:
-            counted = await context.store(access.add_approval, request.id, by.id, now)
+            counted = await context.store(access.add_approval, request.id, by.id, now, request.decided_by)
             return approved if counted else _lost()
         grant = self._grant(request, judged.ticket, approvers)
         await self._record_grant(grant, requester, peer, by=by.id, policy=policy)
-        moved = await context.store(
-            access.move_request, request.id, request.state, state, now, reason, grant=grant, approver=by.id
-        )
+        moved = await context.store(access.move_request, request.id, request.state, state, now, reason, grant=grant)
         if not moved:
             return _lost()
         self._register.put_grant(grant)

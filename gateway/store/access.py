@@ -80,17 +80,10 @@ def list_requests(
     return _requests(connection, sa.and_(sa.true(), *where), limit)
 
 
-def add_approval(connection: Connection, request_id: str, person: str, at: datetime) -> bool:
-    """Count one approver of a pending request; False when he was counted before or it is not pending any more."""
-    pending = sa.select(schema.requests.c.id).where(
-        schema.requests.c.id == request_id, schema.requests.c.state == RequestState.PENDING.value
-    )
-    if connection.execute(pending).first() is None:
-        return False
-    given = sa.select(schema.approvals).where(
-        schema.approvals.c.request_id == request_id, schema.approvals.c.person == person
-    )
-    if connection.execute(given).first() is not None:
+def add_approval(connection: Connection, request_id: str, person: str, at: datetime, seen: tuple[str, ...]) -> bool:
+    """Count one approver of a pending request, whose approvers until now were `seen`; False when anything changed."""
+    found = find_request(connection, request_id)
+    if found is None or found.state is not RequestState.PENDING or set(found.decided_by) != set(seen) or person in seen:
         return False
     connection.execute(schema.approvals.insert().values(request_id=request_id, person=person, at=at))
     return True
@@ -104,12 +97,13 @@ def move_request(
     at: datetime,
     reason: str = "",
     grant: Grant | None = None,
-    approver: str | None = None,
 ) -> bool:
-    """Compare-and-swap the state; with it, in the same transaction, the last approval and the grant it gives."""
+    """Compare-and-swap the state; with a grant, its last approver is counted in the same transaction."""
     table = schema.requests
-    if approver is not None and not add_approval(connection, request_id, approver, at):
-        return False
+    if grant is not None:
+        *seen, last = grant.approved_by
+        if not add_approval(connection, request_id, last, at, tuple(seen)):
+            return False
     moved = connection.execute(
         table.update()
         .where(table.c.id == request_id, table.c.state == source.value)
@@ -178,7 +172,11 @@ def _requests(connection: Connection, where: sa.ColumnElement[bool], limit: int 
     table, approvals = schema.requests, schema.approvals
     rows = connection.execute(sa.select(table).where(where).order_by(table.c.created_at.desc()).limit(limit)).all()
     by: dict[str, list[str]] = {}
-    given = sa.select(approvals).where(approvals.c.request_id.in_([row.id for row in rows])).order_by(approvals.c.at)
+    given = (
+        sa.select(approvals)
+        .where(approvals.c.request_id.in_([row.id for row in rows]))
+        .order_by(approvals.c.at, approvals.c.person)
+    )
     for approval in connection.execute(given):
         by.setdefault(approval.request_id, []).append(approval.person)
     return [

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -34,7 +35,8 @@ class Database:
         url = sa.URL.create("sqlite", database=str(path) or ":memory:")
         if str(path):
             _private(Path(path))
-        # INVARIANT: one connection, used by one thread at a time: `close` joins the worker before it disposes.
+        # INVARIANT: one connection, used by one thread at a time.
+        self._turn = threading.Lock()
         self._engine = sa.create_engine(url, poolclass=sa.StaticPool, connect_args={"check_same_thread": False})
         sa.event.listen(self._engine, "connect", _pragmas)
         sa.event.listen(self._engine, "begin", _begin)
@@ -48,7 +50,7 @@ class Database:
     def run_now(self, function: Callable[Concatenate[Connection, P], T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """The function's result, in one transaction, blocking. Raises `GatewayError("store-unavailable")`."""
         try:
-            with self._engine.begin() as connection:
+            with self._turn, self._engine.begin() as connection:
                 return function(connection, *args, **kwargs)
         except sa.exc.SQLAlchemyError as error:
             raise GatewayError(

@@ -1,0 +1,278 @@
+"""The embedded store: durable, private, versioned, and compare-and-swap."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import stat
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from gateway.errors import GatewayError
+from gateway.model import AccessRequest, Grant, GrantState, Pass, RequestState
+from gateway.store import access, people, schema
+from gateway.store.access import PassRow
+from gateway.store.database import Connection, Database
+from gateway.store.people import FactorRow, TokenRow
+
+NOW = datetime(2026, 3, 2, 9, 0, 0, 123456, tzinfo=UTC)
+REVEAL = frozenset({("public.employees", "email"), ("public.employees", "iban")})
+REQUEST = AccessRequest(
+    "req_1", "p1", "payroll", "file", "SUP-1", "why", REVEAL, False, 3600, RequestState.PENDING, NOW
+)
+GRANT = Grant(
+    "grant_1", "req_1", "p1", "payroll", "file", "SUP-1", ("42", "43"), REVEAL, False, GrantState.ACTIVE, NOW,
+    NOW + timedelta(hours=1), ("p3",),
+)  # fmt: skip
+PASS = PassRow(
+    Pass("pass_1", "grant_1", "p1", "payroll", "SUP-1", "SCRAM", NOW, NOW + timedelta(hours=1)), "alice", "totp", NOW
+)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "access.sqlite"
+
+
+def reopened(path: Path) -> Database:
+    return Database(path)
+
+
+def test_the_file_is_private_from_its_first_moment(path: Path) -> None:
+    database = Database(path)
+    database.run_now(people.put_lockout, "login alice", 1, NOW)
+    modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in path.parent.iterdir()}
+    database.close()
+    assert modes == {"access.sqlite": 0o600, "access.sqlite-wal": 0o600, "access.sqlite-shm": 0o600}
+
+
+def test_a_file_that_others_could_read_is_made_private(path: Path) -> None:
+    Database(path).close()
+    path.chmod(0o644)
+    Database(path).close()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize(
+    ("pragma", "value"), [("journal_mode", "wal"), ("synchronous", 2), ("foreign_keys", 1), ("secure_delete", 1)]
+)
+def test_commits_are_durable_and_references_hold(path: Path, pragma: str, value: object) -> None:
+    database = Database(path)
+    found = database.run_now(lambda connection: connection.exec_driver_sql(f"PRAGMA {pragma}").scalar())
+    database.close()
+    assert found == value
+
+
+def test_requests_grants_and_passes_come_back_as_they_were_kept(path: Path) -> None:
+    database = Database(path)
+    database.run_now(access.insert_request, REQUEST, GRANT)
+    database.run_now(access.insert_pass, PASS)
+    database.close()
+    database = reopened(path)
+    assert database.run_now(access.find_request, "req_1") == REQUEST
+    assert database.run_now(access.load, NOW) == ([GRANT], [PASS])
+    assert database.run_now(access.list_grants, person="p1") == [GRANT]
+    assert database.run_now(access.list_grants, person="p2") == []
+    assert database.run_now(access.find_request, "req_2") is None
+    database.close()
+
+
+def test_moments_keep_their_microseconds_and_come_back_in_utc(path: Path) -> None:
+    elsewhere = NOW.astimezone(timezone(timedelta(hours=5)))
+    database = Database(path)
+    database.run_now(access.insert_request, replace(REQUEST, created_at=elsewhere))
+    found = database.run_now(access.find_request, "req_1")
+    assert found is not None
+    assert (found.created_at, found.created_at.tzinfo) == (NOW, UTC)
+    with pytest.raises(GatewayError):
+        database.run_now(access.insert_request, replace(REQUEST, id="req_2", created_at=NOW.replace(tzinfo=None)))
+    database.close()
+
+
+def test_a_grant_without_its_request_is_impossible() -> None:
+    database = Database("")
+    with pytest.raises(GatewayError) as raised:
+        database.run_now(access.insert_request, REQUEST, replace(GRANT, request_id="req_unknown"))
+    assert raised.value.code == "store-unavailable"
+    assert database.run_now(access.find_request, "req_1") is None
+    database.close()
+
+
+def test_a_state_is_left_once() -> None:
+    database = Database("")
+    database.run_now(access.insert_request, REQUEST)
+    pending, approved, denied = RequestState.PENDING, RequestState.APPROVED, RequestState.DENIED
+    assert database.run_now(access.move_request, "req_1", pending, denied, NOW, "no")
+    assert not database.run_now(access.move_request, "req_1", pending, approved, NOW, "", grant=GRANT)
+    found = database.run_now(access.find_request, "req_1")
+    assert found is not None
+    assert (found.state, found.decision_reason, found.decided_at, found.decided_by) == (denied, "no", NOW, ())
+    assert database.run_now(access.load, NOW) == ([], [])
+    database.close()
+
+
+def test_an_approver_counts_once_and_on_top_of_those_he_has_seen() -> None:
+    database = Database("")
+    database.run_now(access.insert_request, REQUEST)
+    assert database.run_now(access.add_approval, "req_1", "p3", NOW, ())
+    assert not database.run_now(access.add_approval, "req_1", "p3", NOW, ("p3",))
+    assert not database.run_now(access.add_approval, "req_1", "p4", NOW, ())
+    assert database.run_now(access.add_approval, "req_1", "p4", NOW + timedelta(seconds=1), ("p3",))
+    found = database.run_now(access.find_request, "req_1")
+    assert found is not None
+    assert found.decided_by == ("p3", "p4")
+    database.close()
+
+
+def test_an_ended_grant_takes_its_passes_along_and_ends_once(path: Path) -> None:
+    database = Database(path)
+    database.run_now(access.insert_request, REQUEST, GRANT)
+    database.run_now(access.insert_pass, PASS)
+    active, revoked, expired = GrantState.ACTIVE, GrantState.REVOKED, GrantState.EXPIRED
+    assert database.run_now(access.move_grant, "grant_1", active, revoked, "why")
+    assert not database.run_now(access.move_grant, "grant_1", active, expired, "")
+    database.close()
+    database = reopened(path)
+    assert database.run_now(access.load, NOW) == ([], [])
+    assert [one.ended_reason for one in database.run_now(access.list_grants)] == ["why"]
+    database.close()
+
+
+def test_a_newer_pass_supersedes_only_its_own_kind() -> None:
+    database = Database("")
+    database.run_now(access.insert_request, REQUEST, GRANT)
+    others = [
+        replace(PASS, secret=replace(PASS.secret, id=f"pass_{field}", **{field: "other"}))
+        for field in ("person", "target", "ticket_id")
+    ]
+    for row in [PASS, *others, replace(PASS, secret=replace(PASS.secret, id="pass_2"))]:
+        database.run_now(access.insert_pass, row)
+    _, found = database.run_now(access.load, NOW)
+    assert {row.secret.id for row in found if row.superseded} == {"pass_1"}
+    database.close()
+
+
+def test_of_many_users_of_one_step_one_wins(path: Path) -> None:
+    database = Database(path)
+    database.run_now(people.insert_invitation, b"h", "p1", "local", NOW, NOW + timedelta(hours=1))
+    database.run_now(people.begin_enrolment, b"h", b"sealed")
+    factor = FactorRow("p1", "totp", b"sealed", NOW, 100)
+    assert database.run_now(people.finish_enrolment, b"h", factor, [b"c1", b"c2"])
+    other = Database(path)
+    with ThreadPoolExecutor(4) as pool:
+        used = list(pool.map(lambda store: store.run_now(people.use_step, "p1", 101), [database, other] * 2))
+    assert sorted(used) == [False, False, False, True]
+    assert not other.run_now(people.use_step, "p1", 100)
+    other.close()
+    database.close()
+
+
+def test_an_enrolment_needs_the_secret_that_waits_and_happens_once() -> None:
+    database = Database("")
+    database.run_now(people.insert_invitation, b"h", "p1", "local", NOW, NOW + timedelta(hours=1))
+    factor = FactorRow("p1", "totp", b"sealed", NOW, 100)
+    assert not database.run_now(people.finish_enrolment, b"h", factor, [b"c1"])
+    assert database.run_now(people.begin_enrolment, b"h", b"another")
+    assert not database.run_now(people.finish_enrolment, b"h", factor, [b"c1"])
+    assert database.run_now(people.begin_enrolment, b"h", b"sealed")
+    assert database.run_now(people.finish_enrolment, b"h", factor, [b"c1"])
+    assert not database.run_now(people.begin_enrolment, b"h", b"again")
+    assert not database.run_now(people.finish_enrolment, b"h", factor, [b"c1"])
+    found = database.run_now(people.find_invitation, b"h")
+    assert found is not None
+    assert (found.used_at, found.sealed) == (NOW, None)
+    database.close()
+
+
+def test_removing_a_factor_removes_all_that_it_opened() -> None:
+    database = Database("")
+    database.run_now(people.insert_invitation, b"h", "p1", "local", NOW, NOW + timedelta(hours=1))
+    database.run_now(people.begin_enrolment, b"h", b"sealed")
+    database.run_now(people.finish_enrolment, b"h", FactorRow("p1", "totp", b"sealed", NOW, 1), [b"c1"])
+    token = TokenRow(b"t", "signin_1", "p1", "totp", NOW, NOW, NOW + timedelta(hours=8))
+    database.run_now(people.insert_token, token)
+    assert database.run_now(people.load, NOW) == ([token], [])
+    assert database.run_now(people.remove_factor, "p1")
+    assert not database.run_now(people.remove_factor, "p1")
+    assert not database.run_now(people.use_recovery_code, "p1", b"c1", NOW)
+    assert database.run_now(people.load, NOW) == ([], [])
+    database.close()
+
+
+def test_a_newer_store_is_refused_and_left_as_it_is(path: Path) -> None:
+    Database(path).close()
+    connection = sqlite3.connect(path)
+    connection.execute("INSERT INTO schema_version VALUES (99)")
+    connection.commit()
+    connection.close()
+    before = path.read_bytes()
+    with pytest.raises(GatewayError) as raised:
+        Database(path)
+    assert raised.value.code == "configuration-invalid"
+    assert "99" in raised.value.refusal.message
+    assert path.read_bytes() == before
+
+
+def test_steps_run_once_each_and_in_order() -> None:
+    ran: list[int] = []
+
+    def step(number: int) -> object:
+        def run(_: Connection) -> None:
+            ran.append(number)
+
+        return run
+
+    engine = sa.create_engine("sqlite://", poolclass=sa.StaticPool)
+    with engine.begin() as connection:
+        assert schema.migrate(connection, (step(1),)) == 1  # type: ignore[arg-type]
+        assert schema.migrate(connection, (step(1), step(2), step(3))) == 3  # type: ignore[arg-type]
+        assert schema.migrate(connection, (step(1), step(2), step(3))) == 3  # type: ignore[arg-type]
+    engine.dispose()
+    assert ran == [1, 2, 3]
+
+
+@pytest.mark.parametrize("content", [b"not a database at all, but long enough to look like one" * 40])
+def test_a_damaged_file_is_refused(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
+    with pytest.raises(GatewayError) as raised:
+        Database(path)
+    assert raised.value.code == "store-unavailable"
+
+
+def test_a_directory_that_is_not_there_is_said_so(tmp_path: Path) -> None:
+    with pytest.raises(GatewayError) as raised:
+        Database(tmp_path / "missing" / "access.sqlite")
+    assert raised.value.code == "store-unavailable"
+
+
+def test_a_function_that_fails_leaves_nothing_behind() -> None:
+    database = Database("")
+
+    def fails(connection: Connection) -> None:
+        access.insert_request(connection, REQUEST)
+        raise RuntimeError("in the middle")
+
+    with pytest.raises(RuntimeError):
+        database.run_now(fails)
+    assert database.run_now(access.find_request, "req_1") is None
+    database.close()
+
+
+def test_work_runs_beside_the_loop_one_after_another() -> None:
+    database = Database("")
+
+    async def story() -> list[bool]:
+        moves = [
+            database.run(access.move_request, "req_1", RequestState.PENDING, state, NOW)
+            for state in (RequestState.DENIED, RequestState.CANCELLED, RequestState.EXPIRED)
+        ]
+        return list(await asyncio.gather(*moves))
+
+    database.run_now(access.insert_request, REQUEST)
+    assert asyncio.run(story()) == [True, False, False]
+    database.close()
