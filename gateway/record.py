@@ -73,7 +73,6 @@ KINDS: dict[str, tuple[str, ...]] = {
     "policy.change": ("target", "policy", "previous", "by", "reason"),
     "catalog.drift": ("target", "relation", "columns", "reason"),
     "audit.read": (*PERSON, *WHERE, *FACTOR, "query", "count", "code", "decision"),
-    "budget.warning": (*SESSION, "statement", "budget", "used", "limit"),
 }
 
 
@@ -117,6 +116,7 @@ def session_fields(session: Session) -> dict[str, Any]:
         "pass": session.pass_id,
         "approvers": list(grant.approved_by),
         "factor": session.factor,
+        "factor_age_s": max(0, int((session.started_at - session.factor_at).total_seconds())),
     }
     return {name: value for name, value in fields.items() if value not in (None, "", [])}
 

@@ -272,7 +272,8 @@ def _opened(of: Parts, opened: Opened, hostname: str) -> schemas.OpenAnswer:
         target=opened.grant.target,
         host=host,
         port=port,
-        database=of.config.targets[opened.grant.target].database,
+        # to a client the target's name is the database; what it is called behind the gateway is nobody's business
+        database=opened.grant.target,
         user=opened.user,
         password=opened.secret,
         sslmode="disable" if listener.tls == "off" else "verify-full",
