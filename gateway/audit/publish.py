@@ -63,6 +63,8 @@ class Publisher:
     def publish(self) -> None:
         """Sign what is durable now; refuse work while there is no space for doing so. Raises `OSError`."""
         with self._mutex:
+            if self._writer.failure is not None:
+                return
             hashes, size, root = self._writer.take_unsigned()
             self.tiles.add(hashes)
             try:

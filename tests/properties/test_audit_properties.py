@@ -1,0 +1,232 @@
+"""What must hold of every trail, every flipped byte, and every order of writing."""
+
+import json
+import shutil
+import tempfile
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from gateway.audit.checkpoint import Signer
+from gateway.audit.encode import leaf_of, record_of
+from gateway.audit.log import FileLog
+from gateway.audit.search import Query, Search
+from gateway.audit.segment import Disk, read_batches, segments_of
+from gateway.audit.tiles import WIDTH, TileReader, TileWriter, tile_path
+from gateway.audit.tree import (
+    Frontier,
+    consistency_proof,
+    inclusion_proof,
+    leaf_hash,
+    verify_consistency,
+    verify_inclusion,
+)
+from gateway.audit.verify import proof_bytes, verify_log, verify_proof
+
+ORIGIN = "gateway.example/properties"
+KEY = Signer.generate(ORIGIN)
+RELAXED = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+class StepClock:
+    def __init__(self):
+        self.now = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
+
+    def __call__(self):
+        self.now += timedelta(milliseconds=1)
+        return self.now
+
+
+def open_log(trail, clock=None):
+    options = {"segment_bytes": 256 << 10, "reserve_bytes": 0, "interval_s": 30.0}
+    return FileLog.open(trail, origin=ORIGIN, key=KEY, clock=clock or StepClock(), **options)
+
+
+@pytest.fixture(scope="module")
+def honest(tmp_path_factory):
+    """A trail with full and partial tiles on two levels, cleanly closed, and the content of its files."""
+    trail = tmp_path_factory.mktemp("honest") / "trail"
+    log = open_log(trail)
+    for i in range(300):
+        log.append({"kind": "statement.begin", "session": "S", "statement": f"Q{i}"})
+        log.append({"kind": "statement.end", "session": "S", "statement": f"Q{i}"})
+        if i % 50 == 0:
+            log.flush()
+    log.close()
+    assert verify_log(trail, KEY.verifier.text).ok
+    files = {path.relative_to(trail): path.read_bytes() for path in trail.rglob("*") if path.is_file()}
+    assert {"segments", "tile", "checkpoint", "lock"} == {path.parts[0] for path in files}
+    return trail, files
+
+
+@settings(RELAXED, max_examples=250)
+@given(st.data())
+def test_any_changed_byte_of_any_file_is_found(honest, data):
+    trail, files = honest
+    # each file alike, and in the segment what is written as often as the zeros behind it
+    name = data.draw(st.sampled_from(sorted(path for path, content in files.items() if content)))
+    content = files[name]
+    used = len(content.rstrip(b"\0"))
+    at = data.draw(st.one_of(st.integers(0, used - 1), st.integers(0, len(content) - 1)))
+    flip = data.draw(st.integers(1, 255))
+    (trail / name).write_bytes(content[:at] + bytes([content[at] ^ flip]) + content[at + 1 :])
+    try:
+        report = verify_log(trail, KEY.verifier.text)
+        assert not report.ok, f"{name}: byte {at}"
+    finally:
+        (trail / name).write_bytes(content)
+
+
+@RELAXED
+@given(st.data())
+def test_any_removed_or_inserted_piece_of_any_file_is_found(honest, data):
+    trail, files = honest
+    name = data.draw(st.sampled_from(sorted(path for path, content in files.items() if content)))
+    content = files[name]
+    used = len(content.rstrip(b"\0"))
+    at = data.draw(st.integers(0, used - 1))
+    if data.draw(st.booleans()):
+        changed = content[:at] + data.draw(st.binary(min_size=1, max_size=60)) + content[at:]
+    else:
+        changed = content[:at] + content[at + data.draw(st.integers(1, used)) :]
+    if changed.rstrip(b"\0") == content.rstrip(b"\0"):
+        return
+    (trail / name).write_bytes(changed)
+    try:
+        assert not verify_log(trail, KEY.verifier.text).ok
+    finally:
+        (trail / name).write_bytes(content)
+
+
+def test_any_changed_byte_of_a_proof_is_refused(honest, tmp_path):
+    trail, _ = honest
+    search = Search(trail, KEY.verifier, database=tmp_path / "index.sqlite")
+    file = tmp_path / "proof.json"
+    proof = proof_bytes(search.prove(417))
+    search.close()
+    file.write_bytes(proof)
+    assert verify_proof(file, KEY.verifier.text).ok
+    for at in range(len(proof)):
+        flip = (0x01, 0x02, 0x20, 0x80)[at % 4]
+        file.write_bytes(proof[:at] + bytes([proof[at] ^ flip]) + proof[at + 1 :])
+        assert not verify_proof(file, KEY.verifier.text).ok, at
+    for end in range(0, len(proof), 7):
+        file.write_bytes(proof[:end])
+        assert not verify_proof(file, KEY.verifier.text).ok, end
+
+
+values = st.recursive(
+    st.one_of(st.text(max_size=20), st.booleans(), st.integers(-(2**53) + 1, 2**53 - 1)),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=4), st.dictionaries(st.text("abcxyz_", max_size=5), inner, max_size=4)
+    ),
+    max_leaves=8,
+)
+
+
+@given(st.dictionaries(st.text("abcdefghij_", min_size=1, max_size=8), values, max_size=8))
+def test_a_record_has_one_encoding_and_comes_back(record):
+    leaf = leaf_of(record)
+    assert record_of(leaf) == record
+    assert leaf_of(record_of(leaf)) == leaf
+    assert json.dumps(record, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode() == leaf
+
+
+@RELAXED
+@given(st.lists(st.integers(0, 400), min_size=1, max_size=6), st.data())
+def test_tiles_give_every_proof_whatever_the_steps_in_which_they_grew(steps, data):
+    with tempfile.TemporaryDirectory() as name:
+        directory = Path(name)
+        writer, tree = TileWriter(directory, Disk()), Frontier()
+        roots = {0: tree.root()}
+        leaves = []
+        for step in steps:
+            hashes = [leaf_hash((len(leaves) + i).to_bytes(4, "big")) for i in range(step)]
+            leaves += hashes
+            for digest in hashes:
+                tree.push(digest)
+                roots[tree.size] = tree.root()
+            if data.draw(st.booleans()):
+                writer.add(hashes)
+            else:
+                # a restart: the writer resumes from what is on disk
+                writer = TileWriter(directory, Disk())
+                assert writer.resume(tree.size - step, roots[tree.size - step])
+                writer.add(hashes)
+            writer.write()
+            writer.discard_old()
+        size = tree.size
+        if not size:
+            return
+        nodes = TileReader(directory, size).node
+        index = data.draw(st.integers(0, size - 1))
+        old = data.draw(st.integers(0, size))
+        path = inclusion_proof(index, size, nodes)
+        assert verify_inclusion(index, size, leaves[index], path, roots[size])
+        proof = consistency_proof(old, size, nodes)
+        assert verify_consistency(old, size, roots[old], roots[size], proof)
+        partial = list(directory.rglob("*.p/*"))
+        assert len(partial) <= 2
+        assert all(file.stat().st_size == 32 * int(file.name) for file in partial)
+        for number in range(size // WIDTH):
+            assert tile_path(directory, 0, number).read_bytes() == b"".join(
+                leaves[number * WIDTH : (number + 1) * WIDTH]
+            )
+
+
+people = st.sampled_from(["alice", "bob", "carol"])
+events = st.one_of(
+    st.builds(lambda p, s, n: {"kind": "statement.begin", "login": p, "session": s, "statement": n, "window_rows": 5},
+              people, st.sampled_from("ST"), st.sampled_from("123")),
+    st.builds(lambda s, n: {"kind": "statement.end", "session": s, "statement": n},
+              st.sampled_from("ST"), st.sampled_from("123")),
+    st.builds(lambda p, n: {"kind": "login", "login": p, "reason": "x" * n}, people, st.integers(1, 14_000)),
+)  # fmt: skip
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.lists(st.one_of(events, st.sampled_from(["flush", "sign", "crash", "reopen"])), max_size=40))
+def test_whatever_happens_the_trail_verifies_and_search_agrees_with_reading(steps):
+    with tempfile.TemporaryDirectory() as name:
+        place, clock = Path(name), StepClock()
+        trail = place / "trail"
+        log = open_log(trail, clock)
+        appended = []
+        for step in steps:
+            if isinstance(step, dict):
+                appended.append((log.append(step).index, step))
+            elif step == "flush":
+                log.flush()
+            elif step == "sign":
+                log.flush()
+                log.checkpoint()
+            elif step == "reopen":
+                log.close()
+                log = open_log(trail, clock)
+            else:
+                log.flush()
+                copy = Path(shutil.copytree(trail, place / "copy"))
+                log.close()
+                shutil.rmtree(trail)
+                copy.rename(trail)
+                log = open_log(trail, clock)
+        log.close()
+        report = verify_log(trail, KEY.verifier.text)
+        assert report.ok, report.problems
+        records = [
+            record_of(leaf)
+            for first, path in segments_of(trail)
+            for batch in read_batches(path, first)
+            for leaf in batch.leaves
+        ]
+        assert report.size == len(records)
+        for index, step in appended:
+            assert {field: records[index][field] for field in step} == step
+        search = Search(trail, KEY.verifier, database=place / "index.sqlite")
+        for kind in ("statement.begin", "statement.unknown", "login"):
+            wanted = [record for record in records if record["kind"] == kind]
+            assert search.search(Query(kind=kind, newest_first=False, limit=1000)) == wanted
+        search.close()
