@@ -36,9 +36,11 @@ $(shell [ ! -e $(VENV) ] || $(BIN)/python -c pass 2>/dev/null || rm -rf $(VENV))
 .PHONY: demo tour test check bench lock clean
 
 demo: $(VENV)/.demo $(VENV)/.native
+	@$(PREPARE) debian client || true
 	@exec $(BIN)/gateway demo
 
 tour: $(VENV)/.demo $(VENV)/.native
+	@$(PREPARE) debian client || true
 	@exec $(BIN)/gateway demo --tour
 
 test: $(VENV)/.test $(VENV)/.native

@@ -10,7 +10,7 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
@@ -123,8 +123,13 @@ class Company:
         return self.directory / "state"
 
 
-def write_company(directory: Path, postgres: EmbeddedPostgres) -> Company:
-    """Write all files for a gateway in front of the running `postgres` into `directory`."""
+def write_company(
+    directory: Path, postgres: EmbeddedPostgres, choose_port: Callable[[int], int] = free_port
+) -> Company:
+    """Write all files for a gateway in front of the running `postgres` into `directory`.
+
+    `choose_port` gets the usual port of a listener and returns the one to use.
+    """
     directory.mkdir(parents=True, exist_ok=True)
     directory.chmod(0o700)
     kept = _secrets(directory / "passwords.json")
@@ -137,7 +142,8 @@ def write_company(directory: Path, postgres: EmbeddedPostgres) -> Company:
     if not (directory / "master.key").exists():
         _replace(directory / "master.key", secrets.token_urlsafe(48), mode=0o600)
     _replace(directory / "backend.password", postgres.password(BACKEND_ROLE), mode=0o600)
-    ports, moved = _ports()
+    ports = {name: choose_port(usual) for name, usual in PORTS.items()}
+    moved = tuple(name for name, port in ports.items() if port != PORTS[name])
     settings = _settings(postgres, ports, tls)
     _replace(config, "# Written by the demonstration at every start.\n" + _yaml(settings))
     return Company(directory, config, tickets, people, tls, passwords, ports, moved)
@@ -183,11 +189,6 @@ def _settings(postgres: EmbeddedPostgres, ports: Mapping[str, int], tls: ServerT
         # Small files: a demonstration must not fill a disk.
         "audit": {"segment_size": "4MiB", "reserve": "4MiB"},
     }
-
-
-def _ports() -> tuple[dict[str, int], tuple[str, ...]]:
-    ports = {name: free_port(usual) for name, usual in PORTS.items()}
-    return ports, tuple(name for name, port in ports.items() if port != PORTS[name])
 
 
 def _secrets(path: Path) -> dict[str, dict[str, str]]:
