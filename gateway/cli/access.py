@@ -59,9 +59,10 @@ _SESSIONS = [
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    for name, command in (("login", login), ("logout", logout), ("open", open_), ("status", status)):
-        app.command(name)(command)
-    for command in (revoke, requests, approve, deny, cancel, sessions):
+    app.command()(login)
+    app.command()(logout)
+    app.command("open")(open_)
+    for command in (status, revoke, requests, approve, deny, cancel, sessions):
         app.command()(command)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -53,6 +52,7 @@ def tail(
     """Follow the trail as it grows."""
     api = signed_in(fresh=True)
     filters = _filters(person=person, ticket=ticket, customer=customer, target=target, kind=kind)
+    sessions = _Sessions()
     for item in api.stream("/audit/tail", **filters):
         if "end" in item:
             raise GatewayError(item["end"]["code"], item["end"]["message"], item["end"]["hint"])
@@ -61,7 +61,7 @@ def tail(
         if setup().as_json:
             emit_line(item["record"])
         else:
-            emit_text(line(item["record"]))
+            emit_text(line(sessions.filled(item["record"])))
 
 
 @app.command()
@@ -98,7 +98,11 @@ def search(
     if setup().as_json:
         emit_json(records)
         return
-    rows = [{**record, "time": moment(record["time"]), "what": _what(record)} for record in reversed(records)]
+    sessions = _Sessions()
+    rows = [
+        {**sessions.filled(record), "time": moment(record["time"]), "what": _what(record)}
+        for record in reversed(records)
+    ]
     emit_table(rows, _RECORDS, "no such records")
     if answer["total"] > len(records):
         say(f"the newest {len(records)} of {answer['total']}; --limit shows more")
@@ -199,18 +203,35 @@ def line(record: Mapping[str, Any]) -> str:
 def _what(record: Mapping[str, Any]) -> str:
     """The gist of a record in a few words."""
     said: list[str] = []
-    if record.get("decision") == "deny" or record.get("code"):
+    denied = record.get("decision") == "deny" or bool(record.get("code"))
+    if denied:
         said.append(f"refused ({record.get('code', '?')})")
-    for name in ("sql", "tag", "state", "reason", "query"):
-        value = record.get(name)
-        if value:
-            said.append(json.dumps(value, ensure_ascii=False) if isinstance(value, dict) else str(value))
-            break
+    names = (
+        ("sql", "query", "reason") if denied else ("sql", "tag", "state", "query", "method", "application", "reason")
+    )
+    said += [str(record[name]) for name in names if record.get(name)][:1]
     if "rows" in record:
         said.append(f"{record['rows']} rows")
     if record.get("status") not in (None, "ok"):
         said.append(str(record["status"]))
     return " · ".join(said)
+
+
+class _Sessions:
+    """Fills in whose a record is when it names only its session, from the session's other records."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, dict[str, Any]] = {}
+
+    def filled(self, record: Mapping[str, Any]) -> dict[str, Any]:
+        session = record.get("session")
+        if not session:
+            return dict(record)
+        known = self._known.setdefault(session, {})
+        known.update({name: record[name] for name in ("login", "ticket", "customers") if name in record})
+        if record.get("kind") == "session.end":
+            del self._known[session]
+        return {**known, **record}
 
 
 def _filters(**given: str | None) -> dict[str, str]:

@@ -159,7 +159,7 @@ class Api:
             timeout=TIMEOUT_S,
             trust_env=False,
             follow_redirects=False,
-            **({"transport": transport} if transport is not None else {"verify": _verifying(server.ca)}),
+            transport=transport or transport_to(server),
         )
 
     def get(self, path: str, **params: Any) -> Any:
@@ -216,6 +216,11 @@ class Api:
             raise GatewayError(
                 "gateway-unavailable", f"the gateway at `{self.server.url}` cannot be reached", hint
             ) from error
+
+
+def transport_to(server: Server) -> httpx2.BaseTransport:
+    """The road to that gateway: TLS, its certificate verified."""
+    return httpx2.HTTPTransport(verify=_verifying(server.ca), trust_env=False)
 
 
 def _verifying(ca: Path | None) -> ssl.SSLContext:

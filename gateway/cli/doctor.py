@@ -72,10 +72,11 @@ def _files(config: Config) -> Iterator[Finding]:
     if config.source is not None:
         places.insert(0, config.source)
     loose = [path for path in places if path.exists() and path.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH)]
-    for path in loose:
+    for path in tuple(loose):
         yield Finding("files", FAIL, f"`{path}` can be changed by others", f"chmod go-w {path}")
     for path, what in ((config.directory.path, "passwords' hashes"), (config.tls.key, "the gateway's private key")):
-        if path.exists() and path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH):
+        if _open_to_others(path):
+            loose.append(path)
             yield Finding("files", FAIL, f"`{path}` holds {what} and can be read by others", f"chmod 600 {path}")
     if config.state.exists() and config.state.stat().st_mode & 0o077:
         yield Finding("files", FAIL, f"`{config.state}` can be entered by others", f"chmod 700 {config.state}")
@@ -225,6 +226,13 @@ def _audit(config: Config) -> Iterator[Finding]:
         yield Finding("audit trail", FAIL, str(problem), "keep a copy of it as it is, and find out who changed it")
     if report.ok:
         yield Finding("audit trail", OK, f"{report.size} records, verified")
+
+
+def _open_to_others(path: Path) -> bool:
+    """Whether the file's mode and those of all directories above let others read it."""
+    if not path.exists() or not path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH):
+        return False
+    return all(above.stat().st_mode & (stat.S_IXGRP | stat.S_IXOTH) for above in path.resolve().parents)
 
 
 def _existing(path: Path) -> Path:

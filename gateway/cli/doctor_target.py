@@ -74,11 +74,22 @@ def examine(name: str, target: Target, config: Config) -> Iterator[Finding]:
     """All findings about that target."""
     check = f"target {name}"
     try:
+        target.password.read()
+    except GatewayError as error:
+        yield failed(check, error, f"put the role's password where `targets.{name}.password` says (chmod 600)")
+        return
+    try:
         asyncio.run(_probe(name, target))
     except GatewayError as error:
         yield failed(check, error, f"correct `targets.{name}`, or mend the database's pg_hba.conf")
         return
-    how = "a local socket" if target.unix else "TLS, certificate verified" if target.tls == "verify-full" else "no TLS"
+    how = (
+        "a local socket"
+        if target.unix
+        else "TLS, certificate verified"
+        if target.tls == "verify-full"
+        else "plain text"
+    )
     yield Finding(check, OK, f"reached over {how}; the role proved itself by SCRAM-SHA-256")
     if target.tls == "off" and not target.unix:
         yield Finding(check, WARN, "the connection to the target is plain text on loopback", "set `tls: verify-full`")

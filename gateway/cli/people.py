@@ -8,7 +8,7 @@ and an invitation alone opens nothing: enrolment also asks for the person's pass
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import httpx2
 import segno
@@ -20,6 +20,8 @@ from gateway.cli.setup import anonymous, ask, ask_secret, configuration, setup, 
 from gateway.errors import GatewayError
 
 app = typer.Typer()
+
+TRIES = 3
 
 Login = Annotated[str, typer.Argument(help="Whose, as the directory has it.")]
 
@@ -57,7 +59,7 @@ def enrol(login: Annotated[str | None, typer.Argument(metavar="[LOGIN]")] = None
         show_qr(begun["uri"])
         emit_facts([("secret", begun["secret"]), ("uri", begun["uri"]), ("until", moment(begun["expires_at"]))])
         say("scan it with an authenticator app, or type the secret into it")
-    done = api.post("/enrol/finish", {**proof, "otp": _first_code()})
+    done = _finished(api, proof)
     if setup().as_json:
         emit_json(done)
         return
@@ -110,9 +112,18 @@ def qr_lines(text: str) -> list[str]:
     return ["".join(blocks[bool(a), bool(b)] for a, b in zip(upper, lower, strict=True)) for upper, lower in pairs]
 
 
-def _first_code() -> str:
-    # a program that enrols learns the secret from stdout first, so its code can only come by stdin
-    return ask_secret("first code") if sys.stdin.isatty() else sys.stdin.readline().strip()
+def _finished(api: Api, proof: dict[str, str]) -> Any:
+    if not sys.stdin.isatty():
+        # a program that enrols learns the secret from stdout first, so its code can only come by stdin
+        return api.post("/enrol/finish", {**proof, "otp": sys.stdin.readline().strip()})
+    for _ in range(TRIES - 1):
+        try:
+            return api.post("/enrol/finish", {**proof, "otp": ask_secret("first code")})
+        except GatewayError as error:
+            if error.code != "enrolment-invalid":
+                raise
+            say("that was not the code of the moment; once more")
+    return api.post("/enrol/finish", {**proof, "otp": ask_secret("first code")})
 
 
 def _local() -> Api:

@@ -30,10 +30,7 @@ def demo(
     state: Annotated[Path | None, typer.Option(help="Where the demonstration keeps its files.")] = None,
 ) -> None:
     """Run a gateway with an embedded PostgreSQL, people and tickets, to try it out."""
-    if tour:
-        from gateway.demo.tour import run_tour
-
-        raise Ended(run_tour(state))
     from gateway.demo.run import run_demo
+    from gateway.demo.tour import run_tour
 
-    raise Ended(run_demo(state))
+    raise Ended(run_tour(state) if tour else run_demo(state))

@@ -66,10 +66,10 @@ def configuration(needed_for: str = "") -> Config:
     chosen = setup()
     named = chosen.config or (Path(chosen.environ["GATEWAY_CONFIG"]) if chosen.environ.get("GATEWAY_CONFIG") else None)
     if named is not None:
-        return load_config(named, chosen.environ)
+        return load_config(named.absolute(), chosen.environ)
     for place in CONFIG_PLACES:
         if place.is_file():
-            return load_config(place, chosen.environ)
+            return load_config(place.absolute(), chosen.environ)
     raise GatewayError(
         "configuration-invalid",
         f"there is no configuration{f' for {needed_for}' if needed_for else ''}",
@@ -80,7 +80,7 @@ def configuration(needed_for: str = "") -> Config:
 def server() -> Server:
     """Where the API is, under the options of the invocation."""
     chosen = setup()
-    config = load_config(chosen.config, chosen.environ) if chosen.config is not None else None
+    config = load_config(chosen.config.absolute(), chosen.environ) if chosen.config is not None else None
     return client.find_server(chosen.url, chosen.ca, config, chosen.environ)
 
 
