@@ -10,7 +10,7 @@ import postgast
 from gateway.errors import Refusal
 from gateway.sql.postgres import check
 from gateway.sql.postgres.lens import lens_of
-from gateway.sql.postgres.parse import deparse, fingerprint, normalised, parse
+from gateway.sql.postgres.parse import canonical_normalised, deparse, fingerprint, normalised, parse
 from gateway.sql.postgres.rewrite import Rewriter
 from gateway.sql.postgres.statements import Settled, settle
 from gateway.sql.postgres.tree import Refused
@@ -55,7 +55,7 @@ def _plan(text: str, view: View) -> Plan:
     settled = [settle(statement.stmt, rewriter) for statement in parsed.tree.stmts]
     rewritten = deparse(parsed.tree)
     outgoing = check.prove(text, rewritten, view)
-    return _made(rewritten, before, normalised(outgoing), mark, settled, rewriter)
+    return _made(rewritten, before, canonical_normalised(outgoing), mark, settled, rewriter)
 
 
 def _made(rewritten: str, before: str, after: str, mark: str, settled: list[Settled], rewriter: Rewriter) -> Plan:

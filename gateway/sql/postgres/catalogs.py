@@ -1,20 +1,57 @@
 """What a view shows of the system catalogs: allow-listed columns, and rows of what the policy names.
 
 INVARIANT: no name, number, size, statistic, definition or text that concerns a hidden relation or column is shown.
+A column that could do so is NULL, a relation that could only do so is empty, and everything else is not on the list.
 
-Every function here returns SQL text in which all names are qualified.
+Every function here returns SQL text in which all names are qualified; conditions take an SQL expression for an oid.
+Specification: PostgreSQL manual, chapters 53 (catalogs), 54 (views) and 37 (information schema), versions 13 to 18.
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from gateway.sql.postgres import settings
+from gateway.sql.postgres.tree import words
 from gateway.sql.statement import View
 
-_FIRST_NORMAL_OID = 16384  # access/transam.h
+_FIRST_NORMAL_OID = 16384  # access/transam.h: what PostgreSQL itself makes has a lower number
+_MOST_ATTRIBUTES = 10_000
+_COLUMN = re.compile(r"(?P<name>\w+)(?:@(?P<first>\d+)(?:-(?P<last>\d+))?)?(?:=(?P<value>.+))?")
+
+
+@dataclass(frozen=True, slots=True)
+class System:
+    """A catalog relation: its columns (`name`, `name@first-last` server versions, `name=value`) and its rows."""
+
+    columns: str
+    rows: Callable[[View], str]
 
 
 def shown_sql(qualified: str, view: View) -> str | None:
     """The derived table for a catalog relation, None when it is not shown."""
-    return None
+    schema, _, name = qualified.partition(".")
+    if qualified in _EMPTY:
+        return f"SELECT t.* FROM {schema}.{name} AS t WHERE false"
+    system = SYSTEMS.get(qualified)
+    if system is None:
+        return None
+    major = view.catalog.server_version // 10_000
+    targets = []
+    for written in system.columns.split():
+        match = _COLUMN.fullmatch(written)
+        if match is None:
+            raise ValueError(f"column {written!r} of {qualified}")
+        if major and match["first"] and not int(match["first"]) <= major <= int(match["last"] or 999):
+            continue
+        value = _VALUES[match["value"]].format(match["name"]) if match["value"] else f"t.{match['name']}"
+        targets.append(f"{value} AS {match['name']}")
+    rows = system.rows(view)
+    # The fence: no expression of the user's may run on a row that is not shown, where it could fail or not.
+    where = f" WHERE {rows} OFFSET 0" if rows else ""
+    return f"SELECT {', '.join(targets)} FROM {schema}.{name} AS t{where}"
 
 
 def schemas(view: View) -> tuple[str, ...]:
@@ -23,22 +60,7 @@ def schemas(view: View) -> tuple[str, ...]:
     return (*sorted(named | set(view.policy.schemas)), "pg_catalog", "information_schema")
 
 
-def names_relation(schema: str, name: str, view: View) -> bool:
-    """Whether a possibly unqualified name is that of a relation which the view shows."""
-    if schema in {"pg_catalog", "information_schema"}:
-        return shown_sql(f"{schema}.{name}", view) is not None
-    if not schema and name.startswith("pg_"):
-        return shown_sql(f"pg_catalog.{name}", view) is not None
-    if schema:
-        return f"{schema}.{name}" in visible(view)
-    # An unqualified name is looked up by the server here: only when its first match is one that we show.
-    for candidate in view.search_path:
-        if view.catalog.relation(f"{candidate}.{name}") is not None:
-            return f"{candidate}.{name}" in visible(view)
-    return False
-
-
-def visible(view: View) -> dict[str, int]:
+def visible(view: View) -> Mapping[str, int]:
     """The relations that exist for the view, with their oids."""
     found = {}
     for name in view.policy.tables:
@@ -48,9 +70,19 @@ def visible(view: View) -> dict[str, int]:
     return found
 
 
-def relation_visible(oid: str, view: View) -> str:
-    """The condition that `oid` is a relation's that the view shows."""
-    return f"({oid} OPERATOR(pg_catalog.<) '{_FIRST_NORMAL_OID}' OR {_among(oid, visible(view).values())})"
+def names_relation(schema: str, name: str, view: View) -> bool:
+    """Whether a possibly unqualified name is that of a relation which the view shows."""
+    if schema in {"pg_catalog", "information_schema"}:
+        return f"{schema}.{name}" in SYSTEMS or f"{schema}.{name}" in _EMPTY
+    if not schema and name.startswith("pg_"):
+        return names_relation("pg_catalog", name, view)
+    if schema:
+        return f"{schema}.{name}" in visible(view)
+    # The server looks an unqualified name up itself here: allowed when what it finds first is something that we show.
+    for candidate in view.search_path:
+        if view.catalog.relation(f"{candidate}.{name}") is not None:
+            return f"{candidate}.{name}" in visible(view)
+    return False
 
 
 def built_in(oid: str, _view: View) -> str:
@@ -63,26 +95,351 @@ def anything(oid: str, _view: View) -> str:
     return f"({oid} IS NOT NULL)"
 
 
+def relation_visible(oid: str, view: View) -> str:
+    """The condition that `oid` is that of a relation which the view shows."""
+    return f"({built_in(oid, view)} OR {_among(oid, visible(view).values())})"
+
+
 def type_visible(oid: str, view: View) -> str:
-    return built_in(oid, view)
+    """The condition that `oid` is a built-in type's, that of a visible column, or a visible relation's row type."""
+    attributes = (
+        "SELECT a.atttypid FROM pg_catalog.pg_attribute AS a"
+        f" WHERE {_among('a.attrelid', visible(view).values())} AND {_attribute('a.attrelid', 'a.attnum', view)}"
+    )
+    return (
+        f"({built_in(oid, view)} OR EXISTS (SELECT FROM pg_catalog.pg_type AS y WHERE"
+        f" ({_among('y.typrelid', visible(view).values())} OR y.oid OPERATOR(pg_catalog.=) ANY (ARRAY({attributes})))"
+        f" AND {oid} OPERATOR(pg_catalog.=) ANY (ARRAY[y.oid, y.typarray, y.typelem])))"
+    )
 
 
 def function_visible(oid: str, view: View) -> str:
-    return built_in(oid, view)
+    """The condition that `oid` is a built-in function's or one that the policy vouches for."""
+    return (
+        f"({built_in(oid, view)} OR EXISTS (SELECT FROM pg_catalog.pg_proc AS f"
+        " JOIN pg_catalog.pg_namespace AS g ON g.oid OPERATOR(pg_catalog.=) f.pronamespace"
+        f" WHERE f.oid OPERATOR(pg_catalog.=) {oid} AND {_named('g.nspname', 'f.proname', view.policy.functions)}))"
+    )
 
 
 def schema_visible(oid: str, view: View) -> str:
-    return built_in(oid, view)
+    """The condition that `oid` is that of a schema which exists for the view."""
+    return (
+        f"EXISTS (SELECT FROM pg_catalog.pg_namespace AS g WHERE g.oid OPERATOR(pg_catalog.=) {oid}"
+        f" AND {_listed('g.nspname', schemas(view))})"
+    )
 
 
 def index_visible(oid: str, view: View) -> str:
-    return built_in(oid, view)
+    """The condition that `oid` is an index's of plain visible columns; its rows are all or none."""
+    return (
+        f"EXISTS (SELECT FROM pg_catalog.pg_index AS i WHERE i.indexrelid OPERATOR(pg_catalog.=) {oid}"
+        f" AND {_index_rows('i', view)})"
+    )
 
 
 def constraint_visible(oid: str, view: View) -> str:
-    return built_in(oid, view)
+    """The condition that `oid` is that of a key between visible columns."""
+    return (
+        f"EXISTS (SELECT FROM pg_catalog.pg_constraint AS k WHERE k.oid OPERATOR(pg_catalog.=) {oid}"
+        f" AND {_constraint_rows('k', view)})"
+    )
 
 
-def _among(oid: str, oids: object) -> str:
-    listed = ", ".join(f"'{one}'" for one in oids)  # type: ignore[attr-defined]
-    return f"{oid} OPERATOR(pg_catalog.=) ANY (CAST(ARRAY[{listed}] AS pg_catalog.oid[]))"
+def _index_rows(alias: str, view: View) -> str:
+    return (
+        f"({built_in(f'{alias}.indrelid', view)} OR ({_among(f'{alias}.indrelid', visible(view).values())}"
+        f" AND {alias}.indexprs IS NULL AND {alias}.indpred IS NULL"
+        f" AND {_all_visible(f'{alias}.indkey', f'{alias}.indrelid', view)}))"
+    )
+
+
+def _constraint_rows(alias: str, view: View) -> str:
+    return (
+        f"({built_in(f'{alias}.oid', view)} OR ({_listed(f'{alias}.contype', ('p', 'u', 'f'))}"
+        f" AND {_among(f'{alias}.conrelid', visible(view).values())}"
+        f" AND {_all_visible(f'{alias}.conkey', f'{alias}.conrelid', view)}"
+        f" AND ({alias}.confkey IS NULL OR {_all_visible(f'{alias}.confkey', f'{alias}.confrelid', view)})))"
+    )
+
+
+def _all_visible(keys: str, relation: str, view: View) -> str:
+    return f"NOT EXISTS (SELECT FROM pg_catalog.unnest({keys}) AS u(n) WHERE NOT {_attribute(relation, 'u.n', view)})"
+
+
+def _attribute(relation: str, number: str, view: View) -> str:
+    """The condition on a column's number: all of a built-in relation's, and the policy's of any other."""
+    keys = []
+    for name, oid in visible(view).items():
+        named = view.policy.tables[name].columns
+        columns = view.catalog.relations[name].columns
+        keys += [oid * _MOST_ATTRIBUTES + column.number for column in columns if column.name in named]
+    key = (
+        f"CAST({relation} AS pg_catalog.int8) OPERATOR(pg_catalog.*) {_MOST_ATTRIBUTES}"
+        f" OPERATOR(pg_catalog.+) CAST({number} AS pg_catalog.int8)"
+    )
+    listed = ",".join(map(str, keys))
+    listed = f"CAST('{{{listed}}}' AS pg_catalog.int8[])"
+    return f"({built_in(relation, view)} OR ({key}) OPERATOR(pg_catalog.=) ANY ({listed}))"
+
+
+def _among(oid: str, oids: Iterable[int]) -> str:
+    listed = ",".join(map(str, oids))
+    return f"{oid} OPERATOR(pg_catalog.=) ANY (CAST('{{{listed}}}' AS pg_catalog.oid[]))"
+
+
+def _listed(expression: str, values: Iterable[str]) -> str:
+    quoted = ", ".join(map(_quoted, values))
+    return (
+        f"CAST({expression} AS pg_catalog.text) OPERATOR(pg_catalog.=) ANY (CAST(ARRAY[{quoted}] AS pg_catalog.text[]))"
+    )
+
+
+def _named(schema: str, name: str, names: Iterable[str]) -> str:
+    quoted = ", ".join(map(_quoted, sorted(names)))
+    whole = f"pg_catalog.concat(CAST({schema} AS pg_catalog.text), '.', CAST({name} AS pg_catalog.text))"
+    return f"{whole} OPERATOR(pg_catalog.=) ANY (CAST(ARRAY[{quoted}] AS pg_catalog.text[]))"
+
+
+def _quoted(text: str) -> str:
+    doubled = text.replace("'", "''")
+    return "E'" + doubled.replace("\\", "\\\\") + "'" if "\\" in text else f"'{doubled}'"
+
+
+def _class_rows(view: View) -> str:
+    return f"({relation_visible('t.oid', view)} OR {index_visible('t.oid', view)})"
+
+
+def _attribute_rows(view: View) -> str:
+    return f"({_attribute('t.attrelid', 't.attnum', view)} OR {index_visible('t.attrelid', view)})"
+
+
+def _by_oid(condition: Callable[[str, View], str], *columns: str) -> Callable[[View], str]:
+    return lambda view: " AND ".join(condition(f"t.{column}", view) for column in columns)
+
+
+def _fixed(condition: str) -> Callable[[View], str]:
+    return lambda _view: condition
+
+
+def _in_schema(schema: str, name: str) -> Callable[[View], str]:
+    def rows(view: View) -> str:
+        system = _listed(f"t.{schema}", ("pg_catalog", "information_schema"))
+        return f"({system} OR {_named(f't.{schema}', f't.{name}', visible(view))})"
+
+    return rows
+
+
+def _column_of(schema: str, table: str, column: str) -> Callable[[View], str]:
+    def rows(view: View) -> str:
+        names = [f"{name}.{one}" for name in visible(view) for one in view.policy.tables[name].columns]
+        system = _listed(f"t.{schema}", ("pg_catalog", "information_schema"))
+        whole = f"pg_catalog.concat(CAST(t.{schema} AS pg_catalog.text), '.', CAST(t.{table} AS pg_catalog.text))"
+        return f"({system} OR {_named(whole, f't.{column}', names)})"
+
+    return rows
+
+
+def _constraint_named(view: View) -> str:
+    return (
+        "EXISTS (SELECT FROM pg_catalog.pg_constraint AS k"
+        " JOIN pg_catalog.pg_namespace AS g ON g.oid OPERATOR(pg_catalog.=) k.connamespace"
+        " WHERE CAST(k.conname AS pg_catalog.text) OPERATOR(pg_catalog.=) CAST(t.constraint_name AS pg_catalog.text)"
+        " AND CAST(g.nspname AS pg_catalog.text) OPERATOR(pg_catalog.=) CAST(t.constraint_schema AS pg_catalog.text)"
+        f" AND {_constraint_rows('k', view)})"
+    )
+
+
+def _index_named(view: View) -> str:
+    return (
+        "EXISTS (SELECT FROM pg_catalog.pg_class AS k"
+        " JOIN pg_catalog.pg_namespace AS g ON g.oid OPERATOR(pg_catalog.=) k.relnamespace"
+        " WHERE k.relname OPERATOR(pg_catalog.=) t.indexname AND g.nspname OPERATOR(pg_catalog.=) t.schemaname"
+        f" AND {index_visible('k.oid', view)})"
+    )
+
+
+_VALUES = {
+    "text": "CAST(NULL AS pg_catalog.text)",
+    "texts": "CAST(NULL AS pg_catalog.text[])",
+    "acl": "CAST(NULL AS pg_catalog.aclitem[])",
+    "tree": "CAST(NULL AS pg_catalog.pg_node_tree)",
+    "int2": "CAST(NULL AS pg_catalog.int2)",
+    "time": "CAST(NULL AS pg_catalog.timestamptz)",
+    "none": "CAST('0' AS pg_catalog.oid)",
+    "xid": "CAST('0' AS pg_catalog.xid)",
+    "zero": "CAST('0' AS pg_catalog.int4)",
+    "zero2": "CAST('0' AS pg_catalog.int2)",
+    "unknown": "CAST('-1' AS pg_catalog.float4)",
+    "unlimited": "CAST('-1' AS pg_catalog.int4)",
+    "false": "false",
+    "stars": "CAST('********' AS pg_catalog.text)",
+    # A value of a catalog-naming type, compared with a text, would look that text up.
+    "number": "CAST(t.{0} AS pg_catalog.oid)",
+    "dash": "CAST(NULL AS information_schema.character_data)",
+}
+
+SYSTEMS: dict[str, System] = {
+    "pg_catalog.pg_class": System(
+        """oid relname relnamespace reltype reloftype relowner relam relfilenode=none reltablespace relpages=zero
+        reltuples=unknown relallvisible=zero reltoastrelid=none relhasindex relisshared relpersistence relkind
+        relnatts=int2 relchecks=zero2 relhasrules=false relhastriggers=false relhassubclass relrowsecurity=false
+        relforcerowsecurity=false relispopulated relreplident relispartition relrewrite=none relfrozenxid=xid
+        relminmxid=xid relacl=acl reloptions=texts relpartbound=tree""",
+        _class_rows,
+    ),
+    "pg_catalog.pg_attribute": System(
+        """attrelid attname atttypid attstattarget=int2 attlen attnum attndims atttypmod attbyval attalign attstorage
+        attcompression@14 attnotnull atthasdef atthasmissing=false attidentity attgenerated attisdropped attislocal
+        attinhcount attcollation attacl=acl attoptions=texts attfdwoptions=texts""",
+        _attribute_rows,
+    ),
+    "pg_catalog.pg_attrdef": System(
+        "oid adrelid adnum adbin=tree", lambda view: _attribute("t.adrelid", "t.adnum", view)
+    ),
+    "pg_catalog.pg_index": System(
+        """indexrelid indrelid indnatts indnkeyatts indisunique indnullsnotdistinct@15 indisprimary indisexclusion
+        indimmediate indisclustered indisvalid indcheckxmin indisready indislive indisreplident indkey indcollation
+        indclass indoption indexprs=tree indpred=tree""",
+        lambda view: _index_rows("t", view),
+    ),
+    "pg_catalog.pg_constraint": System(
+        """oid conname connamespace contype condeferrable condeferred convalidated conrelid contypid conindid
+        conparentid confrelid confupdtype confdeltype confmatchtype conislocal coninhcount connoinherit conkey
+        confkey conpfeqop conppeqop conffeqop confdelsetcols@15 conexclop conbin=tree""",
+        lambda view: _constraint_rows("t", view),
+    ),
+    "pg_catalog.pg_type": System(
+        """oid typname typnamespace typowner typlen typbyval typtype typcategory typispreferred typisdefined typdelim
+        typrelid typelem typarray typinput=number typoutput=number typreceive=number typsend=number typmodin=number
+        typmodout=number typalign typstorage typnotnull typbasetype typtypmod typndims typcollation typdefaultbin=tree
+        typdefault=text typacl=acl""",
+        _by_oid(type_visible, "oid"),
+    ),
+    "pg_catalog.pg_enum": System("oid enumtypid enumsortorder enumlabel", _by_oid(type_visible, "enumtypid")),
+    "pg_catalog.pg_range": System(
+        "rngtypid rngsubtype rngmultitypid@14 rngcollation rngsubopc rngcanonical=number rngsubdiff=number",
+        _by_oid(type_visible, "rngtypid"),
+    ),
+    "pg_catalog.pg_proc": System(
+        """oid proname pronamespace proowner prolang provariadic prokind prosecdef proleakproof proisstrict proretset
+        provolatile proparallel pronargs pronargdefaults prorettype proargtypes proallargtypes proargmodes
+        proargnames proargdefaults=tree prosrc=text probin=text proconfig=texts proacl=acl""",
+        _by_oid(function_visible, "oid"),
+    ),
+    "pg_catalog.pg_namespace": System(
+        "oid nspname nspowner nspacl=acl", lambda view: _listed("t.nspname", schemas(view))
+    ),
+    "pg_catalog.pg_database": System(
+        """oid datname datdba encoding datlocprovider@15 datistemplate datallowconn datconnlimit=unlimited datcollate
+        datctype daticulocale@15-16 datlocale@17 daticurules@16 datcollversion@15 dattablespace datacl=acl""",
+        _fixed("t.datname OPERATOR(pg_catalog.=) pg_catalog.current_database()"),
+    ),
+    "pg_catalog.pg_roles": System(
+        """rolname rolsuper rolinherit rolcreaterole rolcreatedb rolcanlogin rolreplication rolconnlimit=unlimited
+        rolpassword=stars rolvaliduntil=time rolbypassrls rolconfig=texts oid""",
+        _fixed("t.rolname OPERATOR(pg_catalog.=) CURRENT_USER"),
+    ),
+    "pg_catalog.pg_user": System(
+        "usename usesysid usecreatedb usesuper userepl usebypassrls passwd=stars valuntil=time useconfig=texts",
+        _fixed("t.usename OPERATOR(pg_catalog.=) CURRENT_USER"),
+    ),
+    "pg_catalog.pg_inherits": System(
+        "inhrelid inhparent inhseqno inhdetachpending@14", _by_oid(relation_visible, "inhrelid", "inhparent")
+    ),
+    "pg_catalog.pg_settings": System(
+        """name setting unit category short_desc extra_desc context vartype source min_val max_val enumvals boot_val
+        reset_val sourcefile=text sourceline=zero pending_restart=false""",
+        _fixed(_listed("t.name", sorted(settings.READABLE))),
+    ),
+    "pg_catalog.pg_description": System("objoid classoid objsubid description", _by_oid(built_in, "objoid")),
+    "pg_catalog.pg_am": System("oid amname amhandler=number amtype", _fixed("")),
+    "pg_catalog.pg_language": System("oid lanname lanowner lanispl lanpltrusted", _by_oid(built_in, "oid")),
+    "pg_catalog.pg_collation": System(
+        "oid collname collnamespace collowner collprovider collisdeterministic collencoding", _by_oid(built_in, "oid")
+    ),
+    "pg_catalog.pg_opclass": System(
+        "oid opcmethod opcname opcnamespace opcowner opcfamily opcintype opcdefault opckeytype",
+        _by_oid(built_in, "oid"),
+    ),
+    "pg_catalog.pg_opfamily": System("oid opfmethod opfname opfnamespace opfowner", _by_oid(built_in, "oid")),
+    "pg_catalog.pg_operator": System(
+        "oid oprname oprnamespace oprowner oprkind oprcanmerge oprcanhash oprleft oprright oprresult oprcom oprnegate",
+        _by_oid(built_in, "oid"),
+    ),
+    "pg_catalog.pg_cast": System("oid castsource casttarget castfunc castcontext castmethod", _by_oid(built_in, "oid")),
+    "pg_catalog.pg_tablespace": System("oid spcname spcowner spcacl=acl spcoptions=texts", _by_oid(built_in, "oid")),
+    "pg_catalog.pg_extension": System(
+        "oid extname extowner extnamespace extrelocatable extversion extcondition=texts", _fixed("")
+    ),
+    "pg_catalog.pg_tables": System(
+        "schemaname tablename tableowner tablespace hasindexes hasrules=false hastriggers=false rowsecurity=false",
+        _in_schema("schemaname", "tablename"),
+    ),
+    "pg_catalog.pg_views": System(
+        "schemaname viewname viewowner definition=text", _in_schema("schemaname", "viewname")
+    ),
+    "pg_catalog.pg_matviews": System(
+        "schemaname matviewname matviewowner tablespace hasindexes ispopulated definition=text",
+        _in_schema("schemaname", "matviewname"),
+    ),
+    "pg_catalog.pg_indexes": System("schemaname tablename indexname tablespace indexdef", _index_named),
+    "information_schema.schemata": System(
+        """catalog_name schema_name schema_owner default_character_set_catalog default_character_set_schema
+        default_character_set_name sql_path""",
+        lambda view: _listed("t.schema_name", schemas(view)),
+    ),
+    "information_schema.tables": System(
+        """table_catalog table_schema table_name table_type self_referencing_column_name reference_generation
+        user_defined_type_catalog user_defined_type_schema user_defined_type_name is_insertable_into is_typed
+        commit_action""",
+        _in_schema("table_schema", "table_name"),
+    ),
+    "information_schema.columns": System(
+        """table_catalog table_schema table_name column_name ordinal_position column_default=dash is_nullable data_type
+        character_maximum_length character_octet_length numeric_precision numeric_precision_radix numeric_scale
+        datetime_precision interval_type interval_precision character_set_catalog character_set_schema
+        character_set_name collation_catalog collation_schema collation_name domain_catalog domain_schema domain_name
+        udt_catalog udt_schema udt_name scope_catalog scope_schema scope_name maximum_cardinality dtd_identifier
+        is_self_referencing is_identity identity_generation identity_start=dash identity_increment=dash
+        identity_maximum=dash identity_minimum=dash identity_cycle is_generated generation_expression=dash
+        is_updatable""",
+        _column_of("table_schema", "table_name", "column_name"),
+    ),
+    "information_schema.table_constraints": System(
+        """constraint_catalog constraint_schema constraint_name table_catalog table_schema table_name constraint_type
+        is_deferrable initially_deferred enforced""",
+        _constraint_named,
+    ),
+    "information_schema.key_column_usage": System(
+        """constraint_catalog constraint_schema constraint_name table_catalog table_schema table_name column_name
+        ordinal_position position_in_unique_constraint""",
+        lambda view: f"{_constraint_named(view)} AND {_column_of('table_schema', 'table_name', 'column_name')(view)}",
+    ),
+    "information_schema.constraint_column_usage": System(
+        "table_catalog table_schema table_name column_name constraint_catalog constraint_schema constraint_name",
+        lambda view: f"{_constraint_named(view)} AND {_column_of('table_schema', 'table_name', 'column_name')(view)}",
+    ),
+    "information_schema.referential_constraints": System(
+        """constraint_catalog constraint_schema constraint_name unique_constraint_catalog unique_constraint_schema
+        unique_constraint_name match_option update_rule delete_rule""",
+        _constraint_named,
+    ),
+}
+
+# Shown without rows, because clients ask for them whatever they find elsewhere.
+_EMPTY = frozenset(
+    f"pg_catalog.{name}"
+    for name in words("""
+    pg_policy pg_trigger pg_rewrite pg_statistic_ext pg_publication pg_publication_rel pg_publication_namespace
+    pg_foreign_table pg_foreign_server pg_foreign_data_wrapper pg_sequence pg_sequences pg_depend pg_auth_members
+    pg_shdescription pg_seclabel pg_shseclabel pg_event_trigger pg_default_acl pg_partitioned_table pg_aggregate
+    pg_conversion pg_ts_config pg_ts_dict pg_ts_parser pg_ts_template pg_policies pg_rules
+    """)
+) | frozenset(
+    f"information_schema.{name}"
+    for name in words("""
+    views routines parameters triggers sequences check_constraints domains table_privileges column_privileges
+    role_table_grants role_column_grants view_table_usage view_column_usage element_types
+    """)
+)

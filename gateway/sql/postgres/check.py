@@ -57,11 +57,11 @@ def prove(user_text: str, outgoing_text: str, view: View) -> Parsed:
         tokens = tuple(postgast.scan(outgoing_text).tokens)
     except (Refused, postgast.PgQueryError) as error:
         raise _unproven(f"the outgoing text cannot be read: {error}") from error
-    user = parse_tree(user_text)
+    user, raw = parse_tree(user_text), outgoing_text.encode()
     _require(len(user.stmts) == len(tree.stmts), "the number of statements changed")
     for before, after in zip(user.stmts, tree.stmts, strict=True):
-        _Proof(view).statement(before.stmt, after.stmt)
-    return Parsed(outgoing_text, outgoing_text.encode(), tree, tokens)
+        _Proof(view, raw).statement(before.stmt, after.stmt)
+    return Parsed(outgoing_text, raw, tree, tokens)
 
 
 def _unproven(detail: str) -> Refused:
@@ -83,8 +83,9 @@ def _require(holds: object, detail: str) -> None:
 class _Proof:
     """The proof of one statement."""
 
-    def __init__(self, view: View) -> None:
+    def __init__(self, view: View, raw: bytes) -> None:
         self.view = view
+        self.raw = raw
         self.moved: set[int] = set()
         self.words: set[str] = set()
         self.alone: set[str] = set()
@@ -171,8 +172,8 @@ class _Proof:
         guard = judge(names[-1], before, self.view)
         if guard is None:
             raise _unproven("a call or cast that its guard does not allow")
-        if guard.null:
-            _require(same(guards.null_of(guard.null), after), "a call that must be NULL is not")
+        if guard.instead is not None:
+            _require(same(guard.instead, after), "a call that must not go out is there")
             return
         result = after
         if guard.condition is not None:
@@ -307,31 +308,60 @@ def _relation(proof: _Proof, before: Message, after: Message, env: Env) -> _Leaf
         (source.schemaname, source.relname, source.inh) == (meant.schema, meant.name, before.inh), "another relation"
     )
     _require(source.alias.aliasname == "t" and not source.alias.colnames, "the inner alias changed")
-    _columns(proof, select, meant, alias, renamed=bool(before.alias.colnames))
+    _columns(proof, select, meant, alias, source.location, renamed=bool(before.alias.colnames))
     inside = _conjuncts(select.where_clause) if select.HasField("where_clause") else []
     needed = len(meant.conditions)
-    _require(
-        len(inside) >= needed and all(map(same, meant.conditions, inside)),
-        f"the rows of `{meant.name}` are not the view's",
-    )
+    stated = len(inside) >= needed and _rows(proof, select, meant, inside, source.location)
+    _require(stated, f"the rows of `{meant.name}` are not the view's")
     offset = select.limit_offset.a_const
     fenced = offset.WhichOneof("val") == "ival" and offset.ival.ival == 0
     _require(fenced if meant.fenced else not select.HasField("limit_offset"), "the fence is not where it should be")
     return _Leaf(alias, meant, inside[needed:], renamed=bool(before.alias.colnames))
 
 
-def _columns(proof: _Proof, select: Message, meant: Evidence, alias: str, *, renamed: bool) -> None:
-    whole = proof.everything or renamed or alias in proof.alone
+def _rows(proof: _Proof, select: Message, meant: Evidence, inside: list[Message], start: int) -> bool:
+    """Whether the first conditions are those of the evidence.
+
+    Their text is compared before their trees: from the place of the relation to the next AND, or to OFFSET, equal text
+    is an equal tree, because the parser was there in the same state and saw the same tokens.
+    """
+    if len(inside) == len(meant.conditions):
+        stop = select.limit_offset.a_const.location
+        if meant.fenced and proof.raw[start:stop] == meant.rows_alone + b" OFFSET ":
+            return True
+    elif meant.rows_first and proof.raw.startswith(meant.rows_first + b" AND ", start):
+        return True
+    return all(map(same, meant.conditions, inside))
+
+
+def _columns(proof: _Proof, select: Message, meant: Evidence, alias: str, stop: int, *, renamed: bool) -> None:
+    """Prove the target list; one whose text was proven before is not compared again (see `_rows` for the reason)."""
+    start = select.target_list[0].res_target.location if select.target_list else stop
+    text = proof.raw[start:stop]
+    shown = meant.proven.get(text)
+    if shown is None:
+        shown = _compared(select, meant)
+        if len(meant.proven) < _MOST_PROVEN:
+            meant.proven[text] = shown
+    if proof.everything or renamed or alias in proof.alone:
+        _require(len(shown) == len(meant.values), "a column is missing")
+    else:
+        _require(all(name in shown or name not in proof.words for name in meant.values), "a column is missing")
+
+
+def _compared(select: Message, meant: Evidence) -> frozenset[str]:
+    """The columns that a target list shows, each proven to be what the view shows."""
     targets = iter(select.target_list)
     target = next(targets, None)
+    shown = set()
     for name, value in meant.values.items():
         if target is not None and target.res_target.name == name:
             _require(same(value, target.res_target.val), f"column `{name}` is not what the view shows")
             _require(not target.res_target.indirection, f"column `{name}` has more to it")
+            shown.add(name)
             target = next(targets, None)
-        else:
-            _require(not whole and name not in proof.words, f"column `{name}` is missing")
     _require(target is None, "a derived table shows a column that the view does not")
+    return frozenset(shown)
 
 
 def _justify(proof: _Proof, leaves: list[_Leaf], clauses: list[_Clause], env: Env, stack: Stack) -> None:
@@ -452,6 +482,10 @@ def _conjuncts(condition: Message) -> list[Message]:
 
 def _plain(_proof: _Proof, before: Message, after: Message, env: Env, stack: Stack) -> None:
     _pair(before, after, env, stack)
+
+
+def _literal(_proof: _Proof, before: Message, after: Message, _env: Env, _stack: Stack) -> None:
+    _require(same(before, after), "a literal changed")
 
 
 def _function(proof: _Proof, before: Message, after: Message, env: Env, stack: Stack) -> None:
@@ -581,6 +615,7 @@ def _anyhow(_after: Message, _view: View) -> bool:
     return True
 
 
+_MOST_PROVEN = 1_000
 _DERIVED = frozenset({"target_list", "from_clause", "where_clause", "limit_offset", "limit_option", "op"})
 _SOURCES = frozenset({pb.RangeSubselect, pb.RangeFunction})
 _EXPLAINED = frozenset({pb.SelectStmt, pb.ExecuteStmt, pb.DeclareCursorStmt})
@@ -616,7 +651,7 @@ _PLAIN = words(
     """
     DeclareCursorStmt PrepareStmt ExecuteStmt List BoolExpr NullTest BooleanTest CaseExpr CaseWhen
     CoalesceExpr MinMaxExpr RowExpr A_ArrayExpr A_Indices NamedArgExpr CollateClause WindowDef GroupingSet
-    GroupingFunc A_Const A_Star ParamRef SQLValueFunction String Integer Alias TypeCast CTESearchClause
+    GroupingFunc A_Star ParamRef SQLValueFunction String Integer Alias TypeCast CTESearchClause
     CTECycleClause
     """
 )
@@ -624,6 +659,7 @@ _Rule = Callable[[_Proof, Message, Message, Env, Stack], None]
 # FAIL CLOSED: a kind of node that is not here is unproven. RangeVar is not: only `_relation` may meet one.
 _RULES: dict[type, _Rule] = {
     **{getattr(pb, name): _plain for name in _PLAIN},
+    pb.A_Const: _literal,
     pb.SelectStmt: _select,
     pb.FuncCall: _function,
     pb.TypeName: _type,

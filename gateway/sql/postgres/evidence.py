@@ -6,7 +6,7 @@ INVARIANT: derived from the policy, the catalog and the grant by code of its own
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import postgast
 from postgast import pg_query_pb2 as pb
@@ -24,7 +24,7 @@ _KEPT = 2_000
 class Evidence:
     """One relation: the value of each visible column, the conditions on its rows, and what may be done inside.
 
-    `clear` columns may be compared inside, `searched` ones may be searched for. `catalog` marks a catalog relation.
+    `clear` columns may be compared inside, `searched` ones may be searched for.
     """
 
     schema: str
@@ -34,7 +34,10 @@ class Evidence:
     fenced: bool
     clear: frozenset[str]
     searched: frozenset[str]
-    catalog: bool = False
+    # Texts that were proven before: of target lists, with the columns that they show, and of the row conditions.
+    proven: dict[bytes, frozenset[str]] = field(default_factory=dict)
+    rows_alone: bytes = b""
+    rows_first: bytes = b""
 
 
 _evidence: OrderedDict[object, Evidence | None] = OrderedDict()
@@ -84,7 +87,7 @@ def _of_policy(schema: str, name: str, view: View) -> Evidence | None:
             searched.add(column.name)
     condition = _rows(view, qualified, "t", frozenset())
     conditions = (_value(condition),) if condition else ()
-    return Evidence(schema, name, values, conditions, bool(condition), frozenset(clear), frozenset(searched))
+    return _evident(schema, name, values, conditions, bool(condition), frozenset(clear), frozenset(searched))
 
 
 def _rows(view: View, qualified: str, alias: str, passed: frozenset[str]) -> str:
@@ -122,7 +125,36 @@ def _of_catalog(schema: str, name: str, view: View) -> Evidence | None:
     for node in select.target_list:
         values[node.res_target.name] = node.res_target.val
     conditions = _conjuncts(select.where_clause) if select.HasField("where_clause") else []
-    return Evidence(schema, name, values, tuple(conditions), False, frozenset(), frozenset(), catalog=True)
+    plain = frozenset(one for one, value in values.items() if value.WhichOneof("node") == "column_ref" and one)
+    fenced = select.HasField("limit_offset")
+    return _evident(schema, name, values, tuple(conditions), fenced, plain, frozenset())
+
+
+def _evident(
+    schema: str,
+    name: str,
+    values: dict[str, Message],
+    conditions: tuple[Message, ...],
+    fenced: bool,
+    clear: frozenset[str],
+    searched: frozenset[str],
+) -> Evidence:
+    """The evidence, with the texts that its row conditions have when they are alone and when more follow."""
+    alone = first = b""
+    if conditions:
+        head = f"SELECT FROM {_quote(schema)}.{_quote(name)} AS t WHERE true"
+        for follow in ((), (_value("true"),)):
+            tree = postgast.parse(head)
+            select = tree.stmts[0].stmt.select_stmt
+            parts = [*conditions, *follow]
+            select.where_clause.CopyFrom(parts[0])
+            if len(parts) > 1:
+                select.where_clause.Clear()
+                select.where_clause.bool_expr.boolop = pb.AND_EXPR
+                select.where_clause.bool_expr.args.extend(parts)
+            text = postgast.deparse(tree).encode().removeprefix(b"SELECT FROM ")
+            alone, first = (text, first) if not follow else (alone, text.removesuffix(b" AND true"))
+    return Evidence(schema, name, values, conditions, fenced, clear, searched, rows_alone=alone, rows_first=first)
 
 
 def _conjuncts(node: Message) -> list[Message]:

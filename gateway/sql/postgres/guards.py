@@ -50,12 +50,14 @@ _CONDITIONS = {
     "pg_get_function_arguments": catalogs.function_visible,
     "pg_get_function_identity_arguments": catalogs.function_visible,
     "pg_relation_is_publishable": catalogs.relation_visible,
-    "pg_partition_ancestors": catalogs.relation_visible,
 }
 _LOOKUPS = {"to_regclass": catalogs.relation_visible, "to_regtype": catalogs.type_visible}
+_NO_ROWS = {"pg_partition_ancestors": "oid"}
 _SETTINGS = frozenset({"current_setting", "set_config"})
 
-FUNCTIONS = frozenset(_NULL) | frozenset(_CONDITIONS) | frozenset(_LOOKUPS) | _SETTINGS | {"pg_typeof"}
+FUNCTIONS = (
+    frozenset(_NULL) | frozenset(_CONDITIONS) | frozenset(_LOOKUPS) | _SETTINGS | frozenset(_NO_ROWS) | {"pg_typeof"}
+)
 
 _CASTS = {
     "regclass": catalogs.relation_visible,
@@ -83,18 +85,20 @@ _ROUTINES = functions.ALLOWED | {
 class Guard:
     """How a call or a cast goes out: under `condition` (a tree with holes), and cast to `result`, if they are given.
 
-    With `null`, nothing of it goes out but a NULL of that type.
+    With `instead`, nothing of it goes out but that.
     """
 
     condition: Message | None = None
     result: str = ""
-    null: str = ""
+    instead: Message | None = None
 
 
 def function_guard(name: str, call: Message, view: View) -> Guard | None:
     """The guard of a call to a function of `FUNCTIONS`; None when the call is not allowed at all."""
     if name in _NULL:
-        return Guard(null=_NULL[name])
+        return Guard(instead=null_of(_NULL[name]))
+    if name in _NO_ROWS:
+        return Guard(instead=_tree(f"pg_catalog.unnest(CAST(NULL AS pg_catalog.{_NO_ROWS[name]}[]))"))
     if name == "pg_typeof":
         return Guard(result="text") if _plain_call(call) else None
     if not _plain_call(call) or not call.args:

@@ -27,7 +27,7 @@ _CLEAR = ColumnRule("", Mask("clear"))
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A visible column: how it appears (`clear`, `masked`, `revealed`) and the target that yields it."""
+    """A visible column: how it appears (`clear`, `masked`, `revealed`, `constant`) and the target that yields it."""
 
     column: Column
     rule: ColumnRule
@@ -43,7 +43,8 @@ class Table:
     columns: dict[str, Shown]
     skeleton: Message
     scope: str
-    oid: int
+    fenced: bool
+    system: bool = False
 
 
 @dataclass(slots=True)
@@ -112,7 +113,7 @@ def _table(view: View, qualified: str) -> Table | None:
     }
     del skeleton.target_list[:]
     stated = f"{qualified}.{rule.scope.column}" if rule.scope.kind != "none" else ""
-    return Table(qualified, shown, skeleton, stated, relation.oid)
+    return Table(qualified, shown, skeleton, stated, fenced=bool(scope))
 
 
 def _columns(view: View, rule: TableRule, relation: Relation) -> list[tuple[Column, ColumnRule, str, str]]:
@@ -174,11 +175,12 @@ def _system(view: View, qualified: str) -> Table | None:
     shown = {}
     for node in skeleton.target_list:
         target = node.res_target
-        name = target.name or target.val.column_ref.fields[-1].string.sval
+        name = target.name
         column = Column(name, 0, "", "", "")
-        shown[name] = Shown(column, _CLEAR, "clear", _copy(node))
+        plain = target.val.WhichOneof("node") == "column_ref" and bool(name)
+        shown[name] = Shown(column, _CLEAR, "clear" if plain else "constant", _copy(node))
     del skeleton.target_list[:]
-    return Table(qualified, shown, skeleton, "", 0)
+    return Table(qualified, shown, skeleton, "", system=True, fenced=skeleton.HasField("limit_offset"))
 
 
 def identifier(name: str) -> str:

@@ -131,6 +131,22 @@ def normalised(parsed: Parsed) -> str:
     return "; ".join(made)
 
 
+def canonical_normalised(parsed: Parsed) -> str:
+    """The same for a text of the deparser's, which holds no comments and is spaced evenly already."""
+    if any(statement.stmt.WhichOneof("node") == "variable_set_stmt" for statement in parsed.tree.stmts):
+        return normalised(parsed)
+    raw = parsed.raw
+    highest = max((_number(raw, token) for token in parsed.tokens if token.token == _PARAM), default=0)
+    pieces, at = [], 0
+    for token in parsed.tokens:
+        if token.token in _LITERAL:
+            highest += 1
+            pieces += [raw[at : token.start], b"$%d" % highest]
+            at = token.end
+    pieces.append(raw[at:])
+    return b"".join(pieces).decode()
+
+
 def _without_literals(parsed: Parsed, start: int, end: int, highest: int) -> tuple[str, int]:
     pieces: list[bytes] = []
     at = -1

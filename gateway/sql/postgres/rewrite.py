@@ -149,7 +149,7 @@ class Rewriter:
         alias = source.alias.aliasname or source.relname
         for name, shown in self._projected(source, alias, table):
             select.target_list.append(shown.target)
-            if table.oid:
+            if not table.system:
                 self.found.columns[shown.how][f"{table.name}.{name}"] = None
         if inner:
             conditions = [select.where_clause] if select.HasField("where_clause") else []
@@ -195,7 +195,7 @@ class Rewriter:
             or alias in seen.alone
             or any(left == alias and right not in table.columns for left, right in seen.pairs)
         )
-        return [(name, shown) for name, shown in table.columns.items() if whole or name in seen.words]
+        return [(name, shown) for name, shown in table.columns.items() if whole or name in seen.words or not name]
 
 
 Handler = Callable[[Rewriter, Message, Message, Env, Stack], None]
@@ -310,8 +310,8 @@ def _apply(
     self: Rewriter, holder: Message, message: Message, guard: guards.Guard, hole: Message | None, env: Env
 ) -> None:
     """Put a guarded call or cast in the form that its guard prescribes."""
-    if guard.null:
-        holder.CopyFrom(guards.null_of(guard.null))
+    if guard.instead is not None:
+        holder.CopyFrom(guard.instead)
         return
     self.visit([(part, env) for part in parts(message) if type(part) is not pb.TypeName])
     made = _copied(holder)

@@ -160,7 +160,8 @@ def _settle(rewriter: Rewriter, holder: Message, leaves: list[Leaf], eligible: l
     if leaf.source is None or leaf.source.alias.colnames:
         return
     exact = shown.how == "masked" and shown.rule.search == "exact" and shape.equality and shape.values <= _MOST_VALUES
-    copied = shown.how != "masked" and bool(leaf.table.scope) and shown.column.base in _PLAIN_TYPES
+    plain = shown.column.base in _PLAIN_TYPES or leaf.table.system
+    copied = shown.how in {"clear", "revealed"} and leaf.table.fenced and plain
     if not exact and not copied:
         return
     for message in walk(holder):

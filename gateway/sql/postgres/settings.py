@@ -26,11 +26,12 @@ _FIXED = {
     "synchronize_seqscans": frozenset({"on", "off"}),
 }
 _ISOLATION = frozenset({"serializable", "repeatable read", "read committed", "read uncommitted"})
-_READABLE = words("""
+_SHOWN = words("""
     server_version server_version_num server_encoding lc_collate lc_ctype lc_messages lc_monetary lc_numeric lc_time
     integer_datetimes max_identifier_length max_index_keys in_hot_standby default_with_oids search_path
     statement_timeout default_tablespace default_text_search_config password_encryption
     """)
+READABLE = _ANY | _SHOWN | frozenset(_FIXED) | {"transaction_isolation", "default_transaction_isolation"}
 _LONGEST_VALUE = 200
 _UNITS_MS = {"": 1, "ms": 1, "s": 1_000, "min": 60_000, "h": 3_600_000, "d": 86_400_000}
 
@@ -42,13 +43,7 @@ def canonical(name: str) -> str:
 
 def readable(name: str) -> bool:
     """Whether SHOW and current_setting may answer it."""
-    name = canonical(name)
-    return (
-        name in _ANY
-        or name in _FIXED
-        or name in _READABLE
-        or name in {"transaction_isolation", "default_transaction_isolation"}
-    )
+    return canonical(name) in READABLE
 
 
 def changeable(name: str, values: Sequence[str], view: View) -> bool:
