@@ -61,7 +61,7 @@ def canonical(value: Any) -> bytes:
 
 def _check(record: Mapping[str, Any]) -> None:
     for name, value in record.items():
-        kind = type(value)
+        kind = value.__class__
         if kind is str or kind is bool:
             continue
         if kind is int:
@@ -69,7 +69,7 @@ def _check(record: Mapping[str, Any]) -> None:
                 raise ValueError(f"`{name}` is outside the integers that JSON can carry")
         elif kind is list or kind is tuple:
             for item in value:
-                if type(item) is not str:
+                if item.__class__ is not str:
                     _check({name: item})
         elif kind is dict:
             for key in value:

@@ -58,6 +58,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LAZY_S = 0.05
 _BEHIND_US = 1_000
 _RESERVED = frozenset(ENVELOPE)
+_VARIANT = dict(zip("0123456789abcdef", "89ab" * 4, strict=True))
 _BRACKETS = frozenset({"statement.begin", "statement.end", "statement.unknown"})
 
 
@@ -114,7 +115,8 @@ class FileLog:
         self._lock_fd = -1
         self._next_index = 0
         self._last_us = 0
-        self._pool, self._pool_at = b"", 0
+        self._second, self._second_text = -1, ""
+        self._pool, self._pool_at = "", 0
         self._timer: asyncio.TimerHandle | None = None
         self._subscribers: list[Callable[[dict[str, Any]], Any]] = []
         self._writer = Writer(directory, self.origin, disk, segment_bytes, self._committed, self._failed)
@@ -258,34 +260,43 @@ class FileLog:
             self._release()
 
     def _leaf(self, record: Mapping[str, Any], index: int) -> bytes:
-        if not _RESERVED.isdisjoint(record):
-            raise ValueError(f"{sorted(_RESERVED & record.keys())} are set by the log")
         now = self._clock()
         delta = now - _EPOCH
         moment = (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds
-        full = {**record, "v": 1, "origin": self.origin, "index": index}
         last = self._last_us
-        if moment <= last:
-            # INVARIANT: times and ids grow with the index, whatever the clock does; a clock that went back is on record
-            if last - moment > _BEHIND_US:
-                full["clock_behind_us"] = last - moment
+        # INVARIANT: times and ids grow with the index, whatever the clock does; a clock that went back is on record
+        behind = last - moment
+        if behind >= 0:
             moment = last + 1
-            now = _EPOCH + timedelta(microseconds=moment)
         self._last_us = moment
-        full["time"] = now.isoformat(timespec="microseconds")[:26] + "Z"
-        full["id"] = self._uuid7(moment)
+        second, fraction = divmod(moment, 1_000_000)
+        if second != self._second:
+            self._second = second
+            self._second_text = (_EPOCH + timedelta(seconds=second)).isoformat()[:19]
+        full = {
+            **record,
+            "v": 1,
+            "origin": self.origin,
+            "index": index,
+            "id": self._uuid7(moment),
+            "time": f"{self._second_text}.{fraction:06d}Z",
+        }
+        if len(full) != len(record) + 5 or "truncated" in record or "clock_behind_us" in record:
+            raise ValueError(f"{sorted(_RESERVED & record.keys())} are set by the log")
+        if behind > _BEHIND_US:
+            full["clock_behind_us"] = behind
         return leaf_of(full)
 
     def _uuid7(self, moment: int) -> str:
         """RFC 9562, 5.7: milliseconds, then the microseconds within them as `rand_a` (6.2, method 3), then noise."""
         at = self._pool_at
-        if at + 8 > len(self._pool):
-            self._pool, at = self._entropy(1_024), 0
-        self._pool_at = at + 8
-        noise = self._pool[at : at + 8].hex()
-        head = f"{moment // 1_000:012x}"
-        variant = "89ab"[int(noise[0], 16) & 3]
-        return f"{head[:8]}-{head[8:]}-7{moment % 1_000:03x}-{variant}{noise[1:4]}-{noise[4:]}"
+        if at >= len(self._pool):
+            self._pool, at = self._entropy(1_024).hex(), 0
+        self._pool_at = at + 16
+        noise = self._pool[at : at + 16]
+        milliseconds, rest = divmod(moment, 1_000)
+        head = f"{milliseconds:012x}"
+        return f"{head[:8]}-{head[8:]}-7{rest:03x}-{_VARIANT[noise[0]]}{noise[1:4]}-{noise[4:]}"
 
     def _hurry(self) -> None:
         self._timer = None

@@ -14,7 +14,7 @@ import base64
 import os
 import sqlite3
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,7 +30,7 @@ from gateway.errors import GatewayError
 
 LIMIT = 1_000
 """Records in one answer at most."""
-_VERSION = "1"
+_VERSION = "2"
 _SCHEMA = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value NOT NULL) WITHOUT ROWID;
 CREATE TABLE records (
@@ -50,7 +50,7 @@ CREATE INDEX records_code ON records (code, idx) WHERE code IS NOT NULL;
 CREATE TABLE customers (customer TEXT, idx INTEGER, PRIMARY KEY (customer, idx)) WITHOUT ROWID;
 CREATE TABLE relations (relation TEXT, idx INTEGER, PRIMARY KEY (relation, idx)) WITHOUT ROWID;
 CREATE TABLE sessions (
-    session TEXT PRIMARY KEY, person TEXT, login TEXT, ticket TEXT, target TEXT, idx INTEGER NOT NULL
+    session TEXT PRIMARY KEY, person TEXT, login TEXT, ticket TEXT, target TEXT, customers TEXT NOT NULL
 ) WITHOUT ROWID;
 CREATE VIRTUAL TABLE words USING fts5 (sql, content = '');
 """
@@ -59,6 +59,7 @@ _INHERITED = ("person", "login", "ticket", "target")
 _WORDS = ("sql", "rewritten", "reason", "name", "query")
 _EQUAL = ("kind", "login", "ticket", "target", "session", "statement", "decision", "code")
 _COMMIT_EVERY = 5_000
+_SESSIONS_KEPT = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +157,11 @@ class Search:
             "path": [base64.b64encode(digest).decode() for digest in path],
             "checkpoint": note,
         }
+
+    def catch_up(self) -> None:
+        """Take in what is new, so that the next question need not. Raises `GatewayError`."""
+        with self._mutex:
+            self._caught_up()
 
     def rebuild(self) -> int:
         """Forget the index and build it anew; how many records it holds."""
@@ -274,14 +280,14 @@ class Search:
         if upto >= limit:
             return
         segments = [(first, path) for first, path in segments_of(self._directory) if first >= segment]
-        taken = 0
+        intake, taken = _Intake(connection), 0
         connection.execute("BEGIN IMMEDIATE")
         try:
             for first, path in segments:
                 if first != segment:
                     segment, at = first, HEADER_BYTES
                 for batch in read_batches(path, upto, offset=at, limit=limit):
-                    _insert(connection, segment, batch)
+                    intake.take(segment, batch)
                     upto, at = batch.size, batch.end
                     taken += len(batch.leaves)
                     if taken >= _COMMIT_EVERY:
@@ -302,37 +308,56 @@ def _note(connection: sqlite3.Connection, upto: int, segment: int, at: int) -> N
     )
 
 
-def _insert(connection: sqlite3.Connection, segment: int, batch: Batch) -> None:
-    rows: list[tuple[Any, ...]] = []
-    for index, leaf, at in zip(range(batch.first, batch.size), batch.leaves, batch.offsets, strict=True):
-        record = record_of(leaf)
-        fields = {name: record.get(name) for name in _COLUMNS}
-        customers: Iterable[str] = record.get("customers", ())
+class _Intake:
+    """Turns leaves into rows. Remembers the last sessions, so that few need to be looked up."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._sessions: dict[str, tuple[Any, ...]] = {}
+
+    def take(self, segment: int, batch: Batch) -> None:
+        """Index one batch."""
+        records: list[tuple[Any, ...]] = []
+        customers: list[tuple[str, int]] = []
+        relations: list[tuple[str, int]] = []
+        words: list[tuple[int, str]] = []
+        for index, leaf, at in zip(range(batch.first, batch.size), batch.leaves, batch.offsets, strict=True):
+            record = record_of(leaf)
+            whose = self._whose(record)
+            fields = [whose[_INHERITED.index(name)] if name in _INHERITED else record.get(name) for name in _COLUMNS]
+            records.append((index, *fields, segment, at, len(leaf)))
+            customers += [(customer, index) for customer in whose[-1].split("\n") if customer]
+            relations += [(relation, index) for relation in record.get("relations", ())]
+            if "relation" in record:
+                relations.append((record["relation"], index))
+            if text := " ".join(str(record[name]) for name in _WORDS if name in record):
+                words.append((index, text))
+        insert = self._connection.executemany
+        insert(f"INSERT INTO records VALUES ({', '.join('?' * 15)})", records)  # noqa: S608
+        insert("INSERT OR IGNORE INTO customers VALUES (?, ?)", customers)
+        insert("INSERT OR IGNORE INTO relations VALUES (?, ?)", relations)
+        insert("INSERT INTO words (rowid, sql) VALUES (?, ?)", words)
+
+    def _whose(self, record: dict[str, Any]) -> tuple[Any, ...]:
+        """Person, login, ticket, target and customers (one a line): the record's own, or its session's."""
+        own = (*(record.get(name) for name in _INHERITED), "\n".join(record.get("customers", ())))
         session = record.get("session")
-        if session and record.get("login"):
-            connection.execute(
-                "INSERT OR IGNORE INTO sessions VALUES (?, ?, ?, ?, ?, ?)",
-                (session, *(fields[name] for name in _INHERITED), index),
-            )
-            connection.executemany("INSERT OR IGNORE INTO customers VALUES (?, ?)", [(c, index) for c in customers])
-        elif session:
-            known = connection.execute(
-                "SELECT person, login, ticket, target, idx FROM sessions WHERE session = ?", (session,)
+        if not session:
+            return own
+        known = self._sessions.get(session)
+        if known is None:
+            known = self._connection.execute(
+                "SELECT person, login, ticket, target, customers FROM sessions WHERE session = ?", (session,)
             ).fetchone()
-            if known is not None:
-                fields.update({name: fields[name] or value for name, value in zip(_INHERITED, known[:4], strict=True)})
-                connection.execute(
-                    "INSERT OR IGNORE INTO customers SELECT customer, ? FROM customers WHERE idx = ?", (index, known[4])
-                )
-        else:
-            connection.executemany("INSERT OR IGNORE INTO customers VALUES (?, ?)", [(c, index) for c in customers])
-        relations = [*record.get("relations", ()), *([record["relation"]] if "relation" in record else [])]
-        connection.executemany("INSERT OR IGNORE INTO relations VALUES (?, ?)", [(r, index) for r in relations])
-        words = " ".join(str(record[name]) for name in _WORDS if name in record)
-        if words:
-            connection.execute("INSERT INTO words (rowid, sql) VALUES (?, ?)", (index, words))
-        rows.append((index, *(fields[name] for name in _COLUMNS), segment, at, len(leaf)))
-    connection.executemany(f"INSERT INTO records VALUES ({', '.join('?' * 15)})", rows)  # noqa: S608
+        merged = tuple(mine or theirs for mine, theirs in zip(own, known or own, strict=True))
+        if record.get("login") and merged != known:
+            self._connection.execute("INSERT OR REPLACE INTO sessions VALUES (?, ?, ?, ?, ?, ?)", (session, *merged))
+            known = merged
+        if known is not None:
+            if len(self._sessions) >= _SESSIONS_KEPT:
+                self._sessions.clear()
+            self._sessions[session] = known
+        return merged
 
 
 def _conditions(query: Query) -> tuple[str, tuple[Any, ...]]:
