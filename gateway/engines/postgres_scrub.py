@@ -63,6 +63,12 @@ _PHRASES = {
     "XX002": "the target found a damaged index",
 }
 
+_EXPLAINED = {
+    "42703": ("column-not-available", "see the columns that exist for you with \\d and the table's name"),
+    "42601": ("syntax-error", ""),
+}
+"""What the target says that the gateway also says itself, under the same stable code."""
+
 _NOTICES = frozenset({"25001", "25P01"})
 
 FREE = frozenset({"TimeZone", "DateStyle", "IntervalStyle", "application_name"})
@@ -92,7 +98,11 @@ def error_bytes(fields: dict[str, str]) -> bytes:
     sqlstate = fields.get("C", "XX000")
     severity = fields.get("V") or fields.get("S") or "ERROR"
     if sqlstate in _KEPT:
-        return postgres.encode_error(severity, sqlstate, fields.get("M", "the statement was refused"))
+        code, hint = _EXPLAINED.get(sqlstate, ("", ""))
+        detail = f"code: {code}" if code else ""
+        return postgres.encode_error(
+            severity, sqlstate, fields.get("M", "the statement was refused"), hint=hint, detail=detail
+        )
     phrase = _PHRASES.get(sqlstate, "the target refused the statement")
     return postgres.encode_error(
         severity, sqlstate, phrase, hint="the target's own message is withheld: it may quote hidden values"

@@ -10,6 +10,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from gateway_fixture import House, open_house
 
 from gateway.demo import data
 from gateway.demo.postgres import BACKEND_ROLE, EmbeddedPostgres, create_backend_role, find_binaries
@@ -51,3 +52,14 @@ def postgres(dataset: data.Dataset) -> Iterator[EmbeddedPostgres]:
             yield server
     finally:
         shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def house(postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    """A gateway in front of `postgres`, with the demonstration's people inside; for tests that leave it as it was.
+
+    The budgets are wide, because all tests of a run share one person's day.
+    """
+    limits = {"rows_per_statement": 200_000, "rows_per_day": 50_000_000, "exact_searches_per_hour": 1000}
+    with open_house(tmp_path_factory.mktemp("house"), postgres, limits=limits) as house:
+        yield house

@@ -24,11 +24,19 @@ from ruamel.yaml import YAML
 from gateway.demo.actor import Actor, Authenticator, Entrance
 from gateway.demo.client import bare_environment
 from gateway.demo.company import TARGET, TICKET, Company, write_company
+from gateway.demo.data import CUSTOMER
 from gateway.demo.postgres import EmbeddedPostgres
 from gateway.demo.stage import Gateway
 from gateway.demo.trail import Follower
+from gateway.policy.load import load_policy
+from gateway.policy.masks import derive_key, render
 
 PATIENCE_S = 10.0
+_SCOPES = {
+    "companies": "id = %s",
+    "employees": "company_id = %s",
+    "payslips": "employee_id in (select id from employees where company_id = %s)",
+}
 
 
 @dataclass
@@ -92,6 +100,28 @@ class House:
         """What the database really holds, asked past the gateway as its owner."""
         return self.postgres.sql(text, *parameters)
 
+    def promised(self, table: str = "employees", customer: int = CUSTOMER) -> list[dict[str, str | None]]:
+        """What the policy promises to show of a table for one customer, as text, by the masks' Python rendering."""
+        policy = load_policy(self.company.directory / "policies" / f"{TARGET}.yaml")
+        key = derive_key((self.company.directory / "master.key").read_bytes().strip(), policy.purpose, TARGET)
+        types = dict(
+            self.truth(
+                "select attname, format_type(atttypid, atttypmod) from pg_attribute"
+                " where attrelid = %s::regclass and attnum > 0",
+                f"public.{table}",
+            )
+        )
+        columns = {name: rule.mask for name, rule in policy.tables[f"public.{table}"].columns.items()}
+        shown = ", ".join(f"{name}::text" for name in columns)
+        rows = self.truth(f"select {shown} from {table} as t where {_SCOPES[table]} order by t.id", customer)
+        return [
+            {
+                name: render(mask, value, key, types[name])
+                for (name, mask), value in zip(columns.items(), row, strict=True)
+            }
+            for row in rows
+        ]
+
     def follow(self) -> Follower:
         """The trail from here on."""
         return Follower(self.company.state / "audit", skip=True)
@@ -121,7 +151,7 @@ class House:
         return [(pid, state) for pid, state in found]
 
     def settled(self, spare: int = 2) -> None:
-        """Wait until no session is inside and the target has only spare connections left; fail when that never comes."""
+        """Wait until no session is inside and the target has only spare connections left; fail if that never comes."""
         eventually(lambda: self.sessions() == 0, lambda: f"{self.sessions()} sessions are left")
         eventually(
             lambda: len(self.backends()) <= spare and all(state == "idle" for _, state in self.backends()),
