@@ -1,14 +1,13 @@
 """How much a person may still read: rows a statement, rows a day, exact searches an hour.
 
-Counts are kept in this process by person and target. Days are UTC days and hours slide. A count is never lowered while the
-process lives; a restart forgets it (the trail does not).
+Counts are kept in this process by person and target. Days are UTC days and hours slide. A count is never lowered while
+the process lives; a restart forgets it (the trail does not).
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from datetime import datetime
 
 from gateway.errors import Refusal
 from gateway.model import Session
@@ -16,14 +15,15 @@ from gateway.policy.schema import Policy
 from gateway.sql.statement import Plan
 
 _HOUR_S = 3600.0
+_DAY_S = 86_400.0
 
 
 class Budgets:
-    """The running counts. `clock` gives the present moment in UTC."""
+    """The running counts. `clock` gives seconds since 1970-01-01 UTC."""
 
-    def __init__(self, clock: Callable[[], datetime]) -> None:
+    def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._rows: dict[tuple[str, str, str], int] = {}
+        self._rows: dict[tuple[str, str, int], int] = {}
         self._searches: dict[tuple[str, str], deque[float]] = {}
 
     def window(self, session: Session, policy: Policy, rows: int) -> int:
@@ -32,7 +32,7 @@ class Budgets:
         if limits.rows_per_statement:
             rows = min(rows, limits.rows_per_statement)
         if limits.rows_per_day:
-            rows = min(rows, limits.rows_per_day - self._spent(session))
+            rows = max(1, min(rows, limits.rows_per_day - self._spent(session)))
         return rows
 
     def admit(self, session: Session, policy: Policy, plan: Plan) -> Refusal | None:
@@ -42,7 +42,7 @@ class Budgets:
             return self._day_refusal(limits.rows_per_day)
         if not plan.searches or not limits.exact_searches_per_hour:
             return None
-        now = self._clock().timestamp()
+        now = self._clock()
         made = self._searches.setdefault((session.principal.id, session.grant.target), deque())
         while made and made[0] <= now - _HOUR_S:
             made.popleft()
@@ -83,8 +83,8 @@ class Budgets:
             hint="the budget starts anew at 00:00 UTC",
         )
 
-    def _day(self, session: Session) -> tuple[str, str, str]:
-        return session.principal.id, session.grant.target, self._clock().strftime("%Y-%m-%d")
+    def _day(self, session: Session) -> tuple[str, str, int]:
+        return session.principal.id, session.grant.target, int(self._clock() // _DAY_S)
 
     def _spent(self, session: Session) -> int:
         return self._rows.get(self._day(session), 0)

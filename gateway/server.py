@@ -10,10 +10,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import secrets
 import signal
 import socket
 import ssl
+import sys
 import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
@@ -49,6 +49,7 @@ from gateway.wire.auth import tls_server_end_point
 
 DRAIN_S = 20.0
 _BACKLOG = 1024
+_SWITCH_S = 0.0002
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +120,7 @@ class Server:
             view=self.targets.view,
             plans=plans,
             normalise=normalise,
-            budgets=Budgets(utc_now),
+            budgets=Budgets(time.time),
             windows=windows,
         )
         self.engine = PostgresEngine(
@@ -131,7 +132,6 @@ class Server:
             pins=self.targets.session_pins,
             tls=postgres_context(config) if config.listen.postgres.tls == "required" else None,
             binding=certificate_binding(config.tls.certificate),
-            new_id=new_id,
             report=report,
         )
         self.search = Search(
@@ -290,6 +290,9 @@ class Server:
 
 def run(config: Config, *, ready: Callable[[Server], None] | None = None) -> int:
     """Serve until SIGTERM or SIGINT. Returns the exit status: 0, 1 after a fault, 78 when the start was refused."""
+    # The thread that makes records durable needs the interpreter for microseconds after each flush; the default of
+    # 5 ms would make every session wait for whatever the event loop happens to be doing.
+    sys.setswitchinterval(_SWITCH_S)
     return uvloop.run(_run(config, ready))
 
 
@@ -357,11 +360,6 @@ def certificate_binding(path: Path) -> bytes | None:
     except (OSError, ValueError) as error:
         raise GatewayError("configuration-invalid", f"the certificate `{path}` cannot be read: {error}") from error
     return tls_server_end_point(certificate.public_bytes(Encoding.DER))
-
-
-def new_id() -> str:
-    """An identifier of 96 random bits, short enough to repeat in every record."""
-    return secrets.token_hex(12)
 
 
 def _reachable(listener: Listener) -> str:

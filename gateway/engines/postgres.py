@@ -183,13 +183,11 @@ class PostgresEngine(Generic[C]):
         pins: Callable[[Session], Mapping[str, str]],
         tls: ssl.SSLContext | None,
         binding: bytes | None,
-        new_id: Callable[[], str],
         report: Callable[[str, BaseException], None],
     ) -> None:
         self._settings, self._limits = settings, limits
         self._gate, self._doors, self._upstreams, self._pins = gate, doors, upstreams, pins
         self._tls, self._binding = tls, binding
-        self._new_id = new_id
         self._report = report
         self._relays: dict[Relay, tuple[tuple[int, bytes], Callable[[], None]]] = {}
         self._keys: dict[tuple[int, bytes], Relay] = {}
@@ -400,7 +398,6 @@ class PostgresEngine(Generic[C]):
             upstream,
             self._gate,
             inside,
-            new_id=self._new_id,
             closed=self._closed,
             restore=wishes.restore,
             buffer_limit=self._limits.client_buffer,

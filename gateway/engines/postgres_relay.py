@@ -80,7 +80,6 @@ class Relay:
         gate: Gate,
         inside: Admitted,
         *,
-        new_id: Callable[[], str],
         closed: Callable[[Relay], None],
         restore: str = "",
         buffer_limit: int = 1024 * 1024,
@@ -88,7 +87,7 @@ class Relay:
         self._client, self._framer, self._backend, self._upstream = client, framer, backend, upstream
         self._gate, self._inside = gate, inside
         self._queue: deque[Flow] = deque()
-        self._requests = Requests(gate, inside, self._queue, new_id=new_id, restore=restore)
+        self._requests = Requests(gate, inside, self._queue, restore=restore)
         self._told = False
         self._rest = b""
         self._held: bytes | None = None

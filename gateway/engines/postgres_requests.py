@@ -8,7 +8,6 @@ that it must abort, and is shown with the gateway's words.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
 
 from gateway.engines.postgres_flow import INTERNAL, PLAIN, SYNC, Flow, Names
 from gateway.errors import GatewayError, Refusal
@@ -33,13 +32,11 @@ class Requests:
     does.
     """
 
-    __slots__ = ("_gate", "_inside", "_names", "_new_id", "_queue", "_repin", "_restore", "skipping")
+    __slots__ = ("_gate", "_inside", "_names", "_number", "_queue", "_repin", "_restore", "skipping")
 
-    def __init__(
-        self, gate: Gate, inside: Admitted, queue: deque[Flow], *, new_id: Callable[[], str], restore: str
-    ) -> None:
+    def __init__(self, gate: Gate, inside: Admitted, queue: deque[Flow], *, restore: str) -> None:
         self._gate, self._inside, self._queue = gate, inside, queue
-        self._new_id = new_id
+        self._number = 0
         self._restore = restore
         self._names = Names()
         self._repin = False
@@ -85,6 +82,11 @@ class Requests:
             raise GatewayError("protocol-violation", f"message type {kind:#04x} is not known", fatal=True)
         return True
 
+    def _statement(self, text: str, protocol: str, max_rows: int = 0) -> Statement:
+        """What the client asks, under an id of its own: the session's, and a number."""
+        self._number += 1
+        return Statement(f"{self._inside.session.id}.{self._number}", text, protocol, max_rows=max_rows)
+
     def _forward(self, kind: int, body: bytes, out: list[bytes]) -> None:
         self._queue.append(PLAIN[kind])
         out.append(wire.frame(kind, body))
@@ -96,7 +98,7 @@ class Requests:
 
     def _query(self, text: str, out: list[bytes]) -> None:
         self._names.simple_query()
-        admitted = self._gate.admit(self._inside, Statement(self._new_id(), text))
+        admitted = self._gate.admit(self._inside, self._statement(text, "simple"))
         if isinstance(admitted, Refused):
             self._poison(wire.QUERY, admitted, out)
             return
@@ -110,7 +112,7 @@ class Requests:
         if not _REG_TYPES.isdisjoint(parse.types):
             self._poison(wire.PARSE, self._refuse("type-not-allowed", _REG_TYPE, "prepare"), out)
             return
-        admitted = self._gate.prepare(self._inside, Statement(self._new_id(), parse.text, "prepare"))
+        admitted = self._gate.prepare(self._inside, self._statement(parse.text, "prepare"))
         if isinstance(admitted, Refused):
             self._poison(wire.PARSE, admitted, out)
             return
@@ -135,7 +137,7 @@ class Requests:
                 self._poison(wire.PARSE, cursor, out)
                 return
             judged = cursor if judged is None else union(judged, cursor)
-        statement = Statement(self._new_id(), "", "execute", max_rows=execute.max_rows)
+        statement = self._statement("", "execute", execute.max_rows)
         admitted = self._gate.admit(self._inside, statement, judged)
         if isinstance(admitted, Refused):
             self._poison(wire.PARSE, admitted, out)
@@ -152,16 +154,16 @@ class Requests:
         if (kind, text) not in self._inside.names:
             word = "prepared statement" if kind == "statement" else "portal"
             code = Refusal("not-found", f"the {word} `{text}` does not exist")
-            return self._gate.refuse(self._inside, Statement(self._new_id(), "", "execute"), code)
+            return self._gate.refuse(self._inside, self._statement("", "execute"), code)
         verb = "EXECUTE" if kind == "statement" else "FETCH FROM"
         quoted = text.replace('"', '""')
         verdict = self._gate.judge(self._inside, f'{verb} "{quoted}"')
         if isinstance(verdict, Refusal):
-            return self._gate.refuse(self._inside, Statement(self._new_id(), "", "execute"), verdict)
+            return self._gate.refuse(self._inside, self._statement("", "execute"), verdict)
         return verdict
 
     def _refuse(self, code: str, message: str, protocol: str) -> Refused:
-        return self._gate.refuse(self._inside, Statement(self._new_id(), "", protocol), Refusal(code, message))
+        return self._gate.refuse(self._inside, self._statement("", protocol), Refusal(code, message))
 
     def _poison(self, kind: int, refused: Refused, out: list[bytes]) -> None:
         """Let the target fail where the refused message stood; `kind` is QUERY or PARSE."""

@@ -136,7 +136,7 @@ class Dialogue:
             view=lambda _session: view,
             plans=PlanCache(analyse, lambda _text: frozenset()),
             normalise=lambda text: f"<{text}>",
-            budgets=Budgets(lambda: NOW),
+            budgets=Budgets(NOW.timestamp),
             windows=windows,
         )
         self.down, self.up = FakeTransport(), FakeTransport()
@@ -146,7 +146,6 @@ class Dialogue:
         self.cancelled: list[Facts] = []
 
         self.ended = False
-        self.number = 0
         self.relay = Relay(
             self.down,  # type: ignore[arg-type]
             wire.Framer(),
@@ -154,16 +153,11 @@ class Dialogue:
             SimpleNamespace(cancel_soon=self.cancelled.append),  # type: ignore[arg-type]
             self.gate,
             self.gate.enter(session()),
-            new_id=self._new_id,
             closed=lambda _relay: setattr(self, "ended", True),
             restore=restore,
         )
         self.trail.records.clear()
         self.trail.receipts.clear()
-
-    def _new_id(self) -> str:
-        self.number += 1
-        return f"q{self.number}"
 
     def client(self, *messages: bytes) -> list[tuple[int, bytes]]:
         """The client sends; answers what the target got."""
