@@ -179,7 +179,7 @@ class _Psycopg:
                 make_conninfo("", password=self.password, **self.parameters), autocommit=True
             )
         except psycopg.OperationalError as error:
-            raise ConnectionRefused(str(error)) from error
+            raise ConnectionRefused(str(error).rpartition("FATAL:")[2].split("\n")[0].strip()) from error
         self._notices: list[str] = []
         self._connection.add_notice_handler(lambda notice: self._notices.append(notice.message_primary or ""))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import time
 from collections.abc import Callable
@@ -46,7 +47,7 @@ def who_is_refused(tour: Tour) -> None:
         ("dan is in no allowed team", f"dan+{TICKET}", dan.password + dan.code(), "not-in-team"),
     ):
         said[claim] = tour.refused(user, alice.password + alice.code() if secret is None else secret)
-        tour.check(claim, "FATAL" in said[claim] or bool(said[claim]), said[claim])
+        tour.check(claim, bool(said[claim]), said[claim])
         login = user.partition("+")[0]
         record = tour.awaited(
             lambda record: record["kind"] == "login" and record.get("decision") == "deny", 2.0
@@ -61,7 +62,7 @@ def who_is_refused(tour: Tour) -> None:
     told = " ".join(said.values()).lower()
     tour.check(
         "no refusal tells a customer, another person or an address",
-        not any(word in told for word in ("amir", str(CUSTOMER + 1), "example", "password_hash", "traceback")),
+        re.search(rf"\b(amir|{CUSTOMER}|{CUSTOMER + 1}|papeterie|127\.0\.0\.1)\b|@", told) is None,
     )
     try:
         alice.open("")

@@ -53,7 +53,7 @@ class Tour:
     def act(self, title: str) -> None:
         """Begin a part of the story."""
         self.console.print()
-        self.console.print(Text(title, style="bold"))
+        self.console.print(Text(title, style="bold"), soft_wrap=True)
 
     def tell(self, sentence: str) -> None:
         """Say something that is neither good nor bad."""
