@@ -95,9 +95,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         output.say("interrupted")
         return output.INTERRUPTED
     except BrokenPipeError:
-        # the reader went away, which is its right; nothing more may be flushed into the pipe
+        # the reader went away; nothing more may be flushed into the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return output.OK
+        return output.FAILED
     except Exception as error:
         place = traceback.extract_tb(error.__traceback__)[-1]
         output.say(f"fault: {type(error).__name__} in {Path(place.filename).name}:{place.lineno}")

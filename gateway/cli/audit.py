@@ -217,6 +217,10 @@ def _what(record: Mapping[str, Any]) -> str:
     return " · ".join(said)
 
 
+_DENIED = ("sql", "query", "reason")
+_DONE = ("sql", "tag", "state", "query", "method", "application", "reason")
+
+
 class _Sessions:
     """Fills in whose a record is when it names only its session, from the session's other records."""
 

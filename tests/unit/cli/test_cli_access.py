@@ -1,0 +1,250 @@
+"""Signing in, and what `open` does with a pass."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.cli import access, connection
+from gateway.cli.connection import Connection
+
+OPENED = {
+    "target": "payroll",
+    "host": "gw.example.test",
+    "port": 6432,
+    "database": "pay:roll",
+    "user": "alice+SUP-1",
+    "password": "gwp_pass:secret",
+    "sslmode": "verify-full",
+    "ca": "-----BEGIN CERTIFICATE-----\n",
+    "ticket": "SUP-1",
+    "customers": ["42"],
+    "grant": "grant_1",
+    "request": "req_1",
+    "expires_at": "2026-03-02T10:00:00Z",
+}
+
+
+@pytest.fixture(autouse=True)
+def opens(terminal: Any) -> None:
+    terminal.answers["POST /open"] = (200, OPENED)
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_login_keeps_the_token_for_its_owner_only(terminal: Any) -> None:
+    said = terminal.run("login")
+    assert said.code == 0
+    assert "secret" not in said.out + said.err
+    assert mode(terminal.kept) == 0o700
+    assert mode(terminal.kept / "session.json") == 0o600
+    assert terminal.sent() == {"login": "alice", "password": "password-secret", "otp": "123456"}
+
+
+def test_a_kept_token_is_used_and_proven_before_it_is_trusted(terminal: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal.run("login")
+    monkeypatch.delenv("GATEWAY_OTP")
+    terminal.answers["GET /sessions"] = (200, {"sessions": []})
+    assert terminal.run("sessions").code == 0
+    assert [request.url.path for request in terminal.requests[1:]] == ["/v1/whoami", "/v1/sessions"]
+    assert {request.headers["authorization"] for request in terminal.requests[1:]} == {"Bearer gwt_token-secret"}
+
+
+def test_a_code_in_the_environment_signs_in_anew_and_keeps_nothing(terminal: Any) -> None:
+    terminal.answers["GET /sessions"] = (200, {"sessions": []})
+    terminal.run("sessions")
+    assert terminal.requests[0].url.path == "/v1/sign-in"
+    assert not (terminal.kept / "session.json").exists()
+
+
+def test_a_kept_token_goes_to_its_own_gateway_and_person_only(terminal: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal.run("login")
+    monkeypatch.delenv("GATEWAY_OTP")
+    for name, value in (("GATEWAY_URL", "https://other.example.test"), ("GATEWAY_LOGIN", "bob")):
+        with monkeypatch.context() as changed:
+            changed.setenv(name, value)
+            terminal.requests.clear()
+            said = terminal.run("sessions")
+        assert said.code == 77, name
+        assert "no terminal" in said.err
+        assert not terminal.requests, name
+
+
+def test_a_kept_token_that_is_over_is_dropped(terminal: Any, problem: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal.run("login")
+    monkeypatch.delenv("GATEWAY_OTP")
+    terminal.answers["GET /whoami"] = problem(401, "session-expired", "the sign-in is over")
+    said = terminal.run("sessions")
+    assert said.code == 77
+    assert not (terminal.kept / "session.json").exists()
+
+
+def test_what_needs_a_recent_factor_asks_again_in_time(terminal: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal.run("login")
+    monkeypatch.delenv("GATEWAY_OTP")
+    terminal.answers["GET /whoami"] = (200, {**terminal.answers["GET /whoami"][1], "factor_at": "2026-01-01T00:00:00Z"})
+    assert terminal.run("approve", "req_1").code == 77
+    assert [one.url.path for one in terminal.requests] == ["/v1/sign-in", "/v1/whoami"]
+
+
+def test_a_state_directory_that_others_can_use_is_not_used(terminal: Any) -> None:
+    terminal.kept.mkdir(mode=0o755)
+    terminal.kept.chmod(0o755)
+    said = terminal.run("login")
+    assert said.code == 78
+    assert "can be used by others" in said.err
+
+
+def test_logout_ends_it_on_both_sides(terminal: Any) -> None:
+    terminal.run("login")
+    terminal.answers["POST /sign-out"] = (204, b"")
+    assert terminal.run("logout").code == 0
+    assert terminal.requests[-1].url.path == "/v1/sign-out"
+    assert not (terminal.kept / "session.json").exists()
+
+
+@pytest.mark.parametrize(
+    "url", ["http://gw.example.test", "gw.example.test", "https://user:pw@gw.example.test", "https://"]
+)
+def test_an_address_that_is_no_https_address_is_refused(terminal: Any, url: str) -> None:
+    said = terminal.run("login", "--url", url)
+    assert said.code == 78
+    assert not terminal.requests
+
+
+def test_open_shows_everything_once(terminal: Any) -> None:
+    said = terminal.run("open", "SUP-1", "--target", "payroll", "--reason", "she called", "--duration", "30m")
+    assert said.code == 0
+    assert terminal.sent() == {
+        "ticket": "SUP-1",
+        "target": "payroll",
+        "reason": "she called",
+        "duration_s": 1800,
+    }
+    assert "password          gwp_pass:secret" in said.out
+    assert (
+        "psql 'postgresql://alice%2BSUP-1@gw.example.test:6432/pay%3Aroll?sslmode=verify-full&sslrootcert=" in said.out
+    )
+
+
+def test_open_as_json_has_what_programs_need(terminal: Any) -> None:
+    found = terminal.run("open", "SUP-1", "--output", "json").json
+    wanted = {"host", "port", "database", "user", "password", "sslrootcert", "customer", "expires_at", "uri"}
+    assert wanted <= found.keys()
+    assert found["customer"] == "42"
+    assert Path(found["sslrootcert"]).read_text() == OPENED["ca"]
+    assert found["uri"].startswith("postgresql://alice%2BSUP-1:gwp_pass%3Asecret@gw.example.test:6432/pay%3Aroll?")
+
+
+def test_open_that_has_to_wait_says_for_whom(terminal: Any, problem: Any) -> None:
+    waiting = {"id": "req_9", "approvers": ["security"], "approvals_needed": 2}
+    terminal.answers["POST /open"] = problem(403, "approval-required", "request `req_9` waits", request=waiting)
+    said = terminal.run("open", "SUP-1", "--reveal", "public.employees.email")
+    assert said.code == 77
+    assert "request req_9 waits for 2 of: security" in said.err
+    assert terminal.sent()["reveal"] == ["public.employees.email"]
+    assert terminal.run("open", "SUP-1", "--output", "json").json == {"request": waiting}
+
+
+def test_exec_gives_the_pass_to_the_child_alone(terminal: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    started: dict[str, Any] = {}
+
+    def become(file: str, argv: list[str], environ: dict[str, str]) -> None:
+        started.update(file=file, argv=argv, environ=environ)
+
+    monkeypatch.setattr(access.os, "execvpe", become)
+    for name in ("PGHOSTADDR", "PGSERVICE", "PGOPTIONS", "PGSSLMODE", "PGPASSFILE"):
+        monkeypatch.setenv(name, "elsewhere")
+    said = terminal.run("open", "SUP-1", "--exec", "psql", "-c", "select 1")
+    assert said.out == ""
+    assert "secret" not in said.err
+    assert started["argv"] == ["psql", "-c", "select 1"]
+    environ = started["environ"]
+    assert environ["PGPASSWORD"] == "gwp_pass:secret"
+    assert environ["PGSSLMODE"] == "verify-full"
+    assert not environ.keys() & {
+        "PGHOSTADDR",
+        "PGSERVICE",
+        "PGOPTIONS",
+        "PGPASSFILE",
+        "GATEWAY_PASSWORD",
+        "GATEWAY_OTP",
+    }
+    assert "PGPASSWORD" not in os.environ
+
+
+def test_exec_of_what_is_not_there_is_said(terminal: Any) -> None:
+    said = terminal.run("open", "SUP-1", "--exec", "no-such-client-anywhere")
+    assert said.code == 78
+    assert "`no-such-client-anywhere` cannot be started" in said.err
+
+
+def test_pgpass_keeps_every_other_line(terminal: Any) -> None:
+    path = terminal.home / ".pgpass"
+    path.write_text("# mine\nother:5432:db:me:x\ngw.example.test:6432:pay\\:roll:alice+SUP-1:old\n*:*:*:*:wild\n")
+    path.chmod(0o644)
+    terminal.run("open", "SUP-1", "--save-pgpass")
+    assert path.read_text() == (
+        "gw.example.test:6432:pay\\:roll:alice+SUP-1:gwp_pass\\:secret\n# mine\nother:5432:db:me:x\n*:*:*:*:wild\n"
+    )
+    assert mode(path) == 0o600
+
+
+def test_pgpass_is_made_when_it_is_missing(terminal: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = terminal.home / "elsewhere"
+    monkeypatch.setenv("PGPASSFILE", str(path))
+    terminal.run("open", "SUP-1", "--save-pgpass")
+    assert path.read_text() == "gw.example.test:6432:pay\\:roll:alice+SUP-1:gwp_pass\\:secret\n"
+    assert mode(path) == 0o600
+
+
+def test_the_service_file_keeps_every_other_section(terminal: Any) -> None:
+    path = terminal.home / ".pg_service.conf"
+    path.write_text("[mine]\nhost=here\n\n[gateway-payroll]\nhost=old\nport=1\n[last]\nhost=there\n")
+    terminal.run("open", "SUP-1", "--save-service")
+    text = path.read_text()
+    assert text.startswith("[mine]\nhost=here\n\n[last]\nhost=there\n\n[gateway-payroll]\nhost=gw.example.test\n")
+    assert "old" not in text
+    assert "secret" not in text
+
+
+def test_no_representation_shows_the_pass() -> None:
+    opened = connection.from_answer({**OPENED, "ca": ""}, Path("/nowhere"))
+    assert isinstance(opened, Connection)
+    assert "secret" not in repr(opened)
+    assert opened.sslrootcert == "system"
+
+
+def test_ids_cannot_leave_their_place_in_the_path(terminal: Any) -> None:
+    for line in (["revoke", "../people/x"], ["approve", "a/b"], ["audit", "show", "1?x"], ["people", "invite", "../x"]):
+        terminal.requests.clear()
+        assert terminal.run(*line).code == 1, line
+        assert not [one for one in terminal.requests if one.url.path not in ("/v1/sign-in", "/v1/whoami")], line
+
+
+def test_lists_are_json_when_asked(terminal: Any) -> None:
+    terminal.answers["GET /requests"] = (200, {"requests": [{"id": "req_1"}]})
+    assert terminal.run("--output", "json", "requests").json == [{"id": "req_1"}]
+    assert terminal.requests[-1].url.params["state"] == "pending"
+
+
+def test_status_shows_person_grants_and_sessions(terminal: Any) -> None:
+    grant = {"id": "grant_1", "target": "payroll", "ticket": "SUP-1", "customers": ["42"], "state": "active"}
+    session = {"id": "s1", "login": "alice", "target": "payroll", "ticket": "SUP-1", "address": "192.0.2.1:5"}
+    terminal.answers["GET /grants"] = (200, {"grants": [{**grant, "expires_at": "2099-01-01T00:00:00Z"}]})
+    terminal.answers["GET /sessions"] = (
+        200,
+        {"sessions": [{**session, "application": "psql", "started_at": "2026-03-02T09:00:00Z"}]},
+    )
+    said = terminal.run("status")
+    assert "alice (Alice)" in said.out
+    assert "grant_1" in said.out
+    assert "2026-03-02 09:00:00Z" in said.out
+    assert json.loads(terminal.run("status", "--output", "json").out)["grants"][0]["id"] == "grant_1"

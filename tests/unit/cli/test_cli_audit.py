@@ -1,0 +1,259 @@
+"""`gateway audit` and `gateway policy` and `gateway people` on a terminal."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.audit.checkpoint import create_signer
+from gateway.audit.log import FileLog
+from gateway.audit.search import Search
+from gateway.audit.verify import proof_bytes
+from gateway.cli.audit import line
+from gateway.cli.people import qr_lines
+from gateway.record import event
+
+BEGIN = {
+    "index": 7,
+    "time": "2026-03-02T09:00:00.000001Z",
+    "kind": "statement.begin",
+    "session": "s1",
+    "login": "alice",
+    "ticket": "SUP-1",
+    "customers": ["42"],
+    "sql": "select\n $1",
+}
+END = {
+    "index": 8,
+    "time": "2026-03-02T09:00:01Z",
+    "kind": "statement.end",
+    "session": "s1",
+    "tag": "SELECT 3",
+    "rows": 3,
+    "status": "ok",
+}
+REFUSED = {"index": 9, "time": "2026-03-02T09:00:02Z", "kind": "login", "decision": "deny", "code": "ticket-closed"}
+
+
+@pytest.fixture
+def trail(tmp_path: Path) -> tuple[Path, str]:
+    """A small closed trail and its public key."""
+    signer = create_signer(tmp_path / "audit.key", "example.test/1")
+    from datetime import UTC, datetime
+
+    log = FileLog.open(
+        tmp_path / "audit",
+        origin="example.test/1",
+        key=signer,
+        clock=lambda: datetime.now(UTC),
+        loop=None,
+        segment_bytes=1 << 20,
+        reserve_bytes=1 << 20,
+    )
+    for number in range(20):
+        log.append(event("login", person=f"p-{number}", login="alice", ticket="SUP-1423", decision="allow"))
+    log.close()
+    search = Search(tmp_path / "audit", signer.verifier)
+    (tmp_path / "proof.json").write_bytes(proof_bytes(search.prove(3)))
+    search.close()
+    return tmp_path, signer.verifier.text
+
+
+@pytest.mark.parametrize("what", ["audit", "proof.json"])
+def test_a_sound_trail_or_proof_verifies_offline(terminal: Any, trail: tuple[Path, str], what: str) -> None:
+    place, key = trail
+    said = terminal.run("audit", "verify", str(place / what), "--key", key)
+    assert said.code == 0
+    assert "verified" in said.out
+    assert not terminal.requests
+
+
+def test_the_key_may_be_a_file(terminal: Any, trail: tuple[Path, str]) -> None:
+    place, _ = trail
+    said = terminal.run("audit", "verify", str(place / "audit"), "--key", str(place / "audit.key.pub"))
+    assert said.code == 0
+
+
+def test_one_changed_byte_ends_with_3_and_the_first_bad_record(terminal: Any, trail: tuple[Path, str]) -> None:
+    place, key = trail
+    segment = next((place / "audit" / "segments").glob("*0.log"))
+    data = bytearray(segment.read_bytes())
+    at = data.index(b"p-11")
+    data[at + 3] ^= 1
+    segment.write_bytes(data)
+    said = terminal.run("audit", "verify", str(place / "audit"), "--key", key, "--output", "json")
+    assert said.code == 3
+    assert said.json["ok"] is False
+    first = said.json["problems"][0]["record"]
+    assert f"tampered: record {first}" in said.err
+    assert first is not None
+    assert first <= 12
+
+
+def test_a_changed_proof_ends_with_3(terminal: Any, trail: tuple[Path, str]) -> None:
+    place, key = trail
+    text = (place / "proof.json").read_text()
+    (place / "proof.json").write_text(text.replace("SUP-1423", "SUP-1424"))
+    assert terminal.run("audit", "verify", str(place / "proof.json"), "--key", key).code == 3
+
+
+@pytest.mark.parametrize(
+    ("what", "key"), [("audit", "nonsense"), ("nothing", "x+00000000+AA=="), ("audit", "/nonexistent/key")]
+)
+def test_what_cannot_be_checked_is_not_called_tampered(
+    terminal: Any, trail: tuple[Path, str], what: str, key: str
+) -> None:
+    assert terminal.run("audit", "verify", str(trail[0] / what), "--key", key).code == 78
+
+
+def test_search_passes_the_filters_and_shows_the_oldest_first(terminal: Any) -> None:
+    terminal.answers["GET /audit/records"] = (200, {"records": [REFUSED, END, BEGIN], "total": 9})
+    said = terminal.run("audit", "search", "--person", "alice", "--customer", "42", "--limit", "3")
+    assert dict(terminal.requests[-1].url.params) == {"person": "alice", "customer": "42", "limit": "3"}
+    rows = said.out.splitlines()
+    assert rows[1].split()[:5] == ["7", "2026-03-02", "09:00:00Z", "statement.begin", "alice"]
+    assert "refused (ticket-closed)" in said.out
+    assert "the newest 3 of 9" in said.err
+
+
+def test_the_end_of_a_statement_is_shown_with_whose_it_is(terminal: Any) -> None:
+    terminal.answers["GET /audit/records"] = (200, {"records": [END, BEGIN], "total": 2})
+    last = terminal.run("audit", "search").out.splitlines()[-1]
+    assert "alice" in last
+    assert "SELECT 3 · 3 rows" in last
+
+
+def test_tail_prints_a_line_for_each_record_and_says_why_it_ended(terminal: Any) -> None:
+    end = {"end": {"code": "second-factor-required", "message": "sign in again", "hint": ""}}
+    stream = "\n".join(json.dumps(item) for item in ({"record": BEGIN}, {"alive": True}, {"record": END}, end))
+    terminal.answers["GET /audit/tail"] = (200, stream.encode())
+    said = terminal.run("audit", "tail", "--ticket", "SUP-1")
+    assert said.code == 77
+    assert said.out.splitlines() == [
+        "09:00:00 statement.begin   alice  SUP-1     select  $1",
+        "09:00:01 statement.end     alice  SUP-1     SELECT 3 · 3 rows",
+    ]
+    assert "sign in again" in said.err
+
+
+def test_tail_as_json_is_one_record_a_line(terminal: Any) -> None:
+    terminal.answers["GET /audit/tail"] = (200, json.dumps({"record": BEGIN}).encode())
+    assert json.loads(terminal.run("audit", "tail", "--output", "json").out) == BEGIN
+
+
+def test_a_statement_cannot_break_out_of_its_line() -> None:
+    assert "\n" not in line({**BEGIN, "sql": "a\nb\x1b[2J"})
+    assert "\x1b" not in line({**BEGIN, "sql": "a\nb\x1b[2J"})
+
+
+def test_a_proof_is_written_in_its_one_spelling(terminal: Any, tmp_path: Path) -> None:
+    proof = {"format": "x", "index": 1, "leaf": "{}", "path": [], "checkpoint": "c"}
+    terminal.answers["GET /audit/records/7/proof"] = (200, proof)
+    assert terminal.run("audit", "prove", "7", "--out", str(tmp_path / "p")).code == 0
+    assert (tmp_path / "p").read_bytes() == proof_bytes(proof)
+    assert terminal.run("audit", "prove", "7").out.encode() == proof_bytes(proof)
+
+
+def test_a_password_is_hashed_from_stdin_and_not_shown(terminal: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("hunter2\n"))
+    said = terminal.run("people", "hash")
+    assert said.out.startswith("$argon2id$")
+    assert "hunter2" not in said.out + said.err
+
+
+def test_enrolment_shows_a_code_to_scan_and_the_recovery_codes(terminal: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    uri = "otpauth://totp/gateway:alice?secret=ABC&issuer=gateway"
+    terminal.answers["POST /enrol/begin"] = (200, {"uri": uri, "secret": "ABC", "expires_at": "2026-03-02T09:00:00Z"})
+    terminal.answers["POST /enrol/finish"] = (200, {"recovery_codes": ["aaaa-bbbb"]})
+    monkeypatch.setenv("GATEWAY_INVITATION", "invitation-1")
+    monkeypatch.setattr("sys.stdin", io.StringIO("654321\n"))
+    said = terminal.run("people", "enrol")
+    assert said.code == 0
+    assert qr_lines(uri)[3] in said.out
+    assert uri in said.out
+    assert "aaaa-bbbb" in said.out
+    assert terminal.sent() == {
+        "login": "alice",
+        "password": "password-secret",
+        "invitation": "invitation-1",
+        "otp": "654321",
+    }
+
+
+def test_a_qr_code_is_square_and_has_its_quiet_zone() -> None:
+    lines = qr_lines("otpauth://totp/x?secret=ABC")
+    assert len({len(text) for text in lines}) == 1
+    assert abs(len(lines) * 2 - len(lines[0])) <= 1
+    assert set(lines[0]) == {"█"}
+    assert {text[:2] for text in lines[:-1]} == {"██"}
+
+
+def test_a_local_invitation_needs_a_running_gateway(terminal: Any) -> None:
+    terminal.run("init", "here")
+    said = terminal.run("people", "invite", "alice", "--local", "--config", "here/gateway.yaml")
+    assert said.code == 1
+    assert "no gateway runs here" in said.err
+
+
+def test_policies_are_checked_with_file_line_and_column(terminal: Any) -> None:
+    terminal.run("init", "here")
+    good = terminal.run("policy", "check", "here/policies")
+    assert good.code == 0
+    assert "ok    here/policies/main.yaml: target `main`" in good.out
+    path = terminal.home / "here" / "policies" / "main.yaml"
+    path.write_text(path.read_text().replace("teams: [support]", "teems: [support]"))
+    bad = terminal.run("policy", "check", "here/policies")
+    assert bad.code == 1
+    assert "fail  here/policies/main.yaml:" in bad.out
+
+
+def test_cases_are_run_and_the_wrong_ones_named(terminal: Any) -> None:
+    terminal.run("init", "here")
+    policies = terminal.home / "here" / "policies"
+    (policies / "main.yaml").write_text((policies / "main.yaml").read_text() + "tests: main_test.yaml\n")
+    case = """
+  - name: %s
+    person: {login: alice, teams: [support]}
+    ticket: {id: SUP-1, status: open, assignee: alice, customers: ['42']}
+    expect: %s
+"""
+    (policies / "main_test.yaml").write_text("cases:" + case % ("right", "approved"))
+    assert terminal.run("policy", "test", "here/policies").code == 0
+    (policies / "main_test.yaml").write_text("cases:" + case % ("wrong", "ticket-closed"))
+    said = terminal.run("policy", "test", "here/policies")
+    assert said.code == 1
+    assert "main_test.yaml:" in said.out
+    assert "wrong" in said.out
+    assert "0 of 1 cases" in said.out
+
+
+PERSON = """
+people:
+  - {id: p-1, login: alice, name: Alice, teams: [support], password: "$argon2id$v=19$m=65536,t=3,p=1$%s$%s"}
+"""
+TICKETS = "tickets:\n  - {id: SUP-1, status: open, assignee: alice, customer: 42}\n"
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "says"),
+    [
+        (("--person", "alice", "--ticket", "SUP-1"), 0, "access    approved"),
+        (("--person", "alice"), 77, "ticket-required"),
+        (("--person", "alice", "--ticket", "SUP-1", "--reveal", "public.customers.email"), 0, "access     waits"),
+        (("--person", "alice", "--ticket", "SUP-9"), 77, "ticket-not-found"),
+        (("--team", "engineering", "--ticket", "SUP-1"), 77, "not-in-team"),
+        (("--person", "nobody", "--ticket", "SUP-1"), 1, "not-found"),
+        (("--ticket", "SUP-1"), 2, "name a person"),
+    ],
+)
+def test_a_policy_is_explained(terminal: Any, options: tuple[str, ...], code: int, says: str) -> None:
+    terminal.run("init", "here")
+    (terminal.home / "here" / "people.yaml").write_text(PERSON % ("A" * 22, "A" * 43))
+    (terminal.home / "here" / "tickets.yaml").write_text(TICKETS)
+    said = terminal.run("policy", "explain", *options, "--config", "here/gateway.yaml")
+    assert said.code == code, said.err
+    assert " ".join(says.split()) in " ".join((said.out + said.err).split())

@@ -1,0 +1,156 @@
+"""How a command line is read and how it ends."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from gateway import __version__
+from gateway.cli import client, commands
+from gateway.cli.app import arranged
+from gateway.cli.output import CONFIGURATION, FAILED, REFUSED, TAMPERED, clean, exit_code
+from gateway.errors import CODES, Refusal
+
+COMMANDS = """
+approve, audit key, audit prove, audit search, audit show, audit tail, audit verify, cancel, demo, deny, doctor, init,
+login, logout, open, people enrol, people hash, people invite, people reset, policy check, policy explain, policy test,
+requests, revoke, serve, sessions, status
+"""
+
+
+def test_the_commands_are_these() -> None:
+    assert commands() == [name.strip() for name in COMMANDS.split(",")]
+
+
+@pytest.mark.parametrize("command", commands())
+def test_every_command_explains_itself(terminal: Any, command: str) -> None:
+    said = terminal.run(*command.split(), "--help")
+    assert said.code == 0
+    assert "Usage: gateway" in said.out
+    assert len(said.out.splitlines()) > 4
+
+
+@pytest.mark.parametrize(
+    ("line", "first", "child"),
+    [
+        (["status"], ["status"], None),
+        (["status", "--output", "json"], ["--output", "json", "status"], None),
+        (["open", "T", "--output=json", "--url", "u"], ["--output=json", "--url", "u", "open", "T"], None),
+        (
+            ["open", "T", "--exec", "psql", "--output", "x", "-c", "select 1"],
+            ["open", "T", "--exec"],
+            ("psql", "--output", "x", "-c", "select 1"),
+        ),
+        (["open", "--", "--output"], ["open", "--", "--output"], None),
+        (["open", "T", "--output"], ["--output", "open", "T"], None),
+    ],
+)
+def test_global_options_may_stand_anywhere(line: list[str], first: list[str], child: tuple[str, ...] | None) -> None:
+    assert arranged(line) == (first, child)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [[], ["frobnicate"], ["open"], ["open", "T", "--frob"], ["status", "--output", "xml"], ["open", "T", "--exec"]],
+)
+def test_a_line_that_cannot_be_read_is_a_usage_error(terminal: Any, line: list[str]) -> None:
+    said = terminal.run(*line)
+    assert said.code == 2
+    assert "Usage:" in said.out + said.err
+    assert not terminal.requests
+
+
+def test_the_version_is_data(terminal: Any) -> None:
+    said = terminal.run("--version")
+    assert (said.code, said.out, said.err) == (0, f"gateway {__version__}\n", "")
+
+
+def test_refusals_go_to_stderr_with_code_and_hint(terminal: Any, problem: Any) -> None:
+    terminal.answers["POST /open"] = problem(403, "ticket-closed", "ticket `X-1` is `closed`", hint="use another")
+    said = terminal.run("open", "X-1")
+    assert (said.code, said.out) == (77, "")
+    assert said.err == "refused (ticket-closed): ticket `X-1` is `closed`\nhint: use another\n"
+
+
+def test_a_code_of_a_newer_gateway_is_shown(terminal: Any, problem: Any) -> None:
+    terminal.answers["POST /open"] = problem(403, "moon-phase-wrong", "wait")
+    said = terminal.run("open", "X-1")
+    assert said.code == 1
+    assert "wait (moon-phase-wrong)" in said.err
+
+
+@pytest.mark.parametrize("answer", [(200, b"<html>"), (502, b"<html>"), (500, {"weird": 1}), (302, b"")])
+def test_what_does_not_answer_like_a_gateway_is_said_so(terminal: Any, answer: Any) -> None:
+    terminal.answers["POST /open"] = answer
+    said = terminal.run("open", "X-1")
+    assert said.code == 1
+    assert "refused (gateway-unavailable)" in said.err
+
+
+def test_a_fault_shows_its_place_and_no_secret(terminal: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def break_(*_: Any) -> None:
+        password = "password-secret"
+        raise RuntimeError(f"no, {password}")
+
+    monkeypatch.setattr(client, "remember_server", break_)
+    said = terminal.run("open", "X-1")
+    assert said.code == 1
+    assert said.err.startswith("fault: RuntimeError in test_cli_lines.py:")
+    assert "secret" not in said.out + said.err
+
+
+def test_an_interrupted_command_says_so(terminal: Any) -> None:
+    def interrupt(_: Any) -> Any:
+        raise KeyboardInterrupt
+
+    terminal.answers["POST /open"] = interrupt
+    said = terminal.run("open", "X-1")
+    assert (said.code, said.err) == (130, "")
+
+
+def test_every_code_has_an_exit_code() -> None:
+    codes = {code: exit_code(Refusal(code, "x")) for code in CODES}
+    assert set(codes.values()) == {FAILED, TAMPERED, REFUSED, CONFIGURATION}
+    assert codes["not-in-team"] == codes["authentication-failed"] == codes["approval-required"] == REFUSED
+    assert codes["configuration-invalid"] == codes["policy-invalid"] == CONFIGURATION
+    assert codes["audit-damaged"] == TAMPERED
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("plain é", "plain é"),
+        ("\x1b[2Jgone", "\ufffd[2Jgone"),
+        ("a\rb\x07", "a\ufffdb\ufffd"),
+        ("\u202eevil", "\ufffdevil"),
+        (["a", "b"], "a, b"),
+        (None, ""),
+        (True, "yes"),
+    ],
+)
+def test_what_came_from_outside_cannot_draw_on_the_screen(value: object, shown: str) -> None:
+    assert clean(value) == shown
+
+
+def test_markup_of_a_table_cell_is_text(terminal: Any) -> None:
+    request = {"id": "req_1", "login": "alice", "target": "t", "ticket": "X-1", "state": "pending", "reveal": []}
+    terminal.answers["GET /requests"] = (200, {"requests": [{**request, "reason": "[red]\x1b[31mlook[/red]"}]})
+    said = terminal.run("requests")
+    assert "[red]\ufffd[31mlook[/red]" in said.out
+    assert "\x1b" not in said.out
+
+
+def test_a_reader_that_went_away_ends_the_command_quietly() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "gateway", "--version"], stdout=writer, stderr=subprocess.PIPE, check=False
+        )
+    finally:
+        os.close(writer)
+    assert (done.returncode, done.stderr) == (1, b"")
