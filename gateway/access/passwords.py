@@ -89,15 +89,16 @@ class PasswordPool:
         """The function's result, from a worker."""
         self._count += 1
         self._inside[host] += 1
-        try:
-            future = self._pool.submit(function, *args, **kwargs)
-            # A caller that was cancelled keeps his place until the worker is done with him: the place is the cost.
-            return await asyncio.shield(asyncio.wrap_future(future))
-        finally:
-            self._count -= 1
-            self._inside[host] -= 1
-            if not self._inside[host]:
-                del self._inside[host]
+        future = asyncio.wrap_future(self._pool.submit(function, *args, **kwargs))
+        # A caller that was cancelled keeps his place until the worker is done with him: the place is the cost.
+        future.add_done_callback(lambda _: self._leave(host))
+        return await asyncio.shield(future)
+
+    def _leave(self, host: str) -> None:
+        self._count -= 1
+        self._inside[host] -= 1
+        if not self._inside[host]:
+            del self._inside[host]
 
     def close(self) -> None:
         """Drop who waits and join the workers."""

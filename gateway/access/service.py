@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -81,6 +81,7 @@ class Access:
         self._watch = Watch(context, self._register, self._signins)
         self._workflow = Workflow(context, self._register, self._watch.ended)
         self._enrolment = Enrolment(context, self._login)
+        self._attempts: set[asyncio.Task[Any]] = set()
 
     # engines
 
@@ -104,14 +105,14 @@ class Access:
     async def admit_pass(self, challenge: Challenge, proven: bool, peer: Peer) -> Session | Refusal:
         """A session for who proved a pass."""
         try:
-            return await self._admit_pass(challenge, proven, peer)
+            return await self._finish(self._admit_pass(challenge, proven, peer))
         except GatewayError as error:
             return await self._outage(challenge, error, peer, "pass")
 
     async def admit_direct(self, challenge: Challenge, secret: str, peer: Peer) -> Session | Refusal:
         """A session for who proved the directory password with six digits behind it; opens the ticket's grant."""
         try:
-            return await self._admit_direct(challenge, secret, peer)
+            return await self._finish(self._admit_direct(challenge, secret, peer))
         except GatewayError as error:
             return await self._outage(challenge, error, peer, "direct")
 
@@ -127,15 +128,10 @@ class Access:
 
     async def sign_in(self, login: str, password: str, otp: str, peer: Peer) -> SignIn | Refusal:
         """A sign-in with its bearer token, for password and code (or a recovery code)."""
-        method = "sign-in"
         try:
-            proof = await self._login.prove(login, password, otp, peer, recovery=True)
-            if isinstance(proof, Failure):
-                return await self._not_accepted(proof, peer, method=method)
-            await self._record_login(peer, None, method=method, **who(proof.person), factor=proof.factor)
-            return await self._signins.create(proof)
+            return await self._finish(self._sign_in(login, password, otp, peer))
         except GatewayError as error:
-            return await self._outage(fold_login(login), error, peer, method)
+            return await self._outage(fold_login(login), error, peer, "sign-in")
 
     def authenticate(self, token: str) -> SignIn | Refusal:
         """The sign-in of a bearer token; asks nobody, so `run_watcher` must be running."""
@@ -181,25 +177,26 @@ class Access:
 
     async def requests(self, signin: SignIn, state: RequestState | None = None) -> list[AccessRequest] | Refusal:
         """Requests newest first: one's own, and those one may decide on; all of them for administrators."""
+        viewer = signin.principal
         try:
+            own = await self._context.store(rows.list_requests, person=viewer.id, state=state)
             found = await self._context.store(rows.list_requests, state=state)
         except GatewayError as error:
             return error.refusal
-        return [one for one in found if self._sees(signin.principal, one.person, one.target)]
+        seen = {one.id: one for one in own + [one for one in found if self._sees(viewer, one.person, one.target)]}
+        return sorted(seen.values(), key=lambda one: one.created_at, reverse=True)
 
     async def grants(self, signin: SignIn, *, live: bool = True) -> list[Grant] | Refusal:
         """Grants newest first, with the same view as `requests`; `live` leaves out those that are over."""
+        viewer, now = signin.principal, self._context.clock()
         try:
+            own = await self._context.store(rows.list_grants, person=viewer.id)
             found = await self._context.store(rows.list_grants)
         except GatewayError as error:
             return error.refusal
-        now = self._context.clock()
-        return [
-            one
-            for one in found
-            if self._sees(signin.principal, one.person, one.target)
-            and not (live and self._register.over(one.id, None, now))
-        ]
+        seen = {one.id: one for one in own + [one for one in found if self._sees(viewer, one.person, one.target)]}
+        kept = [one for one in seen.values() if not (live and self._register.over(one.id, None, now))]
+        return sorted(kept, key=lambda one: one.created_at, reverse=True)
 
     async def revoke(self, signin: SignIn, grant_id: str, reason: str, peer: Peer) -> Grant | Refusal:
         """End a grant at once: one's own, any for administrators and for the target's approvers."""
@@ -285,6 +282,20 @@ class Access:
         self._login.close()
         self._context.close()
 
+    async def _finish(self, attempt: Coroutine[Any, Any, T]) -> T:
+        """The attempt's outcome; it is judged and recorded to its end even when who waited for it has gone."""
+        task = asyncio.get_running_loop().create_task(attempt)
+        self._attempts.add(task)
+        task.add_done_callback(self._attempts.discard)
+        return await asyncio.shield(task)
+
+    async def _sign_in(self, login: str, password: str, otp: str, peer: Peer) -> SignIn | Refusal:
+        proof = await self._login.prove(login, password, otp, peer, recovery=True)
+        if isinstance(proof, Failure):
+            return await self._not_accepted(proof, peer, method="sign-in")
+        await self._record_login(peer, None, method="sign-in", **who(proof.person), factor=proof.factor)
+        return await self._signins.create(proof)
+
     async def _admit_pass(self, challenge: Challenge, proven: bool, peer: Peer) -> Session | Refusal:
         context = self._context
         over = None
@@ -297,13 +308,15 @@ class Access:
             reason = "unknown person" if known is None else "no live pass" if row is None else "wrong pass"
             failure = Failure("authentication-failed", reason, challenge.login, known)
             return await self._not_accepted(failure, peer, challenge=challenge, method="pass")
-        person = await context.by_id(row.secret.person)
+        person, ticket = await context.work(
+            lambda: (context.directory.by_id(grant.person), context.tickets.find(grant.ticket_id))
+        )
         if person is None or not person.active or person.login != row.login:
             failure = Failure("authentication-failed", "person is not active", challenge.login, person)
             return await self._not_accepted(failure, peer, challenge=challenge, method="pass")
         fields = {**_grant_fields(grant), **who(person), "pass": row.secret.id, "factor": row.factor}
         fields["factor_age_s"] = self._age_s(row.factor_at)
-        judged = over or await self._workflow.judge(person, grant.target, grant.ticket_id)
+        judged = over or self._workflow.judge_on(ticket, person, grant.target, grant.ticket_id)
         if not isinstance(judged, Refusal) and set(judged.ticket.customers) != set(grant.customers):
             judged = Refusal(
                 "access-ended", f"the customer of the ticket `{grant.ticket_id}` has changed", "open it again"

@@ -62,7 +62,15 @@ class Workflow:
     async def judge(
         self, person: Principal, target: str, ticket_id: str, reveal: Reveal = frozenset(), duration_s: int = 0
     ) -> Judged | Refusal:
-        """Whether person, target and ticket go together now. Raises `GatewayError` when the ticket cannot be read.
+        """Whether person, target and ticket go together now. Raises `GatewayError` when the ticket cannot be read."""
+        ticket = await self._context.ticket(ticket_id) if is_ticket_id(ticket_id) else None
+        return self.judge_on(ticket, person, target, ticket_id, reveal, duration_s)
+
+    def judge_on(
+        self, ticket: Ticket | None, person: Principal, target: str, ticket_id: str, reveal: Reveal = frozenset(),
+        duration_s: int = 0,
+    ) -> Judged | Refusal:  # fmt: skip
+        """As `judge`, on a ticket that was just read.
 
         For a grant that lives, `reveal` is left out: what its approval unmasked and the policy took back is masked
         again, and ends nothing.
@@ -70,7 +78,6 @@ class Workflow:
         policy = self._context.policies(target)
         if policy is None:
             return Refusal("target-not-available", f"there is no target `{target[:64]}` for you")
-        ticket = await self._context.ticket(ticket_id) if is_ticket_id(ticket_id) else None
         decision = decide_access(
             policy, person, ticket, self._context.clock(), reveal=reveal, duration_s=duration_s or None
         )

@@ -254,6 +254,22 @@ async def test_nobody_is_admitted_while_his_record_is_not_durable(world: World) 
         assert isinstance(await login, Session) is right
 
 
+async def test_an_attempt_whose_client_has_gone_is_judged_and_recorded_nevertheless(world: World) -> None:
+    await world.enrol("alice")
+    secret = "wrong" + world.code("alice")
+    for _ in range(6):
+        count = len(world.trail.receipts)
+        login = asyncio.create_task(world.direct("alice+SUP-1423", secret))
+        await asyncio.sleep(0)
+        login.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await login
+        await world.trail.appended(count)
+        assert world.last()["reason"] == "wrong password"
+    await world.direct("alice+SUP-1423", "alice-secret" + world.code("alice"))
+    assert world.last()["code"] == "too-many-attempts"
+
+
 @pytest.mark.parametrize("mode", ["fail", "broken"])
 async def test_a_trail_that_cannot_be_written_admits_nobody(world: World, mode: str) -> None:
     await world.enrol("alice")
