@@ -646,6 +646,7 @@ _UNCHANGED: dict[type, Callable[[Message, View], bool]] = {
     pb.ClosePortalStmt: _anyhow,
     pb.DeallocateStmt: _anyhow,
     pb.DiscardStmt: _anyhow,
+    pb.UnlistenStmt: _anyhow,
 }
 _PLAIN = words(
     """

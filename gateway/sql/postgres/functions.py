@@ -66,7 +66,9 @@ _DATA = words("""
 _SESSION = words("""
     current_database current_schema current_schemas version pg_backend_pid pg_is_in_recovery pg_my_temp_schema
     pg_is_other_temp_schema pg_encoding_to_char pg_char_to_encoding
+    pg_advisory_unlock_all
     """)
+# pg_advisory_unlock_all: pools call it to reset a connection; what takes such locks is not allowed, so none are held.
 
 # What psql and the drivers ask of the catalog and what gives nothing away beyond that a number is in use.
 _CATALOG = words("""

@@ -31,7 +31,6 @@ _OTHERS = {
     "DoStmt": "DO",
     "ListenStmt": "LISTEN",
     "NotifyStmt": "NOTIFY",
-    "UnlistenStmt": "UNLISTEN",
     "VacuumStmt": "VACUUM and ANALYZE",
     "GrantStmt": "GRANT and REVOKE",
     "GrantRoleStmt": "GRANT and REVOKE",
@@ -204,6 +203,11 @@ def _discard(_statement: Message, message: Message, _rewriter: Rewriter) -> Sett
     return Settled(Kind.UTILITY, "DISCARD", repin=message.target == pb.DISCARD_ALL)
 
 
+def _unlisten(_statement: Message, _message: Message, _rewriter: Rewriter) -> Settled:
+    # Pools send it to reset a connection; nobody listens here, so it changes nothing.
+    return Settled(Kind.UTILITY, "UNLISTEN")
+
+
 def _explain(_statement: Message, message: Message, rewriter: Rewriter) -> Settled:
     form = ""
     for node in message.options:
@@ -310,6 +314,7 @@ _HANDLERS: dict[type, Handler] = {
     pb.ExecuteStmt: _execute,
     pb.DeallocateStmt: _deallocate,
     pb.DiscardStmt: _discard,
+    pb.UnlistenStmt: _unlisten,
     pb.ExplainStmt: _explain,
     pb.CopyStmt: _copy,
 }
