@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from gateway.demo.actor import Actor, Authenticator, Entrance
 from gateway.demo.client import bare_environment
 from gateway.demo.company import TARGET, TICKET, Company, write_company
 from gateway.demo.data import CUSTOMER
-from gateway.demo.postgres import EmbeddedPostgres
+from gateway.demo.postgres import EmbeddedPostgres, free_port
 from gateway.demo.stage import Gateway
 from gateway.demo.trail import Follower
 from gateway.policy.load import load_policy
@@ -194,8 +194,10 @@ def open_house(
 ) -> Iterator[House]:
     """Start a gateway in `directory`; `settings` go over gateway.yaml, `limits` over the policy's limits."""
     company = write_company(directory / "company", postgres)
-    if settings:
-        change_yaml(company.config, lambda tree: merge(tree, settings))
+    # Not the usual ports: two runs at the same time would both find them free and then fight for them.
+    company = replace(company, ports={name: free_port() for name in company.ports})
+    listen = {name: {"port": port} for name, port in company.ports.items()}
+    change_yaml(company.config, lambda tree: merge(merge(tree, {"listen": listen}), settings or {}))
     if limits:
         change_yaml(company.directory / "policies" / f"{TARGET}.yaml", lambda tree: merge(tree["limits"], limits))
     house = House(directory, postgres, company, Gateway(company, directory / "gateway.log"))
@@ -215,13 +217,14 @@ def change_yaml(path: Path, change: Callable[[Any], None]) -> None:
         yaml.dump(tree, file)
 
 
-def merge(tree: Any, changes: Mapping[str, Any]) -> None:
-    """Put `changes` over a nested mapping."""
+def merge(tree: Any, changes: Mapping[str, Any]) -> Any:
+    """The nested mapping with `changes` put over it, in place."""
     for name, value in changes.items():
         if isinstance(value, Mapping):
             merge(tree.setdefault(name, {}), value)
         else:
             tree[name] = value
+    return tree
 
 
 def eventually(
