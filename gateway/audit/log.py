@@ -377,6 +377,7 @@ class FileLog:
         if self._publisher.signed is None:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         self._record_start(state, version, reason)
+        self._publisher.publish()
         self._writer.start()
         self._publisher.start()
 

@@ -1,4 +1,4 @@
-"""The thread that signs: tiles and checkpoint of what is durable, each second when there is news.
+"""The thread that signs: tiles and checkpoint of what is durable, a second after there was news.
 
 It also watches the space that is left, since it is the one that needs more of it, and lets work in again when space
 returned.
@@ -87,12 +87,12 @@ class Publisher:
 
     def _run(self) -> None:
         try:
-            while not self._stop.is_set():
+            while True:
                 self._news.wait(self._interval_s if self._writer.refusing else None)
-                if self._stop.is_set() or self._writer.failure is not None:
+                # what else becomes durable within the interval is signed together with the first
+                if self._stop.wait(self._interval_s) or self._writer.failure is not None:
                     return
                 self._news.clear()
                 self.publish()
-                self._stop.wait(self._interval_s)
         except Exception as error:  # FAIL CLOSED: a trail that cannot be signed is not written either
             self._on_failure(error)

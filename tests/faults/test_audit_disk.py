@@ -90,7 +90,7 @@ def test_whichever_operation_fails_nothing_acknowledged_is_lost(tmp_path, persis
     healthy = FailingDisk(10**9, persisted=False)
     assert len(list(scene(tmp_path / "healthy", key, healthy))) == 60
     assert healthy.count > 150
-    for at in [*range(1, 40), *range(40, healthy.count, 3)]:
+    for at in [*range(1, 30), *range(30, healthy.count, 7)]:
         trail = tmp_path / f"trail{at}"
         durable = []
         with contextlib.suppress(GatewayError):

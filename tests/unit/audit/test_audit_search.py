@@ -109,6 +109,7 @@ def test_without_a_writer_the_checkpoint_is_the_limit(open_log, trail, key, reco
     begin, _ = records
     log = open_log()
     log.append(begin(1))
+    log.flush()
     log.checkpoint()
     log.append(begin(2))
     log.flush()
