@@ -55,6 +55,8 @@ def claimed(directory: Path) -> Iterator[Path]:
         place = directory if number == 1 else directory.with_name(f"{directory.name}-{number}")
         try:
             place.mkdir(parents=True, exist_ok=True)
+            # PostgreSQL's user must get through to its own part; what is secret lies in directories closed to him.
+            place.chmod(0o711)
             lock = os.open(place / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise DemoError(f"`{place}` cannot be used: {error.strerror}", "choose another with --state") from error
