@@ -22,7 +22,8 @@ _QUERIES = {
             SELECT t.oid, b.root FROM pg_catalog.pg_type t JOIN base b ON t.typtype = 'd' AND t.typbasetype = b.oid
         )
         SELECT n.nspname, c.relname, c.oid::pg_catalog.int8, c.relkind::pg_catalog.text, a.attname,
-               a.attnum::pg_catalog.int4, pg_catalog.format_type(a.atttypid, a.atttypmod), tn.nspname, r.typname, e.typname,
+               a.attnum::pg_catalog.int4, pg_catalog.format_type(a.atttypid, a.atttypmod),
+               tn.nspname, r.typname, e.typname,
                rn.nspname,
                r.typcategory::pg_catalog.text, a.attnotnull
         FROM pg_catalog.pg_class c

@@ -408,7 +408,7 @@ def _sampled(_self: Rewriter, _holder: Message, message: Message, _env: Env, _st
     )
 
 
-def _resettled(self: Rewriter, _holder: Message, message: Message, env: Env, stack: Stack) -> None:
+def _output(_self: Rewriter, _holder: Message, message: Message, env: Env, stack: Stack) -> None:
     if message.name or not message.HasField("val"):
         stack.extend((part, env) for part in parts(message))
         return
@@ -481,5 +481,5 @@ _HANDLERS: dict[type, Handler] = {
     pb.SortBy: _sort,
     pb.ColumnDef: _column_definition,
     pb.RangeTableSample: _sampled,
-    pb.ResTarget: _resettled,
+    pb.ResTarget: _output,
 }

@@ -72,8 +72,12 @@ def settle(statement: Message, rewriter: Rewriter) -> Settled:
     """
     message = concrete(statement)
     handler = _HANDLERS.get(type(message))
-    if handler is not None:
-        return handler(statement, message, rewriter)
+    if handler is None:
+        _refuse_kind(message)
+    return handler(statement, message, rewriter)
+
+
+def _refuse_kind(message: Message) -> NoReturn:
     name = type(message).__name__
     if name in _WRITES:
         refuse("read-only", f"{_WRITES[name]} is not allowed here", _READ_ONLY_HINT)
