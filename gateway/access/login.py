@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from gateway.access.context import Context
@@ -19,7 +19,7 @@ from gateway.access.lockout import Attempt, Lockouts
 from gateway.access.names import fold_login
 from gateway.access.passwords import PasswordPool
 from gateway.access.values import SignIn
-from gateway.errors import GatewayError, Refusal
+from gateway.errors import Refusal
 from gateway.model import Peer, Principal
 from gateway.store import people
 from gateway.store.people import TokenRow
@@ -232,19 +232,9 @@ class SignIns:
         self._people[person] = (found, at)
 
 
-def without_token(signin: SignIn) -> SignIn:
-    """The sign-in as it may be kept."""
-    return replace(signin, token="")
-
-
 def _true_reason(right: Principal | None, known: Principal | None, code_reason: str) -> str:
     if known is None:
         return "unknown person"
     if not known.active:
         return "person is not active"
     return "wrong password" if right is None else code_reason
-
-
-def outage(error: GatewayError) -> Failure:
-    """An attempt that could not be judged, for its record."""
-    return Failure(error.refusal.code, error.refusal.message, "")

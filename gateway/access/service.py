@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -22,7 +22,7 @@ from typing import Any, TypeVar
 from gateway.access.context import Context, Policies, verdict, where, who
 from gateway.access.enrolment import Enrolment
 from gateway.access.keys import Token
-from gateway.access.login import Failure, Login, Proof, SignIns, not_accepted, outage
+from gateway.access.login import Failure, Login, Proof, SignIns, not_accepted
 from gateway.access.names import fold_login, split_user
 from gateway.access.passes import Register, new_pass
 from gateway.access.passwords import hash_password
@@ -104,17 +104,11 @@ class Access:
 
     async def admit_pass(self, challenge: Challenge, proven: bool, peer: Peer) -> Session | Refusal:
         """A session for who proved a pass."""
-        try:
-            return await self._finish(self._admit_pass(challenge, proven, peer))
-        except GatewayError as error:
-            return await self._outage(challenge, error, peer, "pass")
+        return await self._finish(self._admit_pass(challenge, proven, peer), _asked_for(challenge), peer, "pass")
 
     async def admit_direct(self, challenge: Challenge, secret: str, peer: Peer) -> Session | Refusal:
         """A session for who proved the directory password with six digits behind it; opens the ticket's grant."""
-        try:
-            return await self._finish(self._admit_direct(challenge, secret, peer))
-        except GatewayError as error:
-            return await self._outage(challenge, error, peer, "direct")
+        return await self._finish(self._admit_direct(challenge, secret, peer), _asked_for(challenge), peer, "direct")
 
     def check(self, session: Session) -> Refusal | None:
         """Why the session may not run another statement, or None; costs about a microsecond."""
@@ -128,10 +122,8 @@ class Access:
 
     async def sign_in(self, login: str, password: str, otp: str, peer: Peer) -> SignIn | Refusal:
         """A sign-in with its bearer token, for password and code (or a recovery code)."""
-        try:
-            return await self._finish(self._sign_in(login, password, otp, peer))
-        except GatewayError as error:
-            return await self._outage(fold_login(login), error, peer, "sign-in")
+        asked_for = {"login": fold_login(login)}
+        return await self._finish(self._sign_in(login, password, otp, peer), asked_for, peer, "sign-in")
 
     def authenticate(self, token: str) -> SignIn | Refusal:
         """The sign-in of a bearer token; asks nobody, so `run_watcher` must be running."""
@@ -282,12 +274,30 @@ class Access:
         self._login.close()
         self._context.close()
 
-    async def _finish(self, attempt: Coroutine[Any, Any, T]) -> T:
+    async def _finish(
+        self, attempt: Awaitable[T | Refusal], asked_for: dict[str, Any], peer: Peer, method: str
+    ) -> T | Refusal:
         """The attempt's outcome; it is judged and recorded to its end even when who waited for it has gone."""
-        task = asyncio.get_running_loop().create_task(attempt)
+        task = asyncio.get_running_loop().create_task(self._judged(attempt, asked_for, peer, method))
         self._attempts.add(task)
         task.add_done_callback(self._attempts.discard)
         return await asyncio.shield(task)
+
+    async def _judged(
+        self, attempt: Awaitable[T | Refusal], asked_for: dict[str, Any], peer: Peer, method: str
+    ) -> T | Refusal:
+        """The attempt's outcome, or the outage that kept it from being judged, recorded where the trail still can."""
+        try:
+            return await attempt
+        except GatewayError as error:
+            if error.code == "audit-not-writable":
+                return replace(error.refusal, fatal=True)
+            outage = error.refusal
+        try:
+            await self._record_login(peer, outage, method=method, **asked_for)
+        except GatewayError as error:
+            return replace(error.refusal, fatal=True)
+        return replace(outage, fatal=True)
 
     async def _sign_in(self, login: str, password: str, otp: str, peer: Peer) -> SignIn | Refusal:
         proof = await self._login.prove(login, password, otp, peer, recovery=True)
@@ -340,7 +350,7 @@ class Access:
         found = await self._workflow.obtain(wanted, peer)
         fields = {**who(proof.person), "factor": proof.factor, "factor_age_s": 0}
         if isinstance(found, Refusal):
-            fields |= {"target": challenge.target, "ticket": challenge.ticket_id}
+            fields = _asked_for(challenge) | fields
             await self._record_login(peer, found, method=method, **fields)
             return replace(found, fatal=True)
         grant, _, judged = found
@@ -427,20 +437,9 @@ class Access:
         """Record the true reason, then refuse as everybody is refused."""
         fields: dict[str, Any] = who(failure.person) or {"login": failure.login}
         if challenge is not None:
-            fields |= {"target": challenge.target[:64], "ticket": challenge.ticket_id}
+            fields = _asked_for(challenge) | fields
         await self._record_login(peer, Refusal(failure.code, failure.reason), method=method, **fields)
         return not_accepted()
-
-    async def _outage(self, attempt: Challenge | str, error: GatewayError, peer: Peer, method: str) -> Refusal:
-        """Record, where the trail still can, that an attempt could not be judged; refuse with the outage."""
-        login = attempt if isinstance(attempt, str) else attempt.login
-        failure = outage(error)
-        if failure.code != "audit-not-writable":
-            try:
-                await self._record_login(peer, Refusal(failure.code, failure.reason), method=method, login=login)
-            except GatewayError as second:
-                return replace(second.refusal, fatal=True)
-        return replace(error.refusal, fatal=True)
 
     async def _record_login(self, peer: Peer, refusal: Refusal | None, *, method: str, **fields: Any) -> None:
         # A user name that is no login may be a secret typed into the wrong field: it is not recorded.
@@ -454,6 +453,10 @@ async def _refusing(work: Awaitable[T | Refusal]) -> T | Refusal:
         return await work
     except GatewayError as error:
         return error.refusal
+
+
+def _asked_for(challenge: Challenge) -> dict[str, Any]:
+    return {"login": challenge.login, "target": challenge.target[:64], "ticket": challenge.ticket_id}
 
 
 def _grant_fields(grant: Grant) -> dict[str, Any]:

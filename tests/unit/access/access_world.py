@@ -173,9 +173,10 @@ GUARDED = replace(POLICY, target="guarded", access=replace(POLICY.access, direct
 class World:
     """Everything around one `Access`, and the steps that most stories begin with."""
 
-    def __init__(self, path: Any = "") -> None:
+    def __init__(self, path: Any = "", *, directory: Any = None, tickets: Any = None) -> None:
         self.time, self.trail = Time(), MemoryTrail()
-        self.directory, self.tickets = MemoryDirectory(list(PEOPLE)), MemoryTickets(list(TICKETS))
+        self.directory = MemoryDirectory(list(PEOPLE)) if directory is None else directory
+        self.tickets = MemoryTickets(list(TICKETS)) if tickets is None else tickets
         self.policies = {"payroll": POLICY, "guarded": GUARDED}
         self.secrets: dict[str, str] = {}
         self.recovery: dict[str, tuple[str, ...]] = {}

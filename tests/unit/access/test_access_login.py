@@ -288,7 +288,8 @@ async def test_a_source_that_cannot_be_asked_admits_nobody_at_once(world: World,
     code = "directory-unavailable" if source == "directory" else "ticket-source-unavailable"
     challenge = world.access.challenge("alice+SUP-1423", "payroll", PEER, tls=True)
     assert wire(await world.access.admit_pass(challenge, True, PEER))[0] == code
-    assert world.last()["code"] == code
+    asked_for = {"code": code, "login": "alice", "target": "payroll", "ticket": "SUP-1423"}
+    assert {name: world.last().get(name) for name in asked_for} == asked_for
     assert wire(await world.direct("alice+SUP-1424", "alice-secret" + world.code("alice")))[0] == code
     assert world.last()["code"] == code
 

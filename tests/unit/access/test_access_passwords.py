@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-import time
 
 import argon2
 import pytest
@@ -63,18 +62,16 @@ def test_the_dummy_costs_what_most_hashes_cost_and_matches_nothing() -> None:
 async def test_the_loop_keeps_turning_while_passwords_are_checked() -> None:
     pool = PasswordPool(1, 64, 64)
     stored = hash_password("x")
-    slowest = 0.0
+    turns = 0
     try:
         checks = asyncio.gather(*(pool.run("192.0.2.1", verify_password, stored, "y") for _ in range(5)))
         while not checks.done():
-            before = time.perf_counter()
-            await asyncio.sleep(0)
-            slowest = max(slowest, time.perf_counter() - before)
             await asyncio.sleep(0.001)
+            turns += 1
         assert await checks == [False] * 5
     finally:
         pool.close()
-    assert slowest < 0.05
+    assert turns >= 25
 
 
 async def test_the_waiting_room_and_each_addresss_share_of_it_are_bounded() -> None:

@@ -57,6 +57,23 @@ async def test_an_approved_grant_is_used_even_when_nothing_is_asked_to_be_reveal
     assert opened.grant.reveal == EMAIL
 
 
+async def test_a_live_masked_grant_does_not_answer_for_a_reveal(world: World) -> None:
+    opened = await world.access.open(await world.sign_in("alice"), target="payroll", ticket="SUP-1423", peer=PEER)
+    assert isinstance(opened, Opened)
+    assert (await waiting(world)).startswith("req_")
+
+
+async def test_an_approved_reveal_does_not_answer_for_another_column(world: World) -> None:
+    request = await waiting(world)
+    await world.access.approve(await world.sign_in("bob"), request, "", PEER)
+    more = EMAIL | {("public.employees", "iban")}
+    outcome = await world.access.open(
+        await world.sign_in("alice"), target="payroll", ticket="SUP-1423", reveal=more, peer=PEER
+    )
+    assert isinstance(outcome, Refusal)
+    assert outcome.code == "approval-required"
+
+
 async def test_asking_again_while_a_request_waits_files_no_second_one(world: World) -> None:
     assert await waiting(world) == await waiting(world)
     assert len(world.trail.of("request")) == 1
@@ -167,7 +184,7 @@ async def test_a_request_that_nobody_decides_runs_out(world: World) -> None:
     assert [one.state for one in found] == [RequestState.EXPIRED]
 
 
-@pytest.mark.parametrize("change", ["closed", "reassigned", "left"])
+@pytest.mark.parametrize("change", ["closed", "reassigned", "left", "removed"])
 async def test_a_request_whose_reason_has_gone_cannot_be_approved(world: World, change: str) -> None:
     request = await waiting(world)
     bob = await world.sign_in("bob")
@@ -175,8 +192,10 @@ async def test_a_request_whose_reason_has_gone_cannot_be_approved(world: World, 
         world.tickets.change("SUP-1423", status="closed")
     elif change == "reassigned":
         world.tickets.change("SUP-1423", assignee="amir")
-    else:
+    elif change == "left":
         world.directory.change("alice", active=False)
+    else:
+        del world.directory.people["alice"]
     assert isinstance(await world.access.approve(bob, request, "", PEER), Refusal)
     assert not world.trail.of("grant")
 

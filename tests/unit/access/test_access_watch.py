@@ -5,12 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import argon2
 import pytest
 from access_world import PEER, World, proves
 
+from gateway.access.directory.file import FileDirectory
 from gateway.access.service import SignIn
+from gateway.access.tickets.file import FileTickets
 from gateway.errors import Refusal
 from gateway.model import Session
 
@@ -169,6 +173,34 @@ async def test_a_source_that_comes_back_within_the_grace_cuts_nobody(world: Worl
         await settle(world)
     assert not cuts
     assert world.access.check(session) is None
+
+
+@pytest.mark.parametrize("name", ["people", "tickets"])
+async def test_a_file_that_is_broken_while_sessions_live_refuses_logins_at_once_and_cuts_after_the_grace(
+    tmp_path: Path, name: str
+) -> None:
+    stored = argon2.PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash("alice-secret")
+    (tmp_path / "people.yaml").write_text(f'people: [{{id: p1, login: alice, teams: [support], password: "{stored}"}}]')
+    (tmp_path / "tickets.yaml").write_text("tickets: [{id: SUP-1423, status: open, assignee: alice, customer: 42}]")
+    world = World(
+        directory=FileDirectory(tmp_path / "people.yaml", recheck_s=0),
+        tickets=FileTickets(tmp_path / "tickets.yaml", recheck_s=0),
+    )
+    try:
+        session, cuts = await watched(world)
+        (tmp_path / f"{name}.yaml").write_text(f"{name}: [")
+        challenge = world.access.challenge("alice", "payroll", PEER, tls=True)
+        refused = await world.access.admit_pass(challenge, True, PEER)
+        assert isinstance(refused, Refusal)
+        assert refused.code in ("directory-unavailable", "ticket-source-unavailable")
+        world.time.advance(4.9)
+        await settle(world)
+        assert world.access.check(session) is None
+        world.time.advance(0.2)
+        await settle(world)
+        assert [cut.code for cut in cuts] == [refused.code]
+    finally:
+        world.close()
 
 
 async def test_statements_are_refused_when_the_watcher_stands_still(world: World) -> None:
