@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import ssl
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from datetime import date
 from decimal import Decimal
 from typing import Any, TypeVar
@@ -36,7 +36,7 @@ def settings(house: House) -> dict[str, Any]:
 
 
 @pytest.fixture
-def run(house: House) -> Iterator[Callable[[Work[Any]], Any]]:
+def run(house: House) -> Callable[[Work[Any]], Any]:
     async def with_connection(work: Work[Any]) -> Any:
         connection = await asyncpg.connect(**settings(house))
         try:
@@ -44,7 +44,7 @@ def run(house: House) -> Iterator[Callable[[Work[Any]], Any]]:
         finally:
             await connection.close()
 
-    yield lambda work: asyncio.run(with_connection(work))
+    return lambda work: asyncio.run(with_connection(work))
 
 
 def typed(promised: list[dict[str, str | None]]) -> list[dict[str, Any]]:
