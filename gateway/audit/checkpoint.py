@@ -134,6 +134,11 @@ def create_signer(path: str | Path, name: str) -> Signer:
             stream.write(text + "\n")
             stream.flush()
             os.fsync(descriptor)
+    directory = os.open(Path(path).parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
     return signer
 
 

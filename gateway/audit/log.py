@@ -355,7 +355,7 @@ class FileLog:
         self._prepare_directory()
         state = read_state(self.directory, self.origin, self._key.verifier)
         self._next_index = state.frontier.size
-        self._last_us = _microseconds(state.last_time)
+        self._last_us = state.last_us
         tiles = self._publisher.tiles
         if state.signed is not None and tiles.resume(state.signed.size, state.signed.root):
             self._publisher.signed = state.signed
@@ -433,12 +433,6 @@ def _unknown(statement: OpenStatement) -> dict[str, Any]:
         bytes=statement.bytes,
         status="unknown",
     )
-
-
-def _microseconds(time: str) -> int:
-    if not time:
-        return 0
-    return (datetime.fromisoformat(time) - _EPOCH) // timedelta(microseconds=1)
 
 
 def _not_writable(message: str, detail: str = "") -> GatewayError:

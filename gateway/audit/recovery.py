@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,8 @@ from gateway.audit.segment import (
 )
 from gateway.audit.tree import EMPTY_ROOT, Frontier, leaf_hash
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
 
 @dataclass(slots=True)
 class OpenStatement:
@@ -44,7 +47,8 @@ class OpenStatement:
 
 @dataclass(slots=True)
 class State:
-    """The log as it stands on disk. `unsigned` are the hashes of the leaves beyond the signed tree head."""
+    """The log as it stands on disk. `unsigned` are the hashes of the leaves beyond the signed tree head, `last_us` the
+    time of the last record in microseconds since 1970."""
 
     frontier: Frontier = field(default_factory=Frontier)
     path: Path | None = None
@@ -53,7 +57,7 @@ class State:
     signed: Checkpoint | None = None
     unsigned: list[bytes] = field(default_factory=list)
     open: dict[tuple[str, str], OpenStatement] = field(default_factory=dict)
-    last_time: str = ""
+    last_us: int = 0
 
 
 def read_state(directory: Path, origin: str, verifier: Verifier) -> State:
@@ -140,14 +144,21 @@ def _take(state: State, batch: Batch, scan_from: int) -> bool:
         if state.signed is not None and index >= state.signed.size:
             state.unsigned.append(digest)
         met |= _check_signed(state)
-        if index >= scan_from and b'"kind":"statement.' in leaf:
-            follow(state.open, index, record_of(leaf))
+        try:
+            if index >= scan_from and b'"kind":"statement.' in leaf:
+                follow(state.open, index, record_of(leaf))
+            if index == batch.size - 1:
+                state.last_us = _microseconds(record_of(leaf)["time"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise Damaged(f"record {index} is not one that this log writes", index) from error
     if state.frontier.root() != batch.root:
         raise Damaged(f"the records {batch.first} to {batch.size - 1} do not fit their commit", batch.first)
     state.offset = batch.end
-    if batch.leaves:
-        state.last_time = str(record_of(batch.leaves[-1]).get("time", ""))
     return met
+
+
+def _microseconds(time: str) -> int:
+    return (datetime.fromisoformat(time) - _EPOCH) // timedelta(microseconds=1)
 
 
 def _check_signed(state: State) -> bool:

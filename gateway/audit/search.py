@@ -285,6 +285,8 @@ class Search:
         try:
             for first, path in segments:
                 if first != segment:
+                    if first != upto:
+                        break
                     segment, at = first, HEADER_BYTES
                 for batch in read_batches(path, upto, offset=at, limit=limit):
                     intake.take(segment, batch)
@@ -300,6 +302,9 @@ class Search:
         except BaseException:
             connection.execute("ROLLBACK")
             raise
+        if upto < limit:
+            # FAIL CLOSED: an answer without the rest would look whole
+            raise _damaged(upto, f"{limit} records are durable, {upto} can be read")
 
 
 def _note(connection: sqlite3.Connection, upto: int, segment: int, at: int) -> None:

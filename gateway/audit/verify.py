@@ -22,6 +22,7 @@ import binascii
 import fcntl
 import hashlib
 import json
+import os
 import struct
 import zlib
 from dataclasses import dataclass
@@ -135,7 +136,7 @@ def verify_proof(file: str | Path, public_key: str) -> Report:
 
 def proof_bytes(proof: dict[str, Any]) -> bytes:
     """The one spelling of a proof file."""
-    return (json.dumps(proof, ensure_ascii=False, indent=1, sort_keys=True) + "\n").encode()
+    return (json.dumps(proof, ensure_ascii=False, indent=1, sort_keys=True) + "\n").encode(errors="surrogatepass")
 
 
 class _Walk:
@@ -255,7 +256,11 @@ class _Walk:
             path = self._tile_path(0, self.size // _TILE)
             partial = sorted(path.with_name(path.name + ".p").glob("[0-9]*"), key=lambda file: int(file.name))
             found = [path] if path.exists() else partial[-1:]
-            self._tile = found[0].read_bytes() if found else b""
+            try:
+                self._tile = found[0].read_bytes() if found else b""
+            except FileNotFoundError:
+                # a running gateway replaced the partial tile just now; whether it must be there is checked at the end
+                self._tile = b""
         known = self._tile[32 * at : 32 * at + 32]
         if known and known != digest and self._suspect is None:
             self._suspect = self.size
@@ -297,9 +302,10 @@ class _Walk:
             ):
                 raise _Bad(f"{last.relative_to(self.directory)}.p/{width} is missing")
             level += 1
-        for path in sorted(root.rglob("*")):
-            if not path.is_dir() and path not in self._tiles_seen and not path.name.startswith("."):
-                self._check_partial(path, live)
+        for folder, _, names in os.walk(root):
+            for path in (Path(folder, name) for name in sorted(names) if not name.startswith(".")):
+                if path not in self._tiles_seen:
+                    self._check_partial(path, live)
 
     def _check_partial(self, path: Path, live: bool) -> None:
         """A partial tile is the beginning of the full one, or of what would have become it."""
@@ -352,11 +358,12 @@ def _frame(file: Any, name: str, index: int, *, expect_end: bool) -> tuple[bytes
 def _leaf(leaf: bytes, index: int, origin: str) -> dict[str, Any]:
     """The record of a leaf, once it is canonical and names its own place."""
     record = _json(leaf, "it", index)
-    if json.dumps(record, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode() != leaf:
+    canonical = json.dumps(record, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    if canonical.encode(errors="surrogatepass") != leaf:
         raise _Bad("it is not in canonical form", index)
-    if record.get("index") != index:
+    if type(record.get("index")) is not int or record["index"] != index:
         raise _Bad(f"it says that it is record {record.get('index')}: records were removed, doubled or swapped", index)
-    if record.get("origin") != origin or record.get("v") != 1:
+    if record.get("origin") != origin or type(record.get("v")) is not int or record["v"] != 1:
         raise _Bad(f"it is of another log, `{record.get('origin')}`", index)
     if type(record.get("time")) is not str or type(record.get("id")) is not str:
         raise _Bad("it has no time or no id", index)
@@ -433,7 +440,7 @@ def _node(left: bytes, right: bytes) -> bytes:
 
 def _json(data: bytes, what: str, index: int | None = None) -> dict[str, Any]:
     try:
-        value = json.loads(data, parse_float=_refuse_number, parse_constant=_refuse_number)
+        value = json.loads(data.decode(), parse_float=_refuse_number, parse_constant=_refuse_number)
     except (ValueError, RecursionError):
         value = None
     if not isinstance(value, dict):

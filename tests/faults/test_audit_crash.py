@@ -15,7 +15,7 @@ from gateway.audit.checkpoint import Signer, create_signer, load_signer
 from gateway.audit.encode import record_of
 from gateway.audit.log import FileLog
 from gateway.audit.recovery import read_state
-from gateway.audit.segment import FRAME_BYTES, Damaged, read_batches, segments_of
+from gateway.audit.segment import FRAME_BYTES, Damaged, assemble, read_batches, segments_of
 from gateway.audit.verify import verify_log
 from gateway.errors import GatewayError
 
@@ -202,6 +202,21 @@ def test_a_last_leaf_of_a_cleanly_stopped_trail_cannot_be_passed_off_as_torn(tmp
     with pytest.raises(GatewayError) as caught:
         open_log(trail, key)
     assert caught.value.code == "audit-damaged"
+
+
+@pytest.mark.parametrize(
+    "leaf", [b"", b"[]", b'{"kind":"statement.begin"}', b'{"kind":"x","time":"yesterday"}', b"\xff"]
+)
+def test_a_committed_leaf_that_is_no_record_stops_the_start(crashed, leaf):
+    trail, key, path, batches = crashed
+    state = read_state(trail, ORIGIN, key.verifier)
+    data, _, _ = assemble([leaf], state.offset, state.frontier)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: batches[-1].end] + data + whole[batches[-1].end + len(data) :])
+    with pytest.raises(GatewayError) as caught:
+        open_log(trail, key)
+    assert caught.value.code == "audit-damaged"
+    assert not verify_log(trail, key.verifier.text).ok
 
 
 def test_a_second_process_cannot_write_the_same_trail(tmp_path):

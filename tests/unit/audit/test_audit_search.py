@@ -181,6 +181,35 @@ def test_an_answer_from_a_damaged_segment_is_an_error_not_a_record(searched, tra
     assert caught.value.code == "audit-damaged"
 
 
+def test_a_trail_that_cannot_be_read_to_its_end_gives_no_answer_that_looks_whole(searched, trail):
+    search, _ = searched
+    first, path = segments_of(trail)[0]
+    data = bytearray(path.read_bytes())
+    data[next(batch.offsets[0] for batch in read_batches(path, first) if batch.first > 0)] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(GatewayError) as caught:
+        search.search(Query(person="alice"))
+    assert caught.value.code == "audit-damaged"
+
+
+def test_a_limit_inside_a_segment_that_others_follow_does_not_lose_the_way(open_log, trail, key, records):
+    begin, _ = records
+    log = open_log()
+    marks = []
+    for i in range(1_500):
+        log.append(begin(i))
+        if i % 100 == 0:
+            log.flush()
+            marks.append(log.durable_size)
+    log.flush()
+    assert len(segments_of(trail)) > 2
+    limit = 0
+    search = Search(trail, key.verifier, durable=lambda: limit)
+    for limit in [*marks, log.durable_size]:
+        assert search.count(Query()) == limit
+    search.close()
+
+
 def test_the_index_is_private(searched, trail):
     search, _ = searched
     search.search(Query())
