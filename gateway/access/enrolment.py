@@ -9,6 +9,7 @@ that it opened.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
 from gateway.access.context import Context, verdict, where, who
@@ -91,8 +92,13 @@ class Enrolment:
             return await self._refuse(person, "the invitation was used meanwhile", peer)
         return codes
 
-    async def reset(self, login: str, by: str, peer: Peer) -> Principal | Refusal:
-        """Take the person's factor, recovery codes, open invitations and sign-ins away."""
+    async def reset(
+        self, login: str, by: str, peer: Peer, end: Callable[[Principal], Awaitable[None]]
+    ) -> Principal | Refusal:
+        """Take the person's factor, recovery codes, open invitations and sign-ins away, and `end` what they opened.
+
+        All that takes effect even when it cannot be recorded, which is then raised.
+        """
         context = self._context
         person = await context.find(login)
         if person is None:
@@ -101,6 +107,7 @@ class Enrolment:
             return Refusal("request-invalid", "nobody resets his own second factor", "ask somebody else")
         if not await context.store(people.remove_factor, person.id):
             return Refusal("not-found", f"`{person.login}` has no second factor")
+        await end(person)
         await context.record("factor.reset", **who(person), **where(peer), decision="allow", by=by, factor="totp")
         return person
 

@@ -222,16 +222,12 @@ class Access:
 
     async def reset_factor(self, signin: SignIn | None, login: str, peer: Peer) -> Principal | Refusal:
         """Take a person's factor away; his grants are revoked, his sessions cut, his sign-ins over."""
-        person = await self._administer(signin, lambda by: self._enrolment.reset(login, by, peer))
-        if isinstance(person, Refusal):
-            return person
-        self._signins.forget_person(person.id)
-        held = [grant for grant in self._register.grants() if grant.person == person.id]
-        for grant in held:
-            outcome = await _refusing(self._workflow.end(grant, Move.REVOKE, "second factor reset", peer))
-            if isinstance(outcome, Refusal) and outcome.code != "request-invalid":
-                return outcome
-        return person
+
+        async def end(person: Principal) -> None:
+            self._signins.forget_person(person.id)
+            await self._workflow.end_all(person.id, "second factor reset", peer)
+
+        return await self._administer(signin, lambda by: self._enrolment.reset(login, by, peer, end))
 
     def is_member(self, principal: Principal, role: str) -> bool:
         """Whether the person has the role `administrators`, `auditors` or `approvers`. Raises `KeyError` for others."""

@@ -18,7 +18,7 @@ from gateway.access.names import is_ticket_id
 from gateway.access.passes import Register
 from gateway.access.request import GRANT_MOVES, Move, decided, is_fresh, may_revoke, overdue, stale_factor
 from gateway.access.values import SignIn
-from gateway.errors import Refusal
+from gateway.errors import GatewayError, Refusal
 from gateway.model import AccessRequest, Grant, GrantState, Peer, Principal, RequestState, Ticket
 from gateway.policy.decide import decide_access
 from gateway.policy.schema import Policy
@@ -153,6 +153,18 @@ class Workflow:
             return Refusal("request-invalid", "the grant was over already", "look at it again")
         await self._record_grant(over, None, peer, by=by.id if by else "gateway", reason=reason)
         return over
+
+    async def end_all(self, person: str, reason: str, peer: Peer) -> None:
+        """End every grant of a person. Raises the first `GatewayError` after all of them have lost their effect."""
+        outages = []
+        for grant in self._register.grants():
+            if grant.person == person and grant.state is GrantState.ACTIVE:
+                try:
+                    await self.end(grant, Move.REVOKE, reason, peer)
+                except GatewayError as error:
+                    outages.append(error)
+        if outages:
+            raise outages[0]
 
     async def sweep(self) -> None:
         """Expire what ran out: grants, and requests that nobody decided on."""

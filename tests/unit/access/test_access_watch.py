@@ -297,6 +297,22 @@ async def test_a_factor_reset_ends_everything_of_that_person(world: World) -> No
     assert world.last()["reason"] == "no second factor is enrolled"
 
 
+async def test_a_factor_reset_that_cannot_be_recorded_takes_effect_nevertheless(world: World) -> None:
+    session, cuts = await watched(world)
+    other, other_cuts = await world.session("alice", "SUP-1424"), Cuts()
+    world.access.attach(other, other_cuts.append)
+    signin = await world.sign_in("alice")
+    world.trail.mode = "broken"
+    outcome = await world.access.reset_factor(None, "alice", PEER)
+    assert isinstance(outcome, Refusal)
+    assert outcome.code == "audit-not-writable"
+    assert (len(cuts), len(other_cuts)) == (1, 1)
+    assert world.access.check(session) is not None
+    assert world.access.check(other) is not None
+    await world.access.refresh()
+    assert isinstance(world.access.authenticate(signin.token), Refusal)
+
+
 async def test_the_watcher_runs_by_itself(world: World) -> None:
     world.restart_settings(watch_interval_s=0.01)
     session, cuts = await watched(world)
