@@ -1,6 +1,7 @@
 """The only road from a statement to a target. Read this file to know what the gateway lets through.
 
     enter    an authenticated session begins: its record is appended, its view fixed
+    study    a long text is analysed elsewhere, ahead of its turn
     judge    a text becomes a plan under that view, or a refusal (cached by text and view)
     admit    the grant still lives -> the plan is one that may run -> a begin record is appended -> a Permit
     extend   more rows than announced are about to leave: a window record is appended first
@@ -27,6 +28,7 @@ from gateway.model import Outcome, Permit, Receipt, Session, Statement
 from gateway.ports import Trail
 from gateway.sql.cache import Judgement, PlanCache
 from gateway.sql.statement import View
+from gateway.sql.worker import Workers, is_short
 
 _READS = ("relations", "columns_clear", "columns_masked", "columns_revealed", "scope")
 _NAMES = 1000
@@ -53,6 +55,7 @@ class Admitted:
     fields: dict[str, Any]
     begin: Receipt
     started_ns: int
+    studied: tuple[str, Judgement | Refusal] | None = None
     statements: int = 0
     rows: int = 0
     bytes: int = 0
@@ -109,6 +112,7 @@ class Gate:
         view: Callable[[Session], View],
         plans: PlanCache,
         normalise: Callable[[str], str],
+        workers: Workers,
         budgets: Budgets,
         windows: Windows = Windows(),
     ) -> None:
@@ -117,6 +121,7 @@ class Gate:
         self._view = view
         self._plans = plans
         self._normalise = normalise
+        self._workers = workers
         self._budgets = budgets
         self._windows = windows
 
@@ -129,8 +134,22 @@ class Gate:
         )
         return Admitted(session, view, self._plans.view_number(view), fields, begin, time.monotonic_ns())
 
+    def needs_study(self, inside: Admitted, text: str) -> bool:
+        """Whether the text is too long to be analysed in place, and unknown: `study` it before it is judged."""
+        if inside.studied is not None and inside.studied[0] == text:
+            return False
+        return not is_short(text) and self._plans.find(inside.number, text) is None
+
+    async def study(self, inside: Admitted, text: str) -> None:
+        """Analyse a long text in a worker. What comes of it is what `judge` answers for this text next."""
+        plan = await self._workers.analyse(text, inside.view)
+        verdict = plan if isinstance(plan, Refusal) else self._plans.keep(inside.number, text, plan)
+        inside.studied = text, verdict
+
     def judge(self, inside: Admitted, text: str) -> Judgement | Refusal:
         """The plan of that text under the session's view, remembered for the next time."""
+        if inside.studied is not None and inside.studied[0] == text:
+            return inside.studied[1]
         return self._plans.judge(inside.view, inside.number, text)
 
     def prepare(self, inside: Admitted, statement: Statement) -> tuple[Permit, Judgement] | Refused:
@@ -246,7 +265,11 @@ class Gate:
                 record.event(
                     "statement.refused",
                     **inside.fields,
-                    **(judged.fields if judged is not None else {"sql": self._normalise(statement.text)}),
+                    **(
+                        judged.fields
+                        if judged is not None
+                        else {"sql": self._normalise(statement.text) if is_short(statement.text) else ""}
+                    ),
                     **record.verdict_fields(refusal),
                     statement=statement.id,
                     protocol=statement.protocol,

@@ -43,6 +43,7 @@ from gateway.errors import GatewayError
 from gateway.gate import Gate, Windows
 from gateway.sql.cache import PlanCache
 from gateway.sql.postgres import analyse, free_literals, normalise
+from gateway.sql.worker import Workers
 from gateway.store.database import Database
 from gateway.telemetry import Log, Metrics, configure_logging
 from gateway.wire.auth import tls_server_end_point
@@ -113,6 +114,7 @@ class Server:
         for name, problem in self.targets.missing().items():
             self.log.warning("target missing", target=name, reason=problem)
         plans = PlanCache(analyse, free_literals)
+        self.workers = Workers()
         windows = Windows(config.audit.window_rows, config.audit.window_bytes)
         self.gate = Gate(
             trail=self.trail,
@@ -120,6 +122,7 @@ class Server:
             view=self.targets.view,
             plans=plans,
             normalise=normalise,
+            workers=self.workers,
             budgets=Budgets(time.time),
             windows=windows,
         )
@@ -196,6 +199,8 @@ class Server:
             if task.get_coro().__name__ != serve_app.__name__:  # type: ignore[union-attr]  # our coroutines have names
                 task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        if hasattr(self, "workers"):
+            await self.workers.close()
         for name in ("targets", "access", "search", "database"):
             if hasattr(self, name):
                 getattr(self, name).close()

@@ -20,7 +20,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from gateway.engines.postgres_flow import INTERNAL, Flow
 from gateway.engines.postgres_requests import Requests
@@ -49,17 +49,20 @@ class Relay:
 
     __slots__ = (
         "_backend",
+        "_blocked",
         "_client",
         "_framer",
         "_gate",
         "_held",
         "_held_at",
         "_inside",
+        "_later",
         "_limit",
         "_queue",
         "_requests",
         "_rest",
         "_stalled_at",
+        "_studying",
         "_throttled",
         "_through",
         "_told",
@@ -95,6 +98,9 @@ class Relay:
         self._through = 0
         self._limit = buffer_limit
         self._held_at = 0.0
+        self._later: list[tuple[int, bytes]] | None = None
+        self._studying: asyncio.Task[None] | None = None
+        self._blocked = False
         self._stalled_at: float | None = None
         self._throttled = False
         self.closed = closed
@@ -115,19 +121,49 @@ class Relay:
         self.heard_at = time.monotonic()
         try:
             messages = self._framer.feed(data)
-            out: list[bytes] = []
-            for kind, body in messages:
-                if not self._requests.take(kind, body, out):
-                    self.finish()
-                    return
+            if self._later is not None:
+                self._later.extend(messages)
+            else:
+                self._take(messages)
         except GatewayError as error:
             self.cut(error.refusal)
-            return
+
+    def _take(self, messages: Sequence[tuple[int, bytes]]) -> None:
+        out: list[bytes] = []
+        for number, (kind, body) in enumerate(messages):
+            text = self._requests.unstudied(kind, body)
+            if text is not None:
+                self._later = list(messages[number:])
+                self._study(text)
+                break
+            if not self._requests.take(kind, body, out):
+                self.finish()
+                return
         if out:
             self._backend.send(out[0] if len(out) == 1 else b"".join(out))
         if len(self._queue) > _QUEUE_HIGH and not self._throttled:
             self._throttled = True
             self._client.pause_reading()
+
+    def _study(self, text: str) -> None:
+        """Let a long text be analysed elsewhere; the client's further messages wait for it."""
+        self._client.pause_reading()
+        self._studying = asyncio.get_running_loop().create_task(self._gate.study(self._inside, text))
+        self._studying.add_done_callback(self._studied)
+
+    def _studied(self, task: asyncio.Task[None]) -> None:
+        later, self._later, self._studying = self._later or [], None, None
+        if self.ended or task.cancelled():
+            return
+        if task.exception() is not None:
+            self.cut(Refusal("internal-error", "the statement could not be analysed", fatal=True))
+            return
+        if not self._throttled and not self._blocked:
+            self._client.resume_reading()
+        try:
+            self._take(later)
+        except GatewayError as error:
+            self.cut(error.refusal)
 
     def backend_data(self, data: bytes) -> None:
         """Bytes came from the target: release what may leave, hold the rest."""
@@ -376,7 +412,8 @@ class Relay:
         self._settle(flow, status, code)
         if self._throttled and len(self._queue) < _QUEUE_LOW:
             self._throttled = False
-            self._client.resume_reading()
+            if not self._blocked and self._later is None:
+                self._client.resume_reading()
 
     def _settle(self, flow: Flow, status: str, code: str = "") -> None:
         if flow.settled or flow.permit is None:
@@ -431,9 +468,10 @@ class Relay:
         """The target does not (or does again) take what is sent."""
         if self.ended:
             return
+        self._blocked = blocked
         if blocked:
             self._client.pause_reading()
-        elif not self._throttled:
+        elif not self._throttled and self._later is None:
             self._client.resume_reading()
 
     def tick(self, now: float, idle_timeout: float) -> None:
@@ -482,6 +520,8 @@ class Relay:
 
     def _end(self, refusal: Refusal | None) -> None:
         self.ended = True
+        if self._studying is not None:
+            self._studying.cancel()
         busy = bool(self._queue)
         try:
             while self._queue:

@@ -14,11 +14,13 @@ from gateway.errors import GatewayError, Refusal
 from gateway.gate import Admitted, Gate, Refused
 from gateway.model import Statement
 from gateway.sql.cache import Judgement, union
+from gateway.sql.worker import SHORT
 from gateway.wire import postgres as wire
 
 _POISON = "refused"
 """A statement that no PostgreSQL can parse."""
 
+_TEXTS = (wire.QUERY, wire.PARSE)
 _FUNCTION_CALL = "the FunctionCall message is not allowed; call the function in a SELECT"
 _REG_TYPE = "a parameter's type looks names up in the catalog; pass the name as text"
 _REG_TYPES = frozenset({24, 2202, 2203, 2204, 2205, 2206, 3734, 3769, 4089, 4096, 4191})
@@ -81,6 +83,13 @@ class Requests:
         else:
             raise GatewayError("protocol-violation", f"message type {kind:#04x} is not known", fatal=True)
         return True
+
+    def unstudied(self, kind: int, body: bytes) -> str | None:
+        """The statement of a message that has to be studied before its turn; None for nearly all."""
+        if kind not in _TEXTS or (len(body) <= SHORT and body.count(b";") == 0):
+            return None
+        text = wire.decode_query(body).text if kind == wire.QUERY else wire.decode_parse(body).text
+        return text if not self.skipping and self._gate.needs_study(self._inside, text) else None
 
     def _statement(self, text: str, protocol: str, max_rows: int = 0) -> Statement:
         """What the client asks, under an id of its own: the session's, and a number."""

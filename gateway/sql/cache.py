@@ -84,6 +84,10 @@ class PlanCache:
 
     def judge(self, view: View, number: int, text: str) -> Judgement | Refusal:
         """The judgement of that text under that view, from memory where it is there. Refusals are never remembered."""
+        return self.find(number, text) or self._judge(view, number, text)
+
+    def find(self, number: int, text: str) -> Judgement | None:
+        """The judgement of that text if it is remembered."""
         key = (number, text)
         found = self._judged.pop(key, None)
         if found is not None:
@@ -97,12 +101,22 @@ class PlanCache:
                 self.hits += 1
                 return filled
         self.misses += 1
+        return None
+
+    def keep(self, number: int, text: str, plan: Plan) -> Judgement:
+        """Remember a plan that was made elsewhere."""
+        judgement = Judgement(plan, plan_fields(plan), plan.rewritten)
+        self._keep((number, text), judgement)
+        return judgement
+
+    def _judge(self, view: View, number: int, text: str) -> Judgement | Refusal:
         plan = self._analyse(text, view)
         if isinstance(plan, Refusal):
             return plan
         judgement = Judgement(plan, plan_fields(plan), plan.rewritten)
+        shape = shape_of(text)
         if shape is None or not self._learned(view, number, text, shape, judgement):
-            self._keep(key, judgement)
+            self._keep((number, text), judgement)
         return judgement
 
     def _filled(self, number: int, shape: Shape) -> Judgement | None:

@@ -136,6 +136,7 @@ class Dialogue:
             view=lambda _session: view,
             plans=PlanCache(analyse, lambda _text: frozenset()),
             normalise=lambda text: f"<{text}>",
+            workers=self,  # type: ignore[arg-type]
             budgets=Budgets(NOW.timestamp),
             windows=windows,
         )
@@ -158,6 +159,10 @@ class Dialogue:
         )
         self.trail.records.clear()
         self.trail.receipts.clear()
+
+    async def analyse(self, text: str, view: View) -> Plan | Refusal:
+        """In place of the worker processes."""
+        return analyse(text, view)
 
     def client(self, *messages: bytes) -> list[tuple[int, bytes]]:
         """The client sends; answers what the target got."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from dialogue import Dialogue, error, kinds, ready, row
 
@@ -360,3 +362,40 @@ def test_the_target_is_not_read_further_while_much_is_held() -> None:
     talk.trail.slow = False
     talk.trail.flush()
     assert not talk.up.paused
+
+
+def test_a_long_text_is_studied_elsewhere_and_what_follows_waits_its_turn() -> None:
+    async def main() -> None:
+        talk = Dialogue()
+        long_text = "read a" + " " * 600 + "b"
+        assert talk.client(query(long_text), query("read c")) == []
+        assert talk.down.paused
+        assert talk.client(query("read d")) == []
+        await asyncio.sleep(0.01)
+        sent = wire.Framer().feed(talk.up.take())
+        assert [wire.decode_query(body).text.split()[-1] for _, body in sent] == ["b", "c", "d"]
+        assert not talk.down.paused
+
+    asyncio.run(main())
+
+
+def test_a_long_text_that_is_refused_is_refused_in_its_place() -> None:
+    async def main() -> None:
+        talk = Dialogue()
+        talk.client(query("no" + " " * 600), query("read c"))
+        await asyncio.sleep(0.01)
+        sent = wire.Framer().feed(talk.up.take())
+        assert [wire.decode_query(body).text for _, body in sent] == ["refused", "/*rewritten*/ read c"]
+
+    asyncio.run(main())
+
+
+def test_a_session_that_ends_while_a_text_is_studied_is_left_alone() -> None:
+    async def main() -> None:
+        talk = Dialogue()
+        talk.client(query("read a" + " " * 600))
+        talk.relay.finish()
+        await asyncio.sleep(0.01)
+        assert talk.up.take().startswith(b"X")
+
+    asyncio.run(main())

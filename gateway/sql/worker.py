@@ -1,0 +1,154 @@
+"""Long statements are analysed in a process of their own, which is killed when it takes too long.
+
+The parser is C code and its time and memory are bounded by nothing but the text's length; so is Python's over the
+tree. What is short is analysed on the event loop; everything else comes here. A worker that passes its deadline, or
+dies, costs its statement a refusal and is replaced.
+
+Frames on the worker's pipes: a length word (4 bytes, big-endian) and a body. Towards it: pickled (view number, view or
+None, text), from the gateway alone. From it: JSON, decoded into the expected types only, since the worker is the side
+that met hostile text.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import pickle
+import resource
+import sys
+from typing import Any, BinaryIO
+
+import msgspec
+
+from gateway.errors import Refusal
+from gateway.sql.postgres import analyse
+from gateway.sql.statement import Plan, View
+
+DEADLINE_S = 2.0
+SHORT = 512
+"""Texts up to this many characters with few statements are analysed where they are."""
+
+_STATEMENTS = 3
+_WAIT_S = 5.0
+_MEMORY = 2 * 1024**3
+_VIEWS = 256
+
+
+class _Answer(msgspec.Struct):
+    plan: Plan | None = None
+    refusal: Refusal | None = None
+
+
+def is_short(text: str) -> bool:
+    """Whether the text may be analysed on the event loop."""
+    return len(text) <= SHORT and text.count(";") <= _STATEMENTS
+
+
+class Workers:
+    """A few worker processes, started when they are first needed. The event loop's thread only."""
+
+    def __init__(self, count: int = 2, deadline_s: float = DEADLINE_S) -> None:
+        self._deadline_s = deadline_s
+        self._idle: list[_Worker] = []
+        self._slots = asyncio.Semaphore(count)
+        self._all: set[_Worker] = set()
+
+    async def analyse(self, text: str, view: View) -> Plan | Refusal:
+        """As `analyse` of the grammar, with a deadline. A statement that misses it is refused."""
+        try:
+            async with asyncio.timeout(_WAIT_S):
+                await self._slots.acquire()
+        except TimeoutError:
+            return _too_complex("other long statements are being analysed; try again in a moment")
+        try:
+            return await self._analyse(text, view)
+        finally:
+            self._slots.release()
+
+    async def _analyse(self, text: str, view: View) -> Plan | Refusal:
+        worker = self._idle.pop() if self._idle else _Worker()
+        self._all.add(worker)
+        try:
+            async with asyncio.timeout(self._deadline_s + (0.0 if worker.warm else _WAIT_S)):
+                answer = await worker.ask(text, view)
+        except (TimeoutError, OSError, asyncio.IncompleteReadError, msgspec.MsgspecError):
+            self._all.discard(worker)
+            await worker.kill()
+            return _too_complex("it took too long to analyse")
+        except BaseException:
+            self._all.discard(worker)
+            await worker.kill()
+            raise
+        self._idle.append(worker)
+        return answer
+
+    async def close(self) -> None:
+        """Kill all workers."""
+        for worker in list(self._all):
+            await worker.kill()
+        self._all.clear()
+        self._idle.clear()
+
+
+class _Worker:
+    """One process and the views that it knows."""
+
+    def __init__(self) -> None:
+        self.warm = False
+        self._process: asyncio.subprocess.Process | None = None
+        self._views: dict[tuple[object, ...], int] = {}
+
+    async def ask(self, text: str, view: View) -> Plan | Refusal:
+        if self._process is None:
+            self._process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", __name__, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+            )
+        process = self._process
+        assert process.stdin is not None
+        assert process.stdout is not None
+        number = self._views.get(view.key)
+        known = number is not None
+        if number is None:
+            if len(self._views) >= _VIEWS:
+                self._views.clear()
+            number = self._views[view.key] = len(self._views)
+        body = pickle.dumps((number, None if known else view, text))
+        process.stdin.write(len(body).to_bytes(4, "big") + body)
+        await process.stdin.drain()
+        length = int.from_bytes(await process.stdout.readexactly(4), "big")
+        answer = msgspec.json.decode(await process.stdout.readexactly(length), type=_Answer)
+        self.warm = True
+        if answer.plan is not None:
+            return answer.plan
+        return answer.refusal or _too_complex("it could not be analysed")
+
+    async def kill(self) -> None:
+        """End the process at once."""
+        if self._process is not None and self._process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.kill()
+            await self._process.wait()
+
+
+def _too_complex(reason: str) -> Refusal:
+    return Refusal("statement-too-complex", f"the statement was not run: {reason}", hint="shorten or split it")
+
+
+def main(source: BinaryIO, sink: BinaryIO) -> None:
+    """The worker's life: one answer for each question, until the pipe closes."""
+    resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    views: dict[int, View] = {}
+    while len(head := source.read(4)) == 4:
+        number, view, text = pickle.loads(source.read(int.from_bytes(head, "big")))  # noqa: S301 (our own parent)
+        if view is not None:
+            views[number] = view
+        judged: Any = analyse(text, views[number])
+        answer = _Answer(refusal=judged) if isinstance(judged, Refusal) else _Answer(plan=judged)
+        body = msgspec.json.encode(answer)
+        sink.write(len(body).to_bytes(4, "big") + body)
+        sink.flush()
+
+
+if __name__ == "__main__":
+    main(sys.stdin.buffer, sys.stdout.buffer)
