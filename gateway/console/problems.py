@@ -109,7 +109,7 @@ def install(app: FastAPI) -> None:
 
 async def _refused(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, Refused)
-    return problem(error.refusal, **({"request": error.request} if error.request else {}))
+    return problem(error.refusal, request=error.request)
 
 
 async def _gateway_error(_: Request, error: Exception) -> JSONResponse:

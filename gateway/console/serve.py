@@ -218,11 +218,15 @@ class Guard:
         try:
             if _declared(scope) > self._max_body:
                 raise _Bound(_TOO_LARGE)
+            if _ambiguous(scope):
+                raise _Bound(_AMBIGUOUS)
             await self._app(scope, bounded_receive, bounded_send)
         except Exception as error:
             answer = problem(error.refusal) if isinstance(error, _Bound) else fault(error, scope["path"])
             if not started:
                 crossed = None
+                # what was not read of the request must not be taken for the next one
+                answer.headers["connection"] = "close"
                 await answer(scope, receive, bounded_send)
             # an answer that has begun cannot be taken back: returning unfinished makes uvicorn drop the connection
 
@@ -236,6 +240,7 @@ class _Bound(Exception):
 
 
 _TOO_LARGE = Refusal("message-too-large", "the request is larger than the limit")
+_AMBIGUOUS = Refusal("request-invalid", "the request states its length in two ways")
 _TOO_SLOW = Refusal("handshake-timeout", "the request did not arrive in time")
 
 
@@ -245,6 +250,11 @@ def _declared(scope: Scope) -> int:
             # h11 has refused anything but digits
             return int(value)
     return 0
+
+
+def _ambiguous(scope: Scope) -> bool:
+    """Whether the request has both framings (RFC 9112 section 6.1: a smuggling attempt, or a broken client)."""
+    return {b"content-length", b"transfer-encoding"} <= {name for name, _ in scope["headers"]}
 
 
 def _stays_here(sock: socket.socket) -> bool:
