@@ -55,7 +55,7 @@ check: $(VENV)/.dev
 
 bench: $(VENV)/.dev $(VENV)/.native
 	@$(PREPARE) debian server client pgbouncer
-	$(BIN)/python -m loadtests.bench $(BENCH_ARGS)
+	$(BIN)/python -m loadtests $(BENCH_ARGS)
 
 # The development lock holds everything, so the others are constrained by it and one environment serves all targets.
 lock: $(VENV)/.dev
