@@ -26,7 +26,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, BinaryIO, Self
 
 import psycopg
 from psycopg import sql
@@ -117,6 +117,11 @@ def free_port(preferred: int = 0, host: str = HOST) -> int:
                 continue
             return int(probe.getsockname()[1])
     raise DemoError(f"no free port on {host}")
+
+
+def private_log(path: Path) -> BinaryIO:
+    """A file to append to that only its owner can read: a server's messages may quote what was asked of it."""
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab")
 
 
 @dataclass(frozen=True, slots=True)
@@ -361,7 +366,8 @@ class EmbeddedPostgres:
         setpriv = shutil.which("setpriv")
         if self.ephemeral and setpriv:
             command = [setpriv, "--pdeathsig", "INT", *command]
-        with self.log.open("wb") as log:
+        self.log.unlink(missing_ok=True)
+        with private_log(self.log) as log:
             process = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,

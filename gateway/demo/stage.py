@@ -26,7 +26,14 @@ from gateway.demo import data
 from gateway.demo.actor import Actor, Authenticator, Entrance
 from gateway.demo.client import bare_environment
 from gateway.demo.company import PEOPLE, Company, write_company
-from gateway.demo.postgres import BACKEND_ROLE, DemoError, EmbeddedPostgres, create_backend_role, find_binaries
+from gateway.demo.postgres import (
+    BACKEND_ROLE,
+    DemoError,
+    EmbeddedPostgres,
+    create_backend_role,
+    find_binaries,
+    private_log,
+)
 
 VERSION = 1
 SEED = 2026
@@ -92,7 +99,7 @@ class Gateway:
         setpriv = shutil.which("setpriv")
         if setpriv:
             command = [setpriv, "--pdeathsig", "TERM", *command]
-        with self.log.open("ab") as log:
+        with private_log(self.log) as log:
             self._process = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
@@ -169,6 +176,7 @@ def staged(directory: Path, tell: Tell, *, fresh: bool, sizes: data.Sizes = data
     PostgreSQL's data survives in either case: it is made from a seed and nothing writes to it.
     """
     _forget(directory, fresh)
+    (directory / "gateway.log").unlink(missing_ok=True)
     postgres = EmbeddedPostgres(directory / "postgres", find_binaries(tls=False))
     gateway: Gateway | None = None
     try:
