@@ -67,15 +67,14 @@ def register(app: typer.Typer) -> None:
 
 
 def login(name: Annotated[str | None, typer.Argument(metavar="[LOGIN]", help="Who signs in.")] = None) -> None:
-    """Sign in with password and code; later commands use it until it ends."""
+    """Sign in with password and code; later commands use it for 15 minutes."""
     where = server()
     answer = sign_in(where, name)
-    client.remember_token(where, answer, setup().environ)
-    shown = {key: answer[key] for key in ("person", "roles", "factor", "expires_at")}
+    until = client.remember_token(where, answer, setup().environ)
     if setup().as_json:
-        emit_json(shown)
+        emit_json({"person": answer["person"], "roles": answer["roles"], "until": until.isoformat()})
     else:
-        say(f"signed in as {answer['person']['login']} until {moment(answer['expires_at'])}")
+        say(f"signed in as {answer['person']['login']} until {moment(until)}")
 
 
 def logout() -> None:
@@ -156,7 +155,7 @@ def status() -> None:
             ("person", f"{me['person']['login']} ({me['person']['name']})"),
             ("teams", me["person"]["teams"]),
             ("roles", me["roles"]),
-            ("signed in until", moment(me["expires_at"])),
+            ("second factor", f"{me['factor']} at {moment(me['factor_at'])}"),
         ]
     )
     _show_grants(grants["grants"])
@@ -201,7 +200,7 @@ def cancel(request: Annotated[str, typer.Argument(help="The request's id.")]) ->
 
 
 def sessions() -> None:
-    """Open connections: one's own; all of them for administrators and auditors."""
+    """Open connections: one's own, and those that one may end."""
     found = signed_in().get("/sessions")["sessions"]
     if setup().as_json:
         emit_json(found)
@@ -210,7 +209,7 @@ def sessions() -> None:
 
 
 def _decide(what: str, request: str, reason: str) -> None:
-    answer = signed_in(fresh=True).post(f"/requests/{_id(request)}/{what}", {"reason": reason})
+    answer = signed_in().post(f"/requests/{_id(request)}/{what}", {"reason": reason})
     if setup().as_json:
         emit_json(answer)
     else:

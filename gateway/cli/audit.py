@@ -50,7 +50,7 @@ def tail(
     person: Who = None, ticket: Ticket = None, customer: Customer = None, target: Target = None, kind: Kind = None
 ) -> None:
     """Follow the trail as it grows."""
-    api = signed_in(fresh=True)
+    api = signed_in()
     filters = _filters(person=person, ticket=ticket, customer=customer, target=target, kind=kind)
     sessions = _Sessions()
     for item in api.stream("/audit/tail", **filters):
@@ -93,7 +93,7 @@ def search(
         since=since,
         until=until,
     )
-    answer = signed_in(fresh=True).get("/audit/records", **filters, limit=limit)
+    answer = signed_in().get("/audit/records", **filters, limit=limit)
     records = answer["records"]
     if setup().as_json:
         emit_json(records)
@@ -111,7 +111,7 @@ def search(
 @app.command()
 def show(record: Annotated[str, typer.Argument(help="A record's id or number.")]) -> None:
     """Show one record, whole."""
-    found = signed_in(fresh=True).get(f"/audit/records/{_id(record)}")
+    found = signed_in().get(f"/audit/records/{_id(record)}")
     if setup().as_json:
         emit_json(found)
     else:
@@ -125,7 +125,7 @@ def prove(
     out: Annotated[Path | None, typer.Option(help="Write the proof to this file instead of stdout.")] = None,
 ) -> None:
     """Write a proof that a record is in the trail; `gateway audit verify` checks it anywhere."""
-    proof = proof_bytes(signed_in(fresh=True).get(f"/audit/records/{_id(record)}/proof"))
+    proof = proof_bytes(signed_in().get(f"/audit/records/{_id(record)}/proof"))
     if out is None:
         print(proof.decode(), end="", flush=True)
         return

@@ -1,7 +1,7 @@
 """The command line's side of the HTTPS API, and what it keeps between two commands.
 
 Kept in the person's state directory (XDG_STATE_HOME, `~/.local/state` without it), mode 0600 in a directory of
-mode 0700: where the gateway is (`server.json`), the sign-in's token until it ends (`session.json`), and the
+mode 0700: where the gateway is (`server.json`), the sign-in's token for 15 minutes (`session.json`), and the
 authority's certificate (`ca.pem`) for database clients to verify the gateway with.
 
 INVARIANT: the token is sent to the address that issued it and to no other, over verified TLS only. Proxy and netrc
@@ -16,7 +16,7 @@ import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -28,6 +28,8 @@ from gateway.config import Config
 from gateway.errors import CODES, GatewayError, Refusal
 
 TIMEOUT_S = 30.0
+KEEP_S = 15 * 60
+"""How long a sign-in is kept: what is worth stealing needs a second factor no older than this anyway."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,17 +84,18 @@ def read_kept(path: Path) -> dict[str, Any] | None:
 
 
 def find_server(url: str | None, ca: Path | None, config: Config | None, environ: Mapping[str, str]) -> Server:
-    """Where the gateway is: flag, environment, the configuration given, or the last one signed in to.
+    """Where the gateway is: flag, the configuration given, environment, or the last one signed in to.
 
     Raises `GatewayError("configuration-invalid")`.
     """
-    chosen_ca = ca or (Path(environ["GATEWAY_CA"]) if environ.get("GATEWAY_CA") else None)
-    chosen = url or environ.get("GATEWAY_URL")
+    chosen, chosen_ca = url, ca
     if chosen is None and config is not None:
         api = config.listen.api
         host = "localhost" if api.host in ("0.0.0.0", "::") else api.host  # noqa: S104 - compared, not bound
         chosen = f"https://{f'[{host}]' if ':' in host else host}:{api.port}"
         chosen_ca = chosen_ca or config.tls.ca
+    chosen = chosen or environ.get("GATEWAY_URL")
+    chosen_ca = chosen_ca or (Path(environ["GATEWAY_CA"]) if environ.get("GATEWAY_CA") else None)
     if chosen is None or chosen_ca is None:
         kept = read_kept(state_directory(environ) / "server.json") or {}
         if chosen is None and kept:
@@ -117,15 +120,18 @@ def remember_server(server: Server, environ: Mapping[str, str]) -> None:
     write_private(state_directory(environ) / "server.json", json.dumps(kept))
 
 
-def remember_token(server: Server, answer: Mapping[str, Any], environ: Mapping[str, str]) -> None:
-    """Keep a sign-in for the next command, until it ends."""
+def remember_token(server: Server, answer: Mapping[str, Any], environ: Mapping[str, str]) -> datetime:
+    """Keep a sign-in for the next commands, as long as its second factor is recent; returns until when."""
+    recent = datetime.fromisoformat(answer["factor_at"]) + timedelta(seconds=KEEP_S)
+    until = min(recent, datetime.fromisoformat(answer["expires_at"]))
     kept = {
         "url": server.url,
         "token": answer["token"],
         "login": answer["person"]["login"],
-        "expires_at": answer["expires_at"],
+        "expires_at": until.isoformat(),
     }
     write_private(state_directory(environ) / "session.json", json.dumps(kept))
+    return until
 
 
 def kept_token(server: Server, environ: Mapping[str, str], now: datetime | None = None) -> tuple[str, str] | None:

@@ -34,7 +34,7 @@ def invite(
     ] = False,
 ) -> None:
     """Make an invitation with which a person enrols a second factor."""
-    api = _local() if local else signed_in(fresh=True)
+    api = _local() if local else signed_in()
     answer = api.call("POST", f"/people/{_segment(login)}/invite")
     if setup().as_json:
         emit_json(answer)
@@ -71,7 +71,7 @@ def enrol(login: Annotated[str | None, typer.Argument(metavar="[LOGIN]")] = None
 @app.command()
 def reset(login: Login) -> None:
     """Take a person's second factor away, with everything that it opened."""
-    answer = signed_in(fresh=True).call("POST", f"/people/{_segment(login)}/reset-factor")
+    answer = signed_in().call("POST", f"/people/{_segment(login)}/reset-factor")
     if setup().as_json:
         emit_json(answer)
     else:

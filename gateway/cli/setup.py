@@ -1,7 +1,7 @@
 """What all commands share: the global options, the configuration, and signing in.
 
 A sign-in comes from `GATEWAY_LOGIN`, `GATEWAY_PASSWORD` and `GATEWAY_OTP` (for scripts: used once, never kept), else
-from the kept token, else from questions asked on the terminal (then kept until it ends).
+from the kept token, else from questions asked on the terminal (then kept for 15 minutes).
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import sys
 from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +23,6 @@ from gateway.config import Config, load_config
 from gateway.errors import GatewayError
 
 CONFIG_PLACES = (Path("gateway.yaml"), Path("/etc/gateway/gateway.yaml"))
-
-FRESH_S = 15 * 60
 
 
 @dataclass
@@ -89,18 +86,15 @@ def anonymous() -> Api:
     return Api(server())
 
 
-def signed_in(*, fresh: bool = False) -> Api:
-    """A connection to the API as the person; asks when nothing is kept.
-
-    `fresh` asks again when the kept sign-in's second factor is too old for a privileged act.
-    """
+def signed_in() -> Api:
+    """A connection to the API as the person; asks when nothing is kept."""
     chosen, where = setup(), server()
     if not chosen.environ.get("GATEWAY_OTP"):
         kept = client.kept_token(where, chosen.environ)
         wanted = chosen.environ.get("GATEWAY_LOGIN")
         if kept is not None and wanted in (None, "", kept[0]):
             api = Api(where, kept[1])
-            if _still_good(api, fresh):
+            if _still_good(api):
                 return api
             api.close()
             client.forget_token(chosen.environ)
@@ -148,12 +142,11 @@ def _need_terminal(what: str) -> None:
         )
 
 
-def _still_good(api: Api, fresh: bool) -> bool:
+def _still_good(api: Api) -> bool:
     try:
-        me = api.get("/whoami")
+        api.get("/whoami")
     except GatewayError as error:
         if error.code in ("session-expired", "authentication-failed", "second-factor-required"):
             return False
         raise
-    age = (datetime.now(UTC) - datetime.fromisoformat(me["factor_at"])).total_seconds()
-    return not fresh or age < FRESH_S - 5
+    return True

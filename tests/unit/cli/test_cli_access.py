@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import stat
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -86,12 +87,24 @@ def test_a_kept_token_that_is_over_is_dropped(terminal: Any, problem: Any, monke
     assert not (terminal.kept / "session.json").exists()
 
 
-def test_what_needs_a_recent_factor_asks_again_in_time(terminal: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("age", "used"), [(timedelta(minutes=14), True), (timedelta(minutes=16), False)])
+def test_a_token_is_kept_while_its_factor_is_recent(
+    terminal: Any, monkeypatch: pytest.MonkeyPatch, age: timedelta, used: bool
+) -> None:
+    status, answer = terminal.answers["POST /sign-in"]
+    factor_at = (datetime.now(UTC) - age).isoformat()
+    terminal.answers["POST /sign-in"] = (status, {**answer, "factor_at": factor_at})
+    terminal.answers["GET /sessions"] = (200, {"sessions": []})
     terminal.run("login")
     monkeypatch.delenv("GATEWAY_OTP")
-    terminal.answers["GET /whoami"] = (200, {**terminal.answers["GET /whoami"][1], "factor_at": "2026-01-01T00:00:00Z"})
-    assert terminal.run("approve", "req_1").code == 77
-    assert [one.url.path for one in terminal.requests] == ["/v1/sign-in", "/v1/whoami"]
+    assert terminal.run("sessions").code == (0 if used else 77)
+
+
+def test_a_configuration_that_is_named_goes_before_the_environment(terminal: Any) -> None:
+    terminal.run("init", "here")
+    terminal.answers["GET /sessions"] = (200, {"sessions": []})
+    assert terminal.run("sessions", "--config", "here/gateway.yaml").code == 0
+    assert {request.url.host for request in terminal.requests} == {"127.0.0.1"}
 
 
 def test_a_state_directory_that_others_can_use_is_not_used(terminal: Any) -> None:
