@@ -26,12 +26,16 @@ from gateway.budgets import Budgets
 from gateway.errors import GatewayError, Refusal
 from gateway.model import Outcome, Permit, Receipt, Session, Statement
 from gateway.ports import Trail
+from gateway.record import Form
 from gateway.sql.cache import Judgement, PlanCache
 from gateway.sql.statement import View
 from gateway.sql.worker import Workers, is_short
 
 _READS = ("relations", "columns_clear", "columns_masked", "columns_revealed", "scope")
 _NAMES = 1000
+_FORMS = 64
+_BEGIN = ("statement", "protocol", "parameters", "window_rows", "window_bytes")
+_END = ("statement", "begin", "rows", "bytes", "duration_us")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +64,38 @@ class Admitted:
     rows: int = 0
     bytes: int = 0
     names: dict[tuple[str, str], dict[str, list[str]]] = field(default_factory=dict)
+
+    forms: dict[Any, tuple[Any, Form]] = field(default_factory=dict)
+
+    def begin_form(self, judged: Judgement) -> Form:
+        """The begin records of a plan in this session."""
+        # the fields of a judgement are one object for all statements of a template
+        found = self.forms.get(id(judged.fields))
+        if found is not None and not judged.plan.uses:
+            return found[1]
+        constant = {**self.fields, **judged.fields, "decision": "permit", "policy": self.view.policy.digest}
+        for name in judged.plan.uses:
+            constant.update({key: value for key, value in self.names.get(name, {}).items() if value})
+        form = Form("statement.begin", constant, _BEGIN)
+        if len(self.forms) >= _FORMS:
+            self.forms.clear()
+        self.forms[id(judged.fields)] = judged.fields, form
+        return form
+
+    def end_form(self, outcome: Outcome) -> Form:
+        """The end records of this session's statements with that outcome, apart from their numbers."""
+        key = outcome.status, outcome.code, bool(outcome.tag)
+        found = self.forms.get(key)
+        if found is not None:
+            return found[1]
+        constant = {"session": self.session.id, "status": outcome.status}
+        if outcome.code:
+            constant["sqlstate"] = outcome.code
+        form = Form("statement.end", constant, (*_END, "tag") if outcome.tag else _END)
+        if len(self.forms) >= _FORMS:
+            self.forms.clear()
+        self.forms[key] = None, form
+        return form
 
     def define(self, name: tuple[str, str], fields: dict[str, Any]) -> None:
         """Remember what a cursor or prepared statement reads; a name that was used before may still mean that too."""
@@ -176,22 +212,9 @@ class Gate:
             return self.refuse(inside, statement, refusal, verdict)
         policy = inside.view.policy
         rows, size = self._budgets.window(inside.session, policy, self._windows.rows), self._windows.bytes
-        fields = {
-            "kind": "statement.begin",
-            **inside.fields,
-            **verdict.fields,
-            "statement": statement.id,
-            "protocol": statement.protocol,
-            "parameters": statement.parameters,
-            "decision": "permit",
-            "policy": policy.digest,
-            "window_rows": rows,
-            "window_bytes": size,
-        }
-        for name in plan.uses:
-            fields.update({key: value for key, value in inside.names.get(name, {}).items() if value})
         try:
-            receipt = self._trail.append(fields)
+            values = (statement.id, statement.protocol, statement.parameters, rows, size)
+            receipt = self._trail.append_form(inside.begin_form(verdict), values)
             for search in plan.searches:
                 receipt = self._trail.append(
                     record.event(
@@ -240,21 +263,12 @@ class Gate:
         inside.rows += outcome.rows
         inside.bytes += outcome.bytes
         self._budgets.spend(inside.session, outcome.rows)
-        return self._trail.append(
-            {
-                "kind": "statement.end",
-                "session": inside.session.id,
-                "statement": permit.statement.id,
-                "begin": permit.receipt.index,
-                "rows": outcome.rows,
-                "bytes": outcome.bytes,
-                "status": outcome.status,
-                "duration_us": outcome.duration_us,
-                **({"sqlstate": outcome.code} if outcome.code else {}),
-                **({"tag": outcome.tag} if outcome.tag else {}),
-            },
-            urgent=False,
-        )
+        values: tuple[int | str, ...] = (
+            permit.statement.id, permit.receipt.index, outcome.rows, outcome.bytes, outcome.duration_us
+        )  # fmt: skip
+        if outcome.tag:
+            values += (outcome.tag,)
+        return self._trail.append_form(inside.end_form(outcome), values, urgent=False)
 
     def refuse(
         self, inside: Admitted, statement: Statement, refusal: Refusal, judged: Judgement | None = None

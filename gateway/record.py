@@ -7,6 +7,7 @@ records stay small. No field ever carries a literal of a statement, a secret, or
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from gateway.errors import Refusal
@@ -91,6 +92,29 @@ def event(kind: str, /, **fields: Any) -> dict[str, Any]:
             continue
         record[name] = value
     return record
+
+
+class Form:
+    """Records of one kind that differ in a few fields only: the rest is laid out once by whoever stores them.
+
+    `constant` holds the kind and all other fields; `variables` are the names whose values come with each record,
+    always integers or texts, never empty. `layout` belongs to the trail that the form is appended to.
+    """
+
+    __slots__ = ("constant", "layout", "variables")
+
+    def __init__(self, kind: str, constant: Mapping[str, Any], variables: tuple[str, ...]) -> None:
+        allowed = KINDS[kind]
+        for name in (*constant, *variables):
+            if name not in allowed:
+                raise ValueError(f"a {kind} record has no field {name!r}")
+        self.constant: dict[str, Any] = {"kind": kind, **constant}
+        self.variables = variables
+        self.layout: Any = None
+
+    def record(self, values: tuple[int | str, ...]) -> dict[str, Any]:
+        """One record as a mapping."""
+        return {**self.constant, **dict(zip(self.variables, values, strict=True))}
 
 
 def session_fields(session: Session) -> dict[str, Any]:

@@ -14,7 +14,9 @@ INVARIANT: one record has one encoding, and the encoding of a decoded leaf is th
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
+from operator import itemgetter
 from typing import Any
 
 import msgspec
@@ -23,6 +25,9 @@ LEAF_LIMIT = 16_384
 """Bytes of the longest leaf."""
 
 _SAFE_INTEGER = 2**53 - 1
+_PLAIN = re.compile(r"[A-Za-z0-9 .,:;_+-]*").fullmatch
+"""Texts that JSON writes as they are."""
+
 _BUDGETS = ((4_096, 2_048), (2_048, 1_024), (512, 256))
 _encode = msgspec.json.Encoder(order="sorted").encode
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
@@ -43,6 +48,46 @@ def leaf_of(record: Mapping[str, Any]) -> bytes:
         if len(leaf) <= LEAF_LIMIT:
             return leaf
     raise ValueError("the record is too long even when shortened")
+
+
+class Layout:
+    """The canonical form of records that differ in a few fields only, laid out once."""
+
+    __slots__ = ("_order", "_template", "_types")
+
+    def __init__(self, constant: Mapping[str, Any], names: Sequence[str], sample: Sequence[int | str]) -> None:
+        """`names` are the fields that vary, and `sample` one set of their values, which gives their types.
+
+        Raises `TypeError` and `ValueError` as `leaf_of`.
+        """
+        _check(constant)
+        values = dict(zip(names, sample, strict=True))
+        parts: list[str] = []
+        for name in sorted({*constant, *names}):
+            if name in constant:
+                parts.append(f"{_text(name)}:{_text(constant[name])}".replace("%", "%%"))
+            else:
+                parts.append(f'{_text(name)}:"%s"' if isinstance(values[name], str) else f"{_text(name)}:%d")
+        self._template = "{" + ",".join(parts) + "}"
+        self._order = itemgetter(*(list(names).index(name) for name in sorted(names)))
+        self._types = tuple(type(value) for value in sample)
+
+    def fill(self, values: Sequence[int | str]) -> bytes | None:
+        """The leaf with those values, or None when only `leaf_of` can tell it."""
+        for value, kind in zip(values, self._types, strict=True):
+            if value.__class__ is not kind:
+                return None
+            if kind is str:
+                if not _PLAIN(value):  # type: ignore[arg-type]  # a text, as the line above made sure
+                    return None
+            elif not 0 <= value <= _SAFE_INTEGER:  # type: ignore[operator]  # an integer, likewise
+                return None
+        leaf = (self._template % self._order(values)).encode()
+        return leaf if len(leaf) <= LEAF_LIMIT else None
+
+
+def _text(value: Any) -> str:
+    return _encode(value).decode()
 
 
 def record_of(leaf: bytes) -> dict[str, Any]:

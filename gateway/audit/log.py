@@ -40,14 +40,14 @@ from pathlib import Path
 from typing import Any
 
 from gateway.audit.checkpoint import Checkpoint, Signer
-from gateway.audit.encode import leaf_of, record_of
+from gateway.audit.encode import Layout, leaf_of, record_of
 from gateway.audit.publish import Publisher
 from gateway.audit.recovery import OpenStatement, State, leaf_hashes, read_state
 from gateway.audit.segment import Damaged, Disk
-from gateway.audit.writer import Closed, Writer
+from gateway.audit.writer import Bracket, Closed, Writer
 from gateway.errors import GatewayError
 from gateway.ports import Clock
-from gateway.record import ENVELOPE, event
+from gateway.record import ENVELOPE, Form, event
 
 SEGMENT_BYTES = 16 << 20
 RESERVE_BYTES = 16 << 20
@@ -206,15 +206,28 @@ class FileLog:
             leaf = self._leaf(record, index)
         except (TypeError, ValueError) as error:
             raise _not_writable("the record cannot be written", f"{kind}: {error}") from error
-        receipt = FileReceipt(index)
-        try:
-            writer.push(leaf, receipt, _bracket(record), urgent=urgent or self._loop is None)
-        except Closed:
-            raise _not_writable("the audit trail is closed", str(writer.failure or "stopped")) from None
-        self._next_index = index + 1
-        if not urgent and self._timer is None and self._loop is not None:
-            self._timer = self._loop.call_later(_LAZY_S, self._hurry)
-        return receipt
+        return self._push(leaf, index, _bracket(record), urgent=urgent)
+
+    def append_form(self, form: Form, values: tuple[int | str, ...], *, urgent: bool = True) -> FileReceipt:
+        """See `ports.Trail`."""
+        moment, behind = self._moment()
+        if behind > _BEHIND_US or (self._writer.refusing and form.constant["kind"] not in CLOSING):
+            return self.append(form.record(values), urgent=urgent)
+        index = self._next_index
+        filling = (index, self._uuid7(moment), self._time_text(moment), *values)
+        layout = form.layout
+        if layout is None or layout[0] is not self:
+            constant = {**form.constant, "v": 1, "origin": self.origin}
+            laid_out = Layout(constant, ("index", "id", "time", *form.variables), filling)
+            layout = form.layout = (self, laid_out, _form_bracket(form))
+        leaf = layout[1].fill(filling)
+        if leaf is None:
+            return self.append(form.record(values), urgent=urgent)
+        bracket = layout[2]
+        if bracket is not None:
+            kind, session, at = bracket
+            bracket = kind, session, str(values[at])
+        return self._push(leaf, index, bracket, urgent=urgent)
 
     def flush(self, timeout_s: float = 10.0) -> None:
         """Block until everything appended so far is durable. For tools and tests. Raises `GatewayError`."""
@@ -259,9 +272,20 @@ class FileLog:
         finally:
             self._release()
 
-    def _leaf(self, record: Mapping[str, Any], index: int) -> bytes:
-        now = self._clock()
-        delta = now - _EPOCH
+    def _push(self, leaf: bytes, index: int, bracket: Bracket | None, *, urgent: bool) -> FileReceipt:
+        receipt = FileReceipt(index)
+        try:
+            self._writer.push(leaf, receipt, bracket, urgent=urgent or self._loop is None)
+        except Closed:
+            raise _not_writable("the audit trail is closed", str(self._writer.failure or "stopped")) from None
+        self._next_index = index + 1
+        if not urgent and self._timer is None and self._loop is not None:
+            self._timer = self._loop.call_later(_LAZY_S, self._hurry)
+        return receipt
+
+    def _moment(self) -> tuple[int, int]:
+        """The time of the next record in microseconds since 1970, and by how many the clock is behind it."""
+        delta = self._clock() - _EPOCH
         moment = (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds
         last = self._last_us
         # INVARIANT: times and ids grow with the index, whatever the clock does; a clock that went back is on record
@@ -269,17 +293,24 @@ class FileLog:
         if behind >= 0:
             moment = last + 1
         self._last_us = moment
+        return moment, behind
+
+    def _time_text(self, moment: int) -> str:
         second, fraction = divmod(moment, 1_000_000)
         if second != self._second:
             self._second = second
             self._second_text = (_EPOCH + timedelta(seconds=second)).isoformat()[:19]
+        return f"{self._second_text}.{fraction:06d}Z"
+
+    def _leaf(self, record: Mapping[str, Any], index: int) -> bytes:
+        moment, behind = self._moment()
         full = {
             **record,
             "v": 1,
             "origin": self.origin,
             "index": index,
             "id": self._uuid7(moment),
-            "time": f"{self._second_text}.{fraction:06d}Z",
+            "time": self._time_text(moment),
         }
         if len(full) != len(record) + 5 or "truncated" in record or "clock_behind_us" in record:
             raise ValueError(f"{sorted(_RESERVED & record.keys())} are set by the log")
@@ -416,6 +447,12 @@ class FileLog:
         if self._lock_fd >= 0:
             os.close(self._lock_fd)
             self._lock_fd = -1
+
+
+def _form_bracket(form: Form) -> tuple[str, str, int] | None:
+    """Kind, session, and where among its values a form has the statement; None for what brackets none."""
+    kind = form.constant["kind"]
+    return (kind, form.constant["session"], form.variables.index("statement")) if kind in _BRACKETS else None
 
 
 def _bracket(record: Mapping[str, Any]) -> tuple[str, str, str] | None:

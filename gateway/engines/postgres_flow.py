@@ -58,18 +58,20 @@ PLAIN = {kind: Flow(kind) for kind in (wire.BIND, wire.DESCRIBE, wire.CLOSE)}
 class Names:
     """The prepared statements and portals of one session, by the names that the client gave them."""
 
-    __slots__ = ("_portals", "_prepared")
+    __slots__ = ("_parameters", "_portals", "_prepared")
 
     def __init__(self) -> None:
         self._prepared: dict[bytes, Judgement] = {}
         self._portals: dict[bytes, Judgement] = {}
+        self._parameters: dict[bytes, int] = {}
 
     def parsed(self, name: bytes, judged: Judgement, *, certain: bool) -> None:
         """A Parse was sent; `certain` when the target cannot skip it."""
         self._set(self._prepared, name, judged, certain=certain)
 
-    def bound(self, portal: bytes, judged: Judgement, *, certain: bool) -> None:
-        """A Bind was sent."""
+    def bound(self, portal: bytes, judged: Judgement, parameters: int, *, certain: bool) -> None:
+        """A Bind with that many parameters was sent."""
+        self._parameters[portal] = parameters
         self._set(self._portals, portal, judged, certain=certain)
 
     def statement(self, name: bytes) -> Judgement | None:
@@ -80,9 +82,15 @@ class Names:
         """What a portal may be."""
         return self._portals.get(name)
 
+    def parameters(self, portal: bytes) -> int:
+        """How many values the portal was last bound to."""
+        return self._parameters.get(portal, 0)
+
     def closed(self, kind: int, name: bytes) -> None:
         """A Close was sent. Should it be skipped, the name is refused afterwards."""
         (self._prepared if kind == wire.STATEMENT else self._portals).pop(name, None)
+        if kind == wire.PORTAL:
+            self._parameters.pop(name, None)
 
     def simple_query(self) -> None:
         """A Query was sent: the unnamed statement and portal are gone."""

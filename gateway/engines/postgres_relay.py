@@ -38,6 +38,9 @@ _MESSAGE_LIMIT = 16 * 1024 * 1024
 _ROW_HELD = 64 * 1024
 """Rows up to this size are released whole; larger ones stream through once they are announced."""
 
+_READY = 4096
+"""Answers up to this size that are free to leave still wait for those behind them that are held."""
+
 _ROWS = (wire.DATA_ROW, wire.COPY_DATA)
 _QUEUE_HIGH, _QUEUE_LOW = 2048, 512
 _STALL_S = 60.0
@@ -59,6 +62,7 @@ class Relay:
         "_later",
         "_limit",
         "_queue",
+        "_ready",
         "_requests",
         "_rest",
         "_stalled_at",
@@ -92,7 +96,7 @@ class Relay:
         self._queue: deque[Flow] = deque()
         self._requests = Requests(gate, inside, self._queue, restore=restore)
         self._told = False
-        self._rest = b""
+        self._rest = self._ready = b""
         self._held: bytes | None = None
         self._waiting = False
         self._through = 0
@@ -184,7 +188,8 @@ class Relay:
             self.cut(error.refusal)
 
     def _release(self, data: bytes) -> None:
-        out: list[bytes | memoryview] = []
+        out: list[bytes | memoryview] = [self._ready] if self._ready else []
+        self._ready = b""
         view = memoryview(data)
         start = pos = 0
         end = len(data)
@@ -242,6 +247,12 @@ class Relay:
         rest = data[pos:]
         if self._held is not None:
             self._held = rest
+            ready = b"".join(out)
+            if len(ready) <= _READY:
+                # goes with the rest, in one packet: the wait is a flush long
+                self._ready = ready
+                return
+            out = [ready]
         else:
             self._rest = rest
         self._write(out)
@@ -504,6 +515,9 @@ class Relay:
         """End the session at once and say why, where a message can be said."""
         if self.ended:
             return
+        if self._ready:
+            self._client.write(self._ready)
+            self._ready = b""
         if not told and not self._told and not self._through:
             self._client.write(refusal_bytes(refusal, fatal=True))
         self._end(refusal)

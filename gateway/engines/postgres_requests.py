@@ -91,10 +91,10 @@ class Requests:
         text = wire.decode_query(body).text if kind == wire.QUERY else wire.decode_parse(body).text
         return text if not self.skipping and self._gate.needs_study(self._inside, text) else None
 
-    def _statement(self, text: str, protocol: str, max_rows: int = 0) -> Statement:
+    def _statement(self, text: str, protocol: str, parameters: int = 0, max_rows: int = 0) -> Statement:
         """What the client asks, under an id of its own: the session's, and a number."""
         self._number += 1
-        return Statement(f"{self._inside.session.id}.{self._number}", text, protocol, max_rows=max_rows)
+        return Statement(f"{self._inside.session.id}.{self._number}", text, protocol, parameters, max_rows)
 
     def _forward(self, kind: int, body: bytes, out: list[bytes]) -> None:
         self._queue.append(PLAIN[kind])
@@ -135,7 +135,7 @@ class Requests:
         if isinstance(judged, Refused):
             self._poison(wire.PARSE, judged, out)
             return
-        self._names.bound(bind.portal, judged, certain=self._certain)
+        self._names.bound(bind.portal, judged, bind.nparams, certain=self._certain)
         self._forward(wire.BIND, bind.raw, out)
 
     def _execute(self, execute: wire.Execute, body: bytes, out: list[bytes]) -> None:
@@ -146,7 +146,8 @@ class Requests:
                 self._poison(wire.PARSE, cursor, out)
                 return
             judged = cursor if judged is None else union(judged, cursor)
-        statement = self._statement("", "execute", execute.max_rows)
+        parameters = self._names.parameters(execute.portal)
+        statement = self._statement("", "execute", parameters, execute.max_rows)
         admitted = self._gate.admit(self._inside, statement, judged)
         if isinstance(admitted, Refused):
             self._poison(wire.PARSE, admitted, out)

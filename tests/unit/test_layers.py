@@ -18,9 +18,10 @@ LAYERS: list[tuple[str, ...]] = [
     ("budgets",),
     ("access", "audit"),
     ("sql", "store"),
-    ("policy", "wire", "record"),
+    ("policy", "wire"),
     ("config", "telemetry"),
     ("ports",),
+    ("record",),
     ("model", "errors"),
 ]
 """Each line may import only from lines below it, and a name never from another one of its own line."""

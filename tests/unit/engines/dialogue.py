@@ -14,6 +14,7 @@ from gateway.errors import GatewayError, Refusal
 from gateway.gate import Gate, Windows
 from gateway.model import Grant, GrantState, Peer, Principal, Session, Ticket
 from gateway.policy.schema import AccessRule, LimitRule, Policy, TicketRule
+from gateway.record import Form
 from gateway.sql.cache import PlanCache
 from gateway.sql.catalog import Catalog
 from gateway.sql.statement import ExactSearch, Kind, Notice, Plan, View
@@ -57,6 +58,9 @@ class FakeTrail:
         self.records.append(dict(record))
         self.receipts.append(receipt)
         return receipt
+
+    def append_form(self, form: Form, values: tuple[int | str, ...], *, urgent: bool = True) -> FakeReceipt:
+        return self.append(form.record(values), urgent=urgent)
 
     def flush(self, durable: bool = True) -> None:
         for receipt in [r for r in self.receipts if not r.durable and not r.failed]:

@@ -66,10 +66,10 @@ def test_a_trail_that_refuses_a_record_ends_the_session_without_a_word_to_the_ta
 
 
 def test_rows_beyond_the_window_wait_for_a_further_record() -> None:
-    talk = Dialogue(Windows(rows=2, bytes=10_000))
+    talk = Dialogue(Windows(rows=2, bytes=100_000))
     talk.client(query("read a"))
     talk.trail.slow = True
-    assert kinds(talk.target(COLUMNS, *[row(str(n)) for n in range(7)], DONE, ready())) == "TDD"
+    assert kinds(talk.target(COLUMNS, *[row(str(n) * 3000) for n in range(7)], DONE, ready())) == "TDD"
     assert talk.trail.records[-1]["window_rows"] == 6
     talk.trail.flush()
     assert kinds(talk.received()) == "DDDD"
@@ -399,3 +399,12 @@ def test_a_session_that_ends_while_a_text_is_studied_is_left_alone() -> None:
         assert talk.up.take().startswith(b"X")
 
     asyncio.run(main())
+
+
+def test_small_answers_ahead_of_a_held_one_leave_with_it_in_one_packet() -> None:
+    talk = Dialogue()
+    talk.trail.slow = True
+    talk.client(parse("read a"), BIND, EXECUTE, SYNC)
+    assert talk.target(PARSED, BOUND, row("1"), DONE, ready()) == []
+    talk.trail.flush()
+    assert kinds(talk.received()) == "12DCZ"
