@@ -43,8 +43,8 @@ _REQUESTS = [
     Column("target", "TARGET"),
     Column("ticket", "TICKET"),
     Column("state", "STATE"),
-    Column("reveal", "REVEAL", fold=True),
-    Column("reason", "REASON", fold=True),
+    Column("reveal", "REVEAL"),
+    Column("reason", "REASON"),
 ]
 _SESSIONS = [
     Column("id", "SESSION"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,13 +11,11 @@ import typer
 from gateway.audit.verify import Report, proof_bytes, verify_log, verify_proof
 from gateway.cli.output import (
     TAMPERED,
-    Column,
     Ended,
     clean,
     emit_facts,
     emit_json,
     emit_line,
-    emit_table,
     emit_text,
     moment,
     say,
@@ -33,16 +31,6 @@ Customer = Annotated[str | None, typer.Option(help="Customer.")]
 Target = Annotated[str | None, typer.Option(help="Target.")]
 Kind = Annotated[str | None, typer.Option(help="Kind of record: statement.begin, login, grant …")]
 Code = Annotated[str | None, typer.Option(help="Code of a refusal: ticket-closed …")]
-
-_RECORDS = [
-    Column("index", "#"),
-    Column("time", "TIME"),
-    Column("kind", "KIND"),
-    Column("login", "WHO"),
-    Column("ticket", "TICKET"),
-    Column("customers", "CUSTOMER"),
-    Column("what", "WHAT", fold=True),
-]
 
 
 @app.command()
@@ -99,11 +87,11 @@ def search(
         emit_json(records)
         return
     sessions = _Sessions()
-    rows = [
-        {**sessions.filled(record), "time": moment(record["time"]), "what": _what(record)}
-        for record in reversed(records)
-    ]
-    emit_table(rows, _RECORDS, "no such records")
+    for record in reversed(records):
+        for text in entry(sessions.filled(record)):
+            emit_text(text)
+    if not records:
+        say("no such records")
     if answer["total"] > len(records):
         say(f"the newest {len(records)} of {answer['total']}; --limit shows more")
 
@@ -198,6 +186,15 @@ def line(record: Mapping[str, Any]) -> str:
         _what(record),
     ]
     return " ".join(clean(part).replace("\n", " ") for part in parts).rstrip()
+
+
+def entry(record: Mapping[str, Any]) -> Iterator[str]:
+    """A record as `search` shows it: a line of who and when, and, if there is one, a line with its gist."""
+    names = (moment(record["time"]), record["kind"], record.get("login"), record.get("ticket"), record.get("customers"))
+    yield f"{record['index']:>6}  " + "  ".join(clean(name) for name in names if name).replace("\n", " ")
+    gist = _what(record)
+    if gist:
+        yield " " * 8 + clean(gist).replace("\n", " ")
 
 
 def _what(record: Mapping[str, Any]) -> str:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -47,11 +48,10 @@ class Ended(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column of a table: the field it shows, its heading, and whether it may be folded over lines."""
+    """One column of a table: the field it shows, and its heading."""
 
     field: str
     heading: str
-    fold: bool = False
 
 
 def exit_code(refusal: Refusal) -> int:
@@ -105,16 +105,25 @@ def emit_text(text: str) -> None:
 
 
 def emit_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[Column], empty: str) -> None:
-    """A narrow table; `empty` is said on stderr when there is nothing to show."""
+    """A table, or one block for each row when the terminal is too narrow for it; `empty` is said when there is none."""
     if not rows:
         say(empty)
         return
+    cells = [[clean(row.get(column.field)).replace("\n", " ") for column in columns] for row in rows]
+    widths = [max(cell_len(column.heading), *(cell_len(row[at]) for row in cells)) for at, column in enumerate(columns)]
+    console = _console()
+    if sum(widths) + 2 * (len(widths) - 1) > console.width:
+        for number, row in enumerate(cells):
+            if number:
+                print()
+            emit_facts((column.heading.lower(), cell) for column, cell in zip(columns, row, strict=True))
+        return
     table = Table(box=None, pad_edge=False, show_edge=False, header_style="bold")
     for column in columns:
-        table.add_column(column.heading, overflow="fold" if column.fold else "ellipsis", no_wrap=not column.fold)
-    for row in rows:
-        table.add_row(*(Text(clean(row.get(column.field))) for column in columns))
-    _console().print(table)
+        table.add_column(column.heading, no_wrap=True)
+    for row in cells:
+        table.add_row(*(Text(cell) for cell in row))
+    console.print(table)
 
 
 def emit_facts(facts: Iterable[tuple[str, object]]) -> None:

@@ -8,9 +8,10 @@ import sys
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from gateway import __version__
-from gateway.cli import client, commands
+from gateway.cli import client, commands, output
 from gateway.cli.app import arranged
 from gateway.cli.output import CONFIGURATION, FAILED, REFUSED, TAMPERED, clean, exit_code
 from gateway.errors import CODES, Refusal
@@ -142,6 +143,29 @@ def test_markup_of_a_table_cell_is_text(terminal: Any) -> None:
     said = terminal.run("requests")
     assert "[red]\ufffd[31mlook[/red]" in said.out
     assert "\x1b" not in said.out
+
+
+def test_a_table_that_does_not_fit_becomes_blocks(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    columns = [output.Column("id", "ID"), output.Column("reason", "REASON")]
+    rows = [{"id": "req_1", "reason": "because\nshe called"}, {"id": "req_2", "reason": "x" * 30}]
+    monkeypatch.setattr(output, "_console", lambda: Console(width=80))
+    output.emit_table(rows, columns, "none")
+    assert [text.rstrip() for text in capsys.readouterr().out.splitlines()] == [
+        "ID     REASON",
+        "req_1  because she called",
+        f"req_2  {'x' * 30}",
+    ]
+    monkeypatch.setattr(output, "_console", lambda: Console(width=20))
+    output.emit_table(rows, columns, "none")
+    assert capsys.readouterr().out.splitlines() == [
+        "id      req_1",
+        "reason  because she called",
+        "",
+        "id      req_2",
+        f"reason  {'x' * 30}",
+    ]
 
 
 def test_a_reader_that_went_away_ends_the_command_quietly() -> None:
