@@ -1,4 +1,4 @@
-"""The five parts of the story, in order; `tour.py` says what a claim is."""
+"""The five parts of the story, in order; `claims.py` says what a claim is."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import pyotp
 
 from gateway.audit.segment import read_batches, segments_of
 from gateway.demo.actor import STEP_S, Actor
+from gateway.demo.claims import StepFailed, Tour, moment, only, parsed, values
 from gateway.demo.client import Answer, Client, stream_copy
 from gateway.demo.company import (
     CLOSED_TICKET,
@@ -24,7 +25,6 @@ from gateway.demo.company import (
     write_tickets,
 )
 from gateway.demo.data import CUSTOMER
-from gateway.demo.tour import StepFailed, Tour, moment, only, parsed, values
 from gateway.errors import GatewayError
 
 HIDDEN = ("notes", "profile")
@@ -98,8 +98,11 @@ def how_access_ends(tour: Tour) -> None:
     closed_at = datetime.now(UTC)
     write_tickets(company.tickets, {TICKET: {"status": "closed"}})
     last, after = _until_cut(busy)
-    tour.check(f"{TICKET} is closed: the busy session ends, and says why", last.closed and last.sqlstate == "57P01",
-               f"after {after:.2f} s: {last.error}")  # fmt: skip
+    tour.check(
+        f"{TICKET} is closed: the busy session ends, and says why",
+        last.closed and last.sqlstate == "57P01",
+        f"after {after:.2f} s: {last.error}",
+    )
     tour.check("... within two seconds", after <= _CUT_WITHIN_S)
     _both_ended(tour, closed_at, "the idle session ends by itself within two seconds")
     quiet = idle.run("select 1")
@@ -114,8 +117,11 @@ def how_access_ends(tour: Tour) -> None:
     tour.check(f"amir, with a ticket of customer {CUSTOMER + 1}, sees that customer", seen == [str(CUSTOMER + 1)], seen)
     write_people(company, {"amir": ()})
     last, after = _until_cut(session)
-    tour.check("amir leaves the team: his session ends within two seconds", last.closed and after <= _CUT_WITHIN_S,
-               f"after {after:.2f} s: {last.error}")  # fmt: skip
+    tour.check(
+        "amir leaves the team: his session ends within two seconds",
+        last.closed and after <= _CUT_WITHIN_S,
+        f"after {after:.2f} s: {last.error}",
+    )
     session.close()
     write_people(company, {})
 
@@ -124,8 +130,11 @@ def how_access_ends(tour: Tour) -> None:
     values(session.run("select count(*) as n from employees"), "n")
     tour.stage.actors["bea"].revoke(answer["grant"], "the tour")
     last, after = _until_cut(session)
-    tour.check("bea of security revokes a grant: the session ends within two seconds",
-               last.closed and after <= _CUT_WITHIN_S, f"after {after:.2f} s: {last.error}")  # fmt: skip
+    tour.check(
+        "bea of security revokes a grant: the session ends within two seconds",
+        last.closed and after <= _CUT_WITHIN_S,
+        f"after {after:.2f} s: {last.error}",
+    )
     session.close()
 
 
@@ -152,8 +161,11 @@ def what_carol_proves(tour: Tour) -> None:
     statements = _searched(tour, carol, "--kind", "statement.begin", "--person", "alice", "--limit", "500")
     literals = ("50000", _address(tour))
     compared = [record for record in statements if "salary >" in record.get("sql", "")]
-    tour.check("statements are kept without their literals", bool(compared)
-               and not any(value in str(statements) for value in literals), compared[0]["sql"])  # fmt: skip
+    tour.check(
+        "statements are kept without their literals",
+        bool(compared) and not any(value in str(statements) for value in literals),
+        compared[0]["sql"],
+    )
     statement = statements[0]
     key = tour.command(carol, "audit", "key").stdout.strip()
     proof = stage.directory / "statement.proof"
@@ -179,8 +191,11 @@ def what_carol_proves(tour: Tour) -> None:
     _change_one_byte(copy, touched)
     report = tour.command(carol, "--output", "json", "audit", "verify", str(copy), "--key", key)
     bad = [problem["record"] for problem in parsed(report.stdout)["problems"]]
-    tour.check(f"with one byte of record {touched} changed on a copy, verification names it and exits 3",
-               report.returncode == 3 and bad[:1] == [touched], report.stdout)  # fmt: skip
+    tour.check(
+        f"with one byte of record {touched} changed on a copy, verification names it and exits 3",
+        report.returncode == 3 and bad[:1] == [touched],
+        report.stdout,
+    )
     shutil.rmtree(copy)
 
 
@@ -205,8 +220,11 @@ def what_survives_a_kill(tour: Tour) -> None:
     unknown = tour.awaited(lambda record: record["kind"] == "statement.unknown")
     announced = int(unknown["rows"]) if unknown else -1
     tour.check("after the restart the trail closes the statement as unknown", unknown is not None)
-    tour.check("... and covers every row that the client received", announced >= received,
-               f"{received} received, up to {announced} on record")  # fmt: skip
+    tour.check(
+        "... and covers every row that the client received",
+        announced >= received,
+        f"{received} received, up to {announced} on record",
+    )
     key = tour.command(carol, "audit", "key").stdout.strip()
     whole = tour.command(carol, "audit", "verify", str(stage.company.state / "audit"), "--key", key)
     tour.check("the trail verifies", whole.returncode == 0, whole.stdout)
@@ -235,14 +253,27 @@ def _rows_and_masks(tour: Tour, session: Client) -> None:
         " status, job_title from employees where company_id = %s order by id",
         CUSTOMER,
     )
-    tour.check(f"all rows are of customer {CUSTOMER}, and all of its rows are there",
-               set(answer.column("company_id")) == {str(CUSTOMER)}
-               and answer.column("id") == [str(row[0]) for row in real], f"{len(answer.rows)} rows")  # fmt: skip
+    tour.check(
+        f"all rows are of customer {CUSTOMER}, and all of its rows are there",
+        set(answer.column("company_id")) == {str(CUSTOMER)} and answer.column("id") == [str(row[0]) for row in real],
+        f"{len(answer.rows)} rows",
+    )
     raw = {name: [row[place] for row in real] for place, name in enumerate(_RAW)}
     for name, claim, holds in _MASKS:
         shown = answer.column(name)
         pairs = list(zip(shown, raw[name], strict=True))
         tour.check(f"{name}: {claim}", all(holds(mask, truth) for mask, truth in pairs), f"such as {shown[0]}")
+
+    for name in ("first_name", "last_name"):
+        mapped = set(zip(raw[name], answer.column(name), strict=True))
+        same = sum(mask == truth for truth, mask in mapped)
+        tour.check(
+            f"{name}: a pseudonym, the same for the same name",
+            len(mapped) == len({truth for truth, _ in mapped}) and same <= len(mapped) // 5,
+            f"{len(mapped)} names, {same} of them by chance their own pseudonym",
+        )
+    slips = session.run("select gross, net from payslips limit 50")
+    tour.check("gross and net pay: nothing", set(values(slips, "gross")) == set(slips.column("net")) == {""})
 
 
 def _questions(tour: Tour, session: Client) -> None:
@@ -270,15 +301,25 @@ def _searches(tour: Tour, session: Client) -> None:
     tour.news()
     found = session.run(f"select id, email from employees where email = '{email}'")
     real = tour.raw("select id from employees where email = %s", email)[0][0]
-    tour.check("an exact search by e-mail finds her, masked", values(found, "id") == [str(real)]
-               and found.column("email") != [email], found.rows)  # fmt: skip
+    tour.check(
+        "an exact search by e-mail finds her, masked",
+        values(found, "id") == [str(real)] and found.column("email") != [email],
+        found.rows,
+    )
     record = tour.awaited(lambda record: record["kind"] == "search.exact")
-    tour.check("... and the search is on record without the address",
-               record is not None and email not in str(tour.records),
-               f"{record['relation']}.{record['column']}" if record else "no record")  # fmt: skip
+    tour.check(
+        "... and the search is on record without the address",
+        record is not None and email not in str(tour.records),
+        f"{record['relation']}.{record['column']}" if record else "no record",
+    )
     rich = session.run("select salary from employees where salary > 50000")
-    tour.check("salary > 50000 compares masked values", all(float(v) > 50000 for v in values(rich, "salary"))
-               and all(float(v) % 10000 == 0 for v in rich.column("salary")), f"{len(rich.rows)} rows")  # fmt: skip
+    tour.check(
+        "salary > 50000 compares masked values",
+        bool(values(rich, "salary"))
+        and all(float(v) > 50000 for v in rich.column("salary"))
+        and all(float(v) % 10000 == 0 for v in rich.column("salary")),
+        f"{len(rich.rows)} rows",
+    )
     tour.check("... and a notice says so", any("mask" in notice.lower() for notice in rich.notices), rich.notices)
 
 
@@ -306,30 +347,51 @@ def _walls(tour: Tour, session: Client) -> None:
         ("set role owner", ""),
     ):
         answer = session.run(text)
-        tour.check(f"refused: {text}", bool(answer.error) and not answer.rows and answer.sqlstate.startswith(sqlstate),
-                   f"{answer.sqlstate} {answer.error}")  # fmt: skip
+        tour.check(
+            f"refused: {text}",
+            bool(answer.error) and not answer.rows and answer.sqlstate.startswith(sqlstate),
+            f"{answer.sqlstate} {answer.error}",
+        )
     still = session.run("select count(*) as n from employees")
     tour.check("and the session goes on", not still.error, still.error)
 
 
 _RAW = (
-    "id", "first_name", "last_name", "email", "phone", "iban", "nir", "birth_date", "salary", "hired_on", "status",
+    "id",
+    "first_name",
+    "last_name",
+    "email",
+    "phone",
+    "iban",
+    "nir",
+    "birth_date",
+    "salary",
+    "hired_on",
+    "status",
     "job_title",
-)  # fmt: skip
+)
 
 _MASKS: tuple[tuple[str, str, Callable[[str, str], bool]], ...] = (
     ("email", "the address is not hers", lambda mask, truth: mask != truth and "@" in mask),
     ("phone", "only the last two digits", lambda mask, truth: mask != truth and mask[-2:] == truth[-2:]),
-    ("iban", "four characters and the last three", lambda mask, truth: mask != truth
-        and mask[:4] == truth[:4] and mask[-3:] == truth[-3:] and truth[8:20] not in mask),
+    (
+        "iban",
+        "four characters and the last three",
+        lambda mask, truth: (
+            mask != truth and mask[:4] == truth[:4] and mask[-3:] == truth[-3:] and truth[8:20] not in mask
+        ),
+    ),
     ("nir", "nothing of it", lambda mask, truth: not any(truth[i : i + 4] in mask for i in range(len(truth) - 3))),
     ("birth_date", "the year", lambda mask, truth: mask == f"{truth[:4]}-01-01"),
-    ("salary", "rounded to ten thousands", lambda mask, truth: float(mask) % 10000 == 0
-        and abs(float(mask) - float(truth)) <= 10000),
+    (
+        "salary",
+        "rounded to ten thousands",
+        lambda mask, truth: float(mask) % 10000 == 0 and abs(float(mask) - float(truth)) <= 10000,
+    ),
     ("hired_on", "the month", lambda mask, truth: mask == f"{truth[:7]}-01"),
     ("status", "in clear", lambda mask, truth: mask == truth),
     ("job_title", "in clear", lambda mask, truth: mask == truth),
-)  # fmt: skip
+)
 
 
 def _wrong_code(actor: Actor) -> str:
