@@ -33,6 +33,7 @@ _LOGIN_MESSAGE = 8192
 _GREETING_SLOTS = 100
 _DIRECT_TLS = 0x16
 _MAX_PREAMBLES = 3
+_STOPPING = Refusal("shutting-down", "the gateway is stopping", hint="connect again in a moment", fatal=True)
 
 
 class Challenge(Protocol):
@@ -60,12 +61,16 @@ class Doors(Generic[C]):
 
 
 class Client(asyncio.Protocol):
-    """One client's connection: an inbox until the log-in is done, then the relay's."""
+    """One client's connection: an inbox until the log-in is done, then the relay's.
 
-    __slots__ = ("_buffer", "_inbox", "_lost", "_start", "_waiter", "framer", "relay", "transport")
+    `transport` is None while the bare socket is read; `encrypting` is set from the moment the client awaits TLS.
+    """
+
+    __slots__ = ("_inbox", "_lost", "_start", "_waiter", "encrypting", "framer", "relay", "transport")
 
     def __init__(self) -> None:
         self.transport: asyncio.Transport | None = None
+        self.encrypting = False
         self.framer = wire.Framer(_LOGIN_MESSAGE)
         self.relay: Relay | None = None
         self._start: bytearray | None = bytearray()
@@ -216,7 +221,7 @@ class PostgresEngine(Generic[C]):
         while any(relay.busy for relay in self._relays) and time.monotonic() < deadline:  # noqa: ASYNC110 (polls once)
             await asyncio.sleep(0.02)
         for relay in list(self._relays):
-            relay.cut(Refusal("shutting-down", "the gateway is stopping", hint="connect again in a moment", fatal=True))
+            relay.cut(_STOPPING)
 
     def cut_target(self, target: str, refusal: Refusal) -> None:
         """End every session on a target."""
@@ -246,17 +251,13 @@ class PostgresEngine(Generic[C]):
 
     async def _greet(self, sock: socket.socket, address: str) -> None:
         """Everything from the first byte to the relay. Nothing that a client does may raise out of here."""
-        client: Client | None = None
+        client = Client()
         try:
             async with asyncio.timeout(self._settings.login_timeout):
-                opened = await self._open(sock)
-                if opened is None:
-                    sock.close()
-                    return
-                client, packet = opened
+                packet = await self._open(client, sock)
                 if isinstance(packet, wire.CancelRequest):
                     await self._cancel(packet)
-                else:
+                elif packet is not None:
                     await self._log_in(client, packet, address)
         except GatewayError as error:
             self._say(client, sock, error.refusal)
@@ -264,68 +265,65 @@ class PostgresEngine(Generic[C]):
             self._say(client, sock, Refusal("handshake-timeout", "the log-in took too long"))
         except OSError:
             pass  # the client is gone, or its TLS failed; there is nobody to tell
+        except asyncio.CancelledError:
+            self._say(client, sock, _STOPPING)
+            raise
         except BaseException as error:
             self._say(client, sock, Refusal("internal-error", "the gateway met a fault; the connection ends"))
-            if isinstance(error, asyncio.CancelledError):
-                raise
             self._report("log-in", error)
         finally:
-            if client is None:
+            if client.transport is None:
                 sock.close()
-            elif client.relay is None and client.transport is not None:
+            elif client.relay is None:
                 client.transport.close()
 
-    def _say(self, client: Client | None, sock: socket.socket, refusal: Refusal) -> None:
+    def _say(self, client: Client, sock: socket.socket, refusal: Refusal) -> None:
         data = refusal_bytes(refusal, fatal=True)
-        if client is not None and client.transport is not None:
+        if client.transport is not None:
             client.transport.write(data)
-        elif client is None:
-            with contextlib.suppress(OSError):
-                sock.send(data)
+        elif not client.encrypting:
+            _last_words(sock, data)
 
-    async def _open(self, sock: socket.socket) -> tuple[Client, wire.StartupMessage | wire.CancelRequest] | None:
-        """The connection after its preamble, encrypted as the settings demand; None for a cancel in clear."""
+    async def _open(self, client: Client, sock: socket.socket) -> wire.StartupMessage | wire.CancelRequest | None:
+        """What the client wants, encrypted as the settings demand; None when it is gone or speaks another protocol."""
         loop = asyncio.get_running_loop()
         for _ in range(_MAX_PREAMBLES):
             head = await _peek(loop, sock)
             if not head:
                 return None
             if head[0] == _DIRECT_TLS and self._tls is not None:
-                client = await self._encrypted(loop, sock)
+                await self._encrypt(client, sock)
                 if _alpn(client) != "postgresql":
                     # libpq's rule against cross-protocol tricks; there is no common language to explain in
                     client.abort()
                     return None
-                return client, await client.startup()
+                return await client.startup()
             length = wire.startup_length(await _exactly(loop, sock, 4))
             packet = wire.parse_startup(await _exactly(loop, sock, length - 4))
             if isinstance(packet, wire.CancelRequest):
-                await self._cancel(packet)
-                return None
+                return packet
             if isinstance(packet, wire.StartupMessage):
                 if self._tls is not None:
                     raise GatewayError(
                         "tls-required", "the connection must use TLS", hint="connect with sslmode=verify-full"
                     )
-                _, client = await loop.connect_accepted_socket(Client, sock)
+                await loop.connect_accepted_socket(lambda: client, sock)
                 client.started()
-                return client, packet
+                return packet
             if isinstance(packet, wire.SSLRequest) and self._tls is not None:
                 if _ahead(sock):
                     raise GatewayError("protocol-violation", "data was sent ahead of the TLS handshake")
                 await loop.sock_sendall(sock, b"S")
-                client = await self._encrypted(loop, sock)
-                return client, await client.startup()
+                await self._encrypt(client, sock)
+                return await client.startup()
             await loop.sock_sendall(sock, b"N")
         raise GatewayError("protocol-violation", "too many encryption requests")
 
-    async def _encrypted(self, loop: asyncio.AbstractEventLoop, sock: socket.socket) -> Client:
-        client = Client()
-        # uvloop answers with its own TLS protocol, not with ours
-        await loop.connect_accepted_socket(
+    async def _encrypt(self, client: Client, sock: socket.socket) -> None:
+        client.encrypting = True
+        await asyncio.get_running_loop().connect_accepted_socket(
             lambda: client, sock, ssl=self._tls, ssl_handshake_timeout=self._settings.login_timeout
         )
-        return client
 
     async def _cancel(self, packet: wire.CancelRequest) -> None:
         relay = self._keys.get((packet.pid, packet.secret))
@@ -477,6 +475,17 @@ def _ahead(sock: socket.socket) -> bool:
         return bool(sock.recv(1, socket.MSG_PEEK))
     except BlockingIOError:
         return False
+
+
+def _last_words(sock: socket.socket, data: bytes) -> None:
+    """Send an error on a bare socket that is about to be closed."""
+    with contextlib.suppress(OSError):
+        sock.send(data)
+        sock.shutdown(socket.SHUT_WR)
+        # a close with unread bytes is a reset, which can overtake the error
+        for _ in range(16):
+            if not sock.recv(65536):
+                break
 
 
 async def _exactly(loop: asyncio.AbstractEventLoop, sock: socket.socket, count: int) -> bytes:
