@@ -20,7 +20,7 @@ from ruamel.yaml import YAML
 from gateway.demo.postgres import BACKEND_ROLE, EmbeddedPostgres
 from gateway.policy import masks
 from gateway.policy.load import parse_policy
-from gateway.sql.postgres import analyse, load_catalog
+from gateway.sql.postgres import analyse, catalogs, functions, load_catalog
 from gateway.sql.render import mask_settings
 from gateway.sql.statement import Plan, View
 
@@ -231,6 +231,50 @@ def test_masks_without_a_key_are_null(postgres: EmbeddedPostgres, truth: psycopg
 
     with postgres.connect(BACKEND_ROLE, database="leaks") as keyless:
         assert set(keyless.execute(made.rewritten).fetchall()) == {(None, None)}
+
+
+NAMING = "('regclass'::regtype, 'regtype'::regtype, 'regproc'::regtype, 'regprocedure'::regtype, 'regoper'::regtype, \
+'regoperator'::regtype, 'regnamespace'::regtype, 'regrole'::regtype, 'regcollation'::regtype)"
+
+
+@pytest.mark.parametrize("name", sorted({*catalogs.SYSTEMS, *catalogs.EMPTY}))
+def test_no_catalog_column_that_is_shown_has_a_type_that_looks_names_up(
+    truth: psycopg.Connection[Any], view: View, name: str
+) -> None:
+    answer = analyse(f"select * from {name}", view)
+    assert isinstance(answer, Plan), answer
+
+    shown = truth.execute(answer.rewritten).description or ()
+
+    naming = {
+        row[0] for row in truth.execute(f"select oid::int from pg_type where oid in {NAMING} or typelem in {NAMING}")
+    }
+    assert [column.name for column in shown if column.type_code in naming] == []
+
+
+def test_no_allowed_function_takes_or_returns_a_type_that_looks_names_up(truth: psycopg.Connection[Any]) -> None:
+    rows = truth.execute(
+        f"select distinct p.proname from pg_proc p where pronamespace = 'pg_catalog'::regnamespace and proname = any(%s)"
+        f" and (prorettype in {NAMING} or exists (select from unnest(proargtypes) a where a in {NAMING}))",
+        [sorted(functions.ALLOWED)],
+    ).fetchall()
+
+    assert {row[0] for row in rows} - HARMLESS == set()
+
+
+def test_every_allowed_function_neither_writes_nor_is_the_targets(truth: psycopg.Connection[Any]) -> None:
+    """No allowed name is that of a procedure, or of a function that PostgreSQL keeps from ordinary roles."""
+    rows = truth.execute(
+        "select distinct proname from pg_proc where pronamespace = 'pg_catalog'::regnamespace and proname = any(%s)"
+        " and (prokind = 'p' or proacl is not null)",
+        [sorted(functions.ALLOWED)],
+    ).fetchall()
+
+    assert rows == []
+
+
+# Casts in call form, which take a catalog-naming value and never a name.
+HARMLESS = {"text", "int8", "oid"}
 
 
 ORACLE = [

@@ -36,7 +36,7 @@ class System:
 def shown_sql(qualified: str, view: View) -> str | None:
     """The derived table for a catalog relation, None when it is not shown."""
     schema, _, name = qualified.partition(".")
-    if qualified in _EMPTY:
+    if qualified in EMPTY:
         return f"SELECT t.* FROM {schema}.{name} AS t WHERE false"
     system = SYSTEMS.get(qualified)
     if system is None:
@@ -76,7 +76,7 @@ def visible(view: View) -> Mapping[str, int]:
 def names_relation(schema: str, name: str, view: View) -> bool:
     """Whether a possibly unqualified name is that of a relation which the view shows."""
     if schema in {"pg_catalog", "information_schema"}:
-        return f"{schema}.{name}" in SYSTEMS or f"{schema}.{name}" in _EMPTY
+        return f"{schema}.{name}" in SYSTEMS or f"{schema}.{name}" in EMPTY
     if not schema and name.startswith("pg_"):
         return names_relation("pg_catalog", name, view)
     if schema:
@@ -430,14 +430,15 @@ SYSTEMS: dict[str, System] = {
     ),
 }
 
-# Shown without rows, because clients ask for them whatever they find elsewhere.
-_EMPTY = frozenset(
+# Shown without rows, because clients ask for them whatever they find elsewhere. None has a column of a catalog-naming
+# type: a text compared with one would be looked up, rows or not.
+EMPTY = frozenset(
     f"pg_catalog.{name}"
     for name in words("""
     pg_policy pg_trigger pg_rewrite pg_statistic_ext pg_publication pg_publication_rel pg_publication_namespace
-    pg_foreign_table pg_foreign_server pg_foreign_data_wrapper pg_sequence pg_sequences pg_depend pg_auth_members
-    pg_shdescription pg_seclabel pg_shseclabel pg_event_trigger pg_default_acl pg_partitioned_table pg_aggregate
-    pg_conversion pg_ts_config pg_ts_dict pg_ts_parser pg_ts_template pg_policies pg_rules
+    pg_foreign_table pg_foreign_server pg_foreign_data_wrapper pg_sequence pg_depend pg_auth_members
+    pg_shdescription pg_seclabel pg_shseclabel pg_event_trigger pg_default_acl pg_partitioned_table
+    pg_ts_config pg_ts_dict pg_policies pg_rules
     """)
 ) | frozenset(
     f"information_schema.{name}"

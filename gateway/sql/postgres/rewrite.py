@@ -241,8 +241,9 @@ def _with(clause: Message, env: Env, stack: Stack) -> Env:
 
 def _column(self: Rewriter, _holder: Message, message: Message, _env: Env, _stack: Stack) -> None:
     named = texts(message.fields) or texts(message.fields[:-1]) or ()
-    if len(message.fields) == 3 and len(named) >= 2 and self.lens.view.policy.table(f"{named[0]}.{named[1]}"):
-        if self.aliases.get(named[1]) == [f"{named[0]}.{named[1]}"]:
+    if len(message.fields) == 3 and len(named) >= 2:
+        # The same column as long as nothing else in the statement goes by that name.
+        if set(self.aliases.get(named[1], ())) == {f"{named[0]}.{named[1]}"}:
             del message.fields[0]
     elif len(message.fields) > 3:
         refuse("statement-not-supported", "a column with a database name is not supported", location=message.location)
@@ -359,8 +360,22 @@ def _type(self: Rewriter, _holder: Message, message: Message, _env: Env, _stack:
 
 
 def _operator(self: Rewriter, _holder: Message, message: Message, env: Env, stack: Stack) -> None:
-    _judge_operator(self, texts(message.name) or (), message.location)
+    names = texts(message.name) or ()
+    for implied in _IMPLIED.get(names[-1], names[-1:]):
+        _judge_operator(self, (*names[:-1], implied), message.location)
     stack.extend((part, env) for part in parts(message))
+
+
+def _equality(self: Rewriter, holder: Message, message: Message, env: Env, stack: Stack) -> None:
+    if message.HasField("arg"):
+        _judge_operator(self, ("=",), message.location)
+    _plain(self, holder, message, env, stack)
+
+
+def _number(_self: Rewriter, _holder: Message, message: Message, _env: Env, _stack: Stack) -> None:
+    if message.WhichOneof("val") == "fval" and not set(message.fval.fval) <= _DIGITS:
+        # FAIL CLOSED: servers before 16 read `0xffffffffff` and `1_000_000_000_000` as a number and a name.
+        refuse("statement-not-supported", "write this number in plain decimal digits", location=message.location)
 
 
 def _sub_link(self: Rewriter, _holder: Message, message: Message, env: Env, stack: Stack) -> None:
@@ -458,6 +473,14 @@ def _spoken(message: Message) -> str:
     return type(message).__name__
 
 
+_DIGITS = frozenset("0123456789.eE+-")
+# What an operator written in words, or none, is short for.
+_IMPLIED = {
+    "BETWEEN": ("<=", ">="),
+    "NOT BETWEEN": ("<", ">"),
+    "BETWEEN SYMMETRIC": ("<=", ">="),
+    "NOT BETWEEN SYMMETRIC": ("<", ">"),
+}
 _SETTLED = frozenset({"from_clause", "with_clause"})
 _PLAIN = words(
     """
@@ -465,11 +488,13 @@ _PLAIN = words(
     NamedArgExpr CollateClause WindowDef GroupingSet GroupingFunc
     """
 )
-_LEAVES = ["A_Const", "A_Star", "ParamRef", "SQLValueFunction", "String", "Integer", "Alias"]
+_LEAVES = ["A_Star", "ParamRef", "SQLValueFunction", "String", "Integer", "Alias"]
 # FAIL CLOSED: a kind that is not here is refused. RangeVar is not here: `settle_from` has replaced each one it knows.
 _HANDLERS: dict[type, Handler] = {
     **{getattr(pb, name): _plain for name in _PLAIN},
     **{getattr(pb, name): _leaf for name in _LEAVES},
+    pb.A_Const: _number,
+    pb.CaseExpr: _equality,
     pb.SelectStmt: _select,
     pb.ColumnRef: _column,
     pb.A_Indirection: _indirection,

@@ -135,6 +135,8 @@ def _joined(
         pb.JOIN_LEFT: (left, right),
         pb.JOIN_RIGHT: (right, left),
     }.get(join.jointype, ([], []))
+    if (join.using_clause or join.is_natural) and "=" in rewriter.lens.view.catalog.operators:
+        refuse("operator-not-allowed", "this target redefines `=`; USING and NATURAL cannot name the built-in one")
     if join.HasField("quals"):
         clauses.append(_Clause(join.quals, below))
     for name in texts(join.using_clause) or ():
