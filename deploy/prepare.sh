@@ -86,6 +86,10 @@ install() {
 
 native() {
     environment=$1
+    headers=$("$environment/bin/python" -c 'import sysconfig; print(sysconfig.get_path("include") + "/Python.h")')
+    case $headers in
+        /usr/include/*) [ -e "$headers" ] || ! is_root || apt_install gcc libc6-dev python3-dev || true ;;
+    esac
     find gateway -name '_*.pyx' | sort | xargs "$environment/bin/python" -m gateway.wire.build
 }
 
