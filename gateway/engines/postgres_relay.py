@@ -45,6 +45,7 @@ _ROWS = (wire.DATA_ROW, wire.COPY_DATA)
 _QUEUE_HIGH, _QUEUE_LOW = 2048, 512
 _STALL_S = 60.0
 _ANSWER_GRACE_S = 10.0
+_NUDGE_S = 5.0
 
 
 class Relay:
@@ -148,6 +149,8 @@ class Relay:
         if len(self._queue) > _QUEUE_HIGH and not self._throttled:
             self._throttled = True
             self._client.pause_reading()
+            # the Sync that would make the target send its answers may be among what is not read now
+            self._backend.send(wire.encode_flush())
 
     def _study(self, text: str) -> None:
         """Let a long text be analysed elsewhere; the client's further messages wait for it."""
@@ -245,6 +248,10 @@ class Relay:
                 return
         out.append(view[start:pos])
         rest = data[pos:]
+        if self._throttled and len(queue) < _QUEUE_LOW:
+            self._throttled = False
+            if not self._blocked and self._later is None:
+                self._client.resume_reading()
         if self._held is not None:
             self._held = rest
             ready = b"".join(out)
@@ -421,10 +428,6 @@ class Relay:
         if flow.tag.startswith("!"):
             status, code, flow.tag = "error", flow.tag[1:], ""
         self._settle(flow, status, code)
-        if self._throttled and len(self._queue) < _QUEUE_LOW:
-            self._throttled = False
-            if not self._blocked and self._later is None:
-                self._client.resume_reading()
 
     def _settle(self, flow: Flow, status: str, code: str = "") -> None:
         if flow.settled or flow.permit is None:
@@ -498,6 +501,9 @@ class Relay:
                     self.cut(Refusal("audit-not-writable", "the audit trail does not answer", fatal=True))
             elif now - self.heard_at > self.timeout_s:
                 self.cut(Refusal("target-unavailable", "the target does not answer", fatal=True))
+            elif now - self.heard_at > _NUDGE_S and self._queue[-1].kind not in (wire.SYNC, wire.QUERY, INTERNAL):
+                # a client that is in no hurry to send its Sync must not look like a target that is gone
+                self._backend.send(wire.encode_flush())
         elif now - self.heard_at > idle_timeout:
             self.cut(Refusal("session-expired", "the session was idle for too long", fatal=True))
 
