@@ -165,7 +165,7 @@ def test_a_second_encryption_request_inside_tls_is_a_violation(strict: House) ->
         (wire.encode_startup({"user": "a", "options": "--search-path=evil"}), "setting-not-allowed"),
         (wire.encode_startup({"user": "a", "options": "-d 5"}), "setting-not-allowed"),
         (wire.encode_startup({"user": "a", "options": "'unfinished"}), "setting-not-allowed"),
-        (struct.pack(">II", 24, 3 << 16) + b"user\0a\0user\0b\0"[:16], "protocol-violation"),
+        (struct.pack(">II", 23, 3 << 16) + b"user\0a\0user\0b\0\0", "protocol-violation"),
         (struct.pack(">II", 17, 3 << 16) + b"user\0\xff\xfe\0\0", "protocol-violation"),
         (struct.pack(">II", 15, 3 << 16) + b"user\0a\0", "protocol-violation"),
         (struct.pack(">II", 20, 3 << 16) + b"user\0a\0\0more", "protocol-violation"),
@@ -415,6 +415,18 @@ def test_a_flood_of_the_extended_protocol_without_a_sync(strict: House) -> None:
         kinds = [kind for kind, _ in raw.until_ready()]
     assert kinds.count(wire.DATA_ROW) == count
     assert kinds.count(wire.COMMAND_COMPLETE) == count
+
+
+def test_a_flood_without_a_sync_whose_first_statement_fails(strict: House) -> None:
+    with Raw(strict) as raw:
+        raw.log_in()
+        bind, execute = b"\0\0\0\0\0\0\0\0", b"\0\0\0\0\0"
+        failing = wire.encode_parse(b"", "select 1/0")
+        one = wire.encode_parse(b"", "select 1") + wire.frame(wire.BIND, bind) + wire.frame(wire.EXECUTE, execute)
+        raw.send(failing + wire.frame(wire.BIND, bind) + wire.frame(wire.EXECUTE, execute) + one * 3_000)
+        raw.send(wire.encode_sync())
+        assert error_in(raw.until_ready())["C"] == "22012"
+        assert raw.query("select 7")[1][1].endswith(b"7")
 
 
 def test_a_flood_of_refusals_and_of_syncs(strict: House) -> None:
