@@ -65,6 +65,7 @@ clean:
 	rm -rf $(VENV) .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis build *.egg-info
 	find gateway -name '*.so' -o -name '_*.c' | xargs rm -f
 	find . -name __pycache__ -type d -prune | xargs rm -rf
+	@echo "The demo's data stays in $(or $(DEMO_STATE),/var/lib/gateway-demo (root) or ~/.local/state/gateway-demo)."
 
 $(BIN)/python:
 	@$(PREPARE) venv $(VENV)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from psycopg.conninfo import make_conninfo
 
 from gateway.demo.client import Client, ConnectionRefused, connect, find_psql, stream_copy
 from gateway.demo.postgres import BACKEND_ROLE, DATABASE, OWNER, EmbeddedPostgres
@@ -82,3 +85,22 @@ def test_who_is_not_let_in_learns_why(postgres: EmbeddedPostgres, psql: str | No
 def test_a_copy_streams_line_by_line(postgres: EmbeddedPostgres, psql: str | None) -> None:
     lines = stream_copy(psql, parameters(postgres), postgres.password(OWNER), "select generate_series(1, 1000)")
     assert [int(line) for line in lines] == list(range(1, 1001))
+
+
+def test_the_prompt_for_machines_without_psql_answers_and_reports(postgres: EmbeddedPostgres) -> None:
+    conninfo = make_conninfo("", **parameters(postgres), password=postgres.password(OWNER))
+    typed = "select 7 as seven,\n '[bold]' as text;\nselect nowhere;\ncreate temp table t (a int);\n\\q\nselect 8;\n"
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "gateway.demo.prompt", conninfo],
+        input=typed,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "seven" in done.stdout
+    assert "[bold]" in done.stdout
+    assert 'ERROR: 42703: column "nowhere" does not exist' in done.stdout
+    assert "CREATE TABLE" in done.stdout
+    assert "8" not in done.stdout.replace("(1 rows)", "")
