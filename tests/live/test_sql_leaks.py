@@ -20,7 +20,7 @@ from ruamel.yaml import YAML
 from gateway.demo.postgres import BACKEND_ROLE, EmbeddedPostgres
 from gateway.policy import masks
 from gateway.policy.load import parse_policy
-from gateway.sql.postgres import analyse, catalogs, functions, load_catalog
+from gateway.sql.postgres import analyse, catalogs, functions, load_catalog, types
 from gateway.sql.render import mask_settings
 from gateway.sql.statement import Plan, View
 
@@ -205,6 +205,45 @@ def test_no_attack_brings_a_canary_back(truth: psycopg.Connection[Any], view: Vi
     assert not found, before[:2000]
 
 
+@pytest.mark.parametrize(
+    ("name", "known"),
+    [
+        ("employees", True),
+        ("public.employees", True),
+        ("pg_catalog.pg_class", True),
+        ("secrets", False),
+        ("other.employees", False),
+        ("nothing", False),
+        ('"secrets"', False),
+    ],
+)
+def test_a_bound_name_of_a_relation_is_looked_up_only_when_it_is_shown(
+    truth: psycopg.Connection[Any], view: View, name: str, known: bool
+) -> None:
+    answer = analyse("select cast($1 as regclass) is not null", view)
+    assert isinstance(answer, Plan)
+
+    assert psycopg.RawCursor(truth).execute(answer.rewritten, [name]).fetchone() == (known,)
+
+
+@pytest.mark.parametrize(
+    ("name", "known"),
+    [
+        ("default_table_access_method", True),
+        ("gateway.mask_inner", False),
+        ("Gateway.Mask_Inner", False),
+        ("work_mem", False),
+    ],
+)
+def test_a_bound_name_of_a_setting_is_read_only_when_it_may_be(
+    truth: psycopg.Connection[Any], view: View, name: str, known: bool
+) -> None:
+    answer = analyse("select current_setting($1) is not null", view)
+    assert isinstance(answer, Plan)
+
+    assert psycopg.RawCursor(truth).execute(answer.rewritten, [name]).fetchone() == (known,)
+
+
 def test_an_error_says_nothing_about_rows_outside_the_scope(truth: psycopg.Connection[Any], view: View) -> None:
     quiet = analyse("select id from employees where 1 / (id - 7001) > 5", view)
     loud = analyse("select id from employees where 1 / (id - 42001) > 5", view)
@@ -359,3 +398,12 @@ def test_what_the_corpus_permits_is_sql_that_the_server_takes(
     missing = {b"42703", b"42702", b"34000", b"26000"}  # hidden or ambiguous column, unknown cursor or statement
     if result is not None and result.status == pq.ExecStatus.FATAL_ERROR:
         assert result.error_field(pq.DiagnosticField.SQLSTATE) in missing, result.error_message
+
+
+def test_the_oids_of_types_that_look_names_up_are_the_servers(truth: psycopg.Connection[Any]) -> None:
+    names = ["regclass", "regtype", "regproc", "regprocedure", "regoper", "regoperator", "regnamespace", "regrole"]
+    names += ["regcollation", "regconfig", "regdictionary"]
+
+    rows = truth.execute("select oid::int, typarray::int from pg_type where typname = any(%s)", [names]).fetchall()
+
+    assert {oid for row in rows for oid in row} == types.NAMING_OIDS

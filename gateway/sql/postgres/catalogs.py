@@ -19,6 +19,7 @@ from gateway.sql.statement import View
 
 _FIRST_NORMAL_OID = 16384  # access/transam.h: what PostgreSQL itself makes has a lower number
 _MOST_ATTRIBUTES = 10_000
+_PLAIN_NAME = re.compile(r"[a-z_][a-z0-9_]*(?:\.[a-z_][a-z0-9_]*)?")
 _COLUMN = re.compile(r"(?P<name>\w+)(?:@(?P<first>\d+)(?:-(?P<last>\d+))?)?(?:=(?P<value>.+))?")
 
 
@@ -61,6 +62,13 @@ def schemas(view: View) -> tuple[str, ...]:
     """The schemas that exist for the view."""
     named = {name.rpartition(".")[0] for name in view.policy.tables}
     return (*sorted(named | set(view.policy.schemas)), "pg_catalog", "information_schema")
+
+
+def spellings(view: View) -> list[str]:
+    """The plain names, qualified and not, of all relations that the view shows."""
+    qualified = [*visible(view), *SYSTEMS, *EMPTY]
+    bare = [name.rpartition(".")[2] for name in qualified if names_relation("", name.rpartition(".")[2], view)]
+    return sorted({name for name in (*qualified, *bare) if _PLAIN_NAME.fullmatch(name)})
 
 
 def visible(view: View) -> Mapping[str, int]:
@@ -129,7 +137,7 @@ def schema_visible(oid: str, view: View) -> str:
     """The condition that `oid` is that of a schema which exists for the view."""
     return (
         f"EXISTS (SELECT FROM pg_catalog.pg_namespace AS g WHERE g.oid OPERATOR(pg_catalog.=) {oid}"
-        f" AND {_listed('g.nspname', schemas(view))})"
+        f" AND {listed('g.nspname', schemas(view))})"
     )
 
 
@@ -159,7 +167,7 @@ def _index_rows(alias: str, view: View) -> str:
 
 def _constraint_rows(alias: str, view: View) -> str:
     return (
-        f"({built_in(f'{alias}.oid', view)} OR ({_listed(f'{alias}.contype', ('p', 'u', 'f'))}"
+        f"({built_in(f'{alias}.oid', view)} OR ({listed(f'{alias}.contype', ('p', 'u', 'f'))}"
         f" AND {_among(f'{alias}.conrelid', visible(view).values())}"
         f" AND {_all_visible(f'{alias}.conkey', f'{alias}.conrelid', view)}"
         f" AND ({alias}.confkey IS NULL OR {_all_visible(f'{alias}.confkey', f'{alias}.confrelid', view)})))"
@@ -191,7 +199,8 @@ def _among(oid: str, oids: Iterable[int]) -> str:
     return f"{oid} OPERATOR(pg_catalog.=) ANY (CAST('{{{listed}}}' AS pg_catalog.oid[]))"
 
 
-def _listed(expression: str, values: Iterable[str]) -> str:
+def listed(expression: str, values: Iterable[str]) -> str:
+    """The condition that a text is one of these."""
     quoted = ", ".join(map(_quoted, values))
     return (
         f"CAST({expression} AS pg_catalog.text) OPERATOR(pg_catalog.=) ANY (CAST(ARRAY[{quoted}] AS pg_catalog.text[]))"
@@ -227,7 +236,7 @@ def _fixed(condition: str) -> Callable[[View], str]:
 
 def _in_schema(schema: str, name: str) -> Callable[[View], str]:
     def rows(view: View) -> str:
-        system = _listed(f"t.{schema}", ("pg_catalog", "information_schema"))
+        system = listed(f"t.{schema}", ("pg_catalog", "information_schema"))
         return f"({system} OR {_named(f't.{schema}', f't.{name}', visible(view))})"
 
     return rows
@@ -236,7 +245,7 @@ def _in_schema(schema: str, name: str) -> Callable[[View], str]:
 def _column_of(schema: str, table: str, column: str) -> Callable[[View], str]:
     def rows(view: View) -> str:
         names = [f"{name}.{one}" for name in visible(view) for one in view.policy.tables[name].columns]
-        system = _listed(f"t.{schema}", ("pg_catalog", "information_schema"))
+        system = listed(f"t.{schema}", ("pg_catalog", "information_schema"))
         whole = f"pg_catalog.concat(CAST(t.{schema} AS pg_catalog.text), '.', CAST(t.{table} AS pg_catalog.text))"
         return f"({system} OR {_named(whole, f't.{column}', names)})"
 
@@ -331,7 +340,7 @@ SYSTEMS: dict[str, System] = {
         _by_oid(function_visible, "oid"),
     ),
     "pg_catalog.pg_namespace": System(
-        "oid nspname nspowner nspacl=acl", lambda view: _listed("t.nspname", schemas(view))
+        "oid nspname nspowner nspacl=acl", lambda view: listed("t.nspname", schemas(view))
     ),
     "pg_catalog.pg_database": System(
         """oid datname datdba encoding datlocprovider@15 datistemplate datallowconn datconnlimit=unlimited datcollate
@@ -353,7 +362,7 @@ SYSTEMS: dict[str, System] = {
     "pg_catalog.pg_settings": System(
         """name setting unit category short_desc extra_desc context vartype source min_val max_val enumvals boot_val
         reset_val sourcefile=text sourceline=zero pending_restart=false""",
-        _fixed(_listed("t.name", sorted(settings.READABLE))),
+        _fixed(listed("t.name", sorted(settings.READABLE))),
     ),
     "pg_catalog.pg_description": System("objoid classoid objsubid description", _by_oid(built_in, "objoid")),
     "pg_catalog.pg_am": System("oid amname amhandler=number amtype", _fixed("")),
@@ -390,7 +399,7 @@ SYSTEMS: dict[str, System] = {
     "information_schema.schemata": System(
         """catalog_name schema_name schema_owner default_character_set_catalog default_character_set_schema
         default_character_set_name sql_path""",
-        lambda view: _listed("t.schema_name", schemas(view)),
+        lambda view: listed("t.schema_name", schemas(view)),
     ),
     "information_schema.tables": System(
         """table_catalog table_schema table_name table_type self_referencing_column_name reference_generation

@@ -103,6 +103,9 @@ def function_guard(name: str, call: Message, view: View) -> Guard | None:
         return Guard(result="text") if _plain_call(call) else None
     if not _plain_call(call) or not call.args:
         return None
+    if name == "current_setting" and type(concrete(call.args[0])) is not pb.A_Const and simple(call.args[0]):
+        asked = "pg_catalog.lower(CAST($0 AS pg_catalog.text))"
+        return Guard(_tree(catalogs.listed(asked, sorted(settings.READABLE))))
     if name in _SETTINGS:
         return Guard() if _setting_allowed(name, call, view) else None
     if not simple(call.args[0]):
@@ -120,8 +123,15 @@ def cast_guard(kind: str, cast: Message, view: View) -> Guard | None:
     argument = concrete(cast.arg)
     if type(argument) is pb.A_Const:
         return Guard(result="oid") if _constant_allowed(kind, argument, view) else None
-    if not simple(cast.arg) or _has_parameter(cast.arg):
+    if type(argument) is pb.FuncCall and guarded(argument) and (texts(argument.funcname) or ("",))[-1] in _NULL:
+        return Guard(instead=null_of("oid"))
+    if not simple(cast.arg):
         return None
+    if _has_parameter(cast.arg):
+        # Drivers bind the names of relations that they know; any other is NULL here, whether it exists or not.
+        names = catalogs.spellings(view)
+        asked = "CAST($0 AS pg_catalog.text)"
+        return Guard(_tree(catalogs.listed(asked, names)), result="oid") if kind == "regclass" else None
     return Guard(_tree(_CASTS[kind]("CAST($0 AS pg_catalog.oid)", view)), result="text")
 
 
@@ -141,7 +151,9 @@ def guarded(message: Message) -> bool:
         return bool(types.naming(texts(message.type_name.names) or ()))
     if type(message) is pb.FuncCall:
         names = texts(message.funcname) or ("",)
-        return names[-1] in FUNCTIONS and names[-1] not in _SETTINGS and names[:-1] in {(), ("pg_catalog",)}
+        if names[-1] in _SETTINGS and message.args and type(concrete(message.args[0])) is pb.A_Const:
+            return False
+        return names[-1] in FUNCTIONS and names[:-1] in {(), ("pg_catalog",)}
     return False
 
 

@@ -29,7 +29,7 @@ _ISOLATION = frozenset({"serializable", "repeatable read", "read committed", "re
 _SHOWN = words("""
     server_version server_version_num server_encoding lc_collate lc_ctype lc_messages lc_monetary lc_numeric lc_time
     integer_datetimes max_identifier_length max_index_keys in_hot_standby default_with_oids search_path
-    statement_timeout default_tablespace default_text_search_config password_encryption
+    statement_timeout default_tablespace default_table_access_method default_text_search_config password_encryption
     """)
 READABLE = _ANY | _SHOWN | frozenset(_FIXED) | {"transaction_isolation", "default_transaction_isolation"}
 _LONGEST_VALUE = 200

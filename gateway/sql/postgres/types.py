@@ -25,6 +25,13 @@ NAMING = frozenset(
     {"regclass", "regtype", "regproc", "regprocedure", "regnamespace", "regrole", "regoper", "regoperator"}
 )
 
+# Their oids and those of their arrays, from `pg_type.dat`: a parameter that a client declares so is looked up when it
+# is bound, before any statement of ours is run, so a protocol engine must not pass such a declaration on.
+NAMING_OIDS = frozenset({
+    *(24, 2202, 2203, 2204, 2205, 2206, 3734, 3769, 4089, 4096, 4191),
+    *(1008, 2207, 2208, 2209, 2210, 2211, 3735, 3770, 4090, 4097, 4192),
+})  # fmt: skip
+
 _INFORMATION_SCHEMA = frozenset({"sql_identifier", "character_data", "cardinal_number", "yes_or_no", "time_stamp"})
 
 
