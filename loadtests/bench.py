@@ -23,7 +23,10 @@ from loadtests.processes import machine, raise_descriptor_limit, version_of
 from loadtests.report import Results, write_report
 
 _RESULTS = Path(__file__).with_name("RESULTS.md")
-_SELECT_200 = "\\set first random(1, {last})\nSELECT * FROM {table} WHERE id BETWEEN :first AND :first + 199;\n"
+_SELECT_200 = """\\set first random(1, {last})
+\\set final :first + 199
+SELECT * FROM {table} WHERE id BETWEEN :first AND :final;
+"""
 
 Measure = Callable[[Road], Numbers]
 

@@ -51,7 +51,8 @@ def rows(results: Results, *, tls: bool) -> Iterator[Row]:
         for clients in sorted({int(name.rpartition("-")[2]) for name in measured if name.startswith(f"{protocol}-")}):
             values = three(f"{protocol}-{clients}", "tps")
             aim = "≥ 0.45 of pgbouncer" if clients == 32 else ""
-            yield Row(f"select-only, {protocol}, {clients} clients", "/s", values, aim, _ratio(values, 2, 1, 0.45, aim))
+            who = f"{clients} client{'s' if clients > 1 else ''}"
+            yield Row(f"select-only, {protocol}, {who}", "/s", values, aim, _ratio(values, 2, 1, 0.45, aim))
     for protocol in ("simple", "prepared"):
         for key, what, limit in (("p50_us", "p50", 160.0), ("p99_us", "p99", None)):
             values = three(f"{protocol}-1", key)
