@@ -283,7 +283,7 @@ def load_config(path: Path, environ: Mapping[str, str] | None = None) -> Config:
     data = _plain(tree)
     for keys, value in _overrides(environ):
         _set(data, keys, value)
-    data["source"] = str(path)
+    data["source"] = str(path.resolve())
     try:
         config = Config.model_validate(data)
     except ValidationError as error:
