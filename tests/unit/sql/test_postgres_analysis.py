@@ -16,7 +16,6 @@ from gateway.sql.postgres.names import output_name
 from gateway.sql.postgres.parse import expression
 from gateway.sql.statement import Kind, Limits, Plan
 
-
 WORDS = [
     *("select", "from", "where", "employees", "e", "secrets", "(", ")", ",", "*", ".", "id", "email", "=", "'x'", "$1"),
     *(
