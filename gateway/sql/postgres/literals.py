@@ -6,11 +6,10 @@ an IN, opposite a plain column reference. Its value then reaches nothing but the
 
 from __future__ import annotations
 
-import postgast
 from postgast import pg_query_pb2 as pb
 
 from gateway.sql.postgres.parse import parse_tree
-from gateway.sql.postgres.tree import Message, concrete, walk
+from gateway.sql.postgres.tree import Message, Refused, concrete, walk
 
 _COMPARISONS = frozenset({"=", "<>", "<", "<=", ">", ">="})
 
@@ -19,7 +18,7 @@ def free_literals(text: str) -> frozenset[int]:
     """The character offsets of the free literals of an ASCII text; empty when it cannot be read."""
     try:
         tree = parse_tree(text)
-    except postgast.PgQueryError:
+    except Refused:
         return frozenset()
     if len(tree.stmts) != 1 or tree.stmts[0].stmt.WhichOneof("node") != "select_stmt":
         return frozenset()
