@@ -17,8 +17,8 @@ from pathlib import Path
 
 import typer
 
+from gateway import certificates
 from gateway.audit.verify import verify_log
-from gateway.cli import certificates
 from gateway.cli.audit import public_key_path
 from gateway.cli.finding import FAIL, OK, WARN, Finding, failed
 from gateway.cli.output import FAILED, Ended, clean, emit_json

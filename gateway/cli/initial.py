@@ -17,7 +17,7 @@ from typing import Annotated
 
 import typer
 
-from gateway.cli import certificates
+from gateway import certificates
 from gateway.cli.output import emit_json, emit_text, say
 from gateway.cli.setup import setup
 from gateway.errors import GatewayError

@@ -14,6 +14,7 @@ from gateway.errors import GatewayError, Refusal
 from gateway.gate import Admitted, Gate, Refused
 from gateway.model import Statement
 from gateway.sql.cache import Judgement, union
+from gateway.sql.postgres.types import NAMING_OIDS
 from gateway.sql.worker import SHORT
 from gateway.wire import postgres as wire
 
@@ -23,8 +24,6 @@ _POISON = "refused"
 _TEXTS = (wire.QUERY, wire.PARSE)
 _FUNCTION_CALL = "the FunctionCall message is not allowed; call the function in a SELECT"
 _REG_TYPE = "a parameter's type looks names up in the catalog; pass the name as text"
-_REG_TYPES = frozenset({24, 2202, 2203, 2204, 2205, 2206, 3734, 3769, 4089, 4096, 4191})
-"""Parameter types whose input looks names up in the catalog."""
 
 
 class Requests:
@@ -118,7 +117,7 @@ class Requests:
             self._repin_now(out)
 
     def _parse(self, parse: wire.Parse, out: list[bytes]) -> None:
-        if not _REG_TYPES.isdisjoint(parse.types):
+        if not NAMING_OIDS.isdisjoint(parse.types):
             self._poison(wire.PARSE, self._refuse("type-not-allowed", _REG_TYPE, "prepare"), out)
             return
         admitted = self._gate.prepare(self._inside, self._statement(parse.text, "prepare"))

@@ -14,7 +14,7 @@ import pytest
 import uvloop
 from fastapi import FastAPI, Request
 
-from gateway.cli import certificates
+from gateway import certificates
 from gateway.cli.initial import write
 from gateway.config import Config, load_config
 from gateway.console import serve

@@ -19,7 +19,7 @@ LAYERS: list[tuple[str, ...]] = [
     ("access", "audit"),
     ("sql", "store"),
     ("policy", "wire"),
-    ("config", "telemetry"),
+    ("certificates", "config", "telemetry"),
     ("ports",),
     ("record",),
     ("model", "errors"),
