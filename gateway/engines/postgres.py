@@ -100,8 +100,10 @@ class Client(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._lost = self._lost or exc or ConnectionResetError("closed by the client")
-        if self.relay is not None:
-            self.relay.finish()
+        # what a session held goes with it, not with the next collection of cycles
+        relay, self.relay = self.relay, None
+        if relay is not None:
+            relay.finish()
         self._wake()
 
     def pause_writing(self) -> None:

@@ -78,8 +78,9 @@ class Backend(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._lost = self._lost or exc or ConnectionResetError("closed by the target")
-        if self._owner is not None:
-            self._owner.backend_lost()
+        owner, self._owner = self._owner, None
+        if owner is not None:
+            owner.backend_lost()
         self._wake()
 
     def pause_writing(self) -> None:
