@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
-from gateway import certificates, doctor
+from gateway import certificates
 from gateway.access.directory.file import FileDirectory
 from gateway.access.tickets.file import FileTickets
+from gateway.cli import doctor
 from gateway.cli.finding import FAIL, OK, WARN, Finding
 from gateway.config import Config, load_config, settings
 from gateway.policy.load import load_policy
