@@ -92,12 +92,29 @@ def test_a_start_that_is_cut_short_is_simply_over(strict: House, sent: bytes) ->
         assert raw.socket.recv(4096) in (b"", b"\x15\x03\x01\x00\x02\x02\x0a")
 
 
-@pytest.mark.parametrize("sent", [b"", b"\0\0\0\x08", wire.encode_ssl_request()[:7]])
-def test_a_start_that_does_not_go_on_runs_into_the_log_in_timeout(strict: House, sent: bytes) -> None:
+def test_whoever_does_not_go_on_runs_into_the_log_in_timeout(strict: House) -> None:
     start = time.monotonic()
-    with Raw(strict) as raw:
-        raw.send(sent)
-        refused(raw.last_words(), "handshake-timeout")
+    with contextlib.ExitStack() as stack:
+
+        def opened(sent: bytes = b"") -> Raw:
+            raw = stack.enter_context(Raw(strict))
+            raw.send(sent)
+            return raw
+
+        told = [opened(), opened(b"\0\0\0\x08"), opened(wire.encode_ssl_request()[:7]), opened().tls()]
+        told.append(opened().start(user=strict.opened()["user"], database="payroll"))
+        assert told[-1].needed()[0] == wire.AUTHENTICATION
+        # in the middle of a TLS handshake there is no language to explain in
+        hello = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"z" * 40
+        untold = [opened() for _ in range(3)]
+        for raw, sent in zip(untold, (b"", hello[:3], hello), strict=True):
+            assert raw.request_tls() == b"S"
+            raw.send(sent)
+        for raw in told:
+            refused(raw.last_words(), "handshake-timeout")
+        for raw in untold:
+            with contextlib.suppress(ConnectionError):
+                assert raw.socket.recv(4096) == b""
     assert time.monotonic() - start < LOGIN_TIMEOUT_S + 3
 
 
@@ -107,18 +124,6 @@ def test_a_start_byte_by_byte_runs_into_the_same_timeout(strict: House) -> None:
         raw.tls()
         trickle(raw, wire.encode_startup({"user": "alice", "database": "payroll"}), 0.1)
         refused(raw.last_words(), "handshake-timeout")
-    assert time.monotonic() - start < LOGIN_TIMEOUT_S + 3
-
-
-@pytest.mark.parametrize("sent", [b"", b"\x16\x03\x01", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"z" * 40])
-def test_a_tls_handshake_that_stops_is_closed_in_time(strict: House, sent: bytes) -> None:
-    start = time.monotonic()
-    with Raw(strict) as raw:
-        assert raw.request_tls() == b"S"
-        raw.send(sent)
-        with contextlib.suppress(ConnectionError):
-            while raw.socket.recv(4096):
-                pass
     assert time.monotonic() - start < LOGIN_TIMEOUT_S + 3
 
 
@@ -224,13 +229,6 @@ def test_log_ins_that_are_not_one(strict: House, sent: bytes, code: str) -> None
         assert raw.needed()[0] == wire.AUTHENTICATION
         raw.send(sent)
         refused(raw.last_words(), code)
-
-
-def test_a_log_in_that_is_left_open_runs_into_the_timeout(strict: House) -> None:
-    with Raw(strict) as raw:
-        raw.start(user=strict.opened()["user"], database="payroll")
-        assert raw.needed()[0] == wire.AUTHENTICATION
-        refused(raw.last_words(), "handshake-timeout")
 
 
 def test_a_goodbye_instead_of_a_password_and_right_behind_the_log_in(strict: House) -> None:
@@ -569,7 +567,7 @@ def vanishing(house: House) -> None:
 def too_deep(house: House) -> None:
     with Raw(house) as raw:
         raw.log_in()
-        error_in(raw.query(DEEP))
+        error_in(raw.query(DEEP[:2_000]))
         error_in(raw.query(LONG))
 
 
