@@ -66,6 +66,7 @@ def machine(state: Path) -> dict[str, str]:
     return {
         "CPU": f"{len(os.sched_getaffinity(0))} cores, {model}",
         "memory": f"{memory:.0f} GiB",
+        "load before the run": f"{os.getloadavg()[0]:.1f} (runnable processes, mean of the last minute)",
         "system": f"Linux {platform.release().split('-')[0]}",
         "Python": f"{platform.python_version()} with uvloop {uvloop}",
         "disk of the trail": f"{_filesystem(state)}, 4 KiB append + fdatasync in {_flush_us(state):.0f} µs (median)",
