@@ -160,6 +160,7 @@ class Gate:
         self._workers = workers
         self._budgets = budgets
         self._windows = windows
+        self.entered = self.permitted = self.refused = 0
 
     def enter(self, session: Session) -> Admitted:
         """Begin a session. Raises `GatewayError` when the trail or the target's view is not to be had."""
@@ -168,6 +169,7 @@ class Gate:
         begin = self._trail.append(
             record.event("session.begin", **fields, policy=view.policy.digest, protection="masked")
         )
+        self.entered += 1
         return Admitted(session, view, self._plans.view_number(view), fields, begin, time.monotonic_ns())
 
     def needs_study(self, inside: Admitted, text: str) -> bool:
@@ -230,6 +232,7 @@ class Gate:
         for name in plan.defines:
             inside.define(name, verdict.fields)
         inside.statements += 1
+        self.permitted += 1
         return self._permit(inside, statement, verdict, receipt, rows, size)
 
     def extend(self, inside: Admitted, permit: Permit, rows: int, size: int) -> Window | Refusal:
@@ -274,6 +277,7 @@ class Gate:
         self, inside: Admitted, statement: Statement, refusal: Refusal, judged: Judgement | None = None
     ) -> Refused:
         """Record a denial; it may be shown once the receipt is durable."""
+        self.refused += 1
         try:
             receipt = self._trail.append(
                 record.event(

@@ -251,6 +251,9 @@ class Server:
     def _measure(self, plans: PlanCache) -> None:
         watch = self.metrics.watch
         watch("gateway_sessions", "Database sessions inside", lambda: float(self.engine.sessions))
+        watch("gateway_sessions_begun", "Database sessions that began", lambda: float(self.gate.entered))
+        watch("gateway_statements_permitted", "Statements that were permitted", lambda: float(self.gate.permitted))
+        watch("gateway_statements_refused", "Statements that were refused", lambda: float(self.gate.refused))
         watch("gateway_plan_cache_hits", "Statements found in the plan cache", lambda: float(plans.hits))
         watch("gateway_plan_cache_misses", "Statements that were analysed", lambda: float(plans.misses))
         watch("gateway_audit_records", "Durable records in the trail", lambda: float(self.trail.durable_size))

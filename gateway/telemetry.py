@@ -44,11 +44,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self.statements = Counter(
-            "gateway_statements", "Statements by decision", ["target", "decision"], registry=self.registry
-        )
         self.faults = Counter("gateway_faults", "Faults reported by part", ["part"], registry=self.registry)
-        self.logins = Counter("gateway_logins", "Sessions that began", ["target"], registry=self.registry)
         self.reloads = Counter("gateway_reloads", "Reloads by outcome", ["outcome"], registry=self.registry)
         self.lag = Histogram(
             "gateway_loop_lag_seconds",
