@@ -219,7 +219,7 @@ class Audit(_Model):
 class Limits(_Model):
     """Bounds on what one client may send or hold."""
 
-    message: Bytes = 1024**2
+    message: Bytes = 2 * 1024**2
     statement: Bytes = 256 * 1024
     client_buffer: Bytes = 1024**2
 

@@ -260,6 +260,7 @@ LONG = "select '" + "x" * 300_000 + "'"
         ("select " + "(select " * 3_000 + "1" + ")" * 3_000, "statement-too-complex"),
         ("select 1" + ";select 1" * 20_000, "statement-too-complex"),
         (LONG, "statement-too-long"),
+        ("select '" + "x" * (1 << 20) + "'", "statement-too-long"),
         ("select $$unfinished", "syntax-error"),
         ("selekt 1", "syntax-error"),
         ("select 1 \x01 2", "syntax-error"),
@@ -279,7 +280,7 @@ def test_texts_that_are_too_much_are_refused_and_the_session_goes_on(strict: Hou
 @pytest.mark.parametrize(
     ("sent", "code"),
     [
-        (query("select '" + "x" * (1 << 20) + "'"), "message-too-large"),
+        (query("select '" + "x" * (2 << 20) + "'"), "message-too-large"),
         (query(b"select '\xff\xfe'"), "protocol-violation"),
         (query(b"select '\xc3'"), "protocol-violation"),
         (query(b"select 1\0select 2"), "protocol-violation"),
