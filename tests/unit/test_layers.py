@@ -114,3 +114,9 @@ def test_the_gate_fits_what_a_person_reads_in_one_sitting() -> None:
 def test_every_package_says_what_lives_in_it() -> None:
     for path in ROOT.rglob("__init__.py"):
         assert ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))), path
+
+
+def test_no_two_test_files_have_the_same_name() -> None:
+    # without packages pytest tells test modules apart by name alone
+    names = [path.name for path in (ROOT.parent / "tests").rglob("*.py") if "__pycache__" not in path.parts]
+    assert sorted({name for name in names if names.count(name) > 1}) == []
