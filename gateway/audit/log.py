@@ -22,7 +22,7 @@ The CRC (CRC-32 as in zlib, over tag, length and payload) tells a torn write fro
 nothing else. Edits are caught by the tree: RFC 6962 over the leaves, its head signed each second when there is news.
 
 One thread writes (`writer.py`), another one signs and keeps the tiles (`publish.py`). A batch is one write and one
-fdatasync. Recovery is described in `recovery.py`.
+fdatasync; the loop hears of it through an eventfd. Recovery is described in `recovery.py`.
 
 INVARIANT: a receipt turns durable after its record is, and never after the log failed.
 """
@@ -34,6 +34,8 @@ import contextlib
 import errno
 import fcntl
 import os
+import threading
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -44,7 +46,7 @@ from gateway.audit.encode import Layout, leaf_of, record_of
 from gateway.audit.publish import Publisher
 from gateway.audit.recovery import OpenStatement, State, leaf_hashes, read_state
 from gateway.audit.segment import Damaged, Disk
-from gateway.audit.writer import Bracket, Closed, Writer
+from gateway.audit.writer import Bracket, Writer
 from gateway.errors import GatewayError
 from gateway.ports import Clock
 from gateway.record import ENVELOPE, Form, event
@@ -65,26 +67,24 @@ _BRACKETS = frozenset({"statement.begin", "statement.end", "statement.unknown"})
 class FileReceipt:
     """See `model.Receipt`."""
 
-    __slots__ = ("_callbacks", "durable", "failed", "index")
+    __slots__ = ("_callback", "_leaf", "_others", "durable", "failed", "index")
 
-    def __init__(self, index: int) -> None:
+    def __init__(self, index: int, leaf: bytes) -> None:
         self.index = index
         self.durable = False
         self.failed = False
-        self._callbacks: list[Callable[[Any], Any]] | None = None
+        self._leaf = leaf
+        self._callback: Callable[[Any], Any] | None = None
+        self._others: list[Callable[[Any], Any]] = []
 
     def add_done_callback(self, callback: Callable[[Any], Any]) -> None:
         """Call `callback(self)` once `durable` or `failed` is true; at once when it is already."""
         if self.durable or self.failed:
             callback(self)
-        elif self._callbacks is None:
-            self._callbacks = [callback]
+        elif self._callback is None:
+            self._callback = callback
         else:
-            self._callbacks.append(callback)
-
-    def _take_callbacks(self) -> Sequence[Callable[[Any], Any]]:
-        callbacks, self._callbacks = self._callbacks, None
-        return callbacks or ()
+            self._others.append(callback)
 
 
 class FileLog:
@@ -105,6 +105,7 @@ class FileLog:
         segment_bytes: int,
         reserve_bytes: int,
         interval_s: float,
+        compiled: bool | None,
     ) -> None:
         """For `open` only."""
         self.directory = directory
@@ -119,7 +120,13 @@ class FileLog:
         self._pool, self._pool_at = "", 0
         self._timer: asyncio.TimerHandle | None = None
         self._subscribers: list[Callable[[dict[str, Any]], Any]] = []
-        self._writer = Writer(directory, self.origin, disk, segment_bytes, self._committed, self._failed)
+        self._pending: deque[FileReceipt] = deque()
+        self._delivering = threading.RLock()
+        self._listening = False
+        self._signal = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC) if loop is not None else -1
+        self._writer = Writer(
+            directory, self.origin, disk, segment_bytes, self._signal, self._deliver, self._failed, compiled
+        )
         self._publisher = Publisher(directory, key, disk, self._writer, reserve_bytes, interval_s, self._writer.fail)
 
     @classmethod
@@ -139,11 +146,13 @@ class FileLog:
         interval_s: float = 1.0,
         disk: Disk | None = None,
         entropy: Callable[[int], bytes] = os.urandom,
+        compiled: bool | None = None,
     ) -> FileLog:
         """Open or create the trail, mend what a crash left, and record the start durably. Blocks while it does.
 
         `append` belongs to the thread of `loop`, and receipts, subscribers and `on_failure` are called there; without
-        a loop (tools, tests) they are called on the writer's thread. A segment has 256 KiB or more.
+        a loop (tools, tests) they are called on the writer's thread. A segment has 256 KiB or more. `compiled` chooses
+        the writer's core, see `writer.py`.
 
         Raises: GatewayError("audit-damaged"), ("audit-not-writable"), ("configuration-invalid").
         """
@@ -162,6 +171,7 @@ class FileLog:
             segment_bytes,
             reserve_bytes,
             interval_s,
+            compiled,
         )
         try:
             log._start(version, reason)
@@ -273,11 +283,16 @@ class FileLog:
             self._release()
 
     def _push(self, leaf: bytes, index: int, bracket: Bracket | None, *, urgent: bool) -> FileReceipt:
-        receipt = FileReceipt(index)
-        try:
-            self._writer.push(leaf, receipt, bracket, urgent=urgent or self._loop is None)
-        except Closed:
-            raise _not_writable("the audit trail is closed", str(self._writer.failure or "stopped")) from None
+        writer = self._writer
+        receipt = FileReceipt(index, leaf)
+        if bracket is not None:
+            writer.note((index, bracket))
+        # before the push: the writer may be done with it before this returns
+        self._pending.append(receipt)
+        if not writer.push(leaf, urgent or self._loop is None):
+            with contextlib.suppress(ValueError):
+                self._pending.remove(receipt)
+            raise _not_writable("the audit trail is closed", str(writer.failure or "stopped"))
         self._next_index = index + 1
         if not urgent and self._timer is None and self._loop is not None:
             self._timer = self._loop.call_later(_LAZY_S, self._hurry)
@@ -333,14 +348,65 @@ class FileLog:
         self._timer = None
         self._writer.hurry()
 
-    # -- on the writer's thread, and from there to the loop's
+    # -- on the loop's thread; on the writer's where there is no loop
 
-    def _committed(self, receipts: list[FileReceipt], leaves: Sequence[bytes]) -> None:
-        self._post(self._deliver, receipts, leaves)
+    def _deliver(self) -> None:
+        """Complete the receipts of what is durable, then show the records to who follows them."""
+        with self._delivering:
+            durable = self._writer.collect() if self._signal >= 0 else self._writer.durable
+            pending, leaves = self._pending, []
+            followed = bool(self._subscribers)
+            while pending and pending[0].index < durable:
+                receipt = pending.popleft()
+                receipt.durable = True
+                if followed:
+                    leaves.append(receipt._leaf)
+                self._complete(receipt)
+            self._show(leaves)
         self._publisher.notify()
 
-    def _failed(self, receipts: list[FileReceipt], error: BaseException) -> None:
-        self._post(self._deliver_failure, receipts, error)
+    def _deliver_failure(self, error: BaseException) -> None:
+        with self._delivering:
+            self._deliver()
+            while self._pending:
+                receipt = self._pending.popleft()
+                receipt.failed = True
+                self._complete(receipt)
+        if self._on_failure is not None:
+            self._on_failure(error)
+
+    def _complete(self, receipt: FileReceipt) -> None:
+        receipt._leaf = b""
+        callback = receipt._callback
+        if callback is not None:
+            receipt._callback = None
+            self._call(callback, receipt)
+            for other in receipt._others:
+                self._call(other, receipt)
+            receipt._others.clear()
+
+    def _show(self, leaves: Sequence[bytes]) -> None:
+        for leaf in leaves:
+            record = record_of(leaf)
+            for callback in tuple(self._subscribers):
+                self._call(callback, record)
+
+    def _listen(self) -> None:
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.add_reader(self._signal, self._deliver)
+
+    def _hang_up(self) -> None:
+        if self._signal >= 0:
+            self._deliver()
+            if self._loop is not None and not self._loop.is_closed():
+                self._loop.remove_reader(self._signal)
+            os.close(self._signal)
+            self._signal = -1
+
+    # -- on any thread
+
+    def _failed(self, error: BaseException) -> None:
+        self._post(self._deliver_failure, error)
 
     def _post(self, function: Callable[..., Any], *arguments: Any) -> None:
         if self._loop is not None:
@@ -351,25 +417,6 @@ class FileLog:
                 # the loop is closed: nobody runs on its thread any more
                 pass
         function(*arguments)
-
-    def _deliver(self, receipts: list[FileReceipt], leaves: Sequence[bytes]) -> None:
-        for receipt in receipts:
-            receipt.durable = True
-            for callback in receipt._take_callbacks():
-                self._call(callback, receipt)
-        if self._subscribers:
-            for leaf in leaves:
-                record = record_of(leaf)
-                for callback in tuple(self._subscribers):
-                    self._call(callback, record)
-
-    def _deliver_failure(self, receipts: list[FileReceipt], error: BaseException) -> None:
-        for receipt in receipts:
-            receipt.failed = True
-            for callback in receipt._take_callbacks():
-                self._call(callback, receipt)
-        if self._on_failure is not None:
-            self._on_failure(error)
 
     def _call(self, callback: Callable[[Any], Any], argument: Any) -> None:
         """One callback's fault must not keep the others of its batch from hearing."""
@@ -411,6 +458,9 @@ class FileLog:
         self._publisher.publish()
         self._writer.start()
         self._publisher.start()
+        if self._loop is not None:
+            self._listening = True
+            self._post(self._listen)
 
     def _prepare_directory(self) -> None:
         for path in (self.directory, self.directory / "segments"):
@@ -438,12 +488,19 @@ class FileLog:
             for record in records[start : start + 64]:
                 leaves.append(self._leaf(record, self._next_index))
                 if (bracket := _bracket(record)) is not None:
-                    self._writer.note(self._next_index, bracket)
+                    self._writer.note((self._next_index, bracket))
                 self._next_index += 1
-            self._writer.commit(leaves, [])
+            self._writer.commit(leaves)
+            if self._loop is not None:
+                self._post(self._show, leaves)
 
     def _release(self) -> None:
         self._writer.release()
+        if self._listening:
+            self._post(self._hang_up)
+        elif self._signal >= 0:
+            os.close(self._signal)
+            self._signal = -1
         if self._lock_fd >= 0:
             os.close(self._lock_fd)
             self._lock_fd = -1

@@ -1,9 +1,15 @@
 """The thread that makes records durable: what arrived while one flush was under way is the next batch.
 
-Theory of operation. The loop's thread pushes a leaf and its receipt under the mutex and, when the writer is asleep
-and the record is urgent, wakes it. The writer takes all that is queued (up to a bound), lays it out as one batch,
-writes it with one call, flushes, and hands the receipts back. There is no timer: under load the flush itself is the
-delay that fills the next batch. The format is described in `log.py`.
+Theory of operation. The loop's thread pushes leaves into a core and, when the core's thread is asleep and the record
+is urgent, wakes it. The core takes all that is queued (up to a bound), lays it out as one batch, writes it with one
+call, flushes, and says so: through an eventfd that the loop watches, or, where there is no loop, by returning. It
+also returns when a segment is full, and at the end; what then happens to files is up to `Writer`. The format is
+described in `log.py`.
+
+There are two cores. `PythonCore` has no timer: under load the flush itself is the delay that fills the next batch.
+`_writer.pyx` is the same compiled, and needs the interpreter's lock neither to work nor to report; for a crowd of
+waiters it does wait a moment for more. It is taken when it has been built (`python -m gateway.wire.build`) and the
+disk is the real one; what they write is the same.
 
 INVARIANT: `durable` grows only after the flush of the commit returned.
 INVARIANT: after a failed write or flush nothing is written again: what the kernel did with the pages is unknown.
@@ -12,34 +18,243 @@ INVARIANT: work is admitted only while a spare segment is allocated, so the reco
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Final, Protocol
 
 from gateway.audit.segment import HEADER_BYTES, Disk, Header, assemble, batch_bytes, segment_path
 from gateway.audit.tree import Frontier
 
-if TYPE_CHECKING:
-    from gateway.audit.log import FileReceipt
+try:
+    from gateway.audit._writer import Core as CompiledCore
+except ImportError:
+    COMPILED = False
+else:
+    COMPILED = True
 
 NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT})
+ROLL: Final = 1
+"""The next batch does not fit into the segment."""
+COMMITTED: Final = 2
+"""One batch was committed."""
+END: Final = 3
+"""It was stopped, and nothing is queued any more, or it failed."""
 Bracket = tuple[str, str, str]
 """Kind, session and statement of a record that begins or ends a statement."""
 
 
-class Closed(Exception):
-    """Nothing can be pushed any more."""
+class Core(Protocol):
+    """A queue, and the loop that makes durable what is in it."""
+
+    @property
+    def durable(self) -> int:
+        """How many records are durable."""
+        ...
+
+    @property
+    def offset(self) -> int:
+        """Where the next batch begins in its segment. For the thread that runs."""
+        ...
+
+    def push(self, leaf: bytes, urgent: bool) -> bool:
+        """Queue a leaf; False when it cannot be queued any more."""
+        ...
+
+    def hurry(self) -> None:
+        """Write what is queued without waiting for an urgent record."""
+        ...
+
+    def wait(self, size: int, timeout_s: float) -> bool:
+        """Block until that many records are durable; False when they are not in time, or never will be."""
+        ...
+
+    def collect(self) -> int:
+        """How many records are durable, for who heard the eventfd: it is quiet again until there are more."""
+        ...
+
+    def take_unsigned(self) -> tuple[list[bytes], int, bytes]:
+        """The hashes of the leaves that became durable since the last call, and size and root of the durable tree."""
+        ...
+
+    def fail(self) -> None:
+        """Take nothing more, and count nothing more as durable."""
+        ...
+
+    def stop(self) -> None:
+        """Take nothing more, and return from `run` once all is written."""
+        ...
+
+    def resume(self, size: int, subtrees: list[bytes], unsigned: list[bytes]) -> None:
+        """Start with that tree and those hashes that no checkpoint covers. Before anything else."""
+        ...
+
+    def use(self, descriptor: int, offset: int, fresh: bool) -> None:
+        """Write there from now on. A `fresh` segment takes one batch of any size. For the thread that runs."""
+        ...
+
+    def frontier(self) -> tuple[int, list[bytes]]:
+        """The size of the tree and its complete subtrees. For the thread that runs."""
+        ...
+
+    def run(self, once: bool) -> int:
+        """Wait for leaves and make them durable until there is a reason to return, one commit if `once`.
+
+        Raises `OSError`, after which it must not be called again.
+        """
+        ...
+
+
+class PythonCore:
+    """See `Core`. `signal` is an eventfd to write to after each commit, or negative."""
+
+    def __init__(self, disk: Disk, batch_bytes: int, segment_bytes: int, signal: int) -> None:
+        self.durable = 0
+        self.offset = HEADER_BYTES
+        self._disk, self._batch_bytes, self._segment_bytes, self._signal = disk, batch_bytes, segment_bytes, signal
+        self._mutex = threading.Lock()
+        self._settled = threading.Condition(self._mutex)
+        self._leaves: list[bytes] = []
+        self._queued_bytes = 0
+        self._urgent = self._asleep = self._stopping = self._failed = self._signalled = False
+        self._unsigned: list[bytes] = []
+        # a lock used as a binary semaphore: held while there is nothing to wake for
+        self._wake = threading.Lock()
+        self._wake.acquire()
+        self._frontier = Frontier()
+        self._root = self._frontier.root()
+        self._taken: Sequence[bytes] = ()
+        self._descriptor, self._fresh = -1, False
+
+    def push(self, leaf: bytes, urgent: bool) -> bool:
+        with self._mutex:
+            if self._stopping or self._failed:
+                return False
+            self._leaves.append(leaf)
+            self._queued_bytes += len(leaf)
+            if not urgent and self._queued_bytes <= self._batch_bytes:
+                return True
+            self._urgent = True
+            if not self._asleep:
+                return True
+            self._asleep = False
+        self._wake.release()
+        return True
+
+    def hurry(self) -> None:
+        with self._mutex:
+            self._urgent = True
+            self._rouse()
+
+    def wait(self, size: int, timeout_s: float) -> bool:
+        self.hurry()
+        with self._settled:
+            self._settled.wait_for(lambda: self.durable >= size or self._failed, timeout_s)
+            return self.durable >= size and not self._failed
+
+    def collect(self) -> int:
+        if self._signal >= 0:
+            with contextlib.suppress(BlockingIOError):
+                os.eventfd_read(self._signal)
+        with self._mutex:
+            self._signalled = False
+            return self.durable
+
+    def take_unsigned(self) -> tuple[list[bytes], int, bytes]:
+        with self._mutex:
+            hashes, self._unsigned = self._unsigned, []
+            return hashes, self.durable, self._root
+
+    def fail(self) -> None:
+        with self._mutex:
+            self._failed = True
+            self._settled.notify_all()
+            self._rouse()
+
+    def stop(self) -> None:
+        with self._mutex:
+            self._stopping = True
+            self._rouse()
+
+    def resume(self, size: int, subtrees: list[bytes], unsigned: list[bytes]) -> None:
+        self._frontier, self._unsigned = Frontier(size, subtrees), list(unsigned)
+        self.durable, self._root = size, self._frontier.root()
+
+    def use(self, descriptor: int, offset: int, fresh: bool) -> None:
+        self._descriptor, self.offset, self._fresh = descriptor, offset, fresh
+
+    def frontier(self) -> tuple[int, list[bytes]]:
+        return self._frontier.size, list(self._frontier.subtrees)
+
+    def run(self, once: bool) -> int:
+        while True:
+            if not self._taken and not self._take():
+                return END
+            outcome = self._commit(self._taken)
+            if outcome != COMMITTED or once:
+                return outcome
+
+    def _rouse(self) -> None:
+        if self._asleep:
+            self._asleep = False
+            self._wake.release()
+
+    def _take(self) -> bool:
+        """Wait for leaves and take what makes one batch; False at the end."""
+        while True:
+            with self._mutex:
+                if self._failed or (self._stopping and not self._leaves):
+                    return False
+                if self._leaves and (self._urgent or self._stopping):
+                    self._taken = self._batch()
+                    return True
+                self._urgent = False
+                self._asleep = True
+            self._wake.acquire()
+
+    def _batch(self) -> list[bytes]:
+        leaves = self._leaves
+        if self._queued_bytes <= self._batch_bytes:
+            self._leaves, self._queued_bytes, self._urgent = [], 0, False
+            return leaves
+        count = used = 0
+        while count < len(leaves) and (count == 0 or used + len(leaves[count]) <= self._batch_bytes):
+            used += len(leaves[count])
+            count += 1
+        self._leaves = leaves[count:]
+        self._queued_bytes -= used
+        return leaves[:count]
+
+    def _commit(self, leaves: Sequence[bytes]) -> int:
+        if self.offset + batch_bytes(leaves) > self._segment_bytes and not self._fresh:
+            return ROLL
+        data, hashes, root = assemble(leaves, self.offset, self._frontier)
+        self._disk.write(self._descriptor, data, self.offset)
+        self._disk.sync(self._descriptor)
+        self.offset += len(data)
+        self._taken, self._fresh = (), False
+        with self._mutex:
+            if self._failed:
+                return END
+            self.durable, self._root = self._frontier.size, root
+            self._unsigned += hashes
+            self._settled.notify_all()
+            tell, self._signalled = self._signal >= 0 and not self._signalled, self._signal >= 0
+        if tell:
+            os.eventfd_write(self._signal, 1)
+        return COMMITTED
 
 
 class Writer:
-    """The queue, the thread, and the file that it writes.
+    """The thread, and the files that its core writes.
 
     `refusing` says why no work is taken at the moment, and is empty otherwise; `failure` is what ended the writer.
-    `on_commit` and `on_failure` are called on the writer's thread.
+    `signal` is an eventfd for each commit; without one (negative), `on_commit` is called on the writer's thread.
+    `on_failure` is called on the thread that found it. `compiled` chooses the core, None the best that there is.
     """
 
     def __init__(
@@ -48,97 +263,51 @@ class Writer:
         origin: str,
         disk: Disk,
         segment_bytes: int,
-        on_commit: Callable[[list[FileReceipt], Sequence[bytes]], None],
-        on_failure: Callable[[list[FileReceipt], BaseException], None],
+        signal: int,
+        on_commit: Callable[[], None],
+        on_failure: Callable[[BaseException], None],
+        compiled: bool | None = None,
     ) -> None:
-        self.durable = 0
         self.refusing = ""
         self.failure: BaseException | None = None
-        self.batch_bytes = min(1 << 20, segment_bytes // 4)
         self._directory, self._origin, self._disk, self._segment_bytes = directory, origin, disk, segment_bytes
-        self._on_commit, self._on_failure = on_commit, on_failure
-        self._mutex = threading.Lock()
-        self._settled = threading.Condition(self._mutex)
-        self._leaves: list[bytes] = []
-        self._receipts: list[FileReceipt] = []
-        self._queued_bytes = 0
-        self._urgent = self._asleep = self._stopping = False
+        self._on_commit, self._on_failure = (None if signal >= 0 else on_commit), on_failure
+        largest = min(1 << 20, segment_bytes // 4)
+        # a disk of one's own is there to see each operation
+        if COMPILED and type(disk) is Disk if compiled is None else compiled:
+            core: Core = CompiledCore(largest, segment_bytes, signal)
+        else:
+            core = PythonCore(disk, largest, segment_bytes, signal)
+        self._core = core
+        # what the loop's thread calls for each record it calls without detours
+        self.push, self.hurry, self.wait, self.collect = core.push, core.hurry, core.wait, core.collect
+        self.take_unsigned = core.take_unsigned
         self._brackets: deque[tuple[int, Bracket]] = deque()
-        self._in_flight: list[FileReceipt] = []
-        self._unsigned: list[bytes] = []
-        self._root = b""
-        # a lock used as a binary semaphore: held while there is nothing to wake for
-        self._wake = threading.Lock()
-        self._wake.acquire()
-        self._thread = threading.Thread(target=self._run, name="audit-writer", daemon=True)
-        self._frontier = Frontier()
+        self.note = self._brackets.append
         self._begins: dict[tuple[str, str], int] = {}
+        self._failing = threading.Lock()
+        self._thread = threading.Thread(target=self._run, name="audit-writer", daemon=True)
         self._fd = self._spare_fd = -1
-        self._offset = HEADER_BYTES
         self._spare_mutex = threading.Lock()
 
-    # -- the loop's side
-
-    def push(self, leaf: bytes, receipt: FileReceipt, bracket: Bracket | None, *, urgent: bool) -> None:
-        """Queue a leaf. Raises `Closed`."""
-        with self._mutex:
-            if self._stopping or self.failure is not None:
-                raise Closed
-            if bracket is not None:
-                self._brackets.append((receipt.index, bracket))
-            self._leaves.append(leaf)
-            self._receipts.append(receipt)
-            self._queued_bytes += len(leaf)
-            if not urgent and self._queued_bytes <= self.batch_bytes:
-                return
-            self._urgent = True
-            if not self._asleep:
-                return
-            self._asleep = False
-        self._wake.release()
-
-    def hurry(self) -> None:
-        """Write what is queued without waiting for an urgent record."""
-        with self._mutex:
-            self._urgent = True
-            wake, self._asleep = self._asleep, False
-        if wake:
-            self._wake.release()
-
-    def wait(self, size: int, timeout_s: float) -> bool:
-        """Block until that many records are durable; False when they are not in time, or never will be."""
-        self.hurry()
-        with self._settled:
-            self._settled.wait_for(lambda: self.durable >= size or self.failure is not None, timeout_s)
-            return self.durable >= size and self.failure is None
-
-    def take_unsigned(self) -> tuple[list[bytes], int, bytes]:
-        """The hashes of the leaves that became durable since the last call, and size and root of the durable tree."""
-        with self._mutex:
-            hashes, self._unsigned = self._unsigned, []
-            return hashes, self.durable, self._root
+    @property
+    def durable(self) -> int:
+        """How many records are durable."""
+        return self._core.durable
 
     def fail(self, error: BaseException) -> None:
         """End it all: every receipt that is not durable fails."""
-        with self._mutex:
+        with self._failing:
             if self.failure is not None:
                 return
             self.failure = error
-            receipts = self._in_flight + self._receipts
-            self._leaves, self._receipts, self._in_flight = [], [], []
-            wake, self._asleep = self._asleep, False
-            self._settled.notify_all()
-        if wake:
-            self._wake.release()
-        self._on_failure(receipts, error)
-
-    # -- life
+        self._core.fail()
+        self._on_failure(error)
 
     def begin(self) -> None:
         """Make the first segment of a new log."""
         self.make_spare()
         self._roll()
-        self._root = self._frontier.root()
 
     def resume(
         self,
@@ -154,13 +323,22 @@ class Writer:
 
         `unsigned` are the hashes of leaves that no checkpoint covers; `begins` the statements without an end.
         """
-        self._frontier, self._offset, self._unsigned, self._begins = frontier.copy(), offset, unsigned, begins
-        self.durable, self._root = frontier.size, frontier.root()
+        self._begins = begins
+        self._core.resume(frontier.size, frontier.subtrees, unsigned)
         self._fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
         if cut:
             os.ftruncate(self._fd, offset)
         self._disk.allocate(self._fd, self._segment_bytes)
         self._disk.sync(self._fd)
+        self._core.use(self._fd, offset, False)
+
+    def commit(self, leaves: Sequence[bytes]) -> None:
+        """Make leaves durable before the thread is started. Raises `OSError`."""
+        size = self.durable + len(leaves)
+        for leaf in leaves:
+            self.push(leaf, True)
+        while self.durable < size and self._step(once=True):
+            pass
 
     def start(self) -> None:
         """Start the thread."""
@@ -168,11 +346,7 @@ class Writer:
 
     def stop(self) -> None:
         """Write what is queued and end the thread."""
-        with self._mutex:
-            self._stopping = True
-            wake, self._asleep = self._asleep, False
-        if wake:
-            self._wake.release()
+        self._core.stop()
         if self._thread.ident is not None:
             self._thread.join()
 
@@ -208,83 +382,46 @@ class Writer:
             self._spare_fd = descriptor
             return True
 
-    # -- the writer's side
-
     def _run(self) -> None:
         try:
-            while (batch := self._next_batch()) is not None:
-                self.commit(*batch)
+            while self._step(once=self._on_commit is not None):
+                pass
         except Exception as error:  # FAIL CLOSED: whatever stops the writer closes the log
             self.fail(error)
 
-    def _next_batch(self) -> tuple[list[bytes], list[FileReceipt]] | None:
-        while True:
-            with self._mutex:
-                if self.failure is not None:
-                    return None
-                if self._leaves and (self._urgent or self._stopping):
-                    return self._take_batch()
-                if self._stopping:
-                    return None
-                self._urgent = False
-                self._asleep = True
-            self._wake.acquire()
-
-    def _take_batch(self) -> tuple[list[bytes], list[FileReceipt]]:
-        leaves, receipts = self._leaves, self._receipts
-        if self._queued_bytes <= self.batch_bytes:
-            self._leaves, self._receipts, self._queued_bytes, self._urgent = [], [], 0, False
-        else:
-            count = used = 0
-            while count < len(leaves) and (count == 0 or used + len(leaves[count]) <= self.batch_bytes):
-                used += len(leaves[count])
-                count += 1
-            self._leaves, self._receipts = leaves[count:], receipts[count:]
-            self._queued_bytes -= used
-            leaves, receipts = leaves[:count], receipts[:count]
-        self._in_flight = receipts
-        return leaves, receipts
-
-    def note(self, index: int, bracket: Bracket) -> None:
-        """Know of a record that begins or ends a statement; for what is committed without being pushed."""
-        self._brackets.append((index, bracket))
-
-    def commit(self, leaves: Sequence[bytes], receipts: list[FileReceipt]) -> None:
-        """Make one batch durable. Raises `OSError`, after which the writer must not be used."""
-        if self._offset + batch_bytes(leaves) > self._segment_bytes:
+    def _step(self, *, once: bool) -> bool:
+        """Let the core run until it needs something; False at the end."""
+        missing = self._spare_fd < 0 and not self.refusing
+        outcome = self._core.run(once or missing)
+        if outcome == END:
+            return False
+        if outcome == ROLL:
             self._roll()
-        data, hashes, root = assemble(leaves, self._offset, self._frontier)
-        self._disk.write(self._fd, data, self._offset)
-        self._disk.sync(self._fd)
-        self._offset += len(data)
-        with self._mutex:
-            if self.failure is not None:
-                return
-            self._in_flight = []
-            self.durable, self._root = self._frontier.size, root
-            self._unsigned += hashes
-            self._settled.notify_all()
-        self._on_commit(receipts, leaves)
-        if self._spare_fd < 0 and not self.refusing:
+            return True
+        if self._on_commit is not None:
+            self._on_commit()
+        if missing:
             self.make_spare()
+        return True
 
     def _roll(self) -> None:
         """Begin the next segment in the spare one."""
-        first = self._frontier.size
+        first, subtrees = self._core.frontier()
         while self._brackets and self._brackets[0][0] < first:
             index, (kind, session, statement) = self._brackets.popleft()
             if kind == "statement.begin":
                 self._begins[session, statement] = index
             else:
                 self._begins.pop((session, statement), None)
-        header = Header(self._origin, self._frontier, min(self._begins.values(), default=first))
+        header = Header(self._origin, Frontier(first, subtrees), min(self._begins.values(), default=first))
         path = segment_path(self._directory, first)
         with self._spare_mutex:
             descriptor, self._spare_fd = self._spare_fd, -1
             if descriptor < 0:
                 raise OSError(errno.ENOSPC, "no segment is left to write to")
-            old, used = self._fd, self._offset
-            self._fd, self._offset = descriptor, HEADER_BYTES
+            old, used = self._fd, self._core.offset
+            self._fd = descriptor
+            self._core.use(descriptor, HEADER_BYTES, True)
             self._disk.write(descriptor, header.encoded(), 0)
             self._disk.sync(descriptor)
             os.rename(path.with_name("spare"), path)
