@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import os
 import signal
 import socket
@@ -329,6 +330,9 @@ async def _run(config: Config, ready: Callable[[Server], None] | None) -> int:
         "serving", origin=config.origin, postgres=server.ports.postgres, api=server.ports.api, ops=server.ports.ops
     )
     notify("READY=1")
+    # what was made until now lives as long as the process: a full collection would stop every session for 100 ms
+    gc.collect()
+    gc.freeze()
     if ready is not None:
         ready(server)
     await server.wait()

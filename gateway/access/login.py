@@ -49,7 +49,8 @@ def not_accepted() -> Refusal:
     return Refusal(
         "authentication-failed",
         "the person, the secret or the second factor was not accepted",
-        "check the user name, the pass or password with a fresh code, and wait a little after several failures",
+        "check the user name, and the pass or the password with a fresh code behind it; "
+        "while a pass of the ticket lives, only the pass is accepted; after several failures wait a little",
         fatal=True,
     )
 
