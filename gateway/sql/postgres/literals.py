@@ -1,7 +1,7 @@
 """Which literals of a statement are free: compared with a column, and nothing more.
 
-Only an integer or string constant that stands alone on one side of `=`, `<>`, `<`, `<=`, `>` or `>=`, or in the list of
-an IN, opposite a plain column reference. Its value then reaches nothing but the comparison.
+Only an integer or string constant that stands alone on one side of `=`, `<>`, `<`, `<=`, `>` or `>=`, in the list of an
+IN, or as a bound of a BETWEEN, opposite a plain column reference. Its value then reaches nothing but the comparison.
 """
 
 from __future__ import annotations
@@ -34,6 +34,8 @@ def free_literals(text: str) -> frozenset[int]:
 
 
 def _compares(node: Message) -> bool:
+    if node.kind in (pb.AEXPR_BETWEEN, pb.AEXPR_NOT_BETWEEN):
+        return True
     if node.kind not in (pb.AEXPR_OP, pb.AEXPR_IN) or len(node.name) != 1:
         return False
     return concrete(node.name[0]).sval in _COMPARISONS
