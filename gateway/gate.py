@@ -28,10 +28,10 @@ from gateway.model import Outcome, Permit, Receipt, Session, Statement
 from gateway.ports import Trail
 from gateway.record import Form
 from gateway.sql.cache import Judgement, PlanCache
+from gateway.sql.named import SqlNames
 from gateway.sql.statement import View
 from gateway.sql.worker import Workers, is_short
 
-_READS = ("relations", "columns_clear", "columns_masked", "columns_revealed", "scope")
 _NAMES = 1000
 _FORMS = 64
 _BEGIN = ("statement", "protocol", "parameters", "window_rows", "window_bytes")
@@ -63,20 +63,20 @@ class Admitted:
     statements: int = 0
     rows: int = 0
     bytes: int = 0
-    names: dict[tuple[str, str], dict[str, list[str]]] = field(default_factory=dict)
-
+    names: SqlNames = field(default_factory=SqlNames)
     forms: dict[Any, tuple[Any, Form]] = field(default_factory=dict)
 
     def begin_form(self, judged: Judgement) -> Form:
         """The begin records of a plan in this session."""
         # the fields of a judgement are one object for all statements of a template
         found = self.forms.get(id(judged.fields))
-        if found is not None and not judged.plan.uses:
+        if found is not None:
             return found[1]
         constant = {**self.fields, **judged.fields, "decision": "permit", "policy": self.view.policy.digest}
-        for name in judged.plan.uses:
-            constant.update({key: value for key, value in self.names.get(name, {}).items() if value})
         form = Form("statement.begin", constant, _BEGIN)
+        if judged.plan.uses:
+            # what its names stand for may be different the next time
+            return form
         if len(self.forms) >= _FORMS:
             self.forms.clear()
         self.forms[id(judged.fields)] = judged.fields, form
@@ -96,12 +96,6 @@ class Admitted:
             self.forms.clear()
         self.forms[key] = None, form
         return form
-
-    def define(self, name: tuple[str, str], fields: dict[str, Any]) -> None:
-        """Remember what a cursor or prepared statement reads; a name that was used before may still mean that too."""
-        known = self.names.setdefault(name, {})
-        for key in _READS:
-            known[key] = sorted({*known.get(key, []), *fields.get(key, [])})
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -206,8 +200,10 @@ class Gate:
         if refusal is not None:
             return self.refuse(inside, statement, refusal, judged)
         verdict = judged or self.judge(inside, statement.text)
+        if not isinstance(verdict, Refusal) and verdict.plan.uses:
+            verdict = inside.names.resolve(verdict)
         if isinstance(verdict, Refusal):
-            return self.refuse(inside, statement, verdict)
+            return self.refuse(inside, statement, verdict, judged)
         plan = verdict.plan
         refusal = self._runnable(inside, verdict) or self._budgets.admit(inside.session, inside.view.policy, plan)
         if refusal is not None:
@@ -230,7 +226,7 @@ class Gate:
         except GatewayError as error:
             return Refused(_ending(error.refusal), None)
         for name in plan.defines:
-            inside.define(name, verdict.fields)
+            inside.names.define(name, verdict)
         inside.statements += 1
         self.permitted += 1
         return self._permit(inside, statement, verdict, receipt, rows, size)

@@ -1,11 +1,17 @@
 """What a session remembers between its two connections: answers that are due, and what each name stands for.
 
-Names are attributed conservatively. Whether a Parse or a Bind takes effect is known only later (it may fail, or be
-skipped after an earlier error), and a failed one can leave an older statement or portal of the name in place. Where
-that is possible, a name stands for all that it may mean, and the record of its execution names the union.
+Theory of operation of names. Whether a Parse, Bind or Close takes effect is known only when the target answers: each
+can fail, and after a failure all is skipped to the next Sync, Queries included. So the messages since the last Sync are
+a *batch*. What runs inside a batch runs only if all before it in the batch took effect: there, a name is exactly what
+the batch made of it. Once the Sync is sent, a batch may have failed at any place: its names stand for what it made of
+them and for what they were before. Once the Sync is answered the doubt is over if no message had failed, else it stays.
+
+INVARIANT: a name stands for all that the target may take it for; the record of its execution names the union.
 """
 
 from __future__ import annotations
+
+from collections import deque
 
 from gateway.errors import GatewayError, Refusal
 from gateway.gate import SETTLED, Refused
@@ -55,52 +61,78 @@ SYNC = Flow(wire.SYNC)
 PLAIN = {kind: Flow(kind) for kind in (wire.BIND, wire.DESCRIBE, wire.CLOSE)}
 
 
+Key = tuple[int, bytes]
+"""A protocol name: `wire.STATEMENT` or `wire.PORTAL`, and its bytes."""
+
+
 class Names:
     """The prepared statements and portals of one session, by the names that the client gave them."""
 
-    __slots__ = ("_parameters", "_portals", "_prepared")
+    __slots__ = ("_batch", "_failed", "_known", "_parameters", "_sent")
 
     def __init__(self) -> None:
-        self._prepared: dict[bytes, Judgement] = {}
-        self._portals: dict[bytes, Judgement] = {}
+        self._known: dict[Key, Judgement] = {}
+        self._batch: dict[Key, Judgement | None] = {}
+        self._sent: deque[dict[Key, Judgement | None]] = deque()
+        self._failed = False
         self._parameters: dict[bytes, int] = {}
 
-    def parsed(self, name: bytes, judged: Judgement, *, certain: bool) -> None:
-        """A Parse was sent; `certain` when the target cannot skip it."""
-        self._set(self._prepared, name, judged, certain=certain)
+    def find(self, kind: int, name: bytes) -> Judgement | None:
+        """All that the name may stand for when a message that is sent now is run."""
+        key = kind, name
+        if key in self._batch:
+            return self._batch[key]
+        found = self._known.get(key)
+        for batch in self._sent:
+            found = _either(found, batch.get(key))
+        return found
 
-    def bound(self, portal: bytes, judged: Judgement, parameters: int, *, certain: bool) -> None:
+    def set(self, kind: int, name: bytes, judged: Judgement) -> None:
+        """A Parse or Bind was sent."""
+        self._batch[kind, name] = judged
+        if len(self._known) + len(self._batch) > _NAMES:
+            raise GatewayError("statement-too-complex", "too many prepared statements or portals", fatal=True)
+
+    def bound(self, portal: bytes, judged: Judgement, parameters: int) -> None:
         """A Bind with that many parameters was sent."""
         self._parameters[portal] = parameters
-        self._set(self._portals, portal, judged, certain=certain)
-
-    def statement(self, name: bytes) -> Judgement | None:
-        """What a prepared statement may be."""
-        return self._prepared.get(name)
-
-    def portal(self, name: bytes) -> Judgement | None:
-        """What a portal may be."""
-        return self._portals.get(name)
+        self.set(wire.PORTAL, portal, judged)
 
     def parameters(self, portal: bytes) -> int:
         """How many values the portal was last bound to."""
         return self._parameters.get(portal, 0)
 
     def closed(self, kind: int, name: bytes) -> None:
-        """A Close was sent. Should it be skipped, the name is refused afterwards."""
-        (self._prepared if kind == wire.STATEMENT else self._portals).pop(name, None)
+        """A Close was sent."""
+        self._batch[kind, name] = None
         if kind == wire.PORTAL:
             self._parameters.pop(name, None)
 
     def simple_query(self) -> None:
-        """A Query was sent: the unnamed statement and portal are gone."""
-        self._prepared.pop(b"", None)
-        self._portals.pop(b"", None)
+        """A Query was sent: where it runs, the unnamed statement and portal are gone."""
+        self._batch[wire.STATEMENT, b""] = self._batch[wire.PORTAL, b""] = None
 
-    def _set(self, names: dict[bytes, Judgement], name: bytes, judged: Judgement, *, certain: bool) -> None:
-        old = names.get(name)
-        if old is not None and old is not judged and not (certain and not name):
-            judged = union(old, judged)
-        names[name] = judged
-        if len(names) > _NAMES:
-            raise GatewayError("statement-too-complex", "too many prepared statements or portals", fatal=True)
+    def synced(self) -> None:
+        """A Sync was sent."""
+        self._sent.append(self._batch)
+        self._batch = {}
+
+    def failed(self) -> None:
+        """A message of the batch whose answers come now has failed, and with it all to the next Sync."""
+        self._failed = True
+
+    def answered(self) -> None:
+        """The oldest Sync was answered."""
+        for key, judged in self._sent.popleft().items():
+            found = _either(self._known.get(key), judged) if self._failed else judged
+            if found is None:
+                self._known.pop(key, None)
+            else:
+                self._known[key] = found
+        self._failed = False
+
+
+def _either(one: Judgement | None, other: Judgement | None) -> Judgement | None:
+    if one is None or other is None or one is other:
+        return one or other
+    return union(one, other)

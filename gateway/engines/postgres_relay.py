@@ -42,6 +42,22 @@ _READY = 4096
 """Answers up to this size that are free to leave still wait for those behind them that are held."""
 
 _ROWS = (wire.DATA_ROW, wire.COPY_DATA)
+
+_DUE = {
+    wire.PARSE_COMPLETE: (wire.PARSE,),
+    wire.BIND_COMPLETE: (wire.BIND,),
+    wire.CLOSE_COMPLETE: (wire.CLOSE,),
+    wire.PARAMETER_DESCRIPTION: (wire.DESCRIBE,),
+    wire.NO_DATA: (wire.DESCRIBE,),
+    wire.ROW_DESCRIPTION: (wire.DESCRIBE, wire.QUERY),
+    wire.PORTAL_SUSPENDED: (wire.EXECUTE,),
+    wire.COMMAND_COMPLETE: (wire.EXECUTE, wire.QUERY),
+    wire.EMPTY_QUERY_RESPONSE: (wire.EXECUTE, wire.QUERY),
+    wire.COPY_OUT_RESPONSE: (wire.EXECUTE, wire.QUERY),
+    wire.COPY_DONE: (wire.EXECUTE, wire.QUERY),
+    wire.READY_FOR_QUERY: (wire.QUERY, wire.SYNC),
+}
+"""The messages that each answer may answer; the others answer any."""
 _QUEUE_HIGH, _QUEUE_LOW = 2048, 512
 _STALL_S = 60.0
 _ANSWER_GRACE_S = 10.0
@@ -309,6 +325,9 @@ class Relay:
         out: list[bytes | memoryview],
     ) -> bool:
         """Attribute one whole message to the flow; True when it was replaced (all before it is in `out` then)."""
+        due = _DUE.get(kind)
+        if due is not None and flow.kind not in due:
+            raise GatewayError("target-unavailable", "the target answered out of order", fatal=True)
         if kind == wire.COMMAND_COMPLETE:
             if flow.dropping:
                 return self._too_late(flow, view, start, pos, out)
@@ -319,8 +338,8 @@ class Relay:
                 tag = wire.parse_command_complete(data[pos + 5 : pos + length])
                 flow.tag = f"{flow.tag}; {tag}"[:200] if flow.tag else tag
         elif kind == wire.READY_FOR_QUERY:
-            if flow.kind not in (wire.QUERY, wire.SYNC):
-                raise GatewayError("target-unavailable", "the target answered out of order", fatal=True)
+            if flow.kind == wire.SYNC:
+                self._requests.synced()
             self._done(flow, "ok")
         elif kind == wire.ERROR_RESPONSE:
             out.append(view[start:pos])
@@ -383,10 +402,14 @@ class Relay:
             flow.tag = f"!{fields.get('C', '')}"
             return
         queue = self._queue
+        if flow.kind == wire.SYNC:
+            # its ReadyForQuery still comes
+            self._requests.failed(nothing_due=False)
+            return
         self._settle(queue.popleft(), "error", fields.get("C", ""))
         while queue and queue[0].kind not in (wire.SYNC, INTERNAL):
             self._settle(queue.popleft(), "skipped")
-        self._requests.skipping = not queue
+        self._requests.failed(nothing_due=not queue)
 
     def _aside(self, kind: int, body: bytes) -> bytes:
         """A message that answers nothing: what the client gets instead of it."""

@@ -22,6 +22,8 @@ _POISON = "refused"
 """A statement that no PostgreSQL can parse."""
 
 _TEXTS = (wire.QUERY, wire.PARSE)
+_LONGEST_NAME = 63
+_LONG_NAME = "names of prepared statements and portals may have 63 bytes"
 _FUNCTION_CALL = "the FunctionCall message is not allowed; call the function in a SELECT"
 _REG_TYPE = "a parameter's type looks names up in the catalog; pass the name as text"
 
@@ -40,6 +42,7 @@ class Requests:
         self._number = 0
         self._restore = restore
         self._names = Names()
+        inside.names.wire_name = self._wire_name
         self._repin = False
         self.skipping = False
 
@@ -64,12 +67,12 @@ class Requests:
         elif kind == wire.SYNC:
             wire.decode_empty(body, "Sync")
             self.skipping = False
+            self._names.synced()
             self._queue.append(SYNC)
             out.append(wire.encode_sync())
             self._repin_now(out)
         elif kind == wire.CLOSE:
-            self._names.closed(*wire.decode_close(body))
-            self._forward(kind, body, out)
+            self._close(wire.decode_close(body), body, out)
         elif kind == wire.FLUSH:
             wire.decode_empty(body, "Flush")
             out.append(wire.encode_flush())
@@ -99,10 +102,23 @@ class Requests:
         self._queue.append(PLAIN[kind])
         out.append(wire.frame(kind, body))
 
-    @property
-    def _certain(self) -> bool:
-        """Whether what is sent now cannot be skipped: no earlier message since the last Sync can still fail."""
-        return not self._queue or self._queue[-1].kind in (wire.SYNC, wire.QUERY, INTERNAL)
+    def _close(self, close: wire.Close, body: bytes, out: list[bytes]) -> None:
+        if self._is_name(close.name, out):
+            self._names.closed(close.kind, close.name)
+            self._forward(wire.CLOSE, body, out)
+
+    def _is_name(self, name: bytes, out: list[bytes]) -> bool:
+        """Whether the target tells this name from all others; refuse it otherwise."""
+        if len(name) > _LONGEST_NAME:
+            # FAIL CLOSED: PostgreSQL compares the first 63 bytes only, so two names of ours could be one of its
+            self._poison(wire.PARSE, self._refuse("statement-too-complex", _LONG_NAME, "execute"), out)
+            return False
+        return True
+
+    def _wire_name(self, name: tuple[str, str]) -> Judgement | None:
+        """What a name of SQL's may be by what the protocol made."""
+        kind, text = name
+        return self._names.find(wire.STATEMENT if kind == "statement" else wire.PORTAL, text.encode())
 
     def _query(self, text: str, out: list[bytes]) -> None:
         self._names.simple_query()
@@ -114,9 +130,12 @@ class Requests:
         out.append(wire.encode_query(admitted.text))
         if admitted.plan.repin:
             self._repin = True
-            self._repin_now(out)
+            if self._settled:
+                self._repin_now(out)
 
     def _parse(self, parse: wire.Parse, out: list[bytes]) -> None:
+        if not self._is_name(parse.name, out):
+            return
         if not NAMING_OIDS.isdisjoint(parse.types):
             self._poison(wire.PARSE, self._refuse("type-not-allowed", _REG_TYPE, "prepare"), out)
             return
@@ -125,26 +144,28 @@ class Requests:
             self._poison(wire.PARSE, admitted, out)
             return
         permit, judged = admitted
-        self._names.parsed(parse.name, judged, certain=self._certain)
+        self._names.set(wire.STATEMENT, parse.name, judged)
         self._queue.append(Flow(wire.PARSE, permit))
         out.append(wire.encode_parse(parse.name, permit.text, parse.types))
 
     def _bind(self, bind: wire.Bind, out: list[bytes]) -> None:
-        judged = self._names.statement(bind.statement) or self._defined("statement", bind.statement)
+        if not self._is_name(bind.portal, out):
+            return
+        judged = self._meant(wire.STATEMENT, bind.statement)
         if isinstance(judged, Refused):
             self._poison(wire.PARSE, judged, out)
             return
-        self._names.bound(bind.portal, judged, bind.nparams, certain=self._certain)
+        self._names.bound(bind.portal, judged, bind.nparams)
         self._forward(wire.BIND, bind.raw, out)
 
     def _execute(self, execute: wire.Execute, body: bytes, out: list[bytes]) -> None:
-        judged = self._names.portal(execute.portal)
-        if judged is None or ("cursor", _text(execute.portal)) in self._inside.names:
-            cursor = self._defined("cursor", execute.portal)
-            if isinstance(cursor, Refused):
-                self._poison(wire.PARSE, cursor, out)
-                return
-            judged = cursor if judged is None else union(judged, cursor)
+        judged = self._meant(wire.PORTAL, execute.portal)
+        if isinstance(judged, Refused):
+            self._poison(wire.PARSE, judged, out)
+            return
+        if judged.plan.uses:
+            # a portal that was begun goes on with what its names stood for then, whatever becomes of them
+            judged = self._kept(execute.portal, judged)
         parameters = self._names.parameters(execute.portal)
         statement = self._statement("", "execute", parameters, execute.max_rows)
         admitted = self._gate.admit(self._inside, statement, judged)
@@ -156,6 +177,23 @@ class Requests:
         self._queue.append(flow)
         out.append(wire.frame(wire.EXECUTE, body))
         self._repin = self._repin or admitted.plan.repin
+
+    def _kept(self, portal: bytes, judged: Judgement) -> Judgement:
+        resolved = self._inside.names.resolve(judged)
+        if isinstance(resolved, Refusal):
+            return judged
+        if self._names.find(wire.PORTAL, portal) is not None:
+            self._names.set(wire.PORTAL, portal, resolved)
+        return resolved
+
+    def _meant(self, kind: int, name: bytes) -> Judgement | Refused:
+        """All that the protocol's name may stand for: what the protocol made, and what SQL did."""
+        judged = self._names.find(kind, name)
+        word = "statement" if kind == wire.STATEMENT else "cursor"
+        if judged is not None and (word, _text(name)) not in self._inside.names:
+            return judged
+        defined = self._defined(word, name)
+        return defined if judged is None or isinstance(defined, Refused) else union(judged, defined)
 
     def _defined(self, kind: str, name: bytes) -> Judgement | Refused:
         """What SQL's own PREPARE or DECLARE made of that name; refused when the gate has seen neither."""
@@ -170,6 +208,25 @@ class Requests:
         if isinstance(verdict, Refusal):
             return self._gate.refuse(self._inside, self._statement("", "execute"), verdict)
         return verdict
+
+    @property
+    def _settled(self) -> bool:
+        """Whether no message before the next one can make the target skip it."""
+        for flow in reversed(self._queue):
+            if flow.kind == wire.SYNC:
+                return True
+            if flow.kind not in (wire.QUERY, INTERNAL):
+                return False
+        return True
+
+    def failed(self, *, nothing_due: bool) -> None:
+        """The target skips to the next Sync; with nothing due until then, so must what the client still sends."""
+        self._names.failed()
+        self.skipping = nothing_due
+
+    def synced(self) -> None:
+        """A Sync was answered."""
+        self._names.answered()
 
     def _refuse(self, code: str, message: str, protocol: str) -> Refused:
         return self._gate.refuse(self._inside, self._statement("", protocol), Refusal(code, message))

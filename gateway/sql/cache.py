@@ -46,15 +46,25 @@ def plan_fields(plan: Plan) -> dict[str, Any]:
 
 
 def union(first: Judgement, second: Judgement) -> Judgement:
-    """What may be either: the second's plan, with what both read and search. Used where a name is uncertain."""
+    """What may be either: the second's plan, with what both read, search, name and reset.
+
+    Used where a name is uncertain, or stands for a statement that runs another.
+    """
     fields = dict(second.fields)
     for name, value in first.fields.items():
         if isinstance(value, list):
             fields[name] = sorted({*value, *fields.get(name, [])})
-        elif name in ("sql", "rewritten") and value != fields.get(name):
+        elif name in ("sql", "rewritten") and value not in fields.get(name, ""):
             fields[name] = f"{value}; {fields.get(name, '')}"[:20_000]
-    searches = tuple(dict.fromkeys(first.plan.searches + second.plan.searches))
-    return Judgement(replace(second.plan, searches=searches), fields, second.text)
+    one, other = first.plan, second.plan
+    plan = replace(
+        other,
+        searches=tuple(dict.fromkeys(one.searches + other.searches)),
+        defines=tuple(dict.fromkeys(one.defines + other.defines)),
+        uses=tuple(dict.fromkeys(one.uses + other.uses)),
+        repin=one.repin or other.repin,
+    )
+    return Judgement(plan, fields, second.text)
 
 
 class PlanCache:
@@ -74,6 +84,7 @@ class PlanCache:
         self._judged: dict[_Key, Judgement] = {}
         self._templates: dict[_Key, tuple[Template, dict[str, Any]] | None] = {}
         self._shapes: dict[tuple[int, str], tuple[bool, ...]] = {}
+        self._unfit: set[tuple[int, str]] = set()
         self._views: dict[tuple[object, ...], int] = {}
         self.hits = 0
         self.misses = 0
@@ -134,8 +145,13 @@ class PlanCache:
         is_free = self._shapes.get((number, shape.key))
         if is_free is not None and (number, shape.key, _fixed(shape, is_free)) in self._templates:
             return False
+        if (number, shape.key) in self._unfit:
+            return False
         made = make_template(text, shape, judgement.plan, view, self._analyse, self._free_literals)
         if made is None:
+            if len(self._unfit) >= self._entries:
+                self._unfit.clear()
+            self._unfit.add((number, shape.key))
             return False
         template, is_free = made
         if len(self._templates) >= self._entries or len(self._shapes) >= self._entries:

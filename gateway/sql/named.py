@@ -1,0 +1,80 @@
+"""What the names of cursors and prepared statements stand for, as far as SQL made them.
+
+SQL's PREPARE and DECLARE share their names with the protocol's Parse and Bind, so EXECUTE and FETCH may run what either
+made. Names made by SQL are never forgotten: whether a DEALLOCATE, a ROLLBACK TO or a transaction's end took one away
+is for the target to know.
+
+INVARIANT: what a record names is a superset of what the target can take its names for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from gateway.errors import Refusal
+from gateway.sql.cache import Judgement, union
+from gateway.sql.statement import ExactSearch
+
+Name = tuple[str, str]
+"""`statement` or `cursor`, and the name as SQL knows it."""
+
+_READS = ("relations", "columns_clear", "columns_masked", "columns_revealed", "scope")
+
+
+@dataclass(frozen=True, slots=True)
+class _Meaning:
+    reads: dict[str, list[str]]
+    searches: tuple[ExactSearch, ...]
+
+
+class SqlNames:
+    """One session's. `wire_name` answers what a name may be that the engine's protocol made."""
+
+    __slots__ = ("_known", "wire_name")
+
+    def __init__(self) -> None:
+        self._known: dict[Name, _Meaning] = {}
+        self.wire_name: Callable[[Name], Judgement | None] = _nothing
+
+    def __contains__(self, name: Name) -> bool:
+        return name in self._known
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def define(self, name: Name, judged: Judgement) -> None:
+        """Remember what a cursor or prepared statement reads; a name that was used before may still mean that too."""
+        known = self._known.get(name) or _Meaning({}, ())
+        reads = {key: sorted({*known.reads.get(key, ()), *judged.fields.get(key, ())}) for key in _READS}
+        searches = tuple(dict.fromkeys(known.searches + judged.plan.searches))
+        self._known[name] = _Meaning({key: value for key, value in reads.items() if value}, searches)
+
+    def resolve(self, judged: Judgement) -> Judgement | Refusal:
+        """The same with all that its EXECUTE and FETCH may run; a name of which nothing is known is refused."""
+        unknown: list[Name] = []
+        for name in judged.plan.uses:
+            known, wired = self._known.get(name), self.wire_name(name)
+            if known is None and wired is None:
+                unknown.append(name)
+            if wired is not None:
+                if wired.plan.uses:
+                    # FAIL CLOSED: what such a portal was begun with is not known
+                    return Refusal("statement-not-supported", f"`{name[1]}` is itself an EXECUTE or a FETCH")
+                judged = union(wired, judged)
+            if known is not None:
+                # a cursor was opened once, by the statement that declared it
+                searches = known.searches if name[0] == "statement" else ()
+                plan = replace(judged.plan, searches=tuple(dict.fromkeys(judged.plan.searches + searches)))
+                lists = {key: sorted({*judged.fields.get(key, ()), *value}) for key, value in known.reads.items()}
+                judged = Judgement(plan, {**judged.fields, **lists}, judged.text)
+        for name in unknown:
+            if name not in judged.plan.defines:
+                # FAIL CLOSED: a name that the target knows and the gate does not would read unseen
+                word = "cursor" if name[0] == "cursor" else "prepared statement"
+                return Refusal("not-found", f"the {word} `{name[1]}` does not exist")
+        return judged
+
+
+def _nothing(_: Name) -> None:
+    return None

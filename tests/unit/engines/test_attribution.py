@@ -1,0 +1,133 @@
+"""What a message reads is recorded whatever failed or was skipped before it, and answers come in the order asked."""
+
+from __future__ import annotations
+
+import pytest
+from dialogue import Dialogue, error, kinds, ready, row
+
+from gateway.wire import postgres as wire
+
+DONE = wire.encode_command_complete("SELECT 1")
+SYNC = wire.encode_sync()
+EXECUTE = wire.encode_execute(b"", 0)
+BIND = wire.encode_bind(b"", b"")
+PARSED, BOUND, CLOSED = (wire.frame(kind) for kind in (wire.PARSE_COMPLETE, wire.BIND_COMPLETE, wire.CLOSE_COMPLETE))
+
+
+def parse(text: str, name: bytes = b"") -> bytes:
+    return wire.encode_parse(name, text)
+
+
+def read_by(talk: Dialogue) -> list[str]:
+    relations: list[str] = talk.trail.records[-1].get("relations", [])
+    return relations
+
+
+def test_inside_a_batch_a_name_is_what_the_batch_made_of_it() -> None:
+    talk = Dialogue()
+    for table in "abc":
+        talk.client(parse(f"read {table}"), BIND, EXECUTE, SYNC)
+        begin = next(record for record in reversed(talk.trail.records) if record["kind"] == "statement.begin")
+        assert begin["relations"] == [f"public.{table}"]
+        talk.target(PARSED, BOUND, row("1"), DONE, ready())
+
+
+def test_a_bind_that_failed_leaves_the_portal_of_before() -> None:
+    talk = Dialogue()
+    talk.client(parse("read a"), BIND, SYNC)
+    talk.target(PARSED, BOUND, ready(b"T"))
+    talk.client(parse("read b", b"b"), wire.encode_bind(b"", b"b", [b"too many"]), SYNC)
+    talk.target(PARSED, error("08P01", "wrong number of parameters"), ready(b"E"))
+    talk.client(EXECUTE, SYNC)
+    assert read_by(talk) == ["public.a", "public.b"]
+
+
+def test_a_close_that_may_have_been_skipped_forgets_nothing() -> None:
+    talk = Dialogue()
+    talk.client(parse("read a", b"s"), SYNC)
+    talk.target(PARSED, ready())
+    close = wire.encode_close(wire.STATEMENT, b"s")
+    talk.client(wire.encode_bind(b"", b"s", [b"too many"]), wire.encode_query("read c"), close, SYNC)
+    talk.client(wire.encode_bind(b"", b"s"), EXECUTE, SYNC)
+    assert read_by(talk) == ["public.a"]
+
+
+def test_a_close_that_took_effect_makes_the_name_unknown() -> None:
+    talk = Dialogue()
+    talk.client(parse("read a", b"s"), wire.encode_close(wire.STATEMENT, b"s"), SYNC)
+    talk.target(PARSED, CLOSED, ready())
+    talk.client(wire.encode_bind(b"", b"s"), EXECUTE, SYNC)
+    assert talk.trail.records[-1]["code"] == "not-found"
+
+
+def test_sqls_fetch_of_a_protocol_portal_is_recorded_with_what_the_portal_reads() -> None:
+    talk = Dialogue()
+    talk.client(parse("read a"), wire.encode_bind(b"c", b""), SYNC)
+    talk.target(PARSED, BOUND, ready(b"T"))
+    talk.client(wire.encode_query("FETCH c"))
+    assert read_by(talk) == ["public.a"]
+
+
+def test_sqls_fetch_of_a_name_that_nobody_made_is_refused() -> None:
+    talk = Dialogue()
+    talk.client(wire.encode_query("FETCH c"))
+    assert talk.trail.records[-1]["code"] == "not-found"
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        parse("read a", b"n" * 64),
+        wire.encode_bind(b"n" * 64, b""),
+        wire.encode_close(wire.STATEMENT, b"n" * 64),
+        wire.encode_close(wire.PORTAL, b"n" * 64),
+    ],
+)
+def test_a_name_longer_than_the_target_compares_is_refused(message: bytes) -> None:
+    talk = Dialogue()
+    (sent,) = talk.client(message)
+    assert wire.decode_parse(sent[1]).text == "refused"
+    assert talk.trail.records[-1]["code"] == "statement-too-complex"
+
+
+def test_an_error_in_answer_to_a_sync_leaves_its_ready_for_query_due() -> None:
+    talk = Dialogue()
+    talk.client(parse("read a"), BIND, EXECUTE, SYNC)
+    assert kinds(talk.target(PARSED, BOUND, DONE, error("57014", "canceling"), ready())) == "12CEZ"
+    talk.client(wire.encode_query("read b"))
+    assert kinds(talk.target(row("1"), DONE, ready())) == "DCZ"
+    assert not talk.ended
+
+
+def test_settings_are_not_restored_where_the_target_may_skip_it() -> None:
+    talk = Dialogue(restore="SET TimeZone TO 'Asia/Tokyo'")
+    assert kinds(talk.client(parse("read a"), wire.encode_query("reset all"))) == "PQ"
+    assert kinds(talk.client(SYNC)) == "SQ"
+    answers = talk.target(error("42P01", "gone"), ready(), wire.encode_command_complete("SET"), ready())
+    assert kinds(answers) == "EZ"
+
+
+@pytest.mark.parametrize(
+    ("asked", "answer"),
+    [
+        (wire.encode_query("read a"), PARSED),
+        (wire.encode_query("read a"), BOUND),
+        (wire.encode_query("read a"), wire.frame(wire.NO_DATA)),
+        (wire.encode_query("read a"), wire.frame(wire.PORTAL_SUSPENDED)),
+        (parse("read a") + BIND + EXECUTE, BOUND),
+        (parse("read a") + BIND + EXECUTE, DONE),
+        (parse("read a") + BIND + EXECUTE, ready()),
+        (SYNC, DONE),
+        (SYNC, wire.encode_row_description(["a"])),
+        (wire.encode_query("read a"), wire.frame(wire.COPY_IN_RESPONSE, b"\0\0\0")),
+        (wire.encode_query("read a"), wire.frame(wire.COPY_BOTH_RESPONSE, b"\0\0\0")),
+        (wire.encode_query("read a"), wire.frame(wire.FUNCTION_CALL_RESPONSE, b"\xff\xff\xff\xff")),
+        (wire.encode_query("read a"), wire.encode_auth_ok()),
+    ],
+)
+def test_an_answer_to_something_else_ends_the_session(asked: bytes, answer: bytes) -> None:
+    talk = Dialogue()
+    talk.client(asked)
+    assert kinds(talk.target(answer, row("secret"))) == "E"
+    assert talk.ended
+    assert talk.trail.records[-1]["kind"] == "session.end"
