@@ -22,7 +22,8 @@ The CRC (CRC-32 as in zlib, over tag, length and payload) tells a torn write fro
 nothing else. Edits are caught by the tree: RFC 6962 over the leaves, its head signed each second when there is news.
 
 One thread writes (`writer.py`), another one signs and keeps the tiles (`publish.py`). A batch is one write and one
-fdatasync; the loop hears of it through an eventfd. Recovery is described in `recovery.py`.
+fdatasync (on preallocated blocks that was as fast as O_DSYNC and as RWF_DSYNC, and a failed flush is told from a
+failed write); the loop hears of it through an eventfd (`delivery.py`). Recovery is described in `recovery.py`.
 
 INVARIANT: a receipt turns durable after its record is, and never after the log failed.
 """
@@ -34,15 +35,14 @@ import contextlib
 import errno
 import fcntl
 import os
-import threading
-from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from gateway.audit.checkpoint import Checkpoint, Signer
-from gateway.audit.encode import Layout, leaf_of, record_of
+from gateway.audit.delivery import Delivery, FileReceipt
+from gateway.audit.encode import Layout, leaf_of
 from gateway.audit.publish import Publisher
 from gateway.audit.recovery import OpenStatement, State, leaf_hashes, read_state
 from gateway.audit.segment import Damaged, Disk
@@ -62,29 +62,6 @@ _BEHIND_US = 1_000
 _RESERVED = frozenset(ENVELOPE)
 _VARIANT = dict(zip("0123456789abcdef", "89ab" * 4, strict=True))
 _BRACKETS = frozenset({"statement.begin", "statement.end", "statement.unknown"})
-
-
-class FileReceipt:
-    """See `model.Receipt`."""
-
-    __slots__ = ("_callback", "_leaf", "_others", "durable", "failed", "index")
-
-    def __init__(self, index: int, leaf: bytes) -> None:
-        self.index = index
-        self.durable = False
-        self.failed = False
-        self._leaf = leaf
-        self._callback: Callable[[Any], Any] | None = None
-        self._others: list[Callable[[Any], Any]] = []
-
-    def add_done_callback(self, callback: Callable[[Any], Any]) -> None:
-        """Call `callback(self)` once `durable` or `failed` is true; at once when it is already."""
-        if self.durable or self.failed:
-            callback(self)
-        elif self._callback is None:
-            self._callback = callback
-        else:
-            self._others.append(callback)
 
 
 class FileLog:
@@ -111,7 +88,7 @@ class FileLog:
         self.directory = directory
         self.origin = key.verifier.name
         self.recovery: dict[str, Any] | None = None
-        self._key, self._clock, self._loop, self._on_failure = key, clock, loop, on_failure
+        self._key, self._clock, self._loop = key, clock, loop
         self._disk, self._entropy = disk, entropy
         self._lock_fd = -1
         self._next_index = 0
@@ -119,14 +96,9 @@ class FileLog:
         self._second, self._second_text = -1, ""
         self._pool, self._pool_at = "", 0
         self._timer: asyncio.TimerHandle | None = None
-        self._subscribers: list[Callable[[dict[str, Any]], Any]] = []
-        self._pending: deque[FileReceipt] = deque()
-        self._delivering = threading.RLock()
-        self._listening = False
-        self._signal = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC) if loop is not None else -1
-        self._writer = Writer(
-            directory, self.origin, disk, segment_bytes, self._signal, self._deliver, self._failed, compiled
-        )
+        self._delivery = Delivery(loop, self._collect, self._notify, on_failure)
+        signal, deliver, fail = self._delivery.signal, self._delivery.deliver, self._delivery.fail
+        self._writer = Writer(directory, self.origin, disk, segment_bytes, signal, deliver, fail, compiled)
         self._publisher = Publisher(directory, key, disk, self._writer, reserve_bytes, interval_s, self._writer.fail)
 
     @classmethod
@@ -256,13 +228,7 @@ class FileLog:
 
     def subscribe(self, callback: Callable[[dict[str, Any]], Any]) -> Callable[[], None]:
         """Call `callback(record)` for each record once it is durable, in order; the result ends the subscription."""
-        self._subscribers.append(callback)
-
-        def unsubscribe() -> None:
-            with contextlib.suppress(ValueError):
-                self._subscribers.remove(callback)
-
-        return unsubscribe
+        return self._delivery.subscribe(callback)
 
     def close(self, reason: str = "stop") -> None:
         """Record the stop, make everything durable, sign it, and let go of the directory. Blocks; safe to repeat."""
@@ -288,10 +254,9 @@ class FileLog:
         if bracket is not None:
             writer.note((index, bracket))
         # before the push: the writer may be done with it before this returns
-        self._pending.append(receipt)
+        self._delivery.expect(receipt)
         if not writer.push(leaf, urgent or self._loop is None):
-            with contextlib.suppress(ValueError):
-                self._pending.remove(receipt)
+            self._delivery.forget(receipt)
             raise _not_writable("the audit trail is closed", str(writer.failure or "stopped"))
         self._next_index = index + 1
         if not urgent and self._timer is None and self._loop is not None:
@@ -348,84 +313,11 @@ class FileLog:
         self._timer = None
         self._writer.hurry()
 
-    # -- on the loop's thread; on the writer's where there is no loop
+    def _collect(self) -> int:
+        return self._writer.collect() if self._delivery.signal >= 0 else self._writer.durable
 
-    def _deliver(self) -> None:
-        """Complete the receipts of what is durable, then show the records to who follows them."""
-        with self._delivering:
-            durable = self._writer.collect() if self._signal >= 0 else self._writer.durable
-            pending, leaves = self._pending, []
-            followed = bool(self._subscribers)
-            while pending and pending[0].index < durable:
-                receipt = pending.popleft()
-                receipt.durable = True
-                if followed:
-                    leaves.append(receipt._leaf)
-                self._complete(receipt)
-            self._show(leaves)
+    def _notify(self) -> None:
         self._publisher.notify()
-
-    def _deliver_failure(self, error: BaseException) -> None:
-        with self._delivering:
-            self._deliver()
-            while self._pending:
-                receipt = self._pending.popleft()
-                receipt.failed = True
-                self._complete(receipt)
-        if self._on_failure is not None:
-            self._on_failure(error)
-
-    def _complete(self, receipt: FileReceipt) -> None:
-        receipt._leaf = b""
-        callback = receipt._callback
-        if callback is not None:
-            receipt._callback = None
-            self._call(callback, receipt)
-            for other in receipt._others:
-                self._call(other, receipt)
-            receipt._others.clear()
-
-    def _show(self, leaves: Sequence[bytes]) -> None:
-        for leaf in leaves:
-            record = record_of(leaf)
-            for callback in tuple(self._subscribers):
-                self._call(callback, record)
-
-    def _listen(self) -> None:
-        if self._loop is not None and not self._loop.is_closed():
-            self._loop.add_reader(self._signal, self._deliver)
-
-    def _hang_up(self) -> None:
-        if self._signal >= 0:
-            self._deliver()
-            if self._loop is not None and not self._loop.is_closed():
-                self._loop.remove_reader(self._signal)
-            os.close(self._signal)
-            self._signal = -1
-
-    # -- on any thread
-
-    def _failed(self, error: BaseException) -> None:
-        self._post(self._deliver_failure, error)
-
-    def _post(self, function: Callable[..., Any], *arguments: Any) -> None:
-        if self._loop is not None:
-            try:
-                self._loop.call_soon_threadsafe(function, *arguments)
-                return
-            except RuntimeError:
-                # the loop is closed: nobody runs on its thread any more
-                pass
-        function(*arguments)
-
-    def _call(self, callback: Callable[[Any], Any], argument: Any) -> None:
-        """One callback's fault must not keep the others of its batch from hearing."""
-        try:
-            callback(argument)
-        except Exception as error:
-            if self._loop is None:
-                raise
-            self._loop.call_exception_handler({"message": "audit callback failed", "exception": error})
 
     # -- start and end
 
@@ -454,13 +346,11 @@ class FileLog:
         self._publisher.publish()
         if self._publisher.signed is None:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        self._record_start(state, version, reason)
+        leaves = self._record_start(state, version, reason)
         self._publisher.publish()
         self._writer.start()
         self._publisher.start()
-        if self._loop is not None:
-            self._listening = True
-            self._post(self._listen)
+        self._delivery.listen(leaves)
 
     def _prepare_directory(self) -> None:
         for path in (self.directory, self.directory / "segments"):
@@ -474,7 +364,7 @@ class FileLog:
         self._disk.sync_directory(self.directory)
         self._disk.sync_directory(self.directory.parent)
 
-    def _record_start(self, state: State, version: str, reason: str) -> None:
+    def _record_start(self, state: State, version: str, reason: str) -> list[bytes]:
         size, root = state.frontier.size, state.frontier.root().hex()
         records: list[dict[str, Any]] = []
         if state.cut_bytes or state.open:
@@ -483,24 +373,18 @@ class FileLog:
             records.append(self.recovery)
         records += map(_unknown, state.open.values())
         records.append(event("log.start", version=version, size=size, root=root, reason=reason))
-        for start in range(0, len(records), 64):
-            leaves = []
-            for record in records[start : start + 64]:
-                leaves.append(self._leaf(record, self._next_index))
-                if (bracket := _bracket(record)) is not None:
-                    self._writer.note((self._next_index, bracket))
-                self._next_index += 1
-            self._writer.commit(leaves)
-            if self._loop is not None:
-                self._post(self._show, leaves)
+        leaves = []
+        for record in records:
+            leaves.append(self._leaf(record, self._next_index))
+            if (bracket := _bracket(record)) is not None:
+                self._writer.note((self._next_index, bracket))
+            self._next_index += 1
+        self._writer.commit(leaves)
+        return leaves
 
     def _release(self) -> None:
         self._writer.release()
-        if self._listening:
-            self._post(self._hang_up)
-        elif self._signal >= 0:
-            os.close(self._signal)
-            self._signal = -1
+        self._delivery.hang_up()
         if self._lock_fd >= 0:
             os.close(self._lock_fd)
             self._lock_fd = -1
