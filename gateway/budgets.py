@@ -2,6 +2,9 @@
 
 Counts are kept in this process by person and target. Days are UTC days and hours slide. A count is never lowered while
 the process lives; a restart forgets it (the trail does not).
+
+INVARIANT: rows that were announced count until their statement has ended with fewer, so that statements at the same
+time, in one session or in many, cannot read more than the day allows together.
 """
 
 from __future__ import annotations
@@ -24,15 +27,18 @@ class Budgets:
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._rows: dict[tuple[str, str, int], int] = {}
+        self._held: dict[str, int] = {}
+        self._held_by: dict[tuple[str, str], int] = {}
         self._searches: dict[tuple[str, str], deque[float]] = {}
 
-    def window(self, session: Session, policy: Policy, rows: int) -> int:
-        """The first window: `rows`, or less where a statement or the rest of the day allows less."""
+    def window(self, session: Session, policy: Policy, statement: str, rows: int) -> int:
+        """The first window: `rows`, or less where a statement or the rest of the day allows less; even none for now."""
         limits = policy.limits
         if limits.rows_per_statement:
             rows = min(rows, limits.rows_per_statement)
         if limits.rows_per_day:
-            rows = max(1, min(rows, limits.rows_per_day - self._spent(session)))
+            rows = max(0, min(rows, self._free(session, limits.rows_per_day)))
+            self._hold(session, statement, rows)
         return rows
 
     def admit(self, session: Session, policy: Policy, plan: Plan) -> Refusal | None:
@@ -55,13 +61,22 @@ class Budgets:
         made.extend(now for _ in plan.searches)
         return None
 
-    def extend(self, session: Session, policy: Policy, rows: int) -> Refusal | None:
-        """Refuse to let a running statement pass the day's budget."""
+    def extend(self, session: Session, policy: Policy, statement: str, rows: int, wished: int) -> int | Refusal:
+        """Let a running statement have `wished` rows in all, at least `rows`, or refuse."""
         limit = policy.limits.rows_per_day
-        return self._day_refusal(limit) if limit and self._spent(session) + rows > limit else None
+        if not limit:
+            return wished
+        free = self._free(session, limit) + self._held.get(statement, 0)
+        if rows > free:
+            return self._day_refusal(limit)
+        self._hold(session, statement, min(wished, free))
+        return min(wished, free)
 
-    def spend(self, session: Session, rows: int) -> None:
-        """Count rows that have left."""
+    def spend(self, session: Session, statement: str, rows: int) -> None:
+        """Count the rows that have left when a statement has ended."""
+        if self._held.get(statement):
+            self._hold(session, statement, 0)
+        self._held.pop(statement, None)
         if rows:
             key = self._day(session)
             self._rows[key] = self._rows.get(key, 0) + rows
@@ -85,6 +100,18 @@ class Budgets:
 
     def _day(self, session: Session) -> tuple[str, str, int]:
         return session.principal.id, session.grant.target, int(self._clock() // _DAY_S)
+
+    def _hold(self, session: Session, statement: str, rows: int) -> None:
+        who = session.principal.id, session.grant.target
+        held = self._held_by.get(who, 0) + rows - self._held.get(statement, 0)
+        self._held[statement] = rows
+        if held:
+            self._held_by[who] = held
+        else:
+            self._held_by.pop(who, None)
+
+    def _free(self, session: Session, limit: int) -> int:
+        return limit - self._spent(session) - self._held_by.get((session.principal.id, session.grant.target), 0)
 
     def _spent(self, session: Session) -> int:
         return self._rows.get(self._day(session), 0)

@@ -209,7 +209,7 @@ class Gate:
         if refusal is not None:
             return self.refuse(inside, statement, refusal, verdict)
         policy = inside.view.policy
-        rows, size = self._budgets.window(inside.session, policy, self._windows.rows), self._windows.bytes
+        rows, size = self._budgets.window(inside.session, policy, statement.id, self._windows.rows), self._windows.bytes
         try:
             values = (statement.id, statement.protocol, statement.parameters, rows, size)
             receipt = self._trail.append_form(inside.begin_form(verdict), values)
@@ -238,11 +238,12 @@ class Gate:
         if limit and rows > limit:
             return self._budgets.statement_refusal(limit)
         more_rows, more_size = max(permit.window_rows, rows) * 2, max(permit.window_bytes, size) * 2
-        refusal = self._budgets.extend(inside.session, policy, rows)
-        if refusal is not None:
-            return refusal
         if limit:
             more_rows = min(more_rows, limit)
+        allowed = self._budgets.extend(inside.session, policy, permit.statement.id, rows, more_rows)
+        if isinstance(allowed, Refusal):
+            return allowed
+        more_rows = allowed
         try:
             receipt = self._trail.append(
                 record.event(
@@ -261,7 +262,7 @@ class Gate:
         """Record how a permitted statement ended. Raises `GatewayError("audit-not-writable")`."""
         inside.rows += outcome.rows
         inside.bytes += outcome.bytes
-        self._budgets.spend(inside.session, outcome.rows)
+        self._budgets.spend(inside.session, permit.statement.id, outcome.rows)
         values: tuple[int | str, ...] = (
             permit.statement.id, permit.receipt.index, outcome.rows, outcome.bytes, outcome.duration_us
         )  # fmt: skip

@@ -131,3 +131,14 @@ def test_an_answer_to_something_else_ends_the_session(asked: bytes, answer: byte
     assert kinds(talk.target(answer, row("secret"))) == "E"
     assert talk.ended
     assert talk.trail.records[-1]["kind"] == "session.end"
+
+
+def test_a_pipeline_reads_no_more_than_the_day_allows() -> None:
+    talk = Dialogue(rows_per_day=2500)
+    talk.client(*(wire.encode_query("read a") for _ in range(4)))
+    assert [record["window_rows"] for record in talk.trail.records] == [1000, 1000, 500, 0]
+    answers = talk.target(*[row("1"), DONE, ready()] * 4)
+    assert kinds(answers) == "DCZ" * 4
+    talk.client(wire.encode_query("read a"), wire.encode_query("read a"))
+    answers = talk.target(*[row("1")] * 2600)
+    assert kinds(answers) == "D" * 1496
