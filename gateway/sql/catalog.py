@@ -50,6 +50,9 @@ class Catalog:
     `operators` are names of operators outside pg_catalog of which at least one argument type list consists of
     built-in types only; `functions` the same for functions; `casts` user-made casts between built-in types as
     (source, target). `types` are the qualified names of user types.
+
+    `calls` are the names, PostgreSQL's own included, of all functions that take one argument and of all types:
+    `a.name` can call one or cast to one. `row_calls` are those of functions that take a record of any kind.
     """
 
     relations: dict[str, Relation] = field(default_factory=dict)
@@ -57,6 +60,8 @@ class Catalog:
     functions: frozenset[str] = frozenset()
     casts: frozenset[tuple[str, str]] = frozenset()
     types: frozenset[str] = frozenset()
+    calls: frozenset[str] = frozenset()
+    row_calls: frozenset[str] = frozenset()
     server_version: int = 0
 
     def relation(self, qualified: str) -> Relation | None:
@@ -73,6 +78,8 @@ class Catalog:
                 sorted(self.functions),
                 sorted(self.casts),
                 sorted(self.types),
+                sorted(self.calls),
+                sorted(self.row_calls),
                 self.server_version,
             )
         )

@@ -26,7 +26,8 @@ from gateway.sql.statement import Plan, View
 
 CORPUS = Path(__file__).parents[1] / "corpus"
 KEY = bytes(range(32))
-CANARY = re.compile(rb"canary|secret_|638291|990007|SECRET", re.IGNORECASE)
+CANARY = re.compile(rb"canary|secret_|638291|990007|SECRET|36373435|5c5d5e5f", re.IGNORECASE)
+"""What no client may see; the last two begin the mask's key as the session holds it."""
 
 POLICY = """
 target: leaks

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from postgast import pg_query_pb2 as pb
 
 from gateway.sql.postgres import functions, guards, types
+from gateway.sql.postgres.check_calls import is_column, no_call
 from gateway.sql.postgres.check_from import select
 from gateway.sql.postgres.proof import NOTHING, Env, Proof, Stack, pair, require
 from gateway.sql.postgres.tree import Message, concrete, same, texts, words
@@ -84,9 +85,9 @@ def _column(proof: Proof, before: Message, after: Message, _env: Env, _stack: St
         old = old[1:]
     require(len(old) == len(new) <= 3 and all(map(same, old, new)), "a column reference changed")
     names = texts(new)
-    if names and len(names) > 1 and names[-1] in proof.view.catalog.functions:
-        known = any(names[-1] in rule.columns for rule in proof.view.policy.tables.values())
-        require(known, f"`{names[-1]}` could be a call")
+    if names and len(names) > 1 and not no_call(names[-1], proof.view):
+        certain = is_column(names[-2], names[-1], proof.sources(), proof.view)
+        require(certain, f"`{names[-1]}` could be a call")
 
 
 def _indirection(proof: Proof, before: Message, after: Message, env: Env, stack: Stack) -> None:
@@ -94,7 +95,7 @@ def _indirection(proof: Proof, before: Message, after: Message, env: Env, stack:
     for part in after.indirection:
         if part.WhichOneof("node") == "string":
             known = part.string.sval in columns or part.string.sval in guards.FIELDS
-            require(known and part.string.sval not in proof.view.catalog.functions, "a field that could be a call")
+            require(known and no_call(part.string.sval, proof.view), "a field that could be a call")
     pair(before, after, env, stack)
 
 

@@ -11,7 +11,8 @@ from typing import Any
 
 from gateway.sql.catalog import Catalog, Column, Relation
 
-_OUTSIDE = "n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname !~ '^pg_(toast|temp)'"
+_LASTING = "n.nspname !~ '^pg_(toast|temp)'"
+_OUTSIDE = f"n.nspname NOT IN ('pg_catalog', 'information_schema') AND {_LASTING}"
 _QUERIES = {
     "version": "SELECT pg_catalog.current_setting('server_version_num')",
     # One row a live column; a relation without columns has one row of nulls.
@@ -55,6 +56,16 @@ _QUERIES = {
         SELECT n.nspname, t.typname FROM pg_catalog.pg_type t
         JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace
         WHERE {_OUTSIDE}""",  # noqa: S608
+    # Whatever `a.name` could call or cast to; true for what takes a row (its argument's type is a pseudo-type).
+    "calls": f"""
+        SELECT p.proname, pg_catalog.bool_or(t.typtype = 'p') FROM pg_catalog.pg_proc p
+        JOIN pg_catalog.pg_type t ON t.oid = p.proargtypes[0]
+        WHERE p.pronargs - p.pronargdefaults <= 1 OR (p.provariadic <> 0 AND p.pronargs - p.pronargdefaults <= 2)
+        GROUP BY 1
+        UNION ALL
+        SELECT t.typname, false FROM pg_catalog.pg_type t JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace
+        WHERE {_LASTING}
+        GROUP BY 1""",  # noqa: S608
 }
 
 
@@ -107,6 +118,8 @@ def catalog_from_rows(rows: Mapping[str, Sequence[tuple[Any, ...]]]) -> Catalog:
         functions=frozenset(str(row[0]) for row in rows["functions"]),
         casts=frozenset((str(row[0]), str(row[1])) for row in rows["casts"]),
         types=frozenset(f"{row[0]}.{row[1]}" for row in rows["types"]),
+        calls=frozenset(str(row[0]) for row in rows["calls"]),
+        row_calls=frozenset(str(row[0]) for row in rows["calls"] if row[1]),
         server_version=int(version),
     )
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from postgast import pg_query_pb2 as pb
 
 from gateway.errors import Refusal
+from gateway.sql.postgres.check_calls import Sources, sources_of
 from gateway.sql.postgres.evidence import Evidence
 from gateway.sql.postgres.tree import POSITIONS, Message, Refused, texts, walk
 from gateway.sql.statement import View
@@ -45,10 +46,19 @@ class Proof:
         self.words: set[str] = set()
         self.alone: set[str] = set()
         self.everything = True
+        self._user: Message = None
+        self._sources: Sources | None = None
+
+    def sources(self) -> Sources:
+        """The FROM items of the user's statement."""
+        if self._sources is None:
+            self._sources = sources_of(self._user, self.view)
+        return self._sources
 
     def mention(self, root: Message) -> None:
         """Note what a statement of the user's mentions anywhere."""
         self.everything = False
+        self._user, self._sources = root, None
         for message in walk(root):
             kind = type(message)
             if kind is pb.String:

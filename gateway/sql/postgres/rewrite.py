@@ -9,13 +9,14 @@ Names resolve as in PostgreSQL: a WITH item where it is visible (`parse_cte.c`),
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import NoReturn
 
 from postgast import pg_query_pb2 as pb
 
 from gateway.sql.postgres import functions, guards, types
+from gateway.sql.postgres.attributes import Item, items_by_alias, may_call, suspicious
 from gateway.sql.postgres.lens import Lens, Shown, Table
 from gateway.sql.postgres.names import output_name
 from gateway.sql.postgres.search import settle_from
@@ -81,6 +82,7 @@ class Rewriter:
         self.found = Found()
         self.mentions = Mentions()
         self.aliases: dict[str, list[str]] = {}
+        self.items: dict[str, list[Item]] = {}
 
     def query(self, root: Message) -> None:
         """Rewrite one query, given as the node or message that holds it.
@@ -89,6 +91,8 @@ class Rewriter:
         """
         self.mentions = mentions(root)
         self.aliases = _aliases(root)
+        doubtful = any(suspicious(name, self.lens.view.catalog) for _, name in self.mentions.pairs)
+        self.items = items_by_alias(root, self._columns_of) if doubtful else {}
         self.visit([(root, NOTHING)])
 
     def visit(self, stack: Stack) -> None:
@@ -116,18 +120,7 @@ class Rewriter:
 
         Raises: Refused (`relation-not-available`): unknown and forbidden ones answer alike.
         """
-        table = None
-        if schema in {"pg_catalog", "information_schema"}:
-            table = self.lens.system(f"{schema}.{name}")
-        elif schema:
-            table = self.lens.table(f"{schema}.{name}")
-        elif name.startswith("pg_"):
-            table = self.lens.system(f"pg_catalog.{name}")
-        else:
-            for candidate in self.lens.view.search_path:
-                table = self.lens.table(f"{candidate}.{name}")
-                if table is not None:
-                    break
+        table = self._find(schema, name)
         if table is None:
             written = f"{schema}.{name}" if schema else name
             refuse(
@@ -138,6 +131,20 @@ class Rewriter:
                 location=location,
             )
         return table
+
+    def _find(self, schema: str, name: str) -> Table | None:
+        if schema in {"pg_catalog", "information_schema"}:
+            return self.lens.system(f"{schema}.{name}")
+        if schema:
+            return self.lens.table(f"{schema}.{name}")
+        if name.startswith("pg_"):
+            return self.lens.system(f"pg_catalog.{name}")
+        found = (self.lens.table(f"{candidate}.{name}") for candidate in self.lens.view.search_path)
+        return next((table for table in found if table is not None), None)
+
+    def _columns_of(self, source: Message) -> Collection[str]:
+        table = self._find(source.schemaname, source.relname)
+        return table.columns if table else ()
 
     def derived(self, source: Message, table: Table, inner: list[Message]) -> Message:
         """The derived table for a relation named by `source`, with `inner` conditions moved or copied into it."""
@@ -247,18 +254,9 @@ def _column(self: Rewriter, _holder: Message, message: Message, _env: Env, _stac
             del message.fields[0]
     elif len(message.fields) > 3:
         refuse("statement-not-supported", "a column with a database name is not supported", location=message.location)
-    if len(named) == len(message.fields) >= 2:
-        _attribute(self, named[-1], named[-2], message.location)
-
-
-def _attribute(self: Rewriter, name: str, alias: str, location: int) -> None:
-    """`alias.name` calls the function `name` when there is no such column."""
-    if name not in self.lens.view.catalog.functions:
-        return
-    relations = self.aliases.get(alias, [])
-    tables = [self.lens.tables.get(relation) for relation in relations]
-    if not tables or any(table is None or name not in table.columns for table in tables):
-        _refuse_function(name, location)
+    columns = len(named) == len(message.fields) >= 2
+    if columns and may_call(named[-1], self.items.get(named[-2], ()), self.lens.view.catalog):
+        _refuse_function(named[-1], message.location)
 
 
 def _indirection(self: Rewriter, _holder: Message, message: Message, env: Env, stack: Stack) -> None:
@@ -267,7 +265,7 @@ def _indirection(self: Rewriter, _holder: Message, message: Message, env: Env, s
             name = part.string.sval
             # FAIL CLOSED: `(x).name` calls the function `name` on x; only names of columns may stand here.
             known = name in self.lens.column_names or name in guards.FIELDS
-            if not known or name in self.lens.view.catalog.functions:
+            if not known or may_call(name, (), self.lens.view.catalog):
                 _refuse_function(name, -1)
     stack.extend((part, env) for part in parts(message))
 

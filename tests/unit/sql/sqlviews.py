@@ -69,6 +69,11 @@ CATALOG = Catalog(
     functions=frozenset({"lower", "slugify", "secret_fn"}),
     operators=frozenset({"###"}),
     types=frozenset({"public.mood", "public.employees", "public.secrets"}),
+    calls=frozenset(
+        {"current_setting", "lower", "slugify", "hash_record", "nextval", "regclass", "_regclass"}
+        | {"mood", "secrets", "employees"}
+    ),
+    row_calls=frozenset({"hash_record", "row_to_json"}),
     server_version=150018,
 )
 

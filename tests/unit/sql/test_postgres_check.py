@@ -162,7 +162,8 @@ MUTANTS: list[tuple[str, Any, str, Any]] = [
     ("sees WITH items everywhere", rewrite, "_with", lambda clause, env, stack: env),
     ("judges no function", rewrite, "_resolve_function", lambda self, names: ("pg_catalog", names[-1])),
     ("judges no operator", rewrite, "_judge_operator", lambda *_: None),
-    ("judges no field", rewrite, "_attribute", lambda *_: None),
+    ("judges no field", rewrite, "may_call", lambda *_: False),
+    ("judges no result of a function", rewrite, "may_call", lambda *_: False),
 ]
 QUERIES = {
     "forgets the scope": "select id from employees",
@@ -172,6 +173,7 @@ QUERIES = {
     "judges no function": "select pg_sleep(1)",
     "judges no operator": "select 1 ### 2",
     "judges no field": "select e.secret_fn from employees e",
+    "judges no result of a function": "select g.current_setting from unnest(array['gateway.mask_inner']) g",
 }
 
 
