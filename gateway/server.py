@@ -241,7 +241,7 @@ class Server:
             administrators=config.roles.administrators,
             auditors=config.roles.auditors,
             approvers=approvers,
-            issuer=config.origin,
+            issuer=config.origin.replace("/", " "),
             watch_interval_s=config.watch_interval,
         )
 
