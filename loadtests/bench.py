@@ -7,6 +7,7 @@ the machine does at the time falls on all of them; roads take turns at going fir
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import tempfile
 import time
@@ -17,7 +18,7 @@ from pathlib import Path
 
 from gateway.errors import GatewayError
 from loadtests import measures
-from loadtests.ground import Ground, Road, database, ground
+from loadtests.ground import Ground, Road, database, find_pgbouncer, ground
 from loadtests.measures import Bench, Numbers
 from loadtests.processes import machine, raise_descriptor_limit, version_of
 from loadtests.report import Results, write_report
@@ -58,6 +59,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.tls != "both":
         plan = replace(plan, encryption=(options.tls == "on",))
     raise_descriptor_limit()
+    # whoever stops us means everything that we started
+    signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(143))
     started = time.monotonic()
 
     def tell(sentence: str) -> None:
@@ -70,7 +73,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     results.facts["took"] = f"{time.monotonic() - started:.0f} s"
     command = " ".join(["python -m loadtests", *(arguments if arguments is not None else sys.argv[1:])])
-    output = options.output or (None if options.quick or options.only else _RESULTS)
+    # what is kept is a whole run or nothing
+    output = options.output or (_RESULTS if plan == FULL and not options.only else None)
     text = write_report(results, command)
     print(text)
     if output is not None:
@@ -90,7 +94,7 @@ def run(plan: Plan, tell: Callable[[str], object], wanted: str = "") -> Results:
             programs = postgres.binaries.directory
             results.facts["PostgreSQL"] = postgres.binaries.version
             results.facts["pgbench"] = version_of(programs / "pgbench")
-            results.facts["pgbouncer"] = version_of("/usr/sbin/pgbouncer")
+            results.facts["pgbouncer"] = version_of(find_pgbouncer())
             results.facts["rounds"] = f"{plan.rounds}, statements for {plan.statement_s} s each"
             results.facts["large result"] = f"{plan.rows:,} rows × 10 columns"
             for tls in plan.encryption:
@@ -122,8 +126,10 @@ def _measure(
         results.add(name, road_name, measures.medians(rounds), tls=stage.tls)
     if wanted in "idle":
         tell(f"opening {plan.idle} idle sessions")
-        stage.restart_proxies()
-        for road in stage.roads[1:]:
+        for place in (1, 2):
+            # new processes each time: memory counts from the start, and nobody keeps the database's connections
+            stage.restart_proxies()
+            road = stage.roads[place]
             results.add("idle", road.name, measures.idle_sessions(road, plan.idle), tls=stage.tls)
 
 

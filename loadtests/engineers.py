@@ -11,6 +11,7 @@ import argparse
 import dataclasses
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -52,6 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--engineers", type=int, default=ENGINEERS, help="how many")
     options = parser.parse_args(arguments)
     raise_descriptor_limit()
+    signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(143))
     try:
         with workplace(options.engineers, lambda sentence: print(sentence, file=sys.stderr)) as facts:
             return run_locust(facts, options.engineers, options.seconds)

@@ -165,9 +165,7 @@ class Bouncer:
 
     def start(self, *, timeout_s: float = 15) -> None:
         """Run it until it accepts. Raises `DemoError` with the end of its log."""
-        program = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
-        if program is None:
-            raise DemoError("pgbouncer was not found", "install it with `apt-get install pgbouncer`")
+        program = find_pgbouncer()
         self.port = free_port()
         config = self._write()
         as_user: dict[str, Any] = {}
@@ -320,6 +318,14 @@ class Ground:
         self.bouncer.stop()
         self.bouncer.start()
         self.gateway.restart()
+
+
+def find_pgbouncer() -> str:
+    """The program, also where Debian hides it from ordinary users. Raises `DemoError` when there is none."""
+    program = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+    if program is None:
+        raise DemoError("pgbouncer was not found", "install it with `apt-get install pgbouncer`")
+    return program
 
 
 @contextlib.contextmanager

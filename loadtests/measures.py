@@ -6,7 +6,6 @@ libpq by psycopg where sessions are held open. A measurement that fails raises: 
 
 from __future__ import annotations
 
-import os
 import re
 import statistics
 import subprocess
@@ -139,7 +138,7 @@ def _quantile(ordered: list[int], share: float) -> float:
 def _pgbench(bench: Bench, road: Road, arguments: list[str], seconds: int) -> str:
     done = subprocess.run(
         [bench.program, "--no-vacuum", *arguments],
-        env=road.environment() | {"TMPDIR": os.environ.get("TMPDIR", "/tmp")},
+        env=road.environment(),
         capture_output=True,
         text=True,
         cwd=bench.directory,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from pathlib import Path
 
 import pytest
@@ -17,12 +16,7 @@ from loadtests.report import Results, rows, write_report
 TINY = bench.Plan(rounds=1, clients=(1,), statement_s=1, query_s=1, connect_s=1, rows=2_000, idle=5, encryption=(True,))
 KINDS = ("simple-1", "prepared-1", "query-simple", "query-prepared", "large-select", "large-copy", "connect")
 
-needs_pgbouncer = pytest.mark.skipif(
-    shutil.which("pgbouncer", path=f"{os.environ['PATH']}:/usr/sbin") is None, reason="pgbouncer is not installed"
-)
 
-
-@needs_pgbouncer
 def test_a_run_measures_every_road_and_leaves_no_process(tmp_path: Path) -> None:
     told: list[str] = []
     before = _descendants()
@@ -32,7 +26,7 @@ def test_a_run_measures_every_road_and_leaves_no_process(tmp_path: Path) -> None
         for kind in KINDS:
             numbers = results.numbers[True, kind, road]
             assert all(value > 0 for name, value in numbers.items() if name in ("tps", "p50_us", "mb_per_s", "per_s"))
-    assert ("masked-query" in {name for _, name, road in results.numbers if road == "gateway"}) is True
+    assert results.numbers[True, "masked-query", "gateway"]["p50_us"] > 0
     assert "kib" in results.numbers[True, "idle", "gateway"]
     text = write_report(results, "a command")
     assert "| large result, SELECT" in text
