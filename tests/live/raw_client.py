@@ -72,9 +72,9 @@ class Raw:
         self.tls().send(postgres.encode_startup(parameters))
         return self
 
-    def log_in(self, **more: str) -> Self:
-        """All of the log-in with alice's pass, up to the first ReadyForQuery."""
-        given = self.house.parameters()
+    def log_in(self, user: str = "", password: str = "", **more: str) -> Self:
+        """All of the log-in with a pass, alice's unless it is given, up to the first ReadyForQuery."""
+        given = {"user": user, "password": password} if user else self.house.parameters()
         self.start(user=given["user"], database="payroll", **more)
         kind, body = self.needed()
         client = auth.ScramClient(given["password"], auth.make_nonce(), None, [auth.SCRAM_SHA_256])
@@ -106,6 +106,14 @@ class Raw:
         length = 1 + int.from_bytes(self.buffer[1:5], "big")
         message, self.buffer = self.buffer[:length], self.buffer[length:]
         return message[0], message[5:]
+
+    def message_or_fragment(self) -> int | None:
+        """The type of the next whole message; None at the end, also inside a message."""
+        try:
+            message = self.message()
+        except AssertionError:
+            return None
+        return message[0] if message is not None else None
 
     def needed(self) -> tuple[int, bytes]:
         """The next message, which must come."""
