@@ -166,6 +166,10 @@ class Gate:
         self.entered += 1
         return Admitted(session, view, self._plans.view_number(view), fields, begin, time.monotonic_ns())
 
+    def is_current(self, inside: Admitted) -> bool:
+        """Whether the policy of the session's view is still in force."""
+        return self._view(inside.session).policy is inside.view.policy
+
     def needs_study(self, inside: Admitted, text: str) -> bool:
         """Whether the text is too long to be analysed in place, and unknown: `study` it before it is judged."""
         if inside.studied is not None and inside.studied[0] == text:

@@ -384,6 +384,9 @@ class PostgresEngine(Generic[C]):
                 await backend.run(wishes.restore)
             if client.transport.is_closing():
                 raise ConnectionResetError("the client is gone")
+            if not self._gate.is_current(inside):
+                # a reload cuts the sessions that are inside; this one was on its way in
+                raise GatewayError("policy-changed", "the policy changed; connect again", fatal=True)
         except BaseException as error:
             if backend is not None:
                 backend.close()

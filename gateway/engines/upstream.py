@@ -230,7 +230,12 @@ class Upstream:
         # a target that refuses now is asked again when the next session needs it, and says why then
         with contextlib.suppress(GatewayError):
             while not self._closed and len(self._spares) < self._target.spare_connections:
-                self._spares.append(await self._open())
+                pins = self._pins
+                backend = await self._open()
+                if pins is self._pins and not self._closed:
+                    self._spares.append(backend)
+                else:
+                    backend.close()
 
     async def _open(self, pins: Mapping[str, str] | None = None) -> Backend:
         try:
@@ -279,14 +284,22 @@ class Upstream:
         backend.send(postgres.encode_startup(pins | {"user": self._target.user, "database": self._target.database}))
         binding = _channel_binding(transport)
         client: auth.ScramClient | None = None
-        proven = False
+        proven = admitted = False
         while True:
             kind, body = await backend.message()
+            if not admitted and kind in (
+                postgres.PARAMETER_STATUS,
+                postgres.BACKEND_KEY_DATA,
+                postgres.READY_FOR_QUERY,
+            ):
+                # FAIL CLOSED: who leaves the exchange out does not know the password
+                raise _unavailable("the target did not prove itself by SCRAM", None)
             if kind == postgres.AUTHENTICATION:
                 asked = postgres.parse_authentication(body)
                 if asked.kind == postgres.AUTH_OK:
                     if not proven:
                         raise _unavailable("the target did not prove itself by SCRAM", None)
+                    admitted = True
                 elif asked.kind == postgres.AUTH_SASL:
                     client = auth.ScramClient(
                         self._password, auth.make_nonce(), binding, asked.mechanisms, salted=self._salted

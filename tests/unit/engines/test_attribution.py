@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
-from dialogue import Dialogue, error, kinds, ready, row
+from dialogue import Dialogue, error, kinds, ready, row, session
 
 from gateway.wire import postgres as wire
 
@@ -142,3 +144,12 @@ def test_a_pipeline_reads_no_more_than_the_day_allows() -> None:
     talk.client(wire.encode_query("read a"), wire.encode_query("read a"))
     answers = talk.target(*[row("1")] * 2600)
     assert kinds(answers) == "D" * 1496
+
+
+def test_a_session_on_its_way_in_under_a_policy_that_was_replaced_is_known() -> None:
+    talk = Dialogue()
+    inside = talk.gate.enter(session())
+    assert talk.gate.is_current(inside)
+    changed = replace(inside.view, policy=replace(inside.view.policy, digest="another"))
+    talk.gate._view = lambda _session: changed
+    assert not talk.gate.is_current(inside)
