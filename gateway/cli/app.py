@@ -110,6 +110,9 @@ def arranged(argv: Sequence[str]) -> tuple[list[str], tuple[str, ...] | None]:
     if "--exec" in line:
         at = line.index("--exec")
         line, child = line[: at + 1], tuple(line[at + 1 :])
+        if child[1:2] == ("--",):
+            # `--exec psql -- -c …`: what others write to end their own options; to psql it would end psql's
+            child = child[:1] + child[2:]
     first: list[str] = []
     rest: list[str] = []
     words = iter(line)

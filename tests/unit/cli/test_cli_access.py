@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from gateway.cli import access, connection
+from gateway.cli.app import arranged
 from gateway.cli.connection import Connection
 
 OPENED = {
@@ -261,3 +262,8 @@ def test_status_shows_person_grants_and_sessions(terminal: Any) -> None:
     assert "grant_1" in said.out
     assert "2026-03-02 09:00:00Z" in said.out
     assert json.loads(terminal.run("status", "--output", "json").out)["grants"][0]["id"] == "grant_1"
+
+
+def test_a_double_dash_behind_the_program_is_ours_not_the_programs() -> None:
+    assert arranged(["open", "SUP-1", "--exec", "psql", "--", "-c", "select 1"])[1] == ("psql", "-c", "select 1")
+    assert arranged(["open", "SUP-1", "--exec", "psql", "-c", "--"])[1] == ("psql", "-c", "--")
