@@ -8,8 +8,8 @@ described in `log.py`.
 
 There are two cores. `PythonCore` has no timer: under load the flush itself is the delay that fills the next batch.
 `_writer.pyx` is the same compiled, and needs the interpreter's lock neither to work nor to report; for a crowd of
-waiters it does wait a moment for more. It is taken when it has been built (`python -m gateway.wire.build`) and the
-disk is the real one; what they write is the same.
+waiters it does wait a moment for more. It is taken when it has been built (`python -m gateway.wire.build
+gateway/audit/_writer.pyx`) and the disk is the real one; what they write is the same.
 
 INVARIANT: `durable` grows only after the flush of the commit returned.
 INVARIANT: after a failed write or flush nothing is written again: what the kernel did with the pages is unknown.
