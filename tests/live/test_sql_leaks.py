@@ -52,7 +52,7 @@ tables:
       mood: clear
   public.payslips:
     scope: employee_id in public.employees.id
-    columns: {id: clear, employee_id: clear, net: {mask: 'null'}, period: {mask: year}}
+    columns: {id: clear, employee_id: clear, net: {mask: 'null'}, period: {mask: year}, bonus: clear}
   public.countries:
     scope: none
     columns: {code: clear, label: clear}
@@ -65,7 +65,8 @@ create schema other;
 create table public.companies (id int primary key, name text, plan text, margin int default 990007 check (margin <> 638291));
 create table public.employees (id int primary key, company_id int references companies, name text, email text unique,
     salary int, status text, notes text default 'canary-default', mood public.mood);
-create table public.payslips (id bigint primary key, employee_id int references employees, net int, period date);
+create table public.payslips (id bigint primary key, employee_id int references employees, net int, period date,
+    bonus numeric default 1e400);
 create table public.countries (code text primary key, label text);
 create table public.secrets (id int primary key, word text);
 create sequence public.secrets_seq;
@@ -91,7 +92,8 @@ insert into employees select c * 1000 + n, c, 'canary-name-' || c, case when n =
     || '@x.example', case when c = 42 then 638291 else 990007 end, case when c = 7 then 'canary-status' when n % 2 = 0 then 'active' else '12' end,
     'canary-notes-' || c, case when n % 3 = 0 then 'sad' else 'happy' end::mood
     from unnest(array[7, 42]) c, generate_series(1, 6) n;
-insert into payslips select e.id * 10 + m, e.id, 638291 + m, date '2026-01-01' + 31 * m from employees e, generate_series(0, 2) m;
+insert into payslips select e.id * 10 + m, e.id, 638291 + m, date '2026-01-01' + 31 * m, case when e.company_id = 42 then m else 1e400 end from employees e, generate_series(0, 2) m;
+insert into payslips values (9999999999, 7001, 638291, '2026-01-01');
 insert into secrets values (1, 'canary-word');
 insert into other.employees values (1, 'canary-other');
 analyze;
@@ -253,6 +255,52 @@ def test_an_error_says_nothing_about_rows_outside_the_scope(truth: psycopg.Conne
 
     assert b"22012" not in everything(truth, quiet.rewritten)
     assert b"22012" in everything(truth, loud.rewritten)
+
+
+FAILING = [
+    ("select id from payslips where id = 5::oid", "a bigint that no oid holds"),
+    ("select id from payslips where 5::oid = id", "the same from the other side"),
+    ("select id from payslips where id in (5::oid, 6::oid)", "in a list"),
+    ("select id from payslips where id between 5::oid and 6::oid", "in a range"),
+    ("select id from payslips where id = any('{5}'::oid[])", "in an array"),
+    ("select id from payslips where bonus = 5::float8", "a numeric that no double holds"),
+    ("select id from payslips where bonus < 5::float4", "a numeric that no float holds"),
+    (
+        "prepare p(oid) as select id from payslips where id = $1; execute p(5); deallocate p",
+        "a parameter of such a type",
+    ),
+    (
+        "prepare p(float8) as select id from payslips where bonus = $1; execute p(5); deallocate p",
+        "the same for numeric",
+    ),
+]
+
+
+@pytest.mark.parametrize(("sql", "why"), FAILING, ids=[why for _, why in FAILING])
+def test_a_condition_that_can_fail_is_not_evaluated_on_rows_outside_the_scope(
+    truth: psycopg.Connection[Any], view: View, sql: str, why: str
+) -> None:
+    answer = analyse(sql, view)
+    assert isinstance(answer, Plan)
+
+    assert b"22003" not in everything(truth, answer.rewritten), why
+
+
+def test_a_cast_of_a_parameter_is_not_evaluated_on_rows_outside_the_scope(
+    truth: psycopg.Connection[Any], view: View
+) -> None:
+    """In a generic plan the cast is run for each row that passes the conditions before it."""
+    sql = "prepare p(text) as select id from payslips where employee_id = 7001 and id = $1::int8"
+    answer = analyse(sql, view)
+    assert isinstance(answer, Plan)
+
+    seen = everything(
+        truth, f"set plan_cache_mode = force_generic_plan; {answer.rewritten}; execute p('x'); deallocate p"
+    )
+    truth.execute("reset all")
+    truth.execute("deallocate all")
+
+    assert b"22P02" not in seen
 
 
 def test_an_exact_search_finds_the_customers_row_and_no_other(truth: psycopg.Connection[Any], view: View) -> None:

@@ -16,6 +16,7 @@ import postgast
 from postgast import pg_query_pb2 as pb
 
 from gateway.sql.postgres import guards, settings
+from gateway.sql.postgres.check_from import SAFE_CASTS
 from gateway.sql.postgres.check_nodes import RULES
 from gateway.sql.postgres.parse import Parsed, parse_tree
 from gateway.sql.postgres.proof import NOTHING, Env, Proof, Stack, names_type, pair, require, unproven
@@ -58,6 +59,9 @@ def _statement(proof: Proof, user: Message, outgoing: Message) -> None:
         _copy(proof, before, after)
     else:
         require(kind in _CARRIERS, f"{kind.__name__} may not run")
+        if kind is pb.PrepareStmt:
+            declared = {(texts(concrete(node).names) or ("",))[-1] for node in after.argtypes}
+            proof.declared_safely = declared <= SAFE_CASTS
         if kind is not pb.ExecuteStmt:
             require(type(concrete(after.query)) is pb.SelectStmt, f"{kind.__name__} must read")
         _compare(proof, before, after)

@@ -7,9 +7,11 @@ from postgast import pg_query_pb2 as pb
 from gateway.errors import GatewayError
 from gateway.sql.postgres.evidence import Evidence, evidence
 from gateway.sql.postgres.proof import NOTHING, Clause, Env, Leaf, Proof, Stack, conjuncts, pair, require, unproven
-from gateway.sql.postgres.tree import Message, Refused, concrete, same, texts
+from gateway.sql.postgres.tree import Message, Refused, concrete, same, texts, words
 
 _MOST_PROVEN = 1_000
+_SAFE_COLUMNS = words("int2 int4 int8 numeric text varchar bpchar bool date timestamp timestamptz uuid")
+SAFE_CASTS = _SAFE_COLUMNS | {"name", "char"}
 _DERIVED = frozenset({"target_list", "from_clause", "where_clause", "limit_offset", "limit_option", "op"})
 _SOURCES = frozenset({pb.RangeSubselect, pb.RangeFunction})
 _COMPARING: dict[int, frozenset[str]] = {
@@ -223,7 +225,10 @@ def _stands_for(
         if not name or texts(reference.fields) != ("t", name) or name not in allowed or (replaced and not searching):
             return False
         constants, originals = getattr(mine, across), getattr(theirs, across)
-        if not _constant(constants) or not _alike(constants, originals):
+        kind = leaf.relation.kinds.get(name)
+        if replaced and kind not in _SAFE_COLUMNS:
+            kind = None
+        if not _constant(proof, constants, kind) or not _alike(constants, originals):
             return False
         stack.append((originals, constants, env))
         return True
@@ -247,13 +252,22 @@ def _own_column(column: Message, leaf: Leaf, leaves: list[Leaf]) -> str:
     return names[-1] if len(names) <= 3 and len(namesakes) == 1 and namesakes[0] is leaf else ""
 
 
-def _constant(node: Message) -> bool:
+def _constant(proof: Proof, node: Message, column: str | None) -> bool:
+    """Whether comparing a column of that type with it cannot fail; None for one that is never converted."""
     message = concrete(node)
     if type(message) is pb.List:
-        return all(_constant(item) for item in message.items)
+        return all(_constant(proof, item, column) for item in message.items)
+    casts = []
     while type(message) is pb.TypeCast:
+        casts.append(message.type_name)
         message = concrete(message.arg)
-    return type(message) in {pb.A_Const, pb.ParamRef}
+    kinds = {(texts(one.names) or ("",))[-1] for one in casts}
+    if len(casts) > 1 or not kinds <= SAFE_CASTS or (column is not None and column not in _SAFE_COLUMNS):
+        return False
+    if type(message) is not pb.ParamRef:
+        return type(message) is pb.A_Const
+    arrays = any(one.array_bounds for one in casts)
+    return proof.declared_safely and not arrays and kinds <= {"text", "varchar", "bpchar"} and column != "numeric"
 
 
 def _alike(one: Message, other: Message) -> bool:

@@ -24,7 +24,8 @@ _KEPT = 2_000
 class Evidence:
     """One relation: the value of each visible column, the conditions on its rows, and what may be done inside.
 
-    `clear` columns may be compared inside, `searched` ones may be searched for.
+    `clear` columns may be compared inside, `searched` ones may be searched for. `kinds` has the base type
+    of each column of a target's relation.
     """
 
     schema: str
@@ -34,6 +35,7 @@ class Evidence:
     fenced: bool
     clear: frozenset[str]
     searched: frozenset[str]
+    kinds: dict[str, str] = field(default_factory=dict)
     # Texts that were proven before: of target lists, with the columns that they show, and of the row conditions.
     proven: dict[bytes, frozenset[str]] = field(default_factory=dict)
     rows_alone: bytes = b""
@@ -87,7 +89,9 @@ def _of_policy(schema: str, name: str, view: View) -> Evidence | None:
             searched.add(column.name)
     condition = _rows(view, qualified, "t", frozenset())
     conditions = (_value(condition),) if condition else ()
-    return _evident(schema, name, values, conditions, bool(condition), frozenset(clear), frozenset(searched))
+    made = _evident(schema, name, values, conditions, bool(condition), frozenset(clear), frozenset(searched))
+    made.kinds.update({column.name: column.base for column in relation.columns})
+    return made
 
 
 def _rows(view: View, qualified: str, alias: str, passed: frozenset[str]) -> str:

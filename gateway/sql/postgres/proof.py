@@ -46,6 +46,7 @@ class Proof:
         self.words: set[str] = set()
         self.alone: set[str] = set()
         self.everything = True
+        self.declared_safely = True
         self._user: Message = None
         self._sources: Sources | None = None
 

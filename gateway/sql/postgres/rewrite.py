@@ -81,6 +81,7 @@ class Rewriter:
         self.lens = lens
         self.found = Found()
         self.mentions = Mentions()
+        self.parameters_plain = True
         self.aliases: dict[str, list[str]] = {}
         self.items: dict[str, list[Item]] = {}
 

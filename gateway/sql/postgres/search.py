@@ -4,8 +4,9 @@ INVARIANT: a condition is copied or moved inside only as `column operator consta
 takes away would be taken away outside as well: by WHERE and inner joins, and by the ON of an outer join on its optional
 side. A copied condition stays where it was; a moved one (exact search) leaves `true` behind.
 
-A condition that is copied names a clear column of a plain type, so that evaluating it below the fence, on rows outside
-the scope, can neither fail nor be observed.
+A condition that goes inside compares a column of a plain type with constants that are values before any row is read,
+so that evaluating it below the fence, on rows outside the scope, can neither fail nor be observed. A literal's cast is
+such a value; a parameter's may run, and fail, at the first row that passes the conditions before it.
 """
 
 from __future__ import annotations
@@ -29,6 +30,12 @@ _PLAIN_TYPES = frozenset({
     "smallint", "integer", "bigint", "character varying", "character", "boolean",
     "timestamp without time zone", "timestamp with time zone",
 })  # fmt: skip
+# The server would convert such a column for some constants, and not every value can be.
+_CONVERTED = frozenset({"numeric"})
+# Casts to these cannot fail, whatever the parameter is declared to be.
+_TEXTS = frozenset({"text", "varchar", "bpchar"})
+# What a constant may be cast to: no conversion of a plain column follows from it that could fail.
+_CONSTANT_TYPES = _PLAIN_TYPES | {"name", "char"}
 _MOST_VALUES = 20
 
 
@@ -163,6 +170,8 @@ def _settle(rewriter: Rewriter, holder: Message, leaves: list[Leaf], eligible: l
         return
     exact = shown.how == "masked" and shown.rule.search == "exact" and shape.equality and shape.values <= _MOST_VALUES
     plain = shown.column.base in _PLAIN_TYPES or leaf.table.system
+    if shown.column.base in _CONVERTED and any(type(message) is pb.ParamRef for message in walk(holder)):
+        return
     copied = shown.how in {"clear", "revealed"} and leaf.table.fenced and plain
     if not exact and not copied:
         return
@@ -213,16 +222,25 @@ def shaped(message: Message, rewriter: Rewriter) -> Shape | None:
 
 
 def _constant(message: Message, rewriter: Rewriter) -> bool:
+    kind = ""
     if type(message) is pb.TypeCast:
-        names = texts(message.type_name.names) or ()
-        built_in = len(names) == 1 or names[0] == "pg_catalog"
-        return (
-            built_in and bool(names) and not names[-1].startswith("reg") and _constant(concrete(message.arg), rewriter)
-        )
+        names = texts(message.type_name.names) or ("",)
+        kind = names[-1] if names[:-1] in {(), ("pg_catalog",)} else ""
+        if kind not in _CONSTANT_TYPES:
+            return False
+        literal = type(concrete(message.arg)) is pb.A_Const
+        if not literal and (kind not in _TEXTS or message.type_name.array_bounds):
+            return False
+        message = concrete(message.arg)
     if type(message) is pb.ParamRef:
         # A second mention could change the type that PostgreSQL infers for the parameter.
-        return rewriter.mentions.parameters.get(message.number) == 1
+        return rewriter.parameters_plain and rewriter.mentions.parameters.get(message.number) == 1
     return type(message) is pb.A_Const
+
+
+def plain_type(message: Message) -> bool:
+    """Whether a parameter may be declared of that type and go inside."""
+    return (texts(message.names) or ("",))[-1] in _CONSTANT_TYPES
 
 
 def _conjuncts(condition: Message) -> list[Message]:

@@ -13,6 +13,7 @@ from postgast import pg_query_pb2 as pb
 
 from gateway.sql.postgres import settings
 from gateway.sql.postgres.rewrite import Rewriter
+from gateway.sql.postgres.search import plain_type
 from gateway.sql.postgres.tree import Message, Node, concrete, refuse, texts
 from gateway.sql.statement import Kind
 
@@ -189,7 +190,9 @@ def _prepare(_statement: Message, message: Message, rewriter: Rewriter) -> Settl
     _only_select(message.query, "PREPARE")
     for node in message.argtypes:
         rewriter.visit([(node, frozenset())])
+    rewriter.parameters_plain = all(plain_type(concrete(node)) for node in message.argtypes)
     rewriter.query(message.query)
+    rewriter.parameters_plain = True
     return Settled(Kind.UTILITY, "PREPARE", defines=(("statement", message.name),))
 
 

@@ -20,6 +20,8 @@ JOINED = "select e.id, p.net from employees e join payslips p on p.employee_id =
 LEFT = "select p.id from payslips p left join employees e on e.id = p.employee_id where e.email = 'a@x.fr'"
 NESTED = "with x as (select id from employees) select id from x where id in (select id from companies)"
 CATALOG = "select c.oid::regclass, pg_get_indexdef(c.oid), format_type(c.reltype, null), pg_typeof(1) from pg_class c"
+OID = "select id from payslips where id = 5::oid"
+CAST = "select id from payslips where id = $1::int8"
 STAR = "select * from employees"
 
 WRONG = [
@@ -34,6 +36,8 @@ WRONG = [
     ("the fence is dropped", STAR, " OFFSET 0", ""),
     ("the fence is a skip", STAR, "OFFSET 0", "OFFSET 1"),
     ("a limit is added", STAR, "OFFSET 0", "LIMIT 1 OFFSET 0"),
+    ("a condition that can fail is inside", OID, "OFFSET 0", "AND t.id = 5::pg_catalog.oid OFFSET 0"),
+    ("a cast that can fail is inside", CAST, "OFFSET 0", "AND t.id = $1::bigint OFFSET 0"),
     ("a mask is dropped", STAR, "NULL::pg_catalog.text AS email", "t.email AS email"),
     ("a mask is another's", STAR, "NULL::int AS salary", "t.id AS salary"),
     ("a mask has a way around it", STAR, "NULL::int AS salary", "COALESCE(NULL::int, t.salary) AS salary"),
