@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import psycopg
 import pytest
-from gateway_fixture import House, open_house
+from gateway_fixture import House, open_house, small_payroll
 
 from gateway.demo import data
-from gateway.demo.postgres import BACKEND_ROLE, EmbeddedPostgres, create_backend_role, find_binaries
+from gateway.demo.postgres import EmbeddedPostgres
 
 SEED = 2026
 HERE = Path(__file__).parent
@@ -38,20 +34,8 @@ def postgres(dataset: data.Dataset) -> Iterator[EmbeddedPostgres]:
 
     `postgres.dsn()` is the owner's; `postgres.dsn(BACKEND_ROLE)` what the gateway gets; `postgres.ca` verifies it.
     """
-    # Not pytest's own directory: that one is closed to the unprivileged user whom the server runs as under root.
-    directory = Path(tempfile.mkdtemp(prefix="gateway-live-"))
-    server = EmbeddedPostgres(directory, find_binaries(tls=True), tls=True)
-
-    def load(connection: psycopg.Connection[Any]) -> None:
-        data.load(connection, dataset)
-        create_backend_role(connection, server.password(BACKEND_ROLE))
-
-    try:
-        with server:
-            server.ensure_database(data.stamp(data.SMALL, SEED), load)
-            yield server
-    finally:
-        shutil.rmtree(directory, ignore_errors=True)
+    with small_payroll(dataset, SEED) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import re
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -21,11 +23,12 @@ import psycopg
 from psycopg.conninfo import make_conninfo
 from ruamel.yaml import YAML
 
+from gateway.demo import data
 from gateway.demo.actor import Actor, Authenticator, Entrance
 from gateway.demo.client import bare_environment
 from gateway.demo.company import TARGET, TICKET, Company, write_company
 from gateway.demo.data import CUSTOMER
-from gateway.demo.postgres import EmbeddedPostgres, free_port
+from gateway.demo.postgres import BACKEND_ROLE, EmbeddedPostgres, create_backend_role, find_binaries, free_port
 from gateway.demo.stage import Gateway
 from gateway.demo.trail import Follower
 from gateway.policy.load import load_policy
@@ -182,6 +185,25 @@ class House:
             env=environment,
             cwd=home,
         )
+
+
+@contextlib.contextmanager
+def small_payroll(dataset: data.Dataset, seed: int) -> Iterator[EmbeddedPostgres]:
+    """The operating system's PostgreSQL with TLS and SCRAM, `dataset` loaded, and the read-only backend role made."""
+    # Not pytest's own directory: that one is closed to the unprivileged user whom the server runs as under root.
+    directory = Path(tempfile.mkdtemp(prefix="gateway-live-"))
+    server = EmbeddedPostgres(directory, find_binaries(tls=True), tls=True)
+
+    def load(connection: psycopg.Connection[Any]) -> None:
+        data.load(connection, dataset)
+        create_backend_role(connection, server.password(BACKEND_ROLE))
+
+    try:
+        with server:
+            server.ensure_database(data.stamp(data.SMALL, seed), load)
+            yield server
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
 
 
 @contextlib.contextmanager
