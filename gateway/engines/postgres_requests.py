@@ -14,7 +14,7 @@ from gateway.errors import GatewayError, Refusal
 from gateway.gate import Admitted, Gate, Refused
 from gateway.model import Statement
 from gateway.sql.cache import Judgement, union
-from gateway.sql.postgres.types import NAMING_OIDS
+from gateway.sql.postgres.types import NAMING_OIDS, declared
 from gateway.sql.worker import SHORT
 from gateway.wire import postgres as wire
 
@@ -146,7 +146,7 @@ class Requests:
         permit, judged = admitted
         self._names.set(wire.STATEMENT, parse.name, judged)
         self._queue.append(Flow(wire.PARSE, permit))
-        out.append(wire.encode_parse(parse.name, permit.text, parse.types))
+        out.append(wire.encode_parse(parse.name, permit.text, declared(parse.types)))
 
     def _bind(self, bind: wire.Bind, out: list[bytes]) -> None:
         if not self._is_name(bind.portal, out):

@@ -456,3 +456,15 @@ def test_the_oids_of_types_that_look_names_up_are_the_servers(truth: psycopg.Con
     rows = truth.execute("select oid::int, typarray::int from pg_type where typname = any(%s)", [names]).fetchall()
 
     assert {oid for row in rows for oid in row} == types.NAMING_OIDS
+
+
+def test_the_oids_that_a_parameter_may_be_declared_to_be_are_those_of_plain_types(
+    truth: psycopg.Connection[Any],
+) -> None:
+    names = sorted(types.BUILT_IN - {"oid", "record", "anyarray", "void", "unknown", "oidvector"} | {"xml"})
+    rows = truth.execute("select oid::int, typarray::int from pg_type where typname = any(%s)", [names]).fetchall()
+    plain = {oid for row in rows for oid in row}
+
+    asked = tuple(range(1, 20_000))
+
+    assert {oid for oid in types.declared(asked) if oid} == plain

@@ -32,7 +32,27 @@ NAMING_OIDS = frozenset({
     *(1008, 2207, 2208, 2209, 2210, 2211, 3735, 3770, 4090, 4097, 4192),
 })  # fmt: skip
 
+# The oids, from the same source, of built-in types that look nothing up, and those of their arrays. Not `oid`: a bigint
+# that is compared with one is converted, and fails where it is too large.
+_DECLARABLE_OIDS = frozenset({
+    *(16, 17, 18, 19, 20, 21, 22, 23, 25, 27, 28, 29, 114, 142, 600, 601, 602, 603, 604, 628, 650, 700, 701, 718, 774),
+    *(790, 829, 869, 1042, 1043, 1082, 1083, 1114, 1184, 1186, 1266, 1560, 1562, 1700, 2950, 3220, 3614, 3615, 3802),
+    *(3904, 3906, 3908, 3910, 3912, 3926, 4072, 4451, 4532, 4533, 4534, 4535, 4536, 5069),
+    *(143, 199, 271, 629, 651, 719, 775, 791, 1000, 1001, 1002, 1003, 1005, 1006, 1007, 1009, 1010, 1011, 1012, 1014),
+    *(1015, 1016, 1017, 1018, 1019, 1020, 1021, 1022, 1027, 1040, 1041, 1115, 1182, 1183, 1185, 1187, 1231, 1270, 1561),
+    *(1563, 2951, 3221, 3643, 3645, 3807, 3905, 3907, 3909, 3911, 3913, 3927, 4073),
+    *(6150, 6151, 6152, 6153, 6155, 6157),
+})  # fmt: skip
+
 _INFORMATION_SCHEMA = frozenset({"sql_identifier", "character_data", "cardinal_number", "yes_or_no", "time_stamp"})
+
+
+def declared(oids: Sequence[int]) -> tuple[int, ...]:
+    """What a target is told of the types that a client declares its parameters to be; 0 lets it find out itself.
+
+    A row type would name the columns of its relation, a domain or a catalog's row type look things up.
+    """
+    return tuple(oid if oid in _DECLARABLE_OIDS else 0 for oid in oids)
 
 
 def resolved(names: Sequence[str], search_path: Sequence[str], enumerations: frozenset[str]) -> tuple[str, str] | None:
