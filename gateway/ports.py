@@ -26,7 +26,6 @@ class Trail(Protocol):
         """
         ...
 
-
     def append_form(self, form: Form, values: tuple[int | str, ...], *, urgent: bool = True) -> Receipt:
         """The same for `form.record(values)`; `append` of that mapping gives the same record, more slowly."""
         ...
