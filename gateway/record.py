@@ -7,11 +7,14 @@ records stay small. No field ever carries a literal of a statement, a secret, or
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from gateway.errors import Refusal
 from gateway.model import Session
+
+_QUOTING = re.compile(r""" at or near |\s*["'`:\d]""")
 
 ENVELOPE = ("v", "origin", "index", "id", "time", "truncated", "clock_behind_us")
 """What the log adds to each record; `clock_behind_us` only when the clock had gone back by that much."""
@@ -146,5 +149,9 @@ def session_fields(session: Session) -> dict[str, Any]:
 
 
 def verdict_fields(refusal: Refusal) -> dict[str, Any]:
-    """What a refusal adds to a record."""
-    return {"decision": "deny", "code": refusal.code, "reason": refusal.message}
+    """What a refusal adds to a record: of a syntax error not the piece of the text that it quotes."""
+    reason = refusal.message
+    if refusal.code == "syntax-error":
+        # a text that cannot be read cannot be told apart into names and values
+        reason = _QUOTING.split(reason, 1)[0]
+    return {"decision": "deny", "code": refusal.code, "reason": reason}

@@ -28,6 +28,10 @@ _BRANCHING = frozenset(
 # These deepen the tree whatever stands between them.
 _LINKING = frozenset(_TOKEN[name] for name in ("UNION", "INTERSECT", "EXCEPT", "JOIN"))
 _LITERAL = frozenset(_TOKEN[name] for name in ("SCONST", "USCONST", "BCONST", "XCONST", "ICONST", "FCONST"))
+_NAME = frozenset({_TOKEN["IDENT"], _TOKEN["UIDENT"]})
+_TYPOGRAPHIC = tuple(
+    quote.encode() for quote in "\u2018\u2019\u201a\u201b\u201c\u201d\u201e\u201f\u00ab\u00bb\uff07\uff02"
+)
 _COMMENT = frozenset({_TOKEN["SQL_COMMENT"], _TOKEN["C_COMMENT"]})
 _PARAM = _TOKEN["PARAM"]
 _LONGEST_PATH = 3_000
@@ -139,7 +143,7 @@ def canonical_normalised(parsed: Parsed) -> str:
     highest = max((_number(raw, token) for token in parsed.tokens if token.token == _PARAM), default=0)
     pieces, at = [], 0
     for token in parsed.tokens:
-        if token.token in _LITERAL:
+        if _is_value(raw, token):
             highest += 1
             pieces += [raw[at : token.start], b"$%d" % highest]
             at = token.end
@@ -155,13 +159,20 @@ def _without_literals(parsed: Parsed, start: int, end: int, highest: int) -> tup
             continue
         if at >= 0 and token.start > at:
             pieces.append(b" ")
-        if token.token in _LITERAL:
+        if _is_value(parsed.raw, token):
             highest += 1
             pieces.append(b"$%d" % highest)
         else:
             pieces.append(parsed.raw[token.start : token.end])
         at = token.end
     return b"".join(pieces).decode(), highest
+
+
+def _is_value(raw: bytes, token: Message) -> bool:
+    # Editors and phones turn quotes into these, and to PostgreSQL what they surround is a name.
+    return token.token in _LITERAL or (
+        token.token in _NAME and any(quote in raw[token.start : token.end] for quote in _TYPOGRAPHIC)
+    )
 
 
 def _number(raw: bytes, token: Message) -> int:
