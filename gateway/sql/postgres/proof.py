@@ -59,15 +59,19 @@ class Proof:
     def mention(self, root: Message) -> None:
         """Note what a statement of the user's mentions anywhere."""
         self.everything = False
+        joins = set()
         self._user, self._sources = root, None
         for message in walk(root):
             kind = type(message)
             if kind is pb.String:
                 self.words.add(message.sval)
-            elif kind is pb.A_Star or (kind is pb.JoinExpr and message.is_natural):
+            elif kind is pb.A_Star or (kind is pb.JoinExpr and (message.is_natural or message.alias.colnames)):
                 self.everything = True
+            elif kind is pb.JoinExpr:
+                joins.add(message.alias.aliasname)
             elif kind is pb.ColumnRef and len(message.fields) == 1:
                 self.alone.update(texts(message.fields) or ())
+        self.everything = self.everything or not joins.isdisjoint(self.alone)
 
 
 def unproven(detail: str) -> Refused:

@@ -54,6 +54,7 @@ class Found:
 def mentions(root: Message) -> Mentions:
     """One pass over a statement."""
     seen = Mentions()
+    joins: set[str] = set()
     for message in walk(root):
         kind = type(message)
         if kind is pb.ColumnRef:
@@ -68,9 +69,13 @@ def mentions(root: Message) -> Mentions:
         elif kind is pb.String:
             seen.words.add(message.sval)
         elif kind is pb.JoinExpr:
-            seen.everything = seen.everything or message.is_natural
+            # A join's alias may rename columns by their places, or stand for all of them.
+            seen.everything = seen.everything or message.is_natural or bool(message.alias.colnames)
+            joins.add(message.alias.aliasname)
         elif kind is pb.ParamRef:
             seen.parameters[message.number] = seen.parameters.get(message.number, 0) + 1
+    called = (left for left, right in seen.pairs if right in functions.ALLOWED)
+    seen.everything = seen.everything or not joins.isdisjoint(seen.alone.union(called))
     return seen
 
 
@@ -248,16 +253,15 @@ def _with(clause: Message, env: Env, stack: Stack) -> Env:
 
 
 def _column(self: Rewriter, _holder: Message, message: Message, _env: Env, _stack: Stack) -> None:
-    named = texts(message.fields) or texts(message.fields[:-1]) or ()
-    if len(message.fields) == 3 and len(named) >= 2:
-        # The same column as long as nothing else in the statement goes by that name.
-        if set(self.aliases.get(named[1], ())) == {f"{named[0]}.{named[1]}"}:
-            del message.fields[0]
-    elif len(message.fields) > 3:
+    if len(message.fields) > 3:
         refuse("statement-not-supported", "a column with a database name is not supported", location=message.location)
-    columns = len(named) == len(message.fields) >= 2
-    if columns and may_call(named[-1], self.items.get(named[-2], ()), self.lens.view.catalog):
-        _refuse_function(named[-1], message.location)
+    columns = texts(message.fields) or ()
+    named = columns or texts(message.fields[:-1]) or ()
+    # The same column as long as nothing else in the statement goes by that name.
+    if len(message.fields) == 3 and set(self.aliases.get(named[1], ())) == {f"{named[0]}.{named[1]}"}:
+        del message.fields[0]
+    if len(columns) >= 2 and may_call(columns[-1], self.items.get(columns[-2], ()), self.lens.view.catalog):
+        _refuse_function(columns[-1], message.location)
 
 
 def _indirection(self: Rewriter, _holder: Message, message: Message, env: Env, stack: Stack) -> None:

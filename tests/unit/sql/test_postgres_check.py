@@ -22,6 +22,7 @@ NESTED = "with x as (select id from employees) select id from x where id in (sel
 CATALOG = "select c.oid::regclass, pg_get_indexdef(c.oid), format_type(c.reltype, null), pg_typeof(1) from pg_class c"
 OID = "select id from payslips where id = 5::oid"
 CAST = "select id from payslips where id = $1::int8"
+RENAMED = "select b from (employees e cross join companies c) as j(a, b)"
 STAR = "select * from employees"
 
 WRONG = [
@@ -45,6 +46,7 @@ WRONG = [
     ("a hidden column goes under another name", STAR, "t.status AS status", "t.notes AS status"),
     ("a star is in a derived table", STAR, "t.status AS status", "t.*"),
     ("a column is missing", STAR, "t.status AS status, ", ""),
+    ("columns of a renamed join shift", RENAMED, "t.status AS status, ", ""),
     ("columns change places", STAR, "t.id AS id, NULL::pg_catalog.text AS name", "NULL::pg_catalog.text AS name, t.id AS id"),
     ("the relation is another", STAR, "public.employees t", "other.employees t"),
     ("the relation is hidden", STAR, "public.employees t", "public.secrets t"),
