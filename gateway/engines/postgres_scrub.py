@@ -69,6 +69,16 @@ _EXPLAINED = {
 }
 """What the target says that the gateway also says itself, under the same stable code."""
 
+_CANCELLED = (
+    ("user request", "the statement was cancelled"),
+    ("statement timeout", "the statement ran longer than the policy allows"),
+)
+"""57014 says which of the two it was in its (constant) text alone; a translated one gets the phrase for both."""
+
+_WITHHELD = "the target's own message is withheld: it may quote hidden values"
+_SAY_ALL = frozenset({"21000", "22012", "25006", "40001", "40P01", "57014", "57P01", "57P02", "57P03", "57P05"})
+"""Errors of which our phrase says all that there is to know."""
+
 _NOTICES = frozenset({"25001", "25P01"})
 
 FREE = frozenset({"TimeZone", "DateStyle", "IntervalStyle", "application_name"})
@@ -104,9 +114,9 @@ def error_bytes(fields: dict[str, str]) -> bytes:
             severity, sqlstate, fields.get("M", "the statement was refused"), hint=hint, detail=detail
         )
     phrase = _PHRASES.get(sqlstate, "the target refused the statement")
-    return postgres.encode_error(
-        severity, sqlstate, phrase, hint="the target's own message is withheld: it may quote hidden values"
-    )
+    if sqlstate == "57014":
+        phrase = next((ours for theirs, ours in _CANCELLED if theirs in fields.get("M", "")), phrase)
+    return postgres.encode_error(severity, sqlstate, phrase, hint="" if sqlstate in _SAY_ALL else _WITHHELD)
 
 
 def notice_bytes(fields: dict[str, str]) -> bytes:

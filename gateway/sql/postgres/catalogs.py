@@ -362,7 +362,7 @@ SYSTEMS: dict[str, System] = {
     "pg_catalog.pg_settings": System(
         """name setting unit category short_desc extra_desc context vartype source min_val max_val enumvals boot_val
         reset_val sourcefile=text sourceline=zero pending_restart=false""",
-        _fixed(listed("t.name", sorted(settings.READABLE))),
+        _fixed(listed("pg_catalog.lower(t.name)", sorted(settings.READABLE))),
     ),
     "pg_catalog.pg_description": System("objoid classoid objsubid description", _by_oid(built_in, "objoid")),
     "pg_catalog.pg_am": System("oid amname amhandler=number amtype", _fixed("")),
