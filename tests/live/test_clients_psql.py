@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import os
+import pty
+import select
 import signal
 import subprocess
 import time
@@ -54,6 +56,54 @@ class Psql:
         assert done.returncode == 0, done.stderr
         assert not done.stderr, done.stderr
         return [{k: None if v == "\\N" else v for k, v in row.items()} for row in csv.DictReader(StringIO(done.stdout))]
+
+
+class Terminal:
+    """psql as a person has it before them, on a pseudo-terminal."""
+
+    def __init__(self, command: list[str], environment: dict[str, str]) -> None:
+        self._near, far = pty.openpty()
+        environment = {
+            **environment,
+            "TERM": "dumb",
+            "PAGER": "cat",
+            "PSQL_HISTORY": "/dev/null",
+            "INPUTRC": "/dev/null",
+        }
+        self._process = subprocess.Popen(
+            command, stdin=far, stdout=far, stderr=far, env=environment, start_new_session=True
+        )
+        os.close(far)
+        self.wait_for("=> ")
+
+    def __enter__(self) -> Terminal:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        self._process.wait(10)
+        os.close(self._near)
+
+    def type(self, keys: str) -> str:
+        """What appears within a second of those keys."""
+        os.write(self._near, keys.encode())
+        return self.read(1.0)
+
+    def wait_for(self, text: str) -> None:
+        """Read until `text` appears."""
+        seen = ""
+        deadline = time.monotonic() + 15
+        while text not in seen:
+            assert time.monotonic() < deadline, seen
+            seen += self.read(0.1)
+
+    def read(self, seconds: float) -> str:
+        """What appears within that time."""
+        seen, deadline = b"", time.monotonic() + seconds
+        while (left := deadline - time.monotonic()) > 0:
+            if select.select([self._near], [], [], left)[0]:
+                seen += os.read(self._near, 65536)
+        return seen.decode(errors="replace")
 
 
 @pytest.fixture
@@ -210,6 +260,26 @@ def test_a_comparison_with_a_masked_column_comes_with_a_notice(psql: Psql) -> No
     assert all(float(value) > 50000 and float(value) % 10000 == 0 for value in done.stdout.split())
     assert "NOTICE:" in done.stderr
     assert "mask" in done.stderr
+
+
+def test_errors_say_what_happened_and_no_more(psql: Psql) -> None:
+    done = psql.run("select 1/0;\nset statement_timeout = '50ms';\n" + SLOW + ";\nselect 'secret'::int;")
+    assert done.stderr.splitlines() == [
+        "ERROR:  division by zero",
+        "ERROR:  the statement ran longer than the policy allows",
+        "ERROR:  text cannot be read as a value of the type",
+        "HINT:  the target's own message is withheld: it may quote hidden values",
+    ]
+
+
+def test_the_tab_key_completes_names_that_exist_for_her_and_no_others(psql: Psql) -> None:
+    command, environment = psql.command()
+    with Terminal(command, environment) as terminal:
+        assert "employees" in terminal.type("select count(*) from emplo\t")
+        assert "status" in terminal.type("\x15select 1 from employees where stat\t")
+        assert "timezone " in terminal.type("\x15show timez\t")
+        shown = terminal.type("\x15select 1 from employees where no\t\t")
+        assert "notes" not in shown
 
 
 def test_ctrl_c_cancels_the_statement_and_leaves_the_session(house: House, psql: Psql) -> None:
