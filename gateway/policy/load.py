@@ -34,13 +34,19 @@ from gateway.policy.shapes import (
 )
 
 DAY = 86_400
-_NAME = r"""[^\s."']{1,63}"""
+_PLAIN = r"""[^\s."']{1,63}"""
+# A name may have spaces inside; where it stands among other words, in a scope, it is in double quotes then.
+_NAME = r"""[^\s."'](?:[^."'\x00-\x1f]{0,61}[^\s."'])?"""
+_WRITTEN = rf'(?:{_PLAIN}|"{_NAME}")'
 _SCOPE = re.compile(
-    rf"(?P<none>none)|(?P<column>{_NAME}) += +ticket\.customer"
-    rf"|(?P<follows>{_NAME}) +in +(?P<other>{_NAME}\.{_NAME})\.(?P<other_column>{_NAME})"
+    rf"(?P<none>none)|(?P<column>{_WRITTEN}) += +ticket\.customer"
+    rf"|(?P<follows>{_WRITTEN}) +in +(?P<other>{_WRITTEN}\.{_WRITTEN})\.(?P<other_column>{_WRITTEN})"
 )
 _SCOPE_SCHEMA = "^(?:" + re.sub(r"[?]P<[a-z_]+>", "", _SCOPE.pattern) + ")$"
-_SCOPE_WANTED = "`none`, `<column> = ticket.customer` or `<column> in <schema>.<table>.<column>`"
+_SCOPE_WANTED = (
+    "`none`, `<column> = ticket.customer` or `<column> in <schema>.<table>.<column>`, with names in double quotes"
+    " that have spaces"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,8 +235,10 @@ def _scope(text: str) -> Scope:
     if match["none"]:
         return Scope("none")
     if match["column"]:
-        return Scope("customer", match["column"])
-    return Scope("follows", match["follows"], match["other"], match["other_column"])
+        return Scope("customer", match["column"].strip('"'))
+    # A name has no double quote inside.
+    follows, other, other_column = (match[part].replace('"', "") for part in ("follows", "other", "other_column"))
+    return Scope("follows", follows, other, other_column)
 
 
 def _column_rule(value: Any) -> ColumnRule:

@@ -213,13 +213,19 @@ def open_house(
     *,
     settings: Mapping[str, Any] | None = None,
     limits: Mapping[str, Any] | None = None,
+    policy: str = "",
 ) -> Iterator[House]:
-    """Start a gateway in `directory`; `settings` go over gateway.yaml, `limits` over the policy's limits."""
+    """Start a gateway in `directory`; `settings` go over gateway.yaml, `limits` over the policy's limits.
+
+    With `policy`, the target has that one instead of the demonstration's.
+    """
     company = write_company(directory / "company", postgres)
     # Not the usual ports: two runs at the same time would both find them free and then fight for them.
     company = replace(company, ports={name: free_port() for name in company.ports})
     listen = {name: {"port": port} for name, port in company.ports.items()}
     change_yaml(company.config, lambda tree: merge(merge(tree, {"listen": listen}), settings or {}))
+    if policy:
+        (company.directory / "policies" / f"{TARGET}.yaml").write_text(policy)
     if limits:
         change_yaml(company.directory / "policies" / f"{TARGET}.yaml", lambda tree: merge(tree["limits"], limits))
     house = House(directory, postgres, company, Gateway(company, directory / "gateway.log"))

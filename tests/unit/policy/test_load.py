@@ -50,6 +50,44 @@ def changed(old: str, new: str) -> str:
     return SMALL.replace(old, new)
 
 
+@pytest.mark.parametrize(
+    ("written", "scope"),
+    [
+        ('"Customer Id" = ticket.customer', Scope("customer", "Customer Id")),
+        ('"company" = ticket.customer', Scope("customer", "company")),
+        ('"Person Id" in public."All People"."The Id"', Scope("follows", "Person Id", "public.All People", "The Id")),
+        ('person in "public"."All People".id', Scope("follows", "person", "public.All People", "id")),
+    ],
+)
+def test_names_may_have_spaces_and_a_scope_writes_them_in_double_quotes(written: str, scope: Scope) -> None:
+    text = SMALL.replace("public.people", "public.All People").replace(
+        "person in public.All People.id", 'person in public."All People".id'
+    )
+    text = text.replace("{id: clear}\nreveal", "{id: clear, Full Name: clear}\nreveal")
+    replaced = "company = ticket.customer" if scope.kind == "customer" else 'person in public."All People".id'
+
+    policy = parse_policy(text.replace(replaced, f"'{written}'"))
+
+    table = policy.tables["public.All People" if scope.kind == "customer" else "public.orders"]
+    assert table.scope == scope
+    assert "Full Name" in policy.tables["public.orders"].columns
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "Customer Id = ticket.customer",
+        '"Customer Id = ticket.customer',
+        '"Customer" Id" = ticket.customer',
+        '" Id" = ticket.customer',
+        '"a"."b" = ticket.customer',
+        '"a" = ticket.customer or true',
+    ],
+)
+def test_a_name_with_spaces_that_is_not_quoted_is_no_scope(written: str) -> None:
+    assert "wanted a scope" in refused(changed("scope: company = ticket.customer", f"scope: '{written}'"))[0]
+
+
 def test_a_policy_reads_as_it_is_written() -> None:
     policy = parse_policy(SMALL)
 
