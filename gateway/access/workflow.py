@@ -315,9 +315,14 @@ class Workflow:
 
     async def refuse(self, wanted: Wanted, refusal: Refusal, peer: Peer) -> None:
         """Record a request that was not even filed."""
+        # What names no target and cannot name a ticket may be a secret typed into the wrong field.
+        known = self._context.policies(wanted.target) is not None
+        formed = is_ticket_id(wanted.ticket_id)
+        shown = refusal if known and formed else Refusal(refusal.code, refusal.meaning.meaning)
         await self._context.record(
-            "request", **who(wanted.person), **where(peer), **verdict(refusal),
-            target=wanted.target[:64], ticket=wanted.ticket_id[:64], state="refused", reveal=_names(wanted.reveal),
+            "request", **who(wanted.person), **where(peer), **verdict(shown), target=wanted.target if known else "",
+            ticket=wanted.ticket_id if formed else "", state="refused",
+            reveal=_names(wanted.reveal) if known else (),
         )  # fmt: skip
 
     async def _record_request(

@@ -235,6 +235,15 @@ def api(house: House, canaries: Canaries) -> None:
             {word("API: a field's name"): "alice"},
         ]:
             assert client.post("/v1/sign-in", json=body).status_code in (401, 422, 400)
+        house.actor("alice").sign_in()
+        token = {"authorization": f"Bearer {house.actor('alice')._token}"}
+        for body in [
+            {"ticket": f"{word('API: a ticket')} !"},
+            {"ticket": "SUP-1423", "target": word("API: a target")},
+            {"ticket": "SUP-1423", "target": "payroll", "duration_s": word("API: a duration")},
+            {"ticket": "SUP-1423", "target": word("API: a target"), "reveal": [f"public.{word('API: a column')}.a"]},
+        ]:
+            assert client.post("/v1/open", json=body, headers=token).status_code >= 400
         client.post("/v1/sign-in", content=f'{{"password": "{word("API: broken JSON")}')
         client.get("/v1/whoami", headers={"authorization": f"Bearer {word('API: a token')}"})
         client.get(f"/v1/{word('API: a path')}", params={"q": word("API: a query")})
