@@ -37,7 +37,7 @@ from gateway.store import access as rows
 from gateway.store import people
 from gateway.store.access import PassRow
 from gateway.store.database import Database
-from gateway.wire.auth import make_verifier, mock_verifier
+from gateway.wire.auth import ScramVerifier, make_verifier, mock_verifier
 
 __all__ = [
     "Access", "AccessSettings", "Challenge", "Enrolling", "LiveSession", "Opened", "SignIn", "hash_password",
@@ -99,8 +99,7 @@ class Access:
         policy = self._context.policies(target) if "+" in user and tls else None
         if policy is not None and policy.access.direct_login:
             return Challenge("cleartext", login, ticket_id, target, "", None)
-        mock = str(mock_verifier(f"{user[:256]}\0{target[:256]}", self._context.keys.mock))
-        return Challenge("scram", login, ticket_id, target, mock, None)
+        return Challenge("scram", login, ticket_id, target, str(self._mock(login or user[:256], target)), None)
 
     async def admit_pass(self, challenge: Challenge, proven: bool, peer: Peer) -> Session | Refusal:
         """A session for who proved a pass."""
@@ -375,7 +374,8 @@ class Access:
         """A new pass for the grant: recorded, then kept, then known to `challenge`."""
         context = self._context
         secret = new_pass(context.token)
-        salt = context.token(16)
+        # a pass has 160 random bits of its own; with one salt for life nobody can tell whether there is a pass at all
+        salt = self._mock(fold_login(person.login), grant.target).salt
         scram = await context.work(make_verifier, secret, salt=salt)
         minted = Pass(
             context.new_id("pass"), grant.id, person.id, grant.target, grant.ticket_id, scram, context.clock(),
@@ -423,6 +423,10 @@ class Access:
         policy = self._context.policies(target)
         approvers = policy.access.approver_teams if policy is not None else frozenset()
         return viewer.id == person or bool(viewer.teams & approvers) or self.is_member(viewer, "administrators")
+
+    def _mock(self, name: str, target: str) -> ScramVerifier:
+        """What a name without a pass is challenged with; its salt is also the real passes'."""
+        return mock_verifier(f"{name}\0{target[:256]}", self._context.keys.mock)
 
     def _age_s(self, factor_at: datetime) -> int:
         return max(0, int((self._context.clock() - factor_at).total_seconds()))

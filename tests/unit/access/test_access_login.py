@@ -11,6 +11,7 @@ from access_world import PEER, World, proves
 from gateway.access.service import SignIn
 from gateway.errors import Refusal
 from gateway.model import Peer, Session
+from gateway.wire.auth import ScramVerifier
 
 GENERIC = ("authentication-failed", "the person, the secret or the second factor was not accepted")
 
@@ -196,6 +197,23 @@ async def test_challenges_do_not_tell_people_apart(world: World) -> None:
                 known = shape("alice" + suffix, target, tls=tls)
                 assert known == shape("nobody" + suffix, target, tls=tls)
                 assert (known[0] == "cleartext") is (target == "payroll" and tls and suffix != "")
+
+
+async def test_a_salt_tells_nothing_about_passes_and_nothing_about_people(world: World) -> None:
+    def salts(login: str) -> set[bytes]:
+        users = (login, login.upper(), f"{login}+SUP-1423", f"{login}+SUP-9999")
+        return {
+            ScramVerifier.parse(world.access.challenge(user, "payroll", PEER, tls=False).verifier).salt
+            for user in users
+        }
+
+    before = salts("alice")
+    assert len(before) == len(salts("nobody")) == 1
+    for _ in range(2):
+        opened = await world.access.open(await world.sign_in("alice"), target="payroll", ticket="SUP-1423", peer=PEER)
+        assert not isinstance(opened, Refusal)
+        assert salts("alice") == before
+    assert salts("nobody").isdisjoint(before)
 
 
 async def test_a_login_without_a_ticket_takes_the_newest_pass(world: World) -> None:
