@@ -15,7 +15,7 @@ from gateway.gate import Admitted, Gate, Refused
 from gateway.model import Statement
 from gateway.sql.cache import Judgement, union
 from gateway.sql.postgres.types import NAMING_OIDS, declared
-from gateway.sql.worker import SHORT
+from gateway.sql.worker import TINY
 from gateway.wire import postgres as wire
 
 _POISON = "refused"
@@ -88,7 +88,7 @@ class Requests:
 
     def unstudied(self, kind: int, body: bytes) -> str | None:
         """The statement of a message that has to be studied before its turn; None for nearly all."""
-        if kind not in _TEXTS or (len(body) <= SHORT and body.count(b";") == 0):
+        if kind not in _TEXTS or (len(body) <= TINY and body.count(b";") == 0):
             return None
         text = wire.decode_query(body).text if kind == wire.QUERY else wire.decode_parse(body).text
         return text if not self.skipping and self._gate.needs_study(self._inside, text) else None
