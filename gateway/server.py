@@ -47,7 +47,7 @@ from gateway.sql.cache import PlanCache
 from gateway.sql.postgres import analyse, free_literals, normalise
 from gateway.sql.worker import Workers
 from gateway.store.database import Database
-from gateway.telemetry import Log, Metrics, configure_logging
+from gateway.telemetry import Log, Metrics, configure_logging, way_to
 from gateway.wire.auth import tls_server_end_point
 
 DRAIN_S = 20.0
@@ -86,6 +86,7 @@ class Server:
     async def start(self) -> None:
         """Start every part. Raises `GatewayError` with the reason when one cannot."""
         config = self.config
+        asyncio.get_running_loop().set_exception_handler(self._unhandled)
         master_key = config.master_key.read()
         if len(master_key) < 32:
             raise GatewayError("configuration-invalid", "the master key must be at least 32 bytes")
@@ -97,6 +98,10 @@ class Server:
         except BaseException:
             await self.stop(0.0)
             raise
+
+    def _unhandled(self, _: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        error = context.get("exception")
+        self._report(str(context.get("message", "loop")), error or RuntimeError("a fault without an exception"))
 
     async def _start(self, master_key: bytes) -> None:
         config, report = self.config, self._report
@@ -296,7 +301,8 @@ class Server:
         elif isinstance(error, OSError):
             self.log.error("fault", part=part, reason=error.strerror or str(error))
         else:
-            self.log.error("fault", part=part, exc_info=error)
+            # an exception's text may quote what a person sent, so only its type and the way to it are logged
+            self.log.error("fault", part=part, fault=type(error).__name__, way=way_to(error))
 
 
 def run(config: Config, *, ready: Callable[[Server], None] | None = None) -> int:

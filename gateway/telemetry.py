@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import logging
 import sys
+import traceback
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import structlog
@@ -37,6 +39,11 @@ def configure_logging(style: str, *, stream: Any = None) -> Log:
         cache_logger_on_first_use=False,
     )
     return structlog.get_logger()
+
+
+def way_to(error: BaseException) -> list[str]:
+    """Where an exception came from, outermost first, as `file:line function`; nothing of what it says."""
+    return [f"{Path(one.filename).name}:{one.lineno} {one.name}" for one in traceback.extract_tb(error.__traceback__)]
 
 
 class Metrics:

@@ -58,6 +58,7 @@ _DUE = {
     wire.READY_FOR_QUERY: (wire.QUERY, wire.SYNC),
 }
 """The messages that each answer may answer; the others answer any."""
+_FAULT = Refusal("internal-error", "the gateway met a fault; the session ends", fatal=True)
 _QUEUE_HIGH, _QUEUE_LOW = 2048, 512
 _STALL_S = 60.0
 _ANSWER_GRACE_S = 10.0
@@ -146,8 +147,8 @@ class Relay:
                 self._later.extend(messages)
             else:
                 self._take(messages)
-        except GatewayError as error:
-            self.cut(error.refusal)
+        except Exception as error:
+            self._failure(error)
 
     def _take(self, messages: Sequence[tuple[int, bytes]]) -> None:
         out: list[bytes] = []
@@ -185,8 +186,8 @@ class Relay:
             self._client.resume_reading()
         try:
             self._take(later)
-        except GatewayError as error:
-            self.cut(error.refusal)
+        except Exception as error:
+            self._failure(error)
 
     def backend_data(self, data: bytes) -> None:
         """Bytes came from the target: release what may leave, hold the rest."""
@@ -203,8 +204,8 @@ class Relay:
             self._rest = b""
         try:
             self._release(data)
-        except GatewayError as error:
-            self.cut(error.refusal)
+        except Exception as error:
+            self._failure(error)
 
     def _release(self, data: bytes) -> None:
         out: list[bytes | memoryview] = [self._ready] if self._ready else []
@@ -459,6 +460,15 @@ class Relay:
         duration = (time.monotonic_ns() - flow.permit.started_ns) // 1000
         self._gate.settle(self._inside, flow.permit, Outcome(status, flow.rows, flow.size, code, duration, flow.tag))
 
+    def _failure(self, error: Exception) -> None:
+        """End the session for what was raised on the way of a message."""
+        if isinstance(error, GatewayError):
+            self.cut(error.refusal)
+            return
+        # FAIL CLOSED: where a fault of ours leaves the two sides is not known
+        self.cut(_FAULT)
+        asyncio.get_running_loop().call_exception_handler({"message": "relay", "exception": error})
+
     def _hold(self, receipt: Receipt) -> None:
         self._held = b""
         self._held_at = time.monotonic()
@@ -480,8 +490,8 @@ class Relay:
         if held:
             try:
                 self._release(held)
-            except GatewayError as error:
-                self.cut(error.refusal)
+            except Exception as error:
+                self._failure(error)
 
     def _write(self, out: list[bytes | memoryview]) -> None:
         parts = [part for part in out if part]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 
 import pytest
@@ -153,3 +154,19 @@ def test_a_session_on_its_way_in_under_a_policy_that_was_replaced_is_known() -> 
     changed = replace(inside.view, policy=replace(inside.view.policy, digest="another"))
     talk.gate._view = lambda _session: changed
     assert not talk.gate.is_current(inside)
+
+
+def test_a_fault_of_ours_ends_the_session_with_a_word_and_a_record(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main() -> None:
+        reported: list[BaseException] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context["exception"]))
+        talk = Dialogue()
+        monkeypatch.setattr(talk.gate, "admit", lambda *_: 1 / 0)
+        talk.client(wire.encode_query("read a"))
+        ((kind, body),) = talk.received()
+        assert kind == wire.ERROR_RESPONSE
+        assert wire.parse_error_fields(body)["D"] == "code: internal-error"
+        assert (talk.trail.records[-1]["status"], talk.trail.records[-1]["code"]) == ("cut", "internal-error")
+        assert [type(error) for error in reported] == [ZeroDivisionError]
+
+    asyncio.run(main())
