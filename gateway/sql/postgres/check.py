@@ -20,7 +20,7 @@ from gateway.sql.postgres.check_from import SAFE_CASTS
 from gateway.sql.postgres.check_nodes import RULES
 from gateway.sql.postgres.parse import Parsed, parse_tree
 from gateway.sql.postgres.proof import NOTHING, Env, Proof, Stack, names_type, pair, require, unproven
-from gateway.sql.postgres.tree import Message, Refused, concrete, fill, same, texts
+from gateway.sql.postgres.tree import Message, Refused, concrete, fill, same, texts, walk
 from gateway.sql.statement import View
 
 
@@ -54,6 +54,7 @@ def _statement(proof: Proof, user: Message, outgoing: Message) -> None:
         require([_option(node) for node in after.options][:1] == [("costs", "off")], "EXPLAIN shows costs")
         rest = [_option(node) for node in after.options][1:]
         require(not rest or (len(rest) == 1 and rest[0][0] == "format"), "EXPLAIN has other options")
+        require(not _defines(after.query, proof.view), "EXPLAIN of what has a definition")
         _statement(proof, before.query, after.query)
     elif kind is pb.CopyStmt:
         _copy(proof, before, after)
@@ -143,6 +144,15 @@ def _guarded(proof: Proof, before: Message, after: Message, env: Env, stack: Sta
     else:
         require(texts(result.funcname) == ("pg_catalog", names[-1]), "a guarded call changed")
         pair(before, result, env, stack, "funcname")
+
+
+def _defines(query: Message, view: View) -> bool:
+    """Whether the plan of a query may name relations that only the definition of another one names."""
+    composite = {name for name in view.policy.tables if getattr(view.catalog.relation(name), "kind", "") in ("v", "p")}
+    if query.WhichOneof("node") == "execute_stmt":
+        return bool(composite)
+    read = {f"{one.schemaname}.{one.relname}" for one in walk(query) if type(one) is pb.RangeVar}
+    return not composite.isdisjoint(read)
 
 
 def _option(node: Message) -> tuple[str, str]:

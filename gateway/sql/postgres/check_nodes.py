@@ -109,6 +109,12 @@ def _operator(proof: Proof, before: Message, after: Message, env: Env, stack: St
     pair(before, after, env, stack)
 
 
+def _sub_link(proof: Proof, before: Message, after: Message, env: Env, stack: Stack) -> None:
+    bare = after.sub_link_type == pb.ANY_SUBLINK and not after.oper_name
+    require(not bare or "=" not in proof.view.catalog.operators, "the target redefines `=`")
+    _operator(proof, before, after, env, stack)
+
+
 def _choice(proof: Proof, before: Message, after: Message, env: Env, stack: Stack) -> None:
     require(not after.HasField("arg") or "=" not in proof.view.catalog.operators, "the target redefines `=`")
     pair(before, after, env, stack)
@@ -137,7 +143,7 @@ RULES: dict[type, _Rule] = {
     pb.ColumnRef: _column,
     pb.A_Indirection: _indirection,
     pb.A_Expr: _operator,
-    pb.SubLink: _operator,
+    pb.SubLink: _sub_link,
     pb.SortBy: _operator,
     pb.ResTarget: _result,
     pb.ColumnDef: _definition,

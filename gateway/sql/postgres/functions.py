@@ -75,7 +75,7 @@ _CATALOG = words("""
     pg_table_is_visible pg_type_is_visible pg_function_is_visible pg_operator_is_visible pg_opclass_is_visible
     pg_opfamily_is_visible pg_collation_is_visible pg_conversion_is_visible pg_ts_config_is_visible
     pg_ts_dict_is_visible pg_ts_parser_is_visible pg_ts_template_is_visible pg_statistics_obj_is_visible
-    pg_get_userbyid pg_get_expr aclexplode acldefault has_database_privilege pg_size_pretty pg_get_keywords
+    pg_get_userbyid pg_get_expr aclexplode acldefault pg_size_pretty pg_get_keywords
     pg_options_to_table
     """)
 

@@ -38,7 +38,7 @@ _NULLS = {
     """,
     "bool": """
         has_table_privilege has_column_privilege has_any_column_privilege has_schema_privilege has_sequence_privilege
-        has_function_privilege
+        has_function_privilege has_database_privilege
     """,
 }
 _NULL = {name: kind for kind, names in _NULLS.items() for name in names.split()}

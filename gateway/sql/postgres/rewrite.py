@@ -382,7 +382,9 @@ def _number(_self: Rewriter, _holder: Message, message: Message, _env: Env, _sta
 
 
 def _sub_link(self: Rewriter, _holder: Message, message: Message, env: Env, stack: Stack) -> None:
-    _judge_operator(self, texts(message.oper_name) or (), message.location)
+    # `x IN (SELECT …)` is `= ANY` without saying so.
+    implied = ("=",) if message.sub_link_type == pb.ANY_SUBLINK else ()
+    _judge_operator(self, texts(message.oper_name) or implied, message.location)
     stack.extend((part, env) for part in parts(message))
 
 

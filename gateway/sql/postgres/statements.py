@@ -14,8 +14,8 @@ from postgast import pg_query_pb2 as pb
 from gateway.sql.postgres import settings
 from gateway.sql.postgres.rewrite import Rewriter
 from gateway.sql.postgres.search import plain_type
-from gateway.sql.postgres.tree import Message, Node, concrete, refuse, texts
-from gateway.sql.statement import Kind
+from gateway.sql.postgres.tree import Message, Node, concrete, refuse, texts, walk
+from gateway.sql.statement import Kind, View
 
 _WRITES = {
     "InsertStmt": "INSERT",
@@ -238,11 +238,26 @@ def _explain(_statement: Message, message: Message, rewriter: Rewriter) -> Settl
     else:
         refuse("read-only", "EXPLAIN is allowed for reading statements only", "explain a SELECT")
     uses = (("statement", query.name),) if type(query) is pb.ExecuteStmt else ()
+    _refuse_definitions(message.query, rewriter.lens.view, unseen=bool(uses))
     del message.options[:]
     _add_option(message, "costs", "off")
     if form:
         _add_option(message, "format", form)
     return Settled(Kind.READ, "EXPLAIN", uses=uses)
+
+
+def _refuse_definitions(node: Message, view: View, *, unseen: bool) -> None:
+    """A plan shows what a view is made of, and the names of partitions; `unseen` when it is of a named statement."""
+    relations = view.catalog.relations
+    named = [f"{one.schemaname}.{one.relname}" for one in walk(node) if type(one) is pb.RangeVar]
+    for name in view.policy.tables if unseen else named:
+        if name in view.policy.tables and name in relations and relations[name].kind in {"v", "p"}:
+            refuse(
+                "statement-not-allowed",
+                f"EXPLAIN is not allowed where `{name}` may be read",
+                "the plan would show what a view is made of, or the names of partitions",
+                name=name,
+            )
 
 
 def _copy(_statement: Message, message: Message, rewriter: Rewriter) -> Settled:
