@@ -2,6 +2,8 @@
 
 INVARIANT: an unknown type has the group `other`; only `clear` and `null` fit it.
 
+The extension citext counts as text: its values are text, and a cast either way changes and refuses none.
+
 Spellings are those of `format_type()` (PostgreSQL manual, 9.27) and of `pg_type.typname`.
 """
 
@@ -25,6 +27,7 @@ JSON = "json"
 BYTES = "bytes"
 ARRAY = "array"
 OTHER = "other"
+CITEXT = "citext"
 
 _GROUPS = {
     "text": TEXT,
@@ -74,7 +77,7 @@ _SHAPE = re.compile(r"([a-z][a-z0-9 ]*?) ?(?:\((-?\d+(?:,-?\d+)?)\))?( with(?:ou
 
 @dataclass(frozen=True, slots=True)
 class ColumnType:
-    """A column's type. `name` is `pg_type.typname` of a built-in, or what to cast to in the groups `array` and `other`.
+    """A column's type. `name` is `pg_type.typname` of a built-in, else what to cast to (with a schema, or an array).
 
     `mods` are the numbers in parentheses: the length of a varchar, precision and scale of a numeric.
     """
@@ -86,10 +89,15 @@ class ColumnType:
     @property
     def sql(self) -> str:
         """The type as a cast names it, qualified wherever it is known."""
-        if self.group in {ARRAY, OTHER}:
+        if self.group in {ARRAY, OTHER} or self.ignores_case:
             return self.name
         mods = f"({','.join(map(str, self.mods))})" if self.mods else ""
         return f"pg_catalog.{self.name}{mods}"
+
+    @property
+    def ignores_case(self) -> bool:
+        """Whether this is citext, whose operators and functions come with the extension and not with PostgreSQL."""
+        return self.group == TEXT and "." in self.name
 
     @property
     def length(self) -> int | None:
@@ -125,5 +133,13 @@ def _built_in(spelled: str) -> ColumnType | None:
 
 
 def _unknown(declared: str, base: str) -> ColumnType:
-    name = base if "." in base else declared
-    return ColumnType(name, ARRAY if declared.endswith("[]") else OTHER)
+    schema, _, name = base.rpartition(".")
+    written = f"{_identifier(schema)}.{_identifier(name)}" if schema else declared
+    if schema and name == CITEXT:
+        return ColumnType(written, TEXT)
+    return ColumnType(written, ARRAY if declared.endswith("[]") else OTHER)
+
+
+def _identifier(name: str) -> str:
+    doubled = name.replace('"', '""')
+    return name if re.fullmatch(r"[a-z_][a-z0-9_]*", name) else f'"{doubled}"'

@@ -37,7 +37,7 @@ def check_against(policy: Policy, catalog: Catalog) -> list[Mismatch]:
             near = nearest(table.name, catalog.relations)
             found.append(Mismatch("error", table.name, "", f"relation `{table.name}` is not in the target{near}"))
             continue
-        found += _columns(table, relation)
+        found += _columns(table, relation, policy.schemas)
         found += _scope(table, relation, catalog)
     for name, relation in catalog.relations.items():
         if name not in policy.tables and relation.kind in READABLE:
@@ -45,7 +45,7 @@ def check_against(policy: Policy, catalog: Catalog) -> list[Mismatch]:
     return sorted(found, key=lambda one: (one.severity, one.relation, one.column))
 
 
-def _columns(table: TableRule, relation: Relation) -> Iterator[Mismatch]:
+def _columns(table: TableRule, relation: Relation, schemas: tuple[str, ...]) -> Iterator[Mismatch]:
     names = {column.name: column for column in relation.columns}
     for rule in table.columns.values():
         column = names.get(rule.name)
@@ -53,9 +53,15 @@ def _columns(table: TableRule, relation: Relation) -> Iterator[Mismatch]:
             message = f"column `{rule.name}` is not in `{table.name}`{nearest(rule.name, names)}"
             yield Mismatch("error", table.name, rule.name, message)
             continue
-        problem = kinds.misfit(rule.mask, column_type(column.type, column.base))
+        of = column_type(column.type, column.base)
+        problem = kinds.misfit(rule.mask, of)
         if problem:
             yield Mismatch("error", table.name, rule.name, f"column `{rule.name}`: {problem}")
+        home = column.base.rpartition(".")[0]
+        if of.ignores_case and home not in schemas:
+            # FAIL CLOSED: `=` would be that of text, and the same query would find other rows than without a gateway.
+            message = f"column `{rule.name}` is citext, whose operators are in `{home}`: name `{home}` in `schemas`"
+            yield Mismatch("error", table.name, rule.name, message)
     for name in names.keys() - table.columns.keys():
         yield Mismatch("info", table.name, name, f"column `{name}` is not named in the policy, so it is hidden")
 

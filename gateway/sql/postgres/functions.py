@@ -80,3 +80,9 @@ _CATALOG = words("""
     """)
 
 ALLOWED = AGGREGATES | _TEXT | _NUMBERS | _TIMES | _DATA | _SESSION | _CATALOG
+
+# The extension citext has functions of these names for its type; the built-in ones distinguish between cases.
+MINDING_CASE = words("""
+    regexp_match regexp_matches regexp_replace regexp_split_to_array regexp_split_to_table replace split_part strpos
+    translate min max
+    """)

@@ -18,7 +18,7 @@ import postgast
 from postgast import pg_query_pb2 as pb
 
 from gateway.sql.postgres import catalogs, functions, settings, types
-from gateway.sql.postgres.tree import Message, Node, concrete, texts
+from gateway.sql.postgres.tree import Message, Node, concrete, parts, texts
 from gateway.sql.statement import View
 
 FIELDS = frozenset(
@@ -133,6 +133,19 @@ def cast_guard(kind: str, cast: Message, view: View) -> Guard | None:
         asked = "CAST($0 AS pg_catalog.text)"
         return Guard(_tree(catalogs.listed(asked, names)), result="oid") if kind == "regclass" else None
     return Guard(_tree(_CASTS[kind]("CAST($0 AS pg_catalog.oid)", view)), result="text")
+
+
+def caseless(call: Message, columns: frozenset[str]) -> bool:
+    """Whether an argument may be of type citext, given the names of columns that are."""
+    stack = list(call.args)
+    while stack:
+        message = concrete(stack.pop())
+        if type(message) is pb.ColumnRef:
+            if (texts(message.fields[-1:]) or ("",))[0] in columns:
+                return True
+        elif message is not None and type(message) not in {pb.TypeCast, pb.FuncCall}:
+            stack.extend(parts(message))
+    return False
 
 
 def simple(node: Message) -> bool:

@@ -14,6 +14,7 @@ from postgast import pg_query_pb2 as pb
 
 from gateway.errors import GatewayError
 from gateway.policy.schema import ColumnRule, Mask, TableRule
+from gateway.policy.types import column_type
 from gateway.sql import render
 from gateway.sql.catalog import Column, Relation
 from gateway.sql.postgres import catalogs
@@ -56,6 +57,7 @@ class Lens:
     systems: dict[str, Table] = field(default_factory=dict)
     enumerations: frozenset[str] = frozenset()
     column_names: frozenset[str] = frozenset()
+    caseless: frozenset[str] = frozenset()
 
     def table(self, qualified: str) -> Table | None:
         """The relation of the policy, None when it does not exist for this view.
@@ -87,7 +89,7 @@ def lens_of(view: View) -> Lens:
     key = view.key
     lens = _lenses.get(key)
     if lens is None:
-        lens = Lens(view, enumerations=_enumerations(view), column_names=_column_names(view))
+        lens = Lens(view, enumerations=_enumerations(view), column_names=_column_names(view), caseless=_caseless(view))
         _lenses[key] = lens
         while len(_lenses) > _LENSES:
             _lenses.popitem(last=False)
@@ -201,6 +203,17 @@ def _enumerations(view: View) -> frozenset[str]:
             if column.name in rule.columns and column.category == "E" and column.type in view.catalog.types:
                 found.add(column.type)
     return frozenset(found)
+
+
+def _caseless(view: View) -> frozenset[str]:
+    """The names of visible columns of type citext."""
+    relations = [(rule, view.catalog.relation(name)) for name, rule in view.policy.tables.items()]
+    return frozenset(
+        column.name
+        for rule, relation in relations
+        for column in (relation.columns if relation else ())
+        if column.name in rule.columns and column_type(column.type, column.base).ignores_case
+    )
 
 
 def _column_names(view: View) -> frozenset[str]:

@@ -281,6 +281,14 @@ def _function(self: Rewriter, holder: Message, message: Message, env: Env, stack
     if not schema:
         _refuse_function(".".join(names), message.location)
     _set_names(message.funcname, (schema, name))
+    if schema == "pg_catalog" and name in functions.MINDING_CASE and guards.caseless(message, self.lens.caseless):
+        refuse(
+            "function-not-allowed",
+            f"function `{name}` of citext is not allowed here, and the built-in one distinguishes between cases",
+            f"cast the column to text to use that one: `{name}(column::text)`",
+            name=name,
+            location=message.location,
+        )
     if schema == "pg_catalog" and name in guards.FUNCTIONS:
         guard = guards.function_guard(name, message, self.lens.view)
         if guard is None:

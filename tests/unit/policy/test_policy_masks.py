@@ -170,10 +170,20 @@ def test_clear_and_null_fit_every_type(declared: str) -> None:
         ("public.address", "text", "pg_catalog.text"),
         ("public.colour", "public.colour", "public.colour"),
         ("public.colour", "", "public.colour"),
+        ('"My Types".colour', "My Types.colour", '"My Types".colour'),
+        ("public.citext", "public.citext", "public.citext"),
+        ("ext.e_mail", "ext.citext", "ext.citext"),
     ],
 )
 def test_a_type_is_named_so_that_nothing_can_stand_in_for_it(declared: str, base: str, sql: str) -> None:
     assert column_type(declared, base).sql == sql
+
+
+@pytest.mark.parametrize("kind", ["email", "redact", "partial", "null", "initials", "digits"])
+def test_citext_takes_the_masks_of_text(kind: str) -> None:
+    assert not misfit(checked(kind, {}), column_type("public.citext", "public.citext"))
+    assert misfit(checked("year", {}), column_type("public.citext", "public.citext"))
+    assert misfit(checked("email", {}), column_type("public.citext_like", "public.citext_like"))
 
 
 def test_a_document_is_masked_member_by_member_and_the_rest_is_dropped() -> None:

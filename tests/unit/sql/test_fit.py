@@ -83,6 +83,25 @@ def test_what_does_not_fit_stops_the_policy(changes: dict[str, str | None], want
     assert any(wanted in message for message in errors(catalog(**changes)))
 
 
+@pytest.mark.parametrize(("home", "fits"), [("public", True), ("extensions", False)])
+def test_citext_fits_where_its_operators_are_found(home: str, fits: bool) -> None:
+    relations = dict(catalog().relations)
+    employees = relations["public.employees"]
+    columns = tuple(
+        replace(one, type=f"{home}.citext", base=f"{home}.citext") if one.name == "email" else one
+        for one in employees.columns
+    )
+    relations["public.employees"] = replace(employees, columns=columns)
+
+    told = errors(Catalog(relations))
+
+    assert told == (
+        []
+        if fits
+        else ["column `email` is citext, whose operators are in `extensions`: name `extensions` in `schemas`"]
+    )
+
+
 def test_a_sequence_or_an_index_is_no_relation_to_read() -> None:
     relations = dict(catalog().relations)
     relations["public.departments"] = replace(relations["public.departments"], kind="S")
