@@ -114,17 +114,22 @@ class Enrolment:
     async def _invited(
         self, login: str, password: str, invitation: str, peer: Peer
     ) -> tuple[Principal, InvitationRow] | Refusal:
-        """Who proved the password, and his live invitation; everything else looks alike from outside."""
+        """Who proved the password, and his live invitation.
+
+        INVARIANT: without one's own invitation a right password looks like a wrong one, or this would be the place to
+        try passwords without a second factor.
+        """
+        row = await self._context.store(people.find_invitation, self._digest(invitation))
         proved = await self._login.prove_password(login, password, peer)
         if isinstance(proved, Failure):
             refusal = Refusal(proved.code, proved.reason)
             fields = who(proved.person) or {"login": proved.login}
             await self._context.record("enrolment", **fields, **where(peer), **verdict(refusal), factor="totp")
             return not_accepted()
-        row = await self._context.store(people.find_invitation, self._digest(invitation))
         if row is None or row.person != proved.id:
             self._login.charge(login, peer)
-            return await self._refuse(proved, "no such invitation", peer)
+            await self._refuse(proved, "no such invitation", peer)
+            return not_accepted()
         if row.used_at is not None or self._context.clock() >= row.expires_at:
             return await self._refuse(proved, "the invitation was used or has run out", peer)
         return proved, row

@@ -57,7 +57,7 @@ async def test_an_invitation_is_good_once(world: World) -> None:
     [
         ("alice", "wrong", 0, "authentication-failed", "wrong password"),
         ("nobody", "nobody-secret", 0, "authentication-failed", "unknown person"),
-        ("amir", "amir-secret", 0, "enrolment-invalid", "no such invitation"),
+        ("amir", "amir-secret", 0, "authentication-failed", "no such invitation"),
         ("alice", "alice-secret", 72 * 3600, "enrolment-invalid", "the invitation was used or has run out"),
     ],
 )
@@ -160,3 +160,12 @@ async def test_a_sealed_secret_does_not_open_under_another_master_key(world: Wor
     outcome = await world.access.sign_in("alice", "alice-secret", world.code("alice"), PEER)
     assert isinstance(outcome, Refusal)
     assert outcome.code == "store-unavailable"
+
+
+async def test_passwords_cannot_be_tried_here_without_an_invitation(world: World) -> None:
+    answers = [
+        await world.access.enrol_begin("alice", password, "no such invitation", PEER)
+        for password in ("alice-secret", "wrong")
+    ]
+    assert answers[0] == answers[1]
+    assert isinstance(answers[0], Refusal)
