@@ -73,6 +73,13 @@ def machine(state: Path) -> dict[str, str]:
     }
 
 
+def busy_seconds() -> tuple[float, float]:
+    """CPU seconds that the whole machine has used until now, and of them ours: this process and its ended children."""
+    user, nice, system, _, _, irq, softirq, *_ = map(int, Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:])
+    usage = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return (user + nice + system + irq + softirq) / _TICKS, sum(one.ru_utime + one.ru_stime for one in usage)
+
+
 def version_of(*command: str | Path) -> str:
     """The first number in what a program says of its version."""
     said = subprocess.run([*command, "--version"], capture_output=True, text=True, check=True, timeout=30).stdout
