@@ -35,6 +35,7 @@ from gateway.policy.load import load_policy
 from gateway.policy.masks import derive_key, render
 
 PATIENCE_S = 10.0
+_NO_SPARES = {"targets": {TARGET: {"spare_connections": 0}}}
 _SCOPES = {
     "companies": "id = %s",
     "employees": "company_id = %s",
@@ -44,12 +45,17 @@ _SCOPES = {
 
 @dataclass
 class House:
-    """The gateway's process, its files, and the people who come to it."""
+    """The gateway's process, its files, and the people who come to it.
+
+    `spare` connections to the target are kept ready by this gateway; `before` is how many of other gateways were there.
+    """
 
     directory: Path
     postgres: EmbeddedPostgres
     company: Company
     gateway: Gateway
+    spare: int = 0
+    before: int = 0
     _actors: dict[str, Actor] = field(default_factory=dict)
     _opened: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
 
@@ -148,16 +154,21 @@ class House:
     def backends(self) -> list[tuple[int, str]]:
         """Process id and state of the gateway's connections at the target, the idle spare ones included."""
         found = self.truth(
-            "select pid, state from pg_stat_activity where usename = 'gateway_ro'"
+            "select pid, state, client_port from pg_stat_activity where usename = 'gateway_ro'"
             " and application_name <> 'gateway catalog' order by pid"
         )
-        return [(pid, state) for pid, state in found]
+        # other gateways may stand in front of the same server
+        own = tcp_ports(self.gateway.pid)
+        return [(pid, state) for pid, state, port in found if port in own]
 
-    def settled(self, spare: int = 2) -> None:
+    def settled(self) -> None:
         """Wait until no session is inside and the target has only spare connections left; fail if that never comes."""
         eventually(lambda: self.sessions() == 0, lambda: f"{self.sessions()} sessions are left")
         eventually(
-            lambda: len(self.backends()) <= spare and all(state == "idle" for _, state in self.backends()),
+            lambda: (
+                len(self.backends()) <= self.before + self.spare
+                and all(state == "idle" for _, state in self.backends())
+            ),
             lambda: f"the target still has {self.backends()}",
         )
 
@@ -223,12 +234,16 @@ def open_house(
     # Not the usual ports: two runs at the same time would both find them free and then fight for them.
     company = replace(company, ports={name: free_port() for name in company.ports})
     listen = {name: {"port": port} for name, port in company.ports.items()}
-    change_yaml(company.config, lambda tree: merge(merge(tree, {"listen": listen}), settings or {}))
+    change_yaml(company.config, lambda tree: merge(merge(tree, {"listen": listen, **_NO_SPARES}), settings or {}))
     if policy:
         (company.directory / "policies" / f"{TARGET}.yaml").write_text(policy)
     if limits:
         change_yaml(company.directory / "policies" / f"{TARGET}.yaml", lambda tree: merge(tree["limits"], limits))
-    house = House(directory, postgres, company, Gateway(company, directory / "gateway.log"))
+    target = YAML(typ="safe").load(company.config.read_text())["targets"][TARGET]
+    house = House(
+        directory, postgres, company, Gateway(company, directory / "gateway.log"), target["spare_connections"]
+    )
+    house.before = len(house.backends())
     try:
         house.gateway.start()
         yield house
@@ -253,6 +268,23 @@ def merge(tree: Any, changes: Mapping[str, Any]) -> Any:
         else:
             tree[name] = value
     return tree
+
+
+def tcp_ports(pid: int | None) -> set[int]:
+    """The local ports of a process's TCP sockets (proc(5): `fd`, `net/tcp`)."""
+    inodes = set()
+    for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            target = str(descriptor.readlink())
+            if target.startswith("socket:["):
+                inodes.add(target[8:-1])
+    ports = set()
+    for table in ("tcp", "tcp6"):
+        for line in Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]:
+            fields = line.split()
+            if fields[9] in inodes:
+                ports.add(int(fields[1].rpartition(":")[2], 16))
+    return ports
 
 
 def eventually(
