@@ -7,12 +7,13 @@ The store is bounded in entries and in bytes of text; the least recently used go
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
 from gateway.errors import Refusal
-from gateway.sql.statement import Plan, View
+from gateway.sql.statement import ExactSearch, Plan, View
 from gateway.sql.template import FreeLiterals, Shape, Template, make_template, shape_of
 
 _Key = tuple[Any, ...]
@@ -59,12 +60,17 @@ def union(first: Judgement, second: Judgement) -> Judgement:
     one, other = first.plan, second.plan
     plan = replace(
         other,
-        searches=tuple(dict.fromkeys(one.searches + other.searches)),
+        searches=most(one.searches, other.searches),
         defines=tuple(dict.fromkeys(one.defines + other.defines)),
         uses=tuple(dict.fromkeys(one.uses + other.uses)),
         repin=one.repin or other.repin,
     )
     return Judgement(plan, fields, second.text)
+
+
+def most(one: tuple[ExactSearch, ...], other: tuple[ExactSearch, ...]) -> tuple[ExactSearch, ...]:
+    """The searches of either: as many of each as the one that has more of it."""
+    return tuple((Counter(one) | Counter(other)).elements())
 
 
 class PlanCache:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from gateway.errors import Refusal
-from gateway.sql.cache import Judgement, union
+from gateway.sql.cache import Judgement, most, union
 from gateway.sql.statement import ExactSearch
 
 Name = tuple[str, str]
@@ -47,12 +47,13 @@ class SqlNames:
         """Remember what a cursor or prepared statement reads; a name that was used before may still mean that too."""
         known = self._known.get(name) or _Meaning({}, ())
         reads = {key: sorted({*known.reads.get(key, ()), *judged.fields.get(key, ())}) for key in _READS}
-        searches = tuple(dict.fromkeys(known.searches + judged.plan.searches))
+        searches = most(known.searches, judged.plan.searches)
         self._known[name] = _Meaning({key: value for key, value in reads.items() if value}, searches)
 
     def resolve(self, judged: Judgement) -> Judgement | Refusal:
         """The same with all that its EXECUTE and FETCH may run; a name of which nothing is known is refused."""
         unknown: list[Name] = []
+        text = judged.plan
         for name in judged.plan.uses:
             known, wired = self._known.get(name), self.wire_name(name)
             if known is None and wired is None:
@@ -61,15 +62,20 @@ class SqlNames:
                 if wired.plan.uses:
                     # FAIL CLOSED: what such a portal was begun with is not known
                     return Refusal("statement-not-supported", f"`{name[1]}` is itself an EXECUTE or a FETCH")
-                judged = union(wired, judged)
+                running, judged = judged, union(wired, judged)
+                judged = replace(judged, plan=replace(judged.plan, searches=running.plan.searches))
+            # Each EXECUTE of a text searches anew, for whatever its name stands for then; a cursor was opened once, by
+            # the statement that declared it.
+            again = wired.plan.searches if wired is not None else ()
+            if name[0] == "statement":
+                again = most(again, known.searches if known is not None else ())
+                again = most(again, text.searches if name in text.defines else ())
+            judged = replace(judged, plan=replace(judged.plan, searches=judged.plan.searches + again))
             if known is not None:
-                # a cursor was opened once, by the statement that declared it
-                searches = known.searches if name[0] == "statement" else ()
-                plan = replace(judged.plan, searches=tuple(dict.fromkeys(judged.plan.searches + searches)))
                 lists = {key: sorted({*judged.fields.get(key, ()), *value}) for key, value in known.reads.items()}
-                judged = Judgement(plan, {**judged.fields, **lists}, judged.text)
+                judged = replace(judged, fields={**judged.fields, **lists})
         for name in unknown:
-            if name not in judged.plan.defines:
+            if name not in text.defines:
                 # FAIL CLOSED: a name that the target knows and the gate does not would read unseen
                 word = "cursor" if name[0] == "cursor" else "prepared statement"
                 return Refusal("not-found", f"the {word} `{name[1]}` does not exist")
