@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from gateway.errors import Refusal
 from gateway.sql.statement import Kind, Plan, View
 
-_ODD = re.compile(r"--|/\*|[$\\\0]|''|\"\"|[\w&]'|(?<!\w)\d[.\w]*[._A-Za-z]|\.\d|[^\x00-\x7f]")
+_ODD = re.compile(r"--|/\*|[$\\\0]|''|\"\"|[\w&]'|(?<!\w)\d[.\w]*[._A-Za-z]|\.\d|(?<!\w)0\d|[^\x00-\x7f]")
 _TOKEN = re.compile(r"\"[^\"]*\"|('[^']*'|(?<![\w.])\d{1,9}(?![\w.]))")
 _NUMBER, _STRING = 918_273_000, "stand-in 5d2e9c1f "
 _LONGEST = 4_096
