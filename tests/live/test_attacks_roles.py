@@ -42,6 +42,9 @@ def api(house: House) -> Iterator[Api]:
     made = Api(house)
     yield made
     made.client.close()
+    # what was opened here took the place of the passes that the other tests use
+    for ticket in ("SUP-1423", "SUP-1426"):
+        house.opened("alice", ticket, again=True)
 
 
 def ask(api: Api) -> str:
