@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
 import gc
 import os
 import signal
@@ -53,7 +52,6 @@ from gateway.wire.auth import tls_server_end_point
 DRAIN_S = 20.0
 _BACKLOG = 1024
 _SWITCH_S = 0.0002
-_M_MMAP_THRESHOLD = -3
 
 
 @dataclass(frozen=True, slots=True)
@@ -310,7 +308,6 @@ def run(config: Config, *, ready: Callable[[Server], None] | None = None) -> int
     # The thread that makes records durable needs the interpreter for microseconds after each flush; the default of
     # 5 ms would make every session wait for whatever the event loop happens to be doing.
     sys.setswitchinterval(_SWITCH_S)
-    lean_buffers()
     return uvloop.run(_run(config, ready))
 
 
@@ -365,17 +362,6 @@ def audit_signer(config: Config) -> Signer:
     """The key that signs the trail's heads; made at the first start, below the state directory."""
     path = config.state / "audit.key"
     return load_signer(path) if path.exists() else create_signer(path, config.origin)
-
-
-def lean_buffers() -> None:
-    """Give large buffers back to the system as soon as they are free.
-
-    uvloop reads each TLS connection into a buffer of 256 KiB of which little is ever touched; from glibc's heap it
-    would keep whole pages dirty for every idle session (mallopt(3), M_MMAP_THRESHOLD).
-    """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:
-        mallopt(_M_MMAP_THRESHOLD, 200 * 1024)
 
 
 def postgres_context(config: Config) -> ssl.SSLContext:

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar, cast
 
 from gateway.config import Limits, PostgresListener
+from gateway.engines.lean import connecting
 from gateway.engines.postgres_relay import Relay
 from gateway.engines.postgres_scrub import SHOWN, refusal_bytes
 from gateway.engines.postgres_startup import Wishes, judge_startup
@@ -323,6 +324,7 @@ class PostgresEngine(Generic[C]):
 
     async def _encrypt(self, client: Client, sock: socket.socket) -> None:
         client.encrypting = True
+        connecting()
         await asyncio.get_running_loop().connect_accepted_socket(
             lambda: client, sock, ssl=self._tls, ssl_handshake_timeout=self._settings.login_timeout
         )
