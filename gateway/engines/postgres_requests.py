@@ -8,6 +8,7 @@ that it must abort, and is shown with the gateway's words.
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import replace
 
 from gateway.engines.postgres_flow import INTERNAL, PLAIN, SYNC, Flow, Names
 from gateway.errors import GatewayError, Refusal
@@ -165,7 +166,7 @@ class Requests:
             return
         if judged.plan.uses:
             # a portal that was begun goes on with what its names stood for then, whatever becomes of them
-            judged = self._kept(execute.portal, judged)
+            self._keep(execute.portal, judged)
         parameters = self._names.parameters(execute.portal)
         statement = self._statement("", "execute", parameters, execute.max_rows)
         admitted = self._gate.admit(self._inside, statement, judged)
@@ -178,13 +179,12 @@ class Requests:
         out.append(wire.frame(wire.EXECUTE, body))
         self._repin = self._repin or admitted.plan.repin
 
-    def _kept(self, portal: bytes, judged: Judgement) -> Judgement:
+    def _keep(self, portal: bytes, judged: Judgement) -> None:
         resolved = self._inside.names.resolve(judged)
-        if isinstance(resolved, Refusal):
-            return judged
-        if self._names.find(wire.PORTAL, portal) is not None:
-            self._names.set(wire.PORTAL, portal, resolved)
-        return resolved
+        if not isinstance(resolved, Refusal) and self._names.find(wire.PORTAL, portal) is not None:
+            # what it searches is counted at each run, from its names
+            plan = replace(resolved.plan, searches=judged.plan.searches)
+            self._names.set(wire.PORTAL, portal, replace(resolved, plan=plan))
 
     def _meant(self, kind: int, name: bytes) -> Judgement | Refused:
         """All that the protocol's name may stand for: what the protocol made, and what SQL did."""

@@ -230,8 +230,11 @@ def test_each_execute_of_a_prepared_search_is_a_search(house: House, raw: Raw) -
     raw.send(parse(b"g", "select id from employees where email = $1") + SYNC)
     raw.until_ready()
     raw.query("EXECUTE g('x@example.org')")
-    searches = [record for record in follower.news() if record["kind"] == "search.exact"]
-    assert len(searches) >= 4, searches
+    raw.send(parse(b"", "EXECUTE f('4@example.org')") + bind(b"", b"") + execute() + SYNC)
+    raw.until_ready()
+    searches = [record["statement"] for record in follower.news() if record["kind"] == "search.exact"]
+    # the PREPARE, three times EXECUTE f, EXECUTE g, and once more f by the protocol
+    assert len(searches) == len(set(searches)) == 6, searches
 
 
 def _skipped(message: bytes, batch: list[bytes]) -> bool:
