@@ -10,15 +10,31 @@ Specification: PostgreSQL manual, chapters 53 (catalogs), 54 (views) and 37 (inf
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from gateway.sql.postgres import settings
+from gateway.sql.postgres.conditions import (
+    FIRST_NORMAL_OID,
+    attribute,
+    built_in,
+    class_visible,
+    constraint_rows,
+    constraint_visible,
+    function_visible,
+    index_rows,
+    index_visible,
+    listed,
+    named,
+    partition_key_rows,
+    relation_visible,
+    schemas,
+    type_visible,
+    visible,
+)
 from gateway.sql.postgres.tree import words
 from gateway.sql.statement import View
 
-_FIRST_NORMAL_OID = 16384  # access/transam.h: what PostgreSQL itself makes has a lower number
-_MOST_ATTRIBUTES = 10_000
 _PLAIN_NAME = re.compile(r"[a-z_][a-z0-9_]*(?:\.[a-z_][a-z0-9_]*)?")
 _COLUMN = re.compile(r"(?P<name>\w+)(?:@(?P<first>\d+)(?:-(?P<last>\d+))?)?(?:=(?P<value>.+))?")
 
@@ -31,6 +47,9 @@ class System:
     rows: Callable[[View], str]
 
 
+# What every table has and no star shows. The number of the transaction that wrote a row tells of others' work.
+SYSTEM_COLUMNS = {"tableoid": "t.tableoid", "xmin": "CAST('0' AS pg_catalog.xid)"}
+
 # ruff: noqa: S608 - made of the constants below and of quoted names of the policy
 
 
@@ -38,7 +57,8 @@ def shown_sql(qualified: str, view: View) -> str | None:
     """The derived table for a catalog relation, None when it is not shown."""
     schema, _, name = qualified.partition(".")
     if qualified in EMPTY:
-        return f"SELECT t.* FROM {schema}.{name} AS t WHERE false"
+        nothing = "CAST(NULL AS pg_catalog.oid) AS tableoid, CAST(NULL AS pg_catalog.xid) AS xmin"
+        return f"SELECT t.*, {nothing} FROM {schema}.{name} AS t WHERE false"
     system = SYSTEMS.get(qualified)
     if system is None:
         return None
@@ -50,18 +70,18 @@ def shown_sql(qualified: str, view: View) -> str | None:
             raise ValueError(f"column {written!r} of {qualified}")
         if major and match["first"] and not int(match["first"]) <= major <= int(match["last"] or 999):
             continue
-        value = _VALUES[match["value"]].format(match["name"]) if match["value"] else f"t.{match['name']}"
+        value = f"t.{match['name']}"
+        if match["value"] in _JUDGED:
+            value = _JUDGED[match["value"]](view)
+        elif match["value"]:
+            value = _VALUES[match["value"]].format(match["name"])
         targets.append(f"{value} AS {match['name']}")
+    if schema == "pg_catalog" and name not in _VIEWS:
+        targets += [f"{value} AS {name}" for name, value in SYSTEM_COLUMNS.items()]
     rows = system.rows(view)
     # The fence: no expression of the user's may run on a row that is not shown, where it could fail or not.
     where = f" WHERE {rows} OFFSET 0" if rows else ""
     return f"SELECT {', '.join(targets)} FROM {schema}.{name} AS t{where}"
-
-
-def schemas(view: View) -> tuple[str, ...]:
-    """The schemas that exist for the view."""
-    named = {name.rpartition(".")[0] for name in view.policy.tables}
-    return (*sorted(named | set(view.policy.schemas)), "pg_catalog", "information_schema")
 
 
 def spellings(view: View) -> list[str]:
@@ -69,16 +89,6 @@ def spellings(view: View) -> list[str]:
     qualified = [*visible(view), *SYSTEMS, *EMPTY]
     bare = [name.rpartition(".")[2] for name in qualified if names_relation("", name.rpartition(".")[2], view)]
     return sorted({name for name in (*qualified, *bare) if _PLAIN_NAME.fullmatch(name)})
-
-
-def visible(view: View) -> Mapping[str, int]:
-    """The relations that exist for the view, with their oids."""
-    found = {}
-    for name in view.policy.tables:
-        relation = view.catalog.relation(name)
-        if relation is not None:
-            found[name] = relation.oid
-    return found
 
 
 def names_relation(schema: str, name: str, view: View) -> bool:
@@ -96,134 +106,8 @@ def names_relation(schema: str, name: str, view: View) -> bool:
     return False
 
 
-def built_in(oid: str, _view: View) -> str:
-    """The condition that `oid` belongs to PostgreSQL itself."""
-    return f"({oid} OPERATOR(pg_catalog.<) '{_FIRST_NORMAL_OID}')"
-
-
-def anything(oid: str, _view: View) -> str:
-    """The condition that `oid` is one."""
-    return f"({oid} IS NOT NULL)"
-
-
-def relation_visible(oid: str, view: View) -> str:
-    """The condition that `oid` is that of a relation which the view shows."""
-    return f"({built_in(oid, view)} OR {_among(oid, visible(view).values())})"
-
-
-def type_visible(oid: str, view: View) -> str:
-    """The condition that `oid` is a built-in type's, that of a visible column, or a visible relation's row type."""
-    attributes = (
-        "SELECT a.atttypid FROM pg_catalog.pg_attribute AS a"
-        f" WHERE {_among('a.attrelid', visible(view).values())} AND {_attribute('a.attrelid', 'a.attnum', view)}"
-    )
-    return (
-        f"({built_in(oid, view)} OR EXISTS (SELECT FROM pg_catalog.pg_type AS y WHERE"
-        f" ({_among('y.typrelid', visible(view).values())} OR y.oid OPERATOR(pg_catalog.=) ANY (ARRAY({attributes})))"
-        f" AND {oid} OPERATOR(pg_catalog.=) ANY (ARRAY[y.oid, y.typarray, y.typelem])))"
-    )
-
-
-def function_visible(oid: str, view: View) -> str:
-    """The condition that `oid` is a built-in function's or one that the policy vouches for."""
-    return (
-        f"({built_in(oid, view)} OR EXISTS (SELECT FROM pg_catalog.pg_proc AS f"
-        " JOIN pg_catalog.pg_namespace AS g ON g.oid OPERATOR(pg_catalog.=) f.pronamespace"
-        f" WHERE f.oid OPERATOR(pg_catalog.=) {oid} AND {_named('g.nspname', 'f.proname', view.policy.functions)}))"
-    )
-
-
-def schema_visible(oid: str, view: View) -> str:
-    """The condition that `oid` is that of a schema which exists for the view."""
-    return (
-        f"EXISTS (SELECT FROM pg_catalog.pg_namespace AS g WHERE g.oid OPERATOR(pg_catalog.=) {oid}"
-        f" AND {listed('g.nspname', schemas(view))})"
-    )
-
-
-def index_visible(oid: str, view: View) -> str:
-    """The condition that `oid` is an index's of plain visible columns; its rows are all or none."""
-    return (
-        f"EXISTS (SELECT FROM pg_catalog.pg_index AS i WHERE i.indexrelid OPERATOR(pg_catalog.=) {oid}"
-        f" AND {_index_rows('i', view)})"
-    )
-
-
-def constraint_visible(oid: str, view: View) -> str:
-    """The condition that `oid` is that of a key between visible columns."""
-    return (
-        f"EXISTS (SELECT FROM pg_catalog.pg_constraint AS k WHERE k.oid OPERATOR(pg_catalog.=) {oid}"
-        f" AND {_constraint_rows('k', view)})"
-    )
-
-
-def _index_rows(alias: str, view: View) -> str:
-    return (
-        f"({built_in(f'{alias}.indrelid', view)} OR ({_among(f'{alias}.indrelid', visible(view).values())}"
-        f" AND {alias}.indexprs IS NULL AND {alias}.indpred IS NULL"
-        f" AND {_all_visible(f'{alias}.indkey', f'{alias}.indrelid', view)}))"
-    )
-
-
-def _constraint_rows(alias: str, view: View) -> str:
-    return (
-        f"({built_in(f'{alias}.oid', view)} OR ({listed(f'{alias}.contype', ('p', 'u', 'f'))}"
-        f" AND {_among(f'{alias}.conrelid', visible(view).values())}"
-        f" AND {_all_visible(f'{alias}.conkey', f'{alias}.conrelid', view)}"
-        f" AND ({alias}.confkey IS NULL OR {_all_visible(f'{alias}.confkey', f'{alias}.confrelid', view)})))"
-    )
-
-
-def _all_visible(keys: str, relation: str, view: View) -> str:
-    return f"NOT EXISTS (SELECT FROM pg_catalog.unnest({keys}) AS u(n) WHERE NOT {_attribute(relation, 'u.n', view)})"
-
-
-def _attribute(relation: str, number: str, view: View) -> str:
-    """The condition on a column's number: all of a built-in relation's, and the policy's of any other."""
-    keys = []
-    for name, oid in visible(view).items():
-        named = view.policy.tables[name].columns
-        columns = view.catalog.relations[name].columns
-        keys += [oid * _MOST_ATTRIBUTES + column.number for column in columns if column.name in named]
-    key = (
-        f"CAST({relation} AS pg_catalog.int8) OPERATOR(pg_catalog.*) {_MOST_ATTRIBUTES}"
-        f" OPERATOR(pg_catalog.+) CAST({number} AS pg_catalog.int8)"
-    )
-    listed = ",".join(map(str, keys))
-    listed = f"CAST('{{{listed}}}' AS pg_catalog.int8[])"
-    return f"({built_in(relation, view)} OR ({key}) OPERATOR(pg_catalog.=) ANY ({listed}))"
-
-
-def _among(oid: str, oids: Iterable[int]) -> str:
-    listed = ",".join(map(str, oids))
-    return f"{oid} OPERATOR(pg_catalog.=) ANY (CAST('{{{listed}}}' AS pg_catalog.oid[]))"
-
-
-def listed(expression: str, values: Iterable[str]) -> str:
-    """The condition that a text is one of these."""
-    quoted = ", ".join(map(_quoted, values))
-    return (
-        f"CAST({expression} AS pg_catalog.text) OPERATOR(pg_catalog.=) ANY (CAST(ARRAY[{quoted}] AS pg_catalog.text[]))"
-    )
-
-
-def _named(schema: str, name: str, names: Iterable[str]) -> str:
-    quoted = ", ".join(map(_quoted, sorted(names)))
-    whole = f"pg_catalog.concat(CAST({schema} AS pg_catalog.text), '.', CAST({name} AS pg_catalog.text))"
-    return f"{whole} OPERATOR(pg_catalog.=) ANY (CAST(ARRAY[{quoted}] AS pg_catalog.text[]))"
-
-
-def _quoted(text: str) -> str:
-    doubled = text.replace("'", "''")
-    return "E'" + doubled.replace("\\", "\\\\") + "'" if "\\" in text else f"'{doubled}'"
-
-
-def _class_rows(view: View) -> str:
-    return f"({relation_visible('t.oid', view)} OR {index_visible('t.oid', view)})"
-
-
 def _attribute_rows(view: View) -> str:
-    return f"({_attribute('t.attrelid', 't.attnum', view)} OR {index_visible('t.attrelid', view)})"
+    return f"({attribute('t.attrelid', 't.attnum', view)} OR {index_visible('t.attrelid', view)})"
 
 
 def _by_oid(condition: Callable[[str, View], str], *columns: str) -> Callable[[View], str]:
@@ -237,7 +121,7 @@ def _fixed(condition: str) -> Callable[[View], str]:
 def _in_schema(schema: str, name: str) -> Callable[[View], str]:
     def rows(view: View) -> str:
         system = listed(f"t.{schema}", ("pg_catalog", "information_schema"))
-        return f"({system} OR {_named(f't.{schema}', f't.{name}', visible(view))})"
+        return f"({system} OR {named(f't.{schema}', f't.{name}', visible(view))})"
 
     return rows
 
@@ -247,19 +131,30 @@ def _column_of(schema: str, table: str, column: str) -> Callable[[View], str]:
         names = [f"{name}.{one}" for name in visible(view) for one in view.policy.tables[name].columns]
         system = listed(f"t.{schema}", ("pg_catalog", "information_schema"))
         whole = f"pg_catalog.concat(CAST(t.{schema} AS pg_catalog.text), '.', CAST(t.{table} AS pg_catalog.text))"
-        return f"({system} OR {_named(whole, f't.{column}', names)})"
+        return f"({system} OR {named(whole, f't.{column}', names)})"
 
     return rows
 
 
-def _constraint_named(view: View) -> str:
-    return (
-        "EXISTS (SELECT FROM pg_catalog.pg_constraint AS k"
+def _constraint_named(view: View, *, of_table: bool = False) -> str:
+    """The condition on a row that names a constraint. A schema can have several of the same name: all, or its own."""
+    same = (
+        "SELECT FROM pg_catalog.pg_constraint AS k"
         " JOIN pg_catalog.pg_namespace AS g ON g.oid OPERATOR(pg_catalog.=) k.connamespace"
+        " JOIN pg_catalog.pg_class AS c ON c.oid OPERATOR(pg_catalog.=) k.conrelid"
         " WHERE CAST(k.conname AS pg_catalog.text) OPERATOR(pg_catalog.=) CAST(t.constraint_name AS pg_catalog.text)"
         " AND CAST(g.nspname AS pg_catalog.text) OPERATOR(pg_catalog.=) CAST(t.constraint_schema AS pg_catalog.text)"
-        f" AND {_constraint_rows('k', view)})"
     )
+    if of_table:
+        same += " AND CAST(c.relname AS pg_catalog.text) OPERATOR(pg_catalog.=) CAST(t.table_name AS pg_catalog.text)"
+        return f"EXISTS ({same} AND {constraint_rows('k', view)})"
+    return (
+        f"EXISTS ({same} AND {constraint_rows('k', view)}) AND NOT EXISTS ({same} AND NOT {constraint_rows('k', view)})"
+    )
+
+
+def _constraint_of_table(view: View) -> str:
+    return _constraint_named(view, of_table=True)
 
 
 def _index_named(view: View) -> str:
@@ -270,6 +165,48 @@ def _index_named(view: View) -> str:
         f" AND {index_visible('k.oid', view)})"
     )
 
+
+def _target_s_own(condition: str, otherwise: str) -> str:
+    """The condition for a relation of the target itself, so that it is not evaluated for all else."""
+    return f"CASE WHEN t.oid OPERATOR(pg_catalog.<) '{FIRST_NORMAL_OID}' THEN {otherwise} ELSE {condition} END"
+
+
+def _has_keys(view: View) -> str:
+    return (
+        "EXISTS (SELECT FROM pg_catalog.pg_constraint AS k WHERE k.contype OPERATOR(pg_catalog.=) 'f'"
+        " AND t.oid OPERATOR(pg_catalog.=) ANY (ARRAY[k.conrelid, k.confrelid])"
+        f" AND {constraint_rows('k', view)})"
+    )
+
+
+def _inherits(oid: str, own: str, other: str, view: View) -> str:
+    """The condition that a relation which the view shows is on the other side of an inheritance."""
+    return (
+        f"EXISTS (SELECT FROM pg_catalog.pg_inherits AS h WHERE h.{own} OPERATOR(pg_catalog.=) {oid}"
+        f" AND {class_visible(f'h.{other}', view)})"
+    )
+
+
+def _has_index(view: View) -> str:
+    return (
+        "EXISTS (SELECT FROM pg_catalog.pg_index AS i WHERE i.indrelid OPERATOR(pg_catalog.=) t.oid"
+        f" AND {index_rows('i', view)})"
+    )
+
+
+# What would tell of relations, indexes and constraints that are not shown, as it would be without them.
+_JUDGED: dict[str | None, Callable[[View], str]] = {
+    "keys": lambda view: _target_s_own(_has_keys(view), "false"),
+    "indexes": lambda view: _target_s_own(_has_index(view), "t.relhasindex"),
+    "children": lambda view: _target_s_own(_inherits("t.oid", "inhparent", "inhrelid", view), "false"),
+    "parents": lambda view: _target_s_own(_inherits("t.oid", "inhrelid", "inhparent", view), "false"),
+    "inherited": lambda view: (
+        f"CASE WHEN {_inherits('t.attrelid', 'inhrelid', 'inhparent', view)} THEN t.attinhcount ELSE '0' END"
+    ),
+    "parent": lambda view: f"CASE WHEN {constraint_visible('t.conparentid', view)} THEN t.conparentid ELSE '0' END",
+}
+
+_VIEWS = words("pg_roles pg_user pg_settings pg_tables pg_views pg_matviews pg_indexes")
 
 _VALUES = {
     "text": "CAST(NULL AS pg_catalog.text)",
@@ -294,32 +231,33 @@ _VALUES = {
 SYSTEMS: dict[str, System] = {
     "pg_catalog.pg_class": System(
         """oid relname relnamespace reltype reloftype relowner relam relfilenode=none reltablespace relpages=zero
-        reltuples=unknown relallvisible=zero reltoastrelid=none relhasindex relisshared relpersistence relkind
-        relnatts=int2 relchecks=zero2 relhasrules=false relhastriggers=false relhassubclass relrowsecurity=false
-        relforcerowsecurity=false relispopulated relreplident relispartition relrewrite=none relfrozenxid=xid
+        reltuples=unknown relallvisible=zero reltoastrelid=none relhasindex=indexes relisshared relpersistence
+        relkind relnatts=int2 relchecks=zero2 relhasrules=false relhastriggers=keys relhassubclass=children
+        relrowsecurity=false relforcerowsecurity=false relispopulated relreplident relispartition=parents
+        relrewrite=none relfrozenxid=xid
         relminmxid=xid relacl=acl reloptions=texts relpartbound=tree""",
-        _class_rows,
+        _by_oid(class_visible, "oid"),
     ),
     "pg_catalog.pg_attribute": System(
         """attrelid attname atttypid attstattarget=int2 attlen attnum attndims atttypmod attbyval attalign attstorage
         attcompression@14 attnotnull atthasdef atthasmissing=false attidentity attgenerated attisdropped attislocal
-        attinhcount attcollation attacl=acl attoptions=texts attfdwoptions=texts""",
+        attinhcount=inherited attcollation attacl=acl attoptions=texts attfdwoptions=texts""",
         _attribute_rows,
     ),
     "pg_catalog.pg_attrdef": System(
-        "oid adrelid adnum adbin=tree", lambda view: _attribute("t.adrelid", "t.adnum", view)
+        "oid adrelid adnum adbin=tree", lambda view: attribute("t.adrelid", "t.adnum", view)
     ),
     "pg_catalog.pg_index": System(
         """indexrelid indrelid indnatts indnkeyatts indisunique indnullsnotdistinct@15 indisprimary indisexclusion
         indimmediate indisclustered indisvalid indcheckxmin indisready indislive indisreplident indkey indcollation
         indclass indoption indexprs=tree indpred=tree""",
-        lambda view: _index_rows("t", view),
+        lambda view: index_rows("t", view),
     ),
     "pg_catalog.pg_constraint": System(
         """oid conname connamespace contype condeferrable condeferred convalidated conrelid contypid conindid
-        conparentid confrelid confupdtype confdeltype confmatchtype conislocal coninhcount connoinherit conkey
+        conparentid=parent confrelid confupdtype confdeltype confmatchtype conislocal coninhcount connoinherit conkey
         confkey conpfeqop conppeqop conffeqop confdelsetcols@15 conexclop conbin=tree""",
-        lambda view: _constraint_rows("t", view),
+        lambda view: constraint_rows("t", view),
     ),
     "pg_catalog.pg_type": System(
         """oid typname typnamespace typowner typlen typbyval typtype typcategory typispreferred typisdefined typdelim
@@ -376,8 +314,46 @@ SYSTEMS: dict[str, System] = {
     ),
     "pg_catalog.pg_opfamily": System("oid opfmethod opfname opfnamespace opfowner", _by_oid(built_in, "oid")),
     "pg_catalog.pg_operator": System(
-        "oid oprname oprnamespace oprowner oprkind oprcanmerge oprcanhash oprleft oprright oprresult oprcom oprnegate",
+        """oid oprname oprnamespace oprowner oprkind oprcanmerge oprcanhash oprleft oprright oprresult oprcom oprnegate
+        oprcode=number oprrest=number oprjoin=number""",
         _by_oid(built_in, "oid"),
+    ),
+    "pg_catalog.pg_conversion": System(
+        "oid conname connamespace conowner conforencoding contoencoding conproc=number condefault",
+        _by_oid(built_in, "oid"),
+    ),
+    "pg_catalog.pg_amop": System(
+        """oid amopfamily amoplefttype amoprighttype amopstrategy amoppurpose amopopr amopmethod
+        amopsortfamily""",
+        _by_oid(built_in, "oid"),
+    ),
+    "pg_catalog.pg_amproc": System(
+        "oid amprocfamily amproclefttype amprocrighttype amprocnum amproc=number", _by_oid(built_in, "oid")
+    ),
+    "pg_catalog.pg_ts_config": System("oid cfgname cfgnamespace cfgowner cfgparser", _by_oid(built_in, "oid")),
+    "pg_catalog.pg_ts_config_map": System("mapcfg maptokentype mapseqno mapdict", _by_oid(built_in, "mapcfg")),
+    "pg_catalog.pg_ts_dict": System(
+        "oid dictname dictnamespace dictowner dicttemplate dictinitoption", _by_oid(built_in, "oid")
+    ),
+    "pg_catalog.pg_ts_parser": System(
+        """oid prsname prsnamespace prsstart=number prstoken=number prsend=number prsheadline=number
+        prslextype=number""",
+        _by_oid(built_in, "oid"),
+    ),
+    "pg_catalog.pg_ts_template": System(
+        "oid tmplname tmplnamespace tmplinit=number tmpllexize=number", _by_oid(built_in, "oid")
+    ),
+    "pg_catalog.pg_partitioned_table": System(
+        "partrelid partstrat partnatts partdefid=none partattrs partclass partcollation partexprs=tree",
+        lambda view: partition_key_rows("t", view),
+    ),
+    # Not everybody may read all of its columns, so a star would fail.
+    "pg_catalog.pg_subscription": System(
+        """oid=none subdbid=none subname=text subowner=none subenabled=false subbinary@14=false substream@14=text
+        subtwophasestate@15=text subdisableonerr@15=false subpasswordrequired@16=false subrunasowner@16=false
+        suborigin@16=text subfailover@17=false subconninfo=text subslotname=text subsynccommit=text
+        subpublications=texts subskiplsn@15=text""",
+        _fixed("false"),
     ),
     "pg_catalog.pg_cast": System("oid castsource casttarget castfunc castcontext castmethod", _by_oid(built_in, "oid")),
     "pg_catalog.pg_tablespace": System("oid spcname spcowner spcacl=acl spcoptions=texts", _by_oid(built_in, "oid")),
@@ -421,12 +397,14 @@ SYSTEMS: dict[str, System] = {
     "information_schema.table_constraints": System(
         """constraint_catalog constraint_schema constraint_name table_catalog table_schema table_name constraint_type
         is_deferrable initially_deferred enforced""",
-        _constraint_named,
+        _constraint_of_table,
     ),
     "information_schema.key_column_usage": System(
         """constraint_catalog constraint_schema constraint_name table_catalog table_schema table_name column_name
         ordinal_position position_in_unique_constraint""",
-        lambda view: f"{_constraint_named(view)} AND {_column_of('table_schema', 'table_name', 'column_name')(view)}",
+        lambda view: (
+            f"{_constraint_of_table(view)} AND {_column_of('table_schema', 'table_name', 'column_name')(view)}"
+        ),
     ),
     "information_schema.constraint_column_usage": System(
         "table_catalog table_schema table_name column_name constraint_catalog constraint_schema constraint_name",
@@ -446,8 +424,8 @@ EMPTY = frozenset(
     for name in words("""
     pg_policy pg_trigger pg_rewrite pg_statistic_ext pg_publication pg_publication_rel pg_publication_namespace
     pg_foreign_table pg_foreign_server pg_foreign_data_wrapper pg_sequence pg_depend pg_auth_members
-    pg_shdescription pg_seclabel pg_shseclabel pg_event_trigger pg_default_acl pg_partitioned_table
-    pg_ts_config pg_ts_dict pg_policies pg_rules
+    pg_shdescription pg_seclabel pg_shseclabel pg_event_trigger pg_default_acl pg_policies pg_rules
+    pg_db_role_setting pg_user_mappings pg_largeobject_metadata pg_parameter_acl pg_shdepend
     """)
 ) | frozenset(
     f"information_schema.{name}"

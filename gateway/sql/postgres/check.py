@@ -121,11 +121,17 @@ def _guarded(proof: Proof, before: Message, after: Message, env: Env, stack: Sta
     if guard.instead is not None:
         require(same(guard.instead, after), "a call that must not go out is there")
         return
-    result = after
-    if guard.condition is not None:
-        require(type(after) is pb.CaseExpr and len(after.args) == 1, "a guard is missing")
-        require(not after.HasField("arg") and not after.HasField("defresult"), "a guard has a way around it")
-        result = concrete(after.args[0].case_when.result)
+    if guard.argument:
+        require(type(after) is pb.FuncCall and len(after.args) == len(before.args) == 1, "a guarded call changed")
+        require(texts(after.funcname) == ("pg_catalog", names[-1]), "a guarded call changed")
+        case = concrete(after.args[0])
+        argument = _judged(case)
+        _under(guard.condition, argument, case)
+        stack.append((before.args[0], argument, env))
+        pair(before, after, env, stack, "funcname", "args")
+        return
+    value = after if guard.condition is None else _judged(after)
+    result = concrete(value)
     if guard.result:
         require(
             type(result) is pb.TypeCast and names_type(result.type_name, guard.result),
@@ -134,16 +140,27 @@ def _guarded(proof: Proof, before: Message, after: Message, env: Env, stack: Sta
         result = concrete(result.arg)
     require(type(result) is type(before), "something else stands below a guard")
     if guard.condition is not None:
-        condition = pb.Node()
-        condition.CopyFrom(guard.condition)
-        fill(condition, result.arg if casting else result.args[0])
-        require(same(condition, after.args[0].case_when.expr), "a guard is not the one that it should be")
+        _under(guard.condition, result.arg if casting else result.args[0], after)
     if casting:
         require(names_type(result.type_name, names[-1]), "a guarded cast changed")
         stack.append((before.arg, result.arg, env))
     else:
         require(texts(result.funcname) == ("pg_catalog", names[-1]), "a guarded call changed")
         pair(before, result, env, stack, "funcname")
+
+
+def _judged(case: Message) -> Message:
+    """The value that stands under a condition, and under nothing else."""
+    require(type(case) is pb.CaseExpr and len(case.args) == 1, "a guard is missing")
+    require(not case.HasField("arg") and not case.HasField("defresult"), "a guard has a way around it")
+    return case.args[0].case_when.result
+
+
+def _under(condition: Message, hole: Message, case: Message) -> None:
+    meant = pb.Node()
+    meant.CopyFrom(condition)
+    fill(meant, hole)
+    require(same(meant, case.args[0].case_when.expr), "a guard is not the one that it should be")
 
 
 def _defines(query: Message, view: View) -> bool:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from postgast import pg_query_pb2 as pb
 
 from gateway.errors import GatewayError
+from gateway.sql.postgres import guards
+from gateway.sql.postgres.catalogs import SYSTEM_COLUMNS
 from gateway.sql.postgres.evidence import Evidence, evidence
 from gateway.sql.postgres.proof import NOTHING, Clause, Env, Leaf, Proof, Stack, conjuncts, pair, require, unproven
 from gateway.sql.postgres.tree import Message, Refused, concrete, same, texts, words
@@ -79,6 +81,11 @@ def _item(
         return (left if keeps_left else []) + (right if keeps_right else [])
     if type(before) is pb.RangeVar:
         leaf = _relation(proof, before, after, env)
+    elif type(before) is pb.RangeFunction and (prescribed := guards.source_guard(before, proof.view)) is not None:
+        require(same(prescribed, after), "a function in FROM is not the derived table that it should be")
+        argument = guards.source_argument(before)
+        stack.append((argument, argument, env))
+        leaf = Leaf(before.alias.aliasname)
     else:
         require(type(before) in _SOURCES and type(before) is type(after), "a FROM item of an unknown kind")
         pair(before, after, env, stack)
@@ -147,10 +154,10 @@ def _columns(proof: Proof, select: Message, meant: Evidence, alias: str, stop: i
         shown = _compared(select, meant)
         if len(meant.proven) < _MOST_PROVEN:
             meant.proven[text] = shown
-    if proof.everything or renamed or alias in proof.alone:
-        require(len(shown) == len(meant.values), "a column is missing")
-    else:
-        require(all(name in shown or name not in proof.words for name in meant.values), "a column is missing")
+    whole = proof.everything or renamed or alias in proof.alone
+    for name in meant.values:
+        wanted = name in proof.words or (whole and name not in SYSTEM_COLUMNS)
+        require(name in shown or not wanted, "a column is missing")
 
 
 def _compared(select: Message, meant: Evidence) -> frozenset[str]:

@@ -57,8 +57,8 @@ _DATA = words("""
     jsonb_to_record jsonb_to_recordset num_nonnulls num_nulls pg_column_size gen_random_uuid lower_inc lower_inf
     upper_inc upper_inf isempty range_merge int4range int8range numrange tsrange tstzrange daterange multirange
     abbrev broadcast family host hostmask inet_merge inet_same_family masklen netmask network set_masklen text
-    macaddr8_set7bit area center diameter height radius width npoints point box circle polygon to_tsvector
-    to_tsquery plainto_tsquery phraseto_tsquery websearch_to_tsquery ts_rank ts_rank_cd ts_headline setweight
+    macaddr8_set7bit area center diameter height radius width npoints point box circle polygon
+    ts_rank ts_rank_cd setweight
     strip tsvector_to_array array_to_tsvector querytree ts_delete ts_filter tsquery_phrase bool name varchar
     bpchar uuid json jsonb oid
     """)
@@ -66,7 +66,7 @@ _DATA = words("""
 _SESSION = words("""
     current_database current_schema current_schemas version pg_backend_pid pg_is_in_recovery pg_my_temp_schema
     pg_is_other_temp_schema pg_encoding_to_char pg_char_to_encoding
-    pg_advisory_unlock_all
+    pg_advisory_unlock_all getdatabaseencoding
     """)
 # pg_advisory_unlock_all: pools call it to reset a connection; what takes such locks is not allowed, so none are held.
 

@@ -17,8 +17,8 @@ from functools import lru_cache
 import postgast
 from postgast import pg_query_pb2 as pb
 
-from gateway.sql.postgres import catalogs, functions, settings, types
-from gateway.sql.postgres.tree import Message, Node, concrete, parts, texts
+from gateway.sql.postgres import catalogs, conditions, functions, settings, types
+from gateway.sql.postgres.tree import Message, Node, concrete, fill, parts, texts, words
 from gateway.sql.statement import View
 
 FIELDS = frozenset(
@@ -28,9 +28,9 @@ FIELDS = frozenset(
 _NULLS = {
     "text": """
         obj_description col_description shobj_description pg_get_viewdef pg_get_triggerdef pg_get_ruledef
-        pg_get_functiondef pg_get_partkeydef pg_get_statisticsobjdef pg_get_statisticsobjdef_columns pg_get_expr
+        pg_get_functiondef pg_get_statisticsobjdef pg_get_statisticsobjdef_columns pg_get_expr
         pg_get_partition_constraintdef pg_get_serial_sequence pg_get_function_sqlbody pg_tablespace_location
-        pg_get_function_arg_default
+        pg_get_function_arg_default pg_describe_object
     """,
     "int8": """
         pg_relation_size pg_table_size pg_total_relation_size pg_indexes_size pg_database_size pg_tablespace_size
@@ -43,31 +43,57 @@ _NULLS = {
 }
 _NULL = {name: kind for kind, names in _NULLS.items() for name in names.split()}
 _CONDITIONS = {
-    "pg_get_indexdef": catalogs.index_visible,
-    "pg_get_constraintdef": catalogs.constraint_visible,
-    "format_type": catalogs.type_visible,
-    "pg_get_function_result": catalogs.function_visible,
-    "pg_get_function_arguments": catalogs.function_visible,
-    "pg_get_function_identity_arguments": catalogs.function_visible,
-    "pg_relation_is_publishable": catalogs.relation_visible,
+    "pg_get_indexdef": conditions.index_visible,
+    "pg_get_constraintdef": conditions.constraint_visible,
+    "pg_get_partkeydef": conditions.partition_key_visible,
+    "format_type": conditions.type_visible,
+    "pg_get_function_result": conditions.function_visible,
+    "pg_get_function_arguments": conditions.function_visible,
+    "pg_get_function_identity_arguments": conditions.function_visible,
+    "pg_relation_is_publishable": conditions.relation_visible,
 }
-_LOOKUPS = {"to_regclass": catalogs.relation_visible, "to_regtype": catalogs.type_visible}
-_NO_ROWS = {"pg_partition_ancestors": "oid"}
+_LOOKUPS = {"to_regclass": conditions.relation_visible, "to_regtype": conditions.type_visible}
+# What partition functions yield as a FROM item: rows for relations that are shown, as far as all above them are.
+_PARTITIONS = {
+    "pg_partition_ancestors": (
+        "CAST(p.relid AS pg_catalog.oid) AS relid",
+        "NOT EXISTS (SELECT FROM {function} AS a WHERE NOT {ancestor})",
+    ),
+    "pg_partition_tree": (
+        "CAST(p.relid AS pg_catalog.oid) AS relid, CAST(p.parentrelid AS pg_catalog.oid) AS parentrelid,"
+        " p.isleaf AS isleaf, p.level AS level",
+        "NOT EXISTS (SELECT FROM pg_catalog.pg_partition_ancestors(p.relid) AS a WHERE NOT {ancestor})",
+    ),
+}
+_NO_ROWS = dict.fromkeys(_PARTITIONS, "oid")
+# Functions of text search, with the number of arguments from which on the first may name a configuration.
+_SEARCHING = {
+    "to_tsvector": 2, "to_tsquery": 2, "plainto_tsquery": 2, "phraseto_tsquery": 2, "websearch_to_tsquery": 2,
+    "ts_headline": 3,
+}  # fmt: skip
+_CONFIGURATIONS = words("""
+    simple arabic armenian basque catalan danish dutch english finnish french german greek hindi hungarian
+    indonesian irish italian lithuanian nepali norwegian portuguese romanian russian serbian spanish swedish tamil
+    turkish yiddish
+    """)
 _SETTINGS = frozenset({"current_setting", "set_config"})
 
-FUNCTIONS = (
-    frozenset(_NULL) | frozenset(_CONDITIONS) | frozenset(_LOOKUPS) | _SETTINGS | frozenset(_NO_ROWS) | {"pg_typeof"}
+FUNCTIONS = frozenset(
+    {*_NULL, *_CONDITIONS, *_LOOKUPS, *_SETTINGS, *_NO_ROWS, *_SEARCHING, "pg_typeof", "ts_token_type"}
 )
 
 _CASTS = {
-    "regclass": catalogs.relation_visible,
-    "regtype": catalogs.type_visible,
-    "regproc": catalogs.function_visible,
-    "regprocedure": catalogs.function_visible,
-    "regnamespace": catalogs.schema_visible,
-    "regoper": catalogs.built_in,
-    "regoperator": catalogs.built_in,
-    "regrole": catalogs.anything,
+    "regclass": conditions.relation_visible,
+    "regtype": conditions.type_visible,
+    "regproc": conditions.function_visible,
+    "regprocedure": conditions.function_visible,
+    "regnamespace": conditions.schema_visible,
+    "regoper": conditions.built_in,
+    "regoperator": conditions.built_in,
+    "regrole": conditions.anything,
+    "regcollation": conditions.built_in,
+    "regconfig": conditions.built_in,
+    "regdictionary": conditions.built_in,
 }
 _ROUTINES = functions.ALLOWED | {
     "array_in",
@@ -85,12 +111,14 @@ _ROUTINES = functions.ALLOWED | {
 class Guard:
     """How a call or a cast goes out: under `condition` (a tree with holes), and cast to `result`, if they are given.
 
-    With `instead`, nothing of it goes out but that.
+    With `argument`, the condition is put on the argument, as it must be for what returns a set. With `instead`,
+    nothing of it goes out but that.
     """
 
     condition: Message | None = None
     result: str = ""
     instead: Message | None = None
+    argument: bool = False
 
 
 def function_guard(name: str, call: Message, view: View) -> Guard | None:
@@ -99,21 +127,81 @@ def function_guard(name: str, call: Message, view: View) -> Guard | None:
         return Guard(instead=null_of(_NULL[name]))
     if name in _NO_ROWS:
         return Guard(instead=_tree(f"pg_catalog.unnest(CAST(NULL AS pg_catalog.{_NO_ROWS[name]}[]))"))
+    if name in _SEARCHING:
+        return Guard() if len(call.args) < _SEARCHING[name] or _configuration(call.args[0]) else None
     if name == "pg_typeof":
         return Guard(result="text") if _plain_call(call) else None
     if not _plain_call(call) or not call.args:
         return None
     if name == "current_setting" and type(concrete(call.args[0])) is not pb.A_Const and simple(call.args[0]):
         asked = "pg_catalog.lower(CAST($0 AS pg_catalog.text))"
-        return Guard(_tree(catalogs.listed(asked, sorted(settings.READABLE))))
+        return Guard(_tree(conditions.listed(asked, sorted(settings.READABLE))))
     if name in _SETTINGS:
         return Guard() if _setting_allowed(name, call, view) else None
     if not simple(call.args[0]):
         return None
+    if name == "ts_token_type":
+        return Guard(_tree(conditions.built_in("CAST($0 AS pg_catalog.oid)", view)), argument=True)
     if name in _LOOKUPS:
         looked_up = f"CAST(pg_catalog.{name}(CAST($0 AS pg_catalog.text)) AS pg_catalog.oid)"
         return Guard(_tree(_LOOKUPS[name](looked_up, view)), result="oid")
     return Guard(_tree(_CONDITIONS[name]("CAST($0 AS pg_catalog.oid)", view)))
+
+
+def source_argument(source: Message) -> Message | None:
+    """The column, constant or parameter that a partition function in FROM is called with; None for all else."""
+    if len(source.functions) != 1 or source.coldeflist or source.is_rowsfrom:
+        return None
+    item = source.functions[0].list.items
+    call = concrete(item[0])
+    names = texts(call.funcname) or ("",) if type(call) is pb.FuncCall else ("",)
+    if len(item) > 1 and concrete(item[1]) is not None:
+        return None
+    if names[-1] not in _PARTITIONS or names[:-1] not in {(), ("pg_catalog",)}:
+        return None
+    if not _plain_call(call) or len(call.args) != 1:
+        return None
+    argument = call.args[0]
+    while argument.WhichOneof("node") == "type_cast":
+        argument = argument.type_cast.arg
+    message = concrete(argument)
+    if type(message) is pb.ColumnRef:
+        return argument if texts(message.fields) and len(message.fields) <= 2 else None
+    return argument if type(message) in {pb.A_Const, pb.ParamRef} else None
+
+
+def source_guard(source: Message, view: View) -> Message | None:
+    """The derived table that stands for a partition function in FROM; None when it is another FROM item."""
+    argument = source_argument(source)
+    if argument is None:
+        return None
+    name = (texts(concrete(source.functions[0].list.items[0]).funcname) or ("",))[-1]
+    constant = concrete(argument)
+    asked = "CAST($0 AS pg_catalog.oid)"
+    if type(constant) is pb.A_Const and constant.WhichOneof("val") == "sval" and not constant.sval.sval.isdigit():
+        # A name: looked up only when it is that of something shown.
+        if not _constant_allowed("regclass", constant, view):
+            return None
+        asked = "CAST(CAST($0 AS pg_catalog.regclass) AS pg_catalog.oid)"
+    function = f"pg_catalog.{name}(CAST({asked} AS pg_catalog.regclass))"
+    targets, above = _PARTITIONS[name]
+    if source.ordinality:
+        targets += ", pg_catalog.row_number() OVER (ORDER BY p.ordinality) AS ordinality"
+    seen = conditions.class_visible("CAST(p.relid AS pg_catalog.oid)", view)
+    ancestor = conditions.class_visible("CAST(a.relid AS pg_catalog.oid)", view)
+    where = f"{seen} AND {above.format(function=function, ancestor=ancestor)}"
+    made = Node()
+    subselect = made.range_subselect
+    subselect.lateral = True
+    subselect.subquery.select_stmt.CopyFrom(
+        _query(f"SELECT {targets} FROM {function} WITH ORDINALITY AS p WHERE {where}")  # noqa: S608
+    )
+    fill(subselect.subquery, argument)
+    if source.HasField("alias"):
+        subselect.alias.CopyFrom(source.alias)
+    else:
+        subselect.alias.aliasname = name
+    return made
 
 
 def cast_guard(kind: str, cast: Message, view: View) -> Guard | None:
@@ -131,7 +219,7 @@ def cast_guard(kind: str, cast: Message, view: View) -> Guard | None:
         # Drivers bind the names of relations that they know; any other is NULL here, whether it exists or not.
         names = catalogs.spellings(view)
         asked = "CAST($0 AS pg_catalog.text)"
-        return Guard(_tree(catalogs.listed(asked, names)), result="oid") if kind == "regclass" else None
+        return Guard(_tree(conditions.listed(asked, names)), result="oid") if kind == "regclass" else None
     return Guard(_tree(_CASTS[kind]("CAST($0 AS pg_catalog.oid)", view)), result="text")
 
 
@@ -202,6 +290,17 @@ def null_of(kind: str) -> Message:
     return cast_to(node, kind)
 
 
+def _configuration(node: Message) -> bool:
+    """Whether an argument cannot name a configuration of text search but one of PostgreSQL's own."""
+    message = concrete(node)
+    if type(message) is pb.TypeCast:
+        kind = (texts(message.type_name.names) or ("",))[-1]
+        if kind != "regconfig":
+            return kind in {"text", "varchar", "json", "jsonb"}
+        message = concrete(message.arg)
+    return type(message) is pb.A_Const and message.sval.sval in _CONFIGURATIONS
+
+
 def _plain_call(call: Message) -> bool:
     extras = call.agg_order or call.HasField("agg_filter") or call.HasField("over") or call.agg_within_group
     return not (extras or call.agg_star or call.agg_distinct or call.func_variadic)
@@ -241,8 +340,12 @@ def _constant_allowed(kind: str, constant: Message, view: View) -> bool:
         return catalogs.names_relation(schema, name, view)
     if kind == "regproc":
         return schema in {"", "pg_catalog"} and name in _ROUTINES
+    if kind == "regconfig":
+        return schema in {"", "pg_catalog"} and name in _CONFIGURATIONS
+    if kind == "regcollation":
+        return schema in {"", "pg_catalog"} and name in {"default", "C", "POSIX"}
     if kind == "regnamespace":
-        return not schema and name in catalogs.schemas(view)
+        return not schema and name in conditions.schemas(view)
     return False
 
 
@@ -284,6 +387,11 @@ def _has_parameter(node: Message) -> bool:
     while type(message) is pb.TypeCast:
         message = concrete(message.arg)
     return type(message) is pb.ParamRef
+
+
+@lru_cache(maxsize=256)
+def _query(sql: str) -> Message:
+    return postgast.parse(sql).stmts[0].stmt.select_stmt
 
 
 @lru_cache(maxsize=1024)

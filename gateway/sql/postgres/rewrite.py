@@ -17,6 +17,7 @@ from postgast import pg_query_pb2 as pb
 
 from gateway.sql.postgres import functions, guards, types
 from gateway.sql.postgres.attributes import Item, items_by_alias, may_call, suspicious
+from gateway.sql.postgres.catalogs import SYSTEM_COLUMNS
 from gateway.sql.postgres.lens import Lens, Shown, Table
 from gateway.sql.postgres.names import output_name
 from gateway.sql.postgres.search import settle_from
@@ -208,7 +209,11 @@ class Rewriter:
             or alias in seen.alone
             or any(left == alias and right not in table.columns for left, right in seen.pairs)
         )
-        return [(name, shown) for name, shown in table.columns.items() if whole or name in seen.words or not name]
+        return [
+            (name, shown)
+            for name, shown in table.columns.items()
+            if name in seen.words or not name or (whole and name not in SYSTEM_COLUMNS)
+        ]
 
 
 Handler = Callable[[Rewriter, Message, Message, Env, Stack], None]
@@ -326,17 +331,25 @@ def _apply(
         holder.CopyFrom(guard.instead)
         return
     self.visit([(part, env) for part in parts(message) if type(part) is not pb.TypeName])
+    if guard.argument and guard.condition is not None and hole is not None:
+        hole.CopyFrom(_judged(guard.condition, hole, hole))
+        return
     made = _copied(holder)
     if guard.result:
         made = guards.cast_to(made, guard.result)
     if guard.condition is not None and hole is not None:
-        case = Node()
-        when = case.case_expr.args.add().case_when
-        when.expr.CopyFrom(guard.condition)
-        fill(when.expr, hole)
-        when.result.CopyFrom(made)
-        made = case
+        made = _judged(guard.condition, hole, made)
     holder.CopyFrom(made)
+
+
+def _judged(condition: Message, hole: Message, value: Message) -> Message:
+    """The value where the condition on the hole holds, else NULL."""
+    case = Node()
+    when = case.case_expr.args.add().case_when
+    when.expr.CopyFrom(condition)
+    fill(when.expr, hole)
+    when.result.CopyFrom(value)
+    return case
 
 
 def _refuse_function(name: str, location: int) -> NoReturn:

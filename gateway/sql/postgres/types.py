@@ -23,6 +23,7 @@ BUILT_IN = words("""
 # Their text forms are names of the catalog.
 NAMING = frozenset(
     {"regclass", "regtype", "regproc", "regprocedure", "regnamespace", "regrole", "regoper", "regoperator"}
+    | {"regcollation", "regconfig", "regdictionary"}
 )
 
 # Their oids and those of their arrays, from `pg_type.dat`: a parameter that a client declares so is looked up when it
