@@ -166,6 +166,11 @@ class Gate:
         self.entered += 1
         return Admitted(session, view, self._plans.view_number(view), fields, begin, time.monotonic_ns())
 
+    def renew(self, inside: Admitted) -> None:
+        """Read the session's further statements with the target's catalog as it is now."""
+        inside.view = self._view(inside.session)
+        inside.number = self._plans.view_number(inside.view)
+
     def is_current(self, inside: Admitted) -> bool:
         """Whether the policy of the session's view is still in force."""
         return self._view(inside.session).policy is inside.view.policy

@@ -143,6 +143,7 @@ class Server:
             binding=certificate_binding(config.tls.certificate),
             report=report,
         )
+        self.targets.renewed = self.engine.renew_target
         self.search = Search(
             config.audit_path,
             self.signer.verifier,

@@ -112,5 +112,5 @@ def where(peer: Peer, *, user: bool = True) -> dict[str, Any]:
 def verdict(refusal: Refusal | None) -> dict[str, Any]:
     """The verdict's fields of a record."""
     if refusal is None:
-        return {"decision": "allow"}
+        return {"decision": "permit"}
     return {"decision": "deny", "code": refusal.code, "reason": refusal.message}

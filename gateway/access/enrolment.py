@@ -47,7 +47,7 @@ class Enrolment:
         code = base32(context.token(20))
         now = context.clock()
         await context.record(
-            "enrolment", **who(person), **where(peer), decision="allow", reason="invited", by=by, factor="totp"
+            "enrolment", **who(person), **where(peer), decision="permit", reason="invited", by=by, factor="totp"
         )
         expires_at = now + timedelta(seconds=context.settings.invitation_life_s)
         await context.store(people.insert_invitation, self._digest(code), person.id, by, now, expires_at)
@@ -86,7 +86,7 @@ class Enrolment:
         digests = [context.keys.digest("recovery", fold_recovery_code(text)) for text in codes]
         factor = FactorRow(person.id, "totp", row.sealed, now, steps[0])
         await context.record(
-            "enrolment", **who(person), **where(peer), decision="allow", reason="enrolled", by=person.id, factor="totp"
+            "enrolment", **who(person), **where(peer), decision="permit", reason="enrolled", by=person.id, factor="totp"
         )
         if not await context.store(people.finish_enrolment, self._digest(invitation), factor, digests):
             return await self._refuse(person, "the invitation was used meanwhile", peer)
@@ -108,7 +108,7 @@ class Enrolment:
         if not await context.store(people.remove_factor, person.id):
             return Refusal("not-found", f"`{person.login}` has no second factor")
         await end(person)
-        await context.record("factor.reset", **who(person), **where(peer), decision="allow", by=by, factor="totp")
+        await context.record("factor.reset", **who(person), **where(peer), decision="permit", by=by, factor="totp")
         return person
 
     async def _invited(

@@ -330,7 +330,7 @@ class Workflow:
         state: RequestState, reason: str, *, ticket: Ticket | None = None, policy: Policy | None = None,
         approvers: tuple[str, ...] = (), refusal: Refusal | None = None,
     ) -> None:  # fmt: skip
-        fields: dict[str, Any] = verdict(refusal) if refusal else {"decision": "allow", "reason": reason}
+        fields: dict[str, Any] = verdict(refusal) if refusal else {"decision": "permit", "reason": reason}
         await self._context.record(
             "request", **(who(requester) or {"person": request.person}), **where(peer), **fields,
             ticket_system=request.ticket_system, ticket=request.ticket_id, ticket_state=ticket.status if ticket else "",
@@ -345,7 +345,7 @@ class Workflow:
     ) -> None:  # fmt: skip
         holder = who(person) if person else {"person": grant.person}
         await self._context.record(
-            "grant", **holder, **where(peer), decision="allow", reason=reason, by=by, state=grant.state.value,
+            "grant", **holder, **where(peer), decision="permit", reason=reason, by=by, state=grant.state.value,
             ticket_system=grant.ticket_system, ticket=grant.ticket_id, customers=list(grant.customers),
             grant=grant.id, request=grant.request_id, approvers=list(grant.approved_by), target=grant.target,
             policy=policy.digest if policy else "", expires_at=grant.expires_at.isoformat(),

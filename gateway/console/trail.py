@@ -150,10 +150,10 @@ async def _read(
     try:
         found = await asyncio.to_thread(look)
     except GatewayError as error:
-        await _record(of, me, origin, query=asked, decision="allow", code=error.code)
+        await _record(of, me, origin, query=asked, decision="permit", code=error.code)
         raise
     number = count(found)
-    await _record(of, me, origin, query=asked, count=number, decision="allow")
+    await _record(of, me, origin, query=asked, count=number, decision="permit")
     return found, number
 
 
@@ -257,7 +257,7 @@ async def _lines(
             yield _line({"record": record})
     finally:
         following.close()
-        await _record(of, me, origin, query=f"{_asked('tail', filters)} ended", count=sent, decision="allow")
+        await _record(of, me, origin, query=f"{_asked('tail', filters)} ended", count=sent, decision="permit")
 
 
 def _line(value: Mapping[str, Any]) -> bytes:

@@ -8,18 +8,19 @@ From there on a connection is an asyncio protocol: first a small inbox for the l
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import secrets
 import socket
 import ssl
 import time
-from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Generic, Protocol, TypeVar, cast
 
 from gateway.config import Limits, PostgresListener
+from gateway.engines.crowd import Crowd
 from gateway.engines.lean import connecting
+from gateway.engines.postgres_client import Client, ahead, exactly, last_words, peek, settle
 from gateway.engines.postgres_relay import Relay
 from gateway.engines.postgres_scrub import SHOWN, refusal_bytes
 from gateway.engines.postgres_startup import Wishes, judge_startup
@@ -30,7 +31,6 @@ from gateway.model import Peer, Receipt, Session
 from gateway.wire import auth
 from gateway.wire import postgres as wire
 
-_LOGIN_MESSAGE = 8192
 _GREETING_SLOTS = 100
 _DIRECT_TLS = 0x16
 _MAX_PREAMBLES = 3
@@ -61,122 +61,6 @@ class Doors(Generic[C]):
     attach: Callable[[Session, Callable[[Refusal], None]], Callable[[], None]]
 
 
-class Client(asyncio.Protocol):
-    """One client's connection: an inbox until the log-in is done, then the relay's.
-
-    `transport` is None while the bare socket is read; `encrypting` is set from the moment the client awaits TLS.
-    """
-
-    __slots__ = ("_inbox", "_lost", "_start", "_waiter", "encrypting", "framer", "relay", "transport")
-
-    def __init__(self) -> None:
-        self.transport: asyncio.Transport | None = None
-        self.encrypting = False
-        self.framer = wire.Framer(_LOGIN_MESSAGE)
-        self.relay: Relay | None = None
-        self._start: bytearray | None = bytearray()
-        self._inbox: deque[tuple[int, bytes]] = deque()
-        self._waiter: asyncio.Future[None] | None = None
-        self._lost: Exception | None = None
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast(asyncio.Transport, transport)
-
-    def data_received(self, data: bytes) -> None:
-        if self.relay is not None:
-            self.relay.client_data(data)
-            return
-        try:
-            if self._start is not None:
-                self._start += data
-                if len(self._start) > wire.MAX_STARTUP_PACKET_LENGTH:
-                    raise GatewayError("message-too-large", "the start-up packet is too long", fatal=True)
-            else:
-                self._inbox.extend(self.framer.feed(data))
-                if len(self._inbox) > 64:
-                    raise GatewayError("protocol-violation", "too many messages before the log-in", fatal=True)
-        except GatewayError as error:
-            self._lost = error
-        self._wake()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._lost = self._lost or exc or ConnectionResetError("closed by the client")
-        # what a session held goes with it, not with the next collection of cycles
-        relay, self.relay = self.relay, None
-        if relay is not None:
-            relay.finish()
-        self._wake()
-
-    def pause_writing(self) -> None:
-        if self.relay is not None:
-            self.relay.client_blocked(True)
-
-    def resume_writing(self) -> None:
-        if self.relay is not None:
-            self.relay.client_blocked(False)
-
-    def send(self, data: bytes) -> None:
-        """Send bytes of the log-in."""
-        assert self.transport is not None
-        self.transport.write(data)
-
-    def abort(self) -> None:
-        """Close at once."""
-        if self.transport is not None:
-            self.transport.abort()
-
-    async def startup(self) -> wire.StartupMessage | wire.CancelRequest:
-        """The start-up packet, inside the TLS that was asked for."""
-        assert self._start is not None
-        while len(self._start) < 4 or len(self._start) < wire.startup_length(bytes(self._start[:4])):
-            await self._more()
-        length = wire.startup_length(bytes(self._start[:4]))
-        packet = wire.parse_startup(bytes(self._start[4:length]))
-        rest = bytes(self._start[length:])
-        if isinstance(packet, (wire.SSLRequest, wire.GSSENCRequest)):
-            raise GatewayError("protocol-violation", "encryption was already settled", fatal=True)
-        self.started()
-        if rest:
-            raise GatewayError("protocol-violation", "the client sent data ahead of its authentication", fatal=True)
-        return packet
-
-    def started(self) -> None:
-        """The start-up packet is read: typed messages follow."""
-        self._start = None
-
-    async def message(self, kind: int) -> bytes:
-        """The body of the next message, which must be of that kind."""
-        while not self._inbox:
-            await self._more()
-        got, body = self._inbox.popleft()
-        if got == wire.TERMINATE:
-            raise ConnectionResetError("the client said goodbye")
-        if got != kind:
-            raise GatewayError("protocol-violation", "the client sent something else than its password", fatal=True)
-        return body
-
-    def hand_over(self, relay: Relay, limit: int) -> None:
-        """From now on everything goes to the relay; what waits already goes first."""
-        self.framer.limit = limit
-        self.relay = relay
-        waiting = b"".join(wire.frame(kind, body) for kind, body in self._inbox)
-        self._inbox.clear()
-        if waiting:
-            relay.client_data(waiting)
-        if self._lost is not None:
-            relay.finish()
-
-    async def _more(self) -> None:
-        if self._lost is not None:
-            raise self._lost
-        self._waiter = asyncio.get_running_loop().create_future()
-        await self._waiter
-
-    def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
-
-
 class PostgresEngine(Generic[C]):
     """Serves PostgreSQL clients on one listening socket."""
 
@@ -199,6 +83,8 @@ class PostgresEngine(Generic[C]):
         self._report = report
         self._relays: dict[Relay, tuple[tuple[int, bytes], Callable[[], None]]] = {}
         self._keys: dict[tuple[int, bytes], Relay] = {}
+        self._crowd = Crowd((_GREETING_SLOTS + settings.max_connections) // 2)
+        self._entering = 0
         self._greetings: set[asyncio.Task[None]] = set()
         self._tasks: list[asyncio.Task[None]] = []
         self._sock: socket.socket | None = None
@@ -226,6 +112,12 @@ class PostgresEngine(Generic[C]):
         for relay in list(self._relays):
             relay.cut(_STOPPING)
 
+    def renew_target(self, target: str) -> None:
+        """Let every session on a target see its catalog as it is now."""
+        for relay in list(self._relays):
+            if relay.inside.session.grant.target == target:
+                self._gate.renew(relay.inside)
+
     def cut_target(self, target: str, refusal: Refusal) -> None:
         """End every session on a target."""
         for relay in list(self._relays):
@@ -242,7 +134,8 @@ class PostgresEngine(Generic[C]):
                 self._report("accept", error)
                 await asyncio.sleep(0.05)
                 continue
-            if len(self._greetings) >= _GREETING_SLOTS + self._settings.max_connections:
+            slots = _GREETING_SLOTS + self._settings.max_connections
+            if len(self._greetings) >= slots or not self._crowd.admit(address[0]):
                 client.close()
                 continue
             client.setblocking(False)
@@ -250,7 +143,11 @@ class PostgresEngine(Generic[C]):
             client.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
             task = loop.create_task(self._greet(client, f"{address[0]}:{address[1]}"))
             self._greetings.add(task)
-            task.add_done_callback(self._greetings.discard)
+            task.add_done_callback(partial(self._greeted, address[0]))
+
+    def _greeted(self, host: str, task: asyncio.Task[None]) -> None:
+        self._greetings.discard(task)
+        self._crowd.leave(host)
 
     async def _greet(self, sock: socket.socket, address: str) -> None:
         """Everything from the first byte to the relay. Nothing that a client does may raise out of here."""
@@ -285,13 +182,13 @@ class PostgresEngine(Generic[C]):
         if client.transport is not None:
             client.transport.write(data)
         elif not client.encrypting:
-            _last_words(sock, data)
+            last_words(sock, data)
 
     async def _open(self, client: Client, sock: socket.socket) -> wire.StartupMessage | wire.CancelRequest | None:
         """What the client wants, encrypted as the settings demand; None when it is gone or speaks another protocol."""
         loop = asyncio.get_running_loop()
         for _ in range(_MAX_PREAMBLES):
-            head = await _peek(loop, sock)
+            head = await peek(loop, sock)
             if not head:
                 return None
             if head[0] == _DIRECT_TLS and self._tls is not None:
@@ -301,8 +198,8 @@ class PostgresEngine(Generic[C]):
                     client.abort()
                     return None
                 return await client.startup()
-            length = wire.startup_length(await _exactly(loop, sock, 4))
-            packet = wire.parse_startup(await _exactly(loop, sock, length - 4))
+            length = wire.startup_length(await exactly(loop, sock, 4))
+            packet = wire.parse_startup(await exactly(loop, sock, length - 4))
             if isinstance(packet, wire.CancelRequest):
                 return packet
             if isinstance(packet, wire.StartupMessage):
@@ -314,7 +211,7 @@ class PostgresEngine(Generic[C]):
                 client.started()
                 return packet
             if isinstance(packet, wire.SSLRequest) and self._tls is not None:
-                if _ahead(sock):
+                if ahead(sock):
                     raise GatewayError("protocol-violation", "data was sent ahead of the TLS handshake")
                 await loop.sock_sendall(sock, b"S")
                 await self._encrypt(client, sock)
@@ -353,6 +250,10 @@ class PostgresEngine(Generic[C]):
             secret = wire.decode_password(await client.message(wire.PASSWORD_MESSAGE))
             session = await self._doors.admit_direct(challenge, secret.decode("utf-8", "replace"), peer)
         if isinstance(session, Refusal):
+            if self._crowd.failed(peer.host):
+                self._report(
+                    "log-in", GatewayError("too-many-attempts", f"failed log-ins from {peer.host}; it must wait")
+                )
             raise GatewayError.of(session)
         await self._let_in(client, session, wishes, packet.minor)
 
@@ -375,6 +276,16 @@ class PostgresEngine(Generic[C]):
         return session
 
     async def _let_in(self, client: Client, session: Session, wishes: Wishes, minor: int) -> None:
+        # log-ins at the same moment passed the first look together
+        if len(self._relays) + self._entering >= self._settings.max_connections:
+            raise GatewayError("too-many-connections", "all connection slots are in use", hint="try again later")
+        self._entering += 1
+        try:
+            await self._enter(client, session, wishes, minor)
+        finally:
+            self._entering -= 1
+
+    async def _enter(self, client: Client, session: Session, wishes: Wishes, minor: int) -> None:
         assert client.transport is not None
         upstream = self._upstreams[session.grant.target]
         inside = self._gate.enter(session)
@@ -446,60 +357,13 @@ async def _durable(receipt: Receipt) -> None:
     """Wait until a record is durable. Raises `GatewayError("audit-not-writable")`."""
     if not receipt.durable:
         decided: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        receipt.add_done_callback(lambda _: _set(decided))
+        receipt.add_done_callback(lambda _: settle(decided))
         await decided
     if receipt.failed:
         raise GatewayError("audit-not-writable", "the audit trail cannot be written", fatal=True)
-
-
-def _set(future: asyncio.Future[None]) -> None:
-    if not future.done():
-        future.set_result(None)
 
 
 def _alpn(client: Client) -> str | None:
     assert client.transport is not None
     tls = client.transport.get_extra_info("ssl_object")
     return cast(str | None, tls.selected_alpn_protocol())
-
-
-async def _peek(loop: asyncio.AbstractEventLoop, sock: socket.socket) -> bytes:
-    """At least one byte without taking it; empty when the client is gone."""
-    while True:
-        try:
-            return sock.recv(1, socket.MSG_PEEK)
-        except BlockingIOError:
-            readable: asyncio.Future[None] = loop.create_future()
-            loop.add_reader(sock, _set, readable)
-            try:
-                await readable
-            finally:
-                loop.remove_reader(sock)
-
-
-def _ahead(sock: socket.socket) -> bool:
-    try:
-        return bool(sock.recv(1, socket.MSG_PEEK))
-    except BlockingIOError:
-        return False
-
-
-def _last_words(sock: socket.socket, data: bytes) -> None:
-    """Send an error on a bare socket that is about to be closed."""
-    with contextlib.suppress(OSError):
-        sock.send(data)
-        sock.shutdown(socket.SHUT_WR)
-        # a close with unread bytes is a reset, which can overtake the error
-        for _ in range(16):
-            if not sock.recv(65536):
-                break
-
-
-async def _exactly(loop: asyncio.AbstractEventLoop, sock: socket.socket, count: int) -> bytes:
-    data = b""
-    while len(data) < count:
-        more = await loop.sock_recv(sock, count - len(data))
-        if not more:
-            raise ConnectionResetError("closed by the client")
-        data += more
-    return data

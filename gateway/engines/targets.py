@@ -50,6 +50,7 @@ class Targets:
 
     def __init__(self, config: Config, master_key: bytes, trail: Trail, report: Report) -> None:
         self._config, self._master_key, self._trail, self._report = config, master_key, trail, report
+        self.renewed: Callable[[str], None] = lambda _target: None
         self._limits = Limits(text=config.limits.statement)
         policies = load_policies(config)
         self._states = {
@@ -147,7 +148,10 @@ class Targets:
                 self._trail.append(
                     event("catalog.drift", target=name, relation=relation, columns=columns, reason="not in the policy")
                 )
+        changed = state.catalog is not None and state.catalog.digest != catalog.digest
         state.catalog, state.problem = catalog, ""
+        if changed:
+            self.renewed(name)
 
     def _pins(self, name: str, policy: Policy) -> dict[str, str]:
         """What every connection to the target is started with; nothing a session does can undo it for good."""

@@ -246,7 +246,7 @@ class ScramClient:
         if not nonce.startswith(self._nonce) or len(nonce) == len(self._nonce) or not _NONCE.fullmatch(nonce):
             raise violation("the SCRAM nonce does not match")
         salt = _unbase64(salt64, "salt")
-        if not salt or not _ITERATIONS.fullmatch(count) or int(count) > MAX_ITERATIONS:
+        if not salt or not _ITERATIONS.fullmatch(count) or not DEFAULT_ITERATIONS <= int(count) <= MAX_ITERATIONS:
             raise violation("the SCRAM iteration count is out of range")
         key = (salt, int(count))
         salted = self._salted.get(key)

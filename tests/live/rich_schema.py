@@ -135,7 +135,8 @@ insert into sales.regions values ('FR', 'France', 638291), ('DE', 'Germany', 638
 insert into sales."Client Accounts"
     ("Customer", "Full Name", region, mail, tel, m, tags, born, score, amount, price, ip, raw, doc, code, home)
     select c, 'Name ' || c || i, 'FR', 'Mail' || i || '@X.example', '+33 ' || i, 'ok', array['a', 'b'],
-    date '1980-01-01' + i, i / 3.0, i, i, '10.0.0.1', 'abc', '{"a": 1}', 'c' || i, row('Rue ' || i, 'Lyon')::sales.address
+    date '1980-01-01' + i, i / 3.0, i, i, '10.0.0.1', 'abc', '{"a": 1}', 'c' || i,
+    row('Rue ' || i, 'Lyon')::sales.address
     from unnest(array[7, 42]) c, generate_series(1, 3) i;
 insert into sales.orders (account, "Customer", quantity, during, secret_margin)
     select id, "Customer", 1 + row_number() over (order by id), tstzrange('2026-01-01', '2026-02-01'),

@@ -83,7 +83,9 @@ def _refuse_kind(message: Message) -> NoReturn:
     if name in _WRITES:
         refuse("read-only", f"{_WRITES[name]} is not allowed here", _READ_ONLY_HINT)
     if name in _OTHERS:
-        refuse("statement-not-allowed", f"{_OTHERS[name]} is not allowed here", "only reading statements are")
+        what = _OTHERS[name]
+        verb = "are" if " and " in what else "is"
+        refuse("statement-not-allowed", f"{what} {verb} not allowed here", "only reading statements are")
     if name.startswith(("Create", "Alter", "Drop", "Rename", "Define", "Index", "View", "Rule")):
         refuse("read-only", "statements that change the schema are not allowed here", _READ_ONLY_HINT)
     refuse("statement-not-allowed", "this kind of statement is not allowed here", "only reading statements are")

@@ -32,7 +32,7 @@ async def test_the_uri_is_what_authenticator_apps_scan(world: World) -> None:
 async def test_enrolment_is_recorded_from_invitation_to_factor(world: World) -> None:
     await world.enrol("alice")
     events = [(one["reason"], one["decision"], one["by"], one["person"]) for one in world.trail.of("enrolment")]
-    assert events == [("invited", "allow", "local", "p1"), ("enrolled", "allow", "p1", "p1")]
+    assert events == [("invited", "permit", "local", "p1"), ("enrolled", "permit", "p1", "p1")]
 
 
 async def test_the_code_that_enrolled_cannot_sign_in(world: World) -> None:

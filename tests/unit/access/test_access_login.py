@@ -29,7 +29,7 @@ async def test_a_pass_admits_and_the_login_is_recorded_with_all_its_reasons(worl
     assert world.access.check(session) is None
     record = world.last()
     expected = {
-        "method": "pass", "decision": "allow", "person": "p1", "login": "alice", "target": "payroll",
+        "method": "pass", "decision": "permit", "person": "p1", "login": "alice", "target": "payroll",
         "ticket": "SUP-1423", "customers": ["42"],
         "grant": session.grant.id, "request": session.grant.request_id, "pass": session.pass_id,
         "session": session.id, "factor": "totp", "ticket_state": "open", "policy": "digest-1", "tls": "TLSv1.3",

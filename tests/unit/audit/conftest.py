@@ -66,7 +66,7 @@ def begin(number, *, session="S1", **fields):
         "customers": ["42"],
         "sql": f"select c{number} from public.employees where id = $1",
         "relations": ["public.employees"],
-        "decision": "allow",
+        "decision": "permit",
         "window_rows": 1000,
         "window_bytes": 65536,
         **fields,

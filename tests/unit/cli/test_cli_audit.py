@@ -55,7 +55,7 @@ def trail(tmp_path: Path) -> tuple[Path, str]:
         reserve_bytes=1 << 20,
     )
     for number in range(20):
-        log.append(event("login", person=f"p-{number}", login="alice", ticket="SUP-1423", decision="allow"))
+        log.append(event("login", person=f"p-{number}", login="alice", ticket="SUP-1423", decision="permit"))
     log.close()
     search = Search(tmp_path / "audit", signer.verifier)
     (tmp_path / "proof.json").write_bytes(proof_bytes(search.prove(3)))

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from dialogue import Dialogue, error, kinds, ready, row
+from dialogue import Dialogue, error, kinds, policy, ready, row
 
 from gateway.errors import Refusal
 from gateway.gate import Windows
+from gateway.sql.catalog import Catalog
+from gateway.sql.statement import View
 from gateway.wire import postgres as wire
 
 DONE = wire.encode_command_complete("SELECT 2")
@@ -408,3 +410,13 @@ def test_small_answers_ahead_of_a_held_one_leave_with_it_in_one_packet() -> None
     assert talk.target(PARSED, BOUND, row("1"), DONE, ready()) == []
     talk.trail.flush()
     assert kinds(talk.received()) == "12DCZ"
+
+
+def test_a_changed_catalog_is_seen_by_the_next_statement_of_an_old_session() -> None:
+    talk = Dialogue()
+    before = talk.relay.inside.number
+    changed = View(policy(), Catalog(operators=frozenset({"="})), ("42",))
+    talk.gate._view = lambda _session: changed
+    talk.gate.renew(talk.relay.inside)
+    assert talk.relay.inside.view is changed
+    assert talk.relay.inside.number != before
