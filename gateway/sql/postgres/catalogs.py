@@ -27,7 +27,6 @@ from gateway.sql.postgres.conditions import (
     listed,
     named,
     partition_key_rows,
-    relation_visible,
     schemas,
     type_visible,
     visible,
@@ -295,7 +294,7 @@ SYSTEMS: dict[str, System] = {
         _fixed("t.usename OPERATOR(pg_catalog.=) CURRENT_USER"),
     ),
     "pg_catalog.pg_inherits": System(
-        "inhrelid inhparent inhseqno inhdetachpending@14", _by_oid(relation_visible, "inhrelid", "inhparent")
+        "inhrelid inhparent inhseqno inhdetachpending@14", _by_oid(class_visible, "inhrelid", "inhparent")
     ),
     "pg_catalog.pg_settings": System(
         """name setting unit category short_desc extra_desc context vartype source min_val max_val enumvals boot_val
@@ -304,9 +303,14 @@ SYSTEMS: dict[str, System] = {
     ),
     "pg_catalog.pg_description": System("objoid classoid objsubid description", _by_oid(built_in, "objoid")),
     "pg_catalog.pg_am": System("oid amname amhandler=number amtype", _fixed("")),
-    "pg_catalog.pg_language": System("oid lanname lanowner lanispl lanpltrusted", _by_oid(built_in, "oid")),
+    "pg_catalog.pg_language": System(
+        """oid lanname lanowner lanispl lanpltrusted lanplcallfoid laninline lanvalidator lanacl=acl""",
+        _by_oid(built_in, "oid"),
+    ),
     "pg_catalog.pg_collation": System(
-        "oid collname collnamespace collowner collprovider collisdeterministic collencoding", _by_oid(built_in, "oid")
+        """oid collname collnamespace collowner collprovider collisdeterministic collencoding collcollate collctype
+        colliculocale@15-16 colllocale@17 collicurules@16 collversion""",
+        _by_oid(built_in, "oid"),
     ),
     "pg_catalog.pg_opclass": System(
         "oid opcmethod opcname opcnamespace opcowner opcfamily opcintype opcdefault opckeytype",

@@ -120,6 +120,8 @@ def _guarded(proof: Proof, before: Message, after: Message, env: Env, stack: Sta
         raise unproven("a call or cast that its guard does not allow")
     if guard.instead is not None:
         require(same(guard.instead, after), "a call that must not go out is there")
+        if guard.hole is not None:
+            stack.append((guard.hole, guard.hole, env))
         return
     if guard.argument:
         require(type(after) is pb.FuncCall and len(after.args) == len(before.args) == 1, "a guarded call changed")

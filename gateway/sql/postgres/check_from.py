@@ -5,7 +5,7 @@ from __future__ import annotations
 from postgast import pg_query_pb2 as pb
 
 from gateway.errors import GatewayError
-from gateway.sql.postgres import guards
+from gateway.sql.postgres import sources
 from gateway.sql.postgres.catalogs import SYSTEM_COLUMNS
 from gateway.sql.postgres.evidence import Evidence, evidence
 from gateway.sql.postgres.proof import NOTHING, Clause, Env, Leaf, Proof, Stack, conjuncts, pair, require, unproven
@@ -81,14 +81,15 @@ def _item(
         return (left if keeps_left else []) + (right if keeps_right else [])
     if type(before) is pb.RangeVar:
         leaf = _relation(proof, before, after, env)
-    elif type(before) is pb.RangeFunction and (prescribed := guards.source_guard(before, proof.view)) is not None:
+    elif type(before) is pb.RangeFunction and (prescribed := sources.partition_source(before, proof.view)) is not None:
         require(same(prescribed, after), "a function in FROM is not the derived table that it should be")
-        argument = guards.source_argument(before)
+        argument = sources.partition_argument(before)
         stack.append((argument, argument, env))
         leaf = Leaf(before.alias.aliasname)
     else:
         require(type(before) in _SOURCES and type(before) is type(after), "a FROM item of an unknown kind")
-        pair(before, after, env, stack)
+        spread = sources.unnested(before) if type(before) is pb.RangeFunction else None
+        pair(spread or before, after, env, stack)
         leaf = Leaf(before.alias.aliasname)
     leaves.append(leaf)
     return [leaf]

@@ -100,6 +100,8 @@ def _indirection(proof: Proof, before: Message, after: Message, env: Env, stack:
 
 
 def _operator(proof: Proof, before: Message, after: Message, env: Env, stack: Stack) -> None:
+    if type(before) is pb.A_Expr:
+        before = guards.compared(before) or before
     for described, value in after.ListFields():
         if described.name in {"name", "oper_name", "use_op"}:
             names = texts(value) or ("",)

@@ -53,19 +53,7 @@ _CONDITIONS = {
     "pg_relation_is_publishable": conditions.relation_visible,
 }
 _LOOKUPS = {"to_regclass": conditions.relation_visible, "to_regtype": conditions.type_visible}
-# What partition functions yield as a FROM item: rows for relations that are shown, as far as all above them are.
-_PARTITIONS = {
-    "pg_partition_ancestors": (
-        "CAST(p.relid AS pg_catalog.oid) AS relid",
-        "NOT EXISTS (SELECT FROM {function} AS a WHERE NOT {ancestor})",
-    ),
-    "pg_partition_tree": (
-        "CAST(p.relid AS pg_catalog.oid) AS relid, CAST(p.parentrelid AS pg_catalog.oid) AS parentrelid,"
-        " p.isleaf AS isleaf, p.level AS level",
-        "NOT EXISTS (SELECT FROM pg_catalog.pg_partition_ancestors(p.relid) AS a WHERE NOT {ancestor})",
-    ),
-}
-_NO_ROWS = dict.fromkeys(_PARTITIONS, "oid")
+_NO_ROWS = dict.fromkeys(("pg_partition_ancestors", "pg_partition_tree"), "oid")
 # Functions of text search, with the number of arguments from which on the first may name a configuration.
 _SEARCHING = {
     "to_tsvector": 2, "to_tsquery": 2, "plainto_tsquery": 2, "phraseto_tsquery": 2, "websearch_to_tsquery": 2,
@@ -112,13 +100,14 @@ class Guard:
     """How a call or a cast goes out: under `condition` (a tree with holes), and cast to `result`, if they are given.
 
     With `argument`, the condition is put on the argument, as it must be for what returns a set. With `instead`,
-    nothing of it goes out but that.
+    nothing of it goes out but that, and in it what `hole` is of the user's.
     """
 
     condition: Message | None = None
     result: str = ""
     instead: Message | None = None
     argument: bool = False
+    hole: Message | None = None
 
 
 def function_guard(name: str, call: Message, view: View) -> Guard | None:
@@ -130,8 +119,8 @@ def function_guard(name: str, call: Message, view: View) -> Guard | None:
     if name in _SEARCHING:
         return Guard() if len(call.args) < _SEARCHING[name] or _configuration(call.args[0]) else None
     if name == "pg_typeof":
-        return Guard(result="text") if _plain_call(call) else None
-    if not _plain_call(call) or not call.args:
+        return Guard(result="text") if plain_call(call) else None
+    if not plain_call(call) or not call.args:
         return None
     if name == "current_setting" and type(concrete(call.args[0])) is not pb.A_Const and simple(call.args[0]):
         asked = "pg_catalog.lower(CAST($0 AS pg_catalog.text))"
@@ -148,69 +137,15 @@ def function_guard(name: str, call: Message, view: View) -> Guard | None:
     return Guard(_tree(_CONDITIONS[name]("CAST($0 AS pg_catalog.oid)", view)))
 
 
-def source_argument(source: Message) -> Message | None:
-    """The column, constant or parameter that a partition function in FROM is called with; None for all else."""
-    if len(source.functions) != 1 or source.coldeflist or source.is_rowsfrom:
-        return None
-    item = source.functions[0].list.items
-    call = concrete(item[0])
-    names = texts(call.funcname) or ("",) if type(call) is pb.FuncCall else ("",)
-    if len(item) > 1 and concrete(item[1]) is not None:
-        return None
-    if names[-1] not in _PARTITIONS or names[:-1] not in {(), ("pg_catalog",)}:
-        return None
-    if not _plain_call(call) or len(call.args) != 1:
-        return None
-    argument = call.args[0]
-    while argument.WhichOneof("node") == "type_cast":
-        argument = argument.type_cast.arg
-    message = concrete(argument)
-    if type(message) is pb.ColumnRef:
-        return argument if texts(message.fields) and len(message.fields) <= 2 else None
-    return argument if type(message) in {pb.A_Const, pb.ParamRef} else None
-
-
-def source_guard(source: Message, view: View) -> Message | None:
-    """The derived table that stands for a partition function in FROM; None when it is another FROM item."""
-    argument = source_argument(source)
-    if argument is None:
-        return None
-    name = (texts(concrete(source.functions[0].list.items[0]).funcname) or ("",))[-1]
-    constant = concrete(argument)
-    asked = "CAST($0 AS pg_catalog.oid)"
-    if type(constant) is pb.A_Const and constant.WhichOneof("val") == "sval" and not constant.sval.sval.isdigit():
-        # A name: looked up only when it is that of something shown.
-        if not _constant_allowed("regclass", constant, view):
-            return None
-        asked = "CAST(CAST($0 AS pg_catalog.regclass) AS pg_catalog.oid)"
-    function = f"pg_catalog.{name}(CAST({asked} AS pg_catalog.regclass))"
-    targets, above = _PARTITIONS[name]
-    if source.ordinality:
-        targets += ", pg_catalog.row_number() OVER (ORDER BY p.ordinality) AS ordinality"
-    seen = conditions.class_visible("CAST(p.relid AS pg_catalog.oid)", view)
-    ancestor = conditions.class_visible("CAST(a.relid AS pg_catalog.oid)", view)
-    where = f"{seen} AND {above.format(function=function, ancestor=ancestor)}"
-    made = Node()
-    subselect = made.range_subselect
-    subselect.lateral = True
-    subselect.subquery.select_stmt.CopyFrom(
-        _query(f"SELECT {targets} FROM {function} WITH ORDINALITY AS p WHERE {where}")  # noqa: S608
-    )
-    fill(subselect.subquery, argument)
-    if source.HasField("alias"):
-        subselect.alias.CopyFrom(source.alias)
-    else:
-        subselect.alias.aliasname = name
-    return made
-
-
 def cast_guard(kind: str, cast: Message, view: View) -> Guard | None:
     """The guard of a cast to a catalog-naming type; None when it is not allowed."""
+    if cast.type_name.array_bounds and kind == "regtype":
+        return _type_names(cast, view)
     if cast.type_name.array_bounds or cast.type_name.setof:
         return None
     argument = concrete(cast.arg)
     if type(argument) is pb.A_Const:
-        return Guard(result="oid") if _constant_allowed(kind, argument, view) else None
+        return Guard(result="oid") if constant_allowed(kind, argument, view) else None
     if type(argument) is pb.FuncCall and guarded(argument) and (texts(argument.funcname) or ("",))[-1] in _NULL:
         return Guard(instead=null_of("oid"))
     if not simple(cast.arg):
@@ -234,6 +169,39 @@ def caseless(call: Message, columns: frozenset[str]) -> bool:
         elif message is not None and type(message) not in {pb.TypeCast, pb.FuncCall}:
             stack.extend(parts(message))
     return False
+
+
+def compared(operation: Message) -> Message | None:
+    """`x::oid = 'int4'::regtype` for `x::regtype = 'int4'::regtype`; None for all else.
+
+    A column would else be compared as text, a constant as a number.
+    """
+    if operation.kind != pb.AEXPR_OP or texts(operation.name) not in {("=",), ("<>",)}:
+        return None
+    sides = [concrete(operation.lexpr), concrete(operation.rexpr)]
+    if any(type(side) is not pb.TypeCast or side.type_name.array_bounds for side in sides):
+        return None
+    kinds = {types.naming(texts(side.type_name.names) or ()) for side in sides}
+    constant = [type(concrete(side.arg)) is pb.A_Const for side in sides]
+    if len(kinds) > 1 or kinds == {""} or constant[0] == constant[1]:
+        return None
+    made = pb.A_Expr()
+    made.CopyFrom(operation)
+    cast = made.rexpr.type_cast if constant[0] else made.lexpr.type_cast
+    del cast.type_name.names[:]
+    for name in ("pg_catalog", "oid"):
+        cast.type_name.names.add().string.sval = name
+    return made
+
+
+def innermost(node: Message) -> Message | None:
+    """The column, constant or parameter below any casts; None for all else."""
+    while node.WhichOneof("node") == "type_cast":
+        node = node.type_cast.arg
+    message = concrete(node)
+    if type(message) is pb.ColumnRef:
+        return node if texts(message.fields) and len(message.fields) <= 2 else None
+    return node if type(message) in {pb.A_Const, pb.ParamRef} else None
 
 
 def simple(node: Message) -> bool:
@@ -301,7 +269,25 @@ def _configuration(node: Message) -> bool:
     return type(message) is pb.A_Const and message.sval.sval in _CONFIGURATIONS
 
 
-def _plain_call(call: Message) -> bool:
+def _type_names(cast: Message, view: View) -> Guard | None:
+    """The guard of a cast to `regtype[]`: the names of the types that are shown."""
+    hole = innermost(cast.arg)
+    if hole is None or type(concrete(hole)) is not pb.ColumnRef or cast.type_name.setof:
+        return None
+    seen = conditions.type_visible("u.e", view)
+    template = _tree(
+        "CASE WHEN $0 IS NOT NULL THEN ARRAY(SELECT CASE WHEN "  # noqa: S608
+        f"{seen} THEN pg_catalog.format_type(u.e, NULL) END FROM pg_catalog.unnest(CAST($0 AS pg_catalog.oid[]))"
+        " WITH ORDINALITY AS u(e, o) ORDER BY u.o) END"
+    )
+    made = Node()
+    made.CopyFrom(template)
+    fill(made, hole)
+    return Guard(instead=made, hole=hole)
+
+
+def plain_call(call: Message) -> bool:
+    """Whether a call has arguments and nothing else."""
     extras = call.agg_order or call.HasField("agg_filter") or call.HasField("over") or call.agg_within_group
     return not (extras or call.agg_star or call.agg_distinct or call.func_variadic)
 
@@ -321,7 +307,8 @@ def _setting_allowed(name: str, call: Message, view: View) -> bool:
     return setting == "jit" and type(value) is pb.ParamRef
 
 
-def _constant_allowed(kind: str, constant: Message, view: View) -> bool:
+def constant_allowed(kind: str, constant: Message, view: View) -> bool:
+    """Whether a constant of a catalog-naming type is a number, or the name of something shown."""
     which = constant.WhichOneof("val")
     if which == "ival":
         return True
@@ -360,7 +347,9 @@ def _type_allowed(text: str) -> bool:
     cast = concrete(statements[0].stmt.select_stmt.target_list[0].res_target.val)
     if len(statements) != 1 or type(cast) is not pb.TypeCast:
         return False
-    return types.resolved(texts(cast.type_name.names) or (), (), frozenset()) is not None
+    names = texts(cast.type_name.names) or ()
+    pseudo = names[-1:] and names[-1] in types.PSEUDO and names[:-1] in {(), ("pg_catalog",)}
+    return bool(pseudo) or types.resolved(names, (), frozenset()) is not None
 
 
 _IDENTIFIER = re.compile(r'"((?:[^"]|"")+)"|([A-Za-z_\u0080-\U0010ffff][A-Za-z0-9_$\u0080-\U0010ffff]*)')
@@ -387,11 +376,6 @@ def _has_parameter(node: Message) -> bool:
     while type(message) is pb.TypeCast:
         message = concrete(message.arg)
     return type(message) is pb.ParamRef
-
-
-@lru_cache(maxsize=256)
-def _query(sql: str) -> Message:
-    return postgast.parse(sql).stmts[0].stmt.select_stmt
 
 
 @lru_cache(maxsize=1024)

@@ -328,6 +328,8 @@ def _apply(
 ) -> None:
     """Put a guarded call or cast in the form that its guard prescribes."""
     if guard.instead is not None:
+        if guard.hole is not None:
+            self.visit([(guard.hole, env)])
         holder.CopyFrom(guard.instead)
         return
     self.visit([(part, env) for part in parts(message) if type(part) is not pb.TypeName])
@@ -384,6 +386,9 @@ def _type(self: Rewriter, _holder: Message, message: Message, _env: Env, _stack:
 
 
 def _operator(self: Rewriter, _holder: Message, message: Message, env: Env, stack: Stack) -> None:
+    same_kind = guards.compared(message)
+    if same_kind is not None:
+        message.CopyFrom(same_kind)
     names = texts(message.name) or ()
     for implied in _IMPLIED.get(names[-1], names[-1:]):
         _judge_operator(self, (*names[:-1], implied), message.location)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from postgast import pg_query_pb2 as pb
 
-from gateway.sql.postgres import guards
+from gateway.sql.postgres import sources
 from gateway.sql.postgres.lens import ALIAS, Shown, Table
 from gateway.sql.postgres.tree import Message, Node, concrete, parts, refuse, texts, walk
 from gateway.sql.statement import ExactSearch, Notice
@@ -128,14 +128,18 @@ def _leaf(rewriter: Rewriter, holder: Message, message: Message, env: Env, stack
         stack.append((message.subquery, env))
         return Leaf(holder, message.alias.aliasname)
     if type(message) is pb.RangeFunction:
-        argument = guards.source_argument(message)
+        argument = sources.partition_argument(message)
         if argument is not None:
             rewriter.visit([(argument, env)])
-            derived = guards.source_guard(message, rewriter.lens.view)
+            derived = sources.partition_source(message, rewriter.lens.view)
             if derived is not None:
                 alias = message.alias.aliasname
                 holder.CopyFrom(derived)
                 return Leaf(holder, alias)
+        spread = sources.unnested(message)
+        if spread is not None:
+            holder.range_function.CopyFrom(spread)
+            message = holder.range_function
         stack.extend((part, env) for part in parts(message) if type(part) is not pb.Alias)
         return Leaf(holder, message.alias.aliasname)
     stack.append((holder, env))

@@ -20,6 +20,9 @@ BUILT_IN = words("""
     anyarray
     """)
 
+# What functions take or return and no value has; only their numbers may be asked for.
+PSEUDO = words("trigger event_trigger internal cstring any anyelement anynonarray anyenum anyrange language_handler")
+
 # Their text forms are names of the catalog.
 NAMING = frozenset(
     {"regclass", "regtype", "regproc", "regprocedure", "regnamespace", "regrole", "regoper", "regoperator"}
