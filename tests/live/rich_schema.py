@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-CANARY = re.compile(rb"canary|secret_|638291", re.IGNORECASE)
+CANARY = re.compile(rb"canary|[Ss]ecret_|638291")
 EXTENSIONS = ("citext", "btree_gist")
 
 SCHEMA = """
@@ -20,6 +20,9 @@ create type sales.mood as enum ('ok', 'bad');
 create type sales.secret_type as enum ('canary-label');
 create type sales.address as (street text, town text);
 create domain sales.phone_no as varchar(20) check (value ~ '^[0-9+ ]*$');
+create table sales.childless (id int, "Customer" int);
+create table sales.secret_child () inherits (sales.childless);
+create index childless_secret on sales.childless ((id + 638291));
 create domain sales.secret_domain as text check (value <> 'canary-domain');
 create collation sales.plain (locale = 'C');
 
@@ -35,7 +38,11 @@ create table sales."Client Accounts" (
     gen int generated always as (42) stored,
     secret_notes text default 'canary-default'
 );
-create table sales.secret_ledger (id int primary key, account uuid references sales."Client Accounts", word text);
+create table sales.secret_ledger (
+    id int primary key,
+    account uuid constraint "Client Accounts_region_fkey" references sales."Client Accounts",
+    word text
+);
 create table sales.orders (
     id int generated always as identity primary key,
     number serial,
@@ -145,7 +152,7 @@ insert into sales.events ("Customer", at, note, secret_note)
     select c, d, 'note ' || c, 'canary-note' from unnest(array[7, 42]) c, unnest('{2025-05-05,2026-05-05}'::date[]) d;
 insert into sales.people values (1, 'Ann', 42), (2, 'Bob', 7);
 insert into sales.staff values (3, 'Cid', 42, 'x');
-insert into sales.secret_agents values (4, 'canary-agent', 42, 'canary');
+insert into sales.secret_agents values (4, 'Dan', 42, 'canary');
 insert into sales.visits values (1, 42, 'home'), (2, 7, 'canary-page');
 insert into sales.guarded values (1, 42, 'canary-owner');
 refresh materialized view sales.totals;
@@ -213,6 +220,9 @@ tables:
   sales.staff:
     scope: Customer = ticket.customer
     columns: {id: clear, name: clear, Customer: clear, badge: clear}
+  sales.childless:
+    scope: Customer = ticket.customer
+    columns: {id: clear, Customer: clear}
   sales.visits:
     scope: Customer = ticket.customer
     columns: {id: clear, Customer: clear, page: clear}

@@ -19,6 +19,7 @@ from gateway.sql.postgres.conditions import (
     attribute,
     built_in,
     class_visible,
+    composite_visible,
     constraint_rows,
     constraint_visible,
     function_visible,
@@ -106,7 +107,10 @@ def names_relation(schema: str, name: str, view: View) -> bool:
 
 
 def _attribute_rows(view: View) -> str:
-    return f"({attribute('t.attrelid', 't.attnum', view)} OR {index_visible('t.attrelid', view)})"
+    return (
+        f"({attribute('t.attrelid', 't.attnum', view)} OR {index_visible('t.attrelid', view)}"
+        f" OR {composite_visible('t.attrelid', view)})"
+    )
 
 
 def _by_oid(condition: Callable[[str, View], str], *columns: str) -> Callable[[View], str]:
@@ -235,7 +239,7 @@ SYSTEMS: dict[str, System] = {
         relrowsecurity=false relforcerowsecurity=false relispopulated relreplident relispartition=parents
         relrewrite=none relfrozenxid=xid
         relminmxid=xid relacl=acl reloptions=texts relpartbound=tree""",
-        _by_oid(class_visible, "oid"),
+        lambda view: f"({class_visible('t.oid', view)} OR {composite_visible('t.oid', view)})",
     ),
     "pg_catalog.pg_attribute": System(
         """attrelid attname atttypid attstattarget=int2 attlen attnum attndims atttypmod attbyval attalign attstorage

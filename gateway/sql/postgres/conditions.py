@@ -100,6 +100,20 @@ def class_visible(oid: str, view: View) -> str:
     return f"({relation_visible(oid, view)} OR {index_visible(oid, view)})"
 
 
+def composite_visible(oid: str, view: View) -> str:
+    """The condition that `oid` is that of the attributes of a composite type which the view shows.
+
+    Not those of a relation's row type: its columns are the policy's to name.
+    """
+    seen = type_visible("y.oid", view)
+    return (
+        f"{oid} OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT y.typrelid FROM pg_catalog.pg_type AS y"
+        " JOIN pg_catalog.pg_class AS c ON c.oid OPERATOR(pg_catalog.=) y.typrelid"
+        f" WHERE c.relkind OPERATOR(pg_catalog.=) 'c' AND c.oid OPERATOR(pg_catalog.>=) '{FIRST_NORMAL_OID}'"
+        f" AND {seen}))"
+    )
+
+
 def partition_key_visible(oid: str, view: View) -> str:
     """The condition that `oid` is that of a relation partitioned by visible columns."""
     return (

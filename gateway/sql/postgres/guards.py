@@ -209,7 +209,7 @@ def simple(node: Message) -> bool:
     message = concrete(node)
     while type(message) is pb.TypeCast:
         if types.naming(texts(message.type_name.names) or ()):
-            return False
+            return type(concrete(message.arg)) is pb.A_Const and not message.type_name.array_bounds
         message = concrete(message.arg)
     return type(message) in {pb.ColumnRef, pb.A_Const, pb.ParamRef}
 
