@@ -205,12 +205,14 @@ def innermost(node: Message) -> Message | None:
 
 
 def simple(node: Message) -> bool:
-    """Whether an expression may be evaluated twice: a column, a constant, a parameter, or a cast of one."""
+    """Whether an expression may be evaluated twice: a column, constant or parameter, a cast or NULLIF of one."""
     message = concrete(node)
     while type(message) is pb.TypeCast:
         if types.naming(texts(message.type_name.names) or ()):
             return type(concrete(message.arg)) is pb.A_Const and not message.type_name.array_bounds
         message = concrete(message.arg)
+    if type(message) is pb.A_Expr and message.kind == pb.AEXPR_NULLIF:
+        return simple(message.lexpr) and simple(message.rexpr)
     return type(message) in {pb.ColumnRef, pb.A_Const, pb.ParamRef}
 
 
