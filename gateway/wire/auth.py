@@ -202,10 +202,13 @@ class ScramClient:
 
     `channel_binding` is the hash of the server's certificate over TLS, else None; `mechanisms` is what the server
     offers. `salted`, when given, is the caller's own cache for this password, from (salt, iterations) to the salted
-    password: it saves the 4096 rounds at each further connection.
+    password: it saves the 4096 rounds at each further connection. A server that asks for fewer than
+    `least_iterations` is refused: an impostor would get a proof that is cheap to guess from (RFC 7677 section 4).
     """
 
-    __slots__ = ("_auth", "_bare", "_binding", "_gs2", "_nonce", "_password", "_salted", "_signature", "mechanism")
+    __slots__ = (
+        "_auth", "_bare", "_binding", "_gs2", "_least", "_nonce", "_password", "_salted", "_signature", "mechanism",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -215,6 +218,7 @@ class ScramClient:
         mechanisms: Sequence[str] = (SCRAM_SHA_256, SCRAM_SHA_256_PLUS),
         *,
         salted: MutableMapping[tuple[bytes, int], bytes] | None = None,
+        least_iterations: int = DEFAULT_ITERATIONS,
     ) -> None:
         if channel_binding is not None and SCRAM_SHA_256_PLUS in mechanisms:
             self.mechanism, self._gs2, self._binding = SCRAM_SHA_256_PLUS, _BINDING + b",,", channel_binding
@@ -226,6 +230,7 @@ class ScramClient:
         self._password = password
         self._nonce = nonce.encode("ascii")
         self._salted = {} if salted is None else salted
+        self._least = least_iterations
         self._bare = b""
         self._auth = b""
         self._signature = b""
@@ -246,7 +251,7 @@ class ScramClient:
         if not nonce.startswith(self._nonce) or len(nonce) == len(self._nonce) or not _NONCE.fullmatch(nonce):
             raise violation("the SCRAM nonce does not match")
         salt = _unbase64(salt64, "salt")
-        if not salt or not _ITERATIONS.fullmatch(count) or not DEFAULT_ITERATIONS <= int(count) <= MAX_ITERATIONS:
+        if not salt or not _ITERATIONS.fullmatch(count) or not self._least <= int(count) <= MAX_ITERATIONS:
             raise violation("the SCRAM iteration count is out of range")
         key = (salt, int(count))
         salted = self._salted.get(key)

@@ -8,9 +8,18 @@ from typing import Any
 
 import httpx2
 import pytest
-from gateway_fixture import House, awaited
+from gateway_fixture import House, awaited, open_house
+
+from gateway.demo.postgres import EmbeddedPostgres
 
 EVERYBODY = ("alice", "amir", "bob", "bea", "carol", "dan")
+
+
+@pytest.fixture(scope="module")
+def house(postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    """A gateway of this file's own: what happens to people and their passes here must not meet other tests."""
+    with open_house(tmp_path_factory.mktemp("house"), postgres) as own:
+        yield own
 
 
 class Api:

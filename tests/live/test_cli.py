@@ -10,18 +10,26 @@ import stat
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pyotp
 import pytest
-from gateway_fixture import House, eventually
+from gateway_fixture import House, eventually, open_house
 
 from gateway.demo.client import bare_environment, find_psql
 from gateway.demo.company import CLOSED_TICKET, FOREIGN_TICKET, TICKET
 from gateway.demo.data import CUSTOMER
+from gateway.demo.postgres import EmbeddedPostgres
+
+
+@pytest.fixture(scope="module")
+def house(postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    """A gateway of this file's own: what happens to people and their passes here must not meet other tests."""
+    with open_house(tmp_path_factory.mktemp("house"), postgres) as own:
+        yield own
 
 
 class Person:

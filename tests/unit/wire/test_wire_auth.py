@@ -250,7 +250,7 @@ def test_a_mock_verifier_looks_like_a_real_one_and_never_accepts() -> None:
     ],
 )
 def test_a_client_refuses_a_server_that_talks_nonsense(message: bytes) -> None:
-    client = ScramClient("pencil", "mine")
+    client = ScramClient("pencil", "mine", least_iterations=1)
     client.first()
     with pytest.raises(GatewayError) as refused:
         client.respond(message)
@@ -259,14 +259,14 @@ def test_a_client_refuses_a_server_that_talks_nonsense(message: bytes) -> None:
 
 @pytest.mark.parametrize("final", [b"e=other-error", b"v=" + base64.b64encode(b"\0" * 32)])
 def test_a_client_does_not_trust_a_server_without_the_right_signature(final: bytes) -> None:
-    client = ScramClient("pencil", "mine")
+    client = ScramClient("pencil", "mine", least_iterations=1)
     client.first()
     client.respond(b"r=mine+,s=c2FsdA==,i=4096")
     assert client.verify(final) is False
 
 
 def test_a_server_that_skips_the_exchange_is_not_trusted() -> None:
-    client = ScramClient("pencil", "mine")
+    client = ScramClient("pencil", "mine", least_iterations=1)
     client.first()
     with pytest.raises(GatewayError, match="out of order"):
         client.verify(b"v=")
@@ -342,3 +342,10 @@ def test_a_certificate_whose_signature_names_no_hash_gives_no_binding() -> None:
 def test_the_md5_answer_is_the_documented_one() -> None:
     # PostgreSQL documentation: concat('md5', md5(concat(md5(concat(password, username)), random-salt)))
     assert md5_password("alice", "pencil", b"\x01\x02\x03\x04") == "md537cba386e8b90f1e3941a0e792722253"
+
+
+def test_a_server_that_asks_for_few_rounds_gets_no_proof() -> None:
+    client = ScramClient("pencil", "mine")
+    client.first()
+    with pytest.raises(GatewayError, match="iteration count"):
+        client.respond(b"r=mineyours,s=c2FsdA==,i=4095")
