@@ -66,8 +66,10 @@ _PHRASES = {
 _EXPLAINED = {
     "42703": ("column-not-available", "see the columns that exist for you with \\d and the table's name"),
     "42601": ("syntax-error", ""),
+    # A relation stands as a derived table, which has no primary key that other columns could depend on.
+    "42803": ("", "name each selected column in GROUP BY: a table's primary key alone does not stand for all of them"),
 }
-"""What the target says that the gateway also says itself, under the same stable code."""
+"""What the target says that the gateway also says itself, under the same stable code (if any), and what to do."""
 
 _CANCELLED = (
     ("user request", "the statement was cancelled"),

@@ -258,6 +258,16 @@ def rich_house(
         yield house
 
 
+def test_grouping_by_a_primary_key_alone_is_told_what_to_write(rich_house: House) -> None:
+    with rich_house.connect() as connection:
+        with pytest.raises(psycopg.errors.GroupingError) as caught:
+            connection.execute("select id, quantity from orders group by id")
+        told = caught.value.diag.message_hint or ""
+        assert "name each selected column in GROUP BY" in told
+
+        assert len(connection.execute("select id, quantity from orders group by id, quantity").fetchall()) == 3
+
+
 COMMANDS = r"""
     \d|\d+|\dt+|\di+|\ds+|\dv+|\dm+|\dE+|\dn+|\df|\df+ sales.*|\da+ sales.*|\dT+|\dD+|\dd|\dp|\z|\ddp|\du+|\dg|\drds|\dx|
     \dx+ citext|\l+|\db+|\dc+|\dC+|\do+ sales.*|\dO+|\dF+ english|\dFd+|\dFp+|\dFt+|\dy+|\dP+|\dPn+|\dPi+|\dA+|
