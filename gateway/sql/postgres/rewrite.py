@@ -19,26 +19,16 @@ from gateway.sql.postgres import functions, guards, types
 from gateway.sql.postgres.attributes import Item, items_by_alias, may_call, suspicious
 from gateway.sql.postgres.catalogs import SYSTEM_COLUMNS
 from gateway.sql.postgres.lens import Lens, Shown, Table
+from gateway.sql.postgres.mentions import Mentions, aliases, mentions
 from gateway.sql.postgres.names import output_name
 from gateway.sql.postgres.search import settle_from
-from gateway.sql.postgres.tree import Message, Node, concrete, fill, parts, refuse, texts, walk, words
+from gateway.sql.postgres.tree import Message, Node, concrete, fill, parts, refuse, texts, words
 from gateway.sql.statement import ExactSearch, Notice
 
 Env = frozenset[str]
 Stack = list[tuple[Message, Env]]
 NOTHING: Env = frozenset()
 NOT_AVAILABLE_HINT = "list what you may see with \\d or `select * from information_schema.tables`"
-
-
-@dataclass(slots=True)
-class Mentions:
-    """What one statement text mentions anywhere: it decides which columns a derived table must carry."""
-
-    words: set[str] = field(default_factory=set)
-    alone: set[str] = field(default_factory=set)
-    pairs: set[tuple[str, str]] = field(default_factory=set)
-    everything: bool = False
-    parameters: dict[int, int] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -50,34 +40,6 @@ class Found:
     scope: dict[str, None] = field(default_factory=dict)
     searches: list[ExactSearch] = field(default_factory=list)
     notices: dict[str, Notice] = field(default_factory=dict)
-
-
-def mentions(root: Message) -> Mentions:
-    """One pass over a statement."""
-    seen = Mentions()
-    joins: set[str] = set()
-    for message in walk(root):
-        kind = type(message)
-        if kind is pb.ColumnRef:
-            named = [part.string.sval if part.WhichOneof("node") == "string" else "*" for part in message.fields]
-            seen.words.update(named)
-            if len(named) == 1:
-                seen.alone.add(named[0])
-            else:
-                seen.pairs.add((named[-2], named[-1]))
-        elif kind is pb.A_Star:
-            seen.everything = True
-        elif kind is pb.String:
-            seen.words.add(message.sval)
-        elif kind is pb.JoinExpr:
-            # A join's alias may rename columns by their places, or stand for all of them.
-            seen.everything = seen.everything or message.is_natural or bool(message.alias.colnames)
-            joins.add(message.alias.aliasname)
-        elif kind is pb.ParamRef:
-            seen.parameters[message.number] = seen.parameters.get(message.number, 0) + 1
-    called = (left for left, right in seen.pairs if right in functions.ALLOWED)
-    seen.everything = seen.everything or not joins.isdisjoint(seen.alone.union(called))
-    return seen
 
 
 class Rewriter:
@@ -97,7 +59,7 @@ class Rewriter:
         Raises: Refused.
         """
         self.mentions = mentions(root)
-        self.aliases = _aliases(root)
+        self.aliases = aliases(root)
         doubtful = any(suspicious(name, self.lens.view.catalog) for _, name in self.mentions.pairs)
         self.items = items_by_alias(root, self._columns_of) if doubtful else {}
         self.visit([(root, NOTHING)])
@@ -483,21 +445,6 @@ def _conjunction(conditions: list[Message]) -> Message:
     for one in conditions:
         made.bool_expr.args.append(one)
     return made
-
-
-def _aliases(root: Message) -> dict[str, list[str]]:
-    """The names by which a statement's FROM items go, each with the relations written for it."""
-    found: dict[str, list[str]] = {}
-    for message in walk(root):
-        if type(message) is pb.RangeVar:
-            alias = message.alias.aliasname or message.relname
-            plain = not message.alias.aliasname and message.schemaname
-            found.setdefault(alias, []).append(f"{message.schemaname}.{message.relname}" if plain else "")
-        elif type(message) in {pb.RangeSubselect, pb.RangeFunction, pb.CommonTableExpr, pb.JoinExpr}:
-            name = message.ctename if type(message) is pb.CommonTableExpr else message.alias.aliasname
-            if name:
-                found.setdefault(name, []).append("")
-    return found
 
 
 def _spoken(message: Message) -> str:
