@@ -6,9 +6,10 @@ nor the others their turn. An IPv6 address counts as its /64.
 
 from __future__ import annotations
 
-import ipaddress
 import time
 from collections.abc import Callable
+
+from gateway.access.lockout import network_of
 
 FAILURES = 60
 """Failed log-ins of one address in a minute, after which its connections are closed unread until the minute is over."""
@@ -28,7 +29,7 @@ class Crowd:
 
     def admit(self, host: str) -> bool:
         """Whether a connection from there may be greeted; count it if so, until `leave`."""
-        place = place_of(host)
+        place = network_of(host)
         began, failed = self._failures.get(place, (0.0, 0))
         if failed >= FAILURES and self._monotonic() - began < _MINUTE_S:
             return False
@@ -40,7 +41,7 @@ class Crowd:
 
     def leave(self, host: str) -> None:
         """A greeting from there is over."""
-        place = place_of(host)
+        place = network_of(host)
         held = self._greetings.get(place, 1) - 1
         if held > 0:
             self._greetings[place] = held
@@ -49,7 +50,7 @@ class Crowd:
 
     def failed(self, host: str) -> bool:
         """Count a failed log-in; True when the address has just reached its limit."""
-        place, now = place_of(host), self._monotonic()
+        place, now = network_of(host), self._monotonic()
         began, count = self._failures.get(place, (now, 0))
         if now - began >= _MINUTE_S:
             began, count = now, 0
@@ -59,14 +60,3 @@ class Crowd:
                 self._failures.clear()
         self._failures[place] = began, count + 1
         return count + 1 == FAILURES
-
-
-def place_of(host: str) -> str:
-    """What one client can easily have many of, as one: an IPv4 address, an IPv6 /64, or the text itself."""
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return host
-    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is None:
-        return str(ipaddress.ip_network((address, 64), strict=False))
-    return str(address)

@@ -17,17 +17,17 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Generic, Protocol, TypeVar, cast
 
+from gateway.access.context import durable
 from gateway.config import Limits, PostgresListener
 from gateway.engines.crowd import Crowd
-from gateway.engines.lean import connecting
-from gateway.engines.postgres_client import Client, ahead, exactly, last_words, peek, settle
+from gateway.engines.postgres_client import Client, ahead, exactly, last_words, peek
 from gateway.engines.postgres_relay import Relay
 from gateway.engines.postgres_scrub import SHOWN, refusal_bytes
 from gateway.engines.postgres_startup import Wishes, judge_startup
 from gateway.engines.upstream import Backend, Upstream
 from gateway.errors import GatewayError, Refusal
 from gateway.gate import Gate
-from gateway.model import Peer, Receipt, Session
+from gateway.model import Peer, Session
 from gateway.wire import auth
 from gateway.wire import postgres as wire
 
@@ -221,7 +221,6 @@ class PostgresEngine(Generic[C]):
 
     async def _encrypt(self, client: Client, sock: socket.socket) -> None:
         client.encrypting = True
-        connecting()
         await asyncio.get_running_loop().connect_accepted_socket(
             lambda: client, sock, ssl=self._tls, ssl_handshake_timeout=self._settings.login_timeout
         )
@@ -291,7 +290,7 @@ class PostgresEngine(Generic[C]):
         inside = self._gate.enter(session)
         backend: Backend | None = None
         try:
-            await _durable(inside.begin)
+            await durable(inside.begin)
             backend = await upstream.acquire(self._pins(session))
             if wishes.restore:
                 await backend.run(wishes.restore)
@@ -351,16 +350,6 @@ def _welcome(parameters: Mapping[str, str], session: Session, key: tuple[int, by
     parts += [wire.encode_parameter_status(name, value) for name, value in sorted(shown.items())]
     parts += [wire.encode_backend_key(*key), wire.encode_ready(b"I")]
     return b"".join(parts)
-
-
-async def _durable(receipt: Receipt) -> None:
-    """Wait until a record is durable. Raises `GatewayError("audit-not-writable")`."""
-    if not receipt.durable:
-        decided: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        receipt.add_done_callback(lambda _: settle(decided))
-        await decided
-    if receipt.failed:
-        raise GatewayError("audit-not-writable", "the audit trail cannot be written", fatal=True)
 
 
 def _alpn(client: Client) -> str | None:

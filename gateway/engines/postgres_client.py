@@ -135,7 +135,7 @@ class Client(asyncio.Protocol):
             self._waiter.set_result(None)
 
 
-def settle(future: asyncio.Future[None]) -> None:
+def _settle(future: asyncio.Future[None]) -> None:
     if not future.done():
         future.set_result(None)
 
@@ -147,7 +147,7 @@ async def peek(loop: asyncio.AbstractEventLoop, sock: socket.socket) -> bytes:
             return sock.recv(1, socket.MSG_PEEK)
         except BlockingIOError:
             readable: asyncio.Future[None] = loop.create_future()
-            loop.add_reader(sock, settle, readable)
+            loop.add_reader(sock, _settle, readable)
             try:
                 await readable
             finally:

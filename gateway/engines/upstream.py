@@ -18,7 +18,6 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, cast
 
 from gateway.config import Target
-from gateway.engines.lean import connecting
 from gateway.errors import GatewayError
 from gateway.wire import auth, postgres
 
@@ -272,7 +271,6 @@ class Upstream:
             answer = await loop.sock_recv(sock, 1)
             if answer != b"S":
                 raise _unavailable("the target offers no TLS", None)
-            connecting()
             transport, protocol = await loop.create_connection(
                 factory, sock=sock, ssl=self._tls, server_hostname=target.host
             )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.engines.crowd import FAILURES, Crowd, place_of
+from gateway.access.lockout import network_of
+from gateway.engines.crowd import FAILURES, Crowd
 
 
 class Clock:
@@ -61,4 +62,4 @@ def test_what_is_remembered_is_bounded() -> None:
     ],
 )
 def test_the_place_of_an_address(host: str, place: str) -> None:
-    assert place_of(host) == place
+    assert network_of(host) == place
