@@ -26,7 +26,8 @@ class Budgets:
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._rows: dict[tuple[str, str, int], int] = {}
+        self._rows: dict[tuple[str, str], int] = {}
+        self._day = -1.0
         self._held: dict[str, int] = {}
         self._held_by: dict[tuple[str, str], int] = {}
         self._searches: dict[tuple[str, str], deque[float]] = {}
@@ -74,14 +75,12 @@ class Budgets:
 
     def spend(self, session: Session, statement: str, rows: int) -> None:
         """Count the rows that have left when a statement has ended."""
-        if self._held.get(statement):
+        if statement in self._held:
             self._hold(session, statement, 0)
-        self._held.pop(statement, None)
+            del self._held[statement]
         if rows:
-            key = self._day(session)
-            self._rows[key] = self._rows.get(key, 0) + rows
-            if len(self._rows) > 10_000:
-                self._rows = {k: v for k, v in self._rows.items() if k[2] == key[2]}
+            who = session.principal.id, session.grant.target
+            self._rows[who] = self._spent(session) + rows
 
     def statement_refusal(self, limit: int) -> Refusal:
         """What a statement that returns too many rows ends with."""
@@ -98,9 +97,6 @@ class Budgets:
             hint="the budget starts anew at 00:00 UTC",
         )
 
-    def _day(self, session: Session) -> tuple[str, str, int]:
-        return session.principal.id, session.grant.target, int(self._clock() // _DAY_S)
-
     def _hold(self, session: Session, statement: str, rows: int) -> None:
         who = session.principal.id, session.grant.target
         held = self._held_by.get(who, 0) + rows - self._held.get(statement, 0)
@@ -114,4 +110,9 @@ class Budgets:
         return limit - self._spent(session) - self._held_by.get((session.principal.id, session.grant.target), 0)
 
     def _spent(self, session: Session) -> int:
-        return self._rows.get(self._day(session), 0)
+        day = self._clock() // _DAY_S
+        # a clock that goes back gives nothing back
+        if day > self._day:
+            self._rows.clear()
+            self._day = day
+        return self._rows.get((session.principal.id, session.grant.target), 0)

@@ -222,6 +222,7 @@ class Server:
             origin=config.origin,
             key=self.signer,
             clock=utc_now,
+            time_ns=time.time_ns,
             loop=asyncio.get_running_loop(),
             on_failure=self._trail_failed,
             version=__version__,
@@ -309,6 +310,8 @@ def run(config: Config, *, ready: Callable[[Server], None] | None = None) -> int
     # The thread that makes records durable needs the interpreter for microseconds after each flush; the default of
     # 5 ms would make every session wait for whatever the event loop happens to be doing.
     sys.setswitchinterval(_SWITCH_S)
+    # libuv's io_uring would keep a kernel thread of ours polling, for file operations that the loop never makes
+    os.environ.setdefault("UV_USE_IO_URING", "0")
     return uvloop.run(_run(config, ready))
 
 

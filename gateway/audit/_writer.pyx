@@ -7,8 +7,9 @@ mutex. The writer's thread waits on a condition, swaps that buffer for its empty
 writes leaves, commit and zeros with one call and one flush. It takes the interpreter's lock only to leave `run`: for
 the next segment, for the end, for an error. The loop hears of durable records through an eventfd.
 
-What is written ahead are zeros where the segment has zeros: blocks that were only allocated cost the file system a
-journal entry when they are first written, so that is paid once for `AHEAD` bytes and not at each flush.
+Where the segment has a direct descriptor (`O_DIRECT | O_DSYNC`), a batch is one call: whole blocks, the first of which
+begins with what earlier batches left in it, the last filled up with the zeros that are there already. Else it is a
+write and a flush.
 
 SHA-256 follows FIPS 180-4, the tree RFC 6962 section 2.1, CRC-32 is that of zlib (ISO 3309).
 
@@ -23,7 +24,7 @@ from cpython.exc cimport PyErr_CheckSignals
 from libc.errno cimport EINTR, EIO, ENOMEM, errno
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, realloc
-from libc.string cimport memcpy
+from libc.string cimport memcpy, memmove, memset
 
 
 cdef extern from *:
@@ -32,7 +33,6 @@ cdef extern from *:
     #include <pthread.h>
     #include <stdint.h>
     #include <string.h>
-    #include <sys/uio.h>
     #include <time.h>
     #include <unistd.h>
     #if defined(__x86_64__) && defined(__GNUC__)
@@ -40,10 +40,6 @@ cdef extern from *:
     #include <immintrin.h>
     #define HAVE_SHA_NI 1
     #endif
-
-    #define AHEAD (256u << 10)
-
-    static uint8_t zeros[AHEAD];
 
     static inline void put32(uint8_t *at, uint32_t value) {
         value = __builtin_bswap32(value);
@@ -210,25 +206,17 @@ cdef extern from *:
             put32(digest + 4 * i, state[i]);
     }
 
-    /* All of the parts but the last, of which what fits; 0 or an error number. */
-    static int write_parts(int descriptor, struct iovec *parts, int count, size_t wanted, uint64_t offset) {
-        size_t done = 0;
-        while (done < wanted) {
-            ssize_t got = pwritev(descriptor, parts, count, (off_t)(offset + done));
-            if (got < 0) {
-                if (errno == EINTR)
-                    continue;
-                return errno;
-            }
-            if (got == 0)
-                return EIO;
-            done += (size_t)got;
-            for (; count && (size_t)got >= parts->iov_len; parts++, count--)
-                got -= (ssize_t)parts->iov_len;
-            if (count) {
-                parts->iov_base = (uint8_t *)parts->iov_base + got;
-                parts->iov_len -= (size_t)got;
-            }
+    /* All of it, in as many calls as the kernel wants; 0 or an error number. */
+    static int write_all(int descriptor, const uint8_t *data, size_t length, uint64_t offset) {
+        while (length) {
+            ssize_t got = pwrite(descriptor, data, length, (off_t)offset);
+            if (got < 0 && errno == EINTR)
+                continue;
+            if (got <= 0)
+                return got ? errno : EIO;
+            data += got;
+            length -= (size_t)got;
+            offset += (uint64_t)got;
         }
         return 0;
     }
@@ -259,12 +247,6 @@ cdef extern from *:
         pass
     ctypedef struct pthread_cond_t:
         pass
-    cdef struct iovec:
-        void *iov_base
-        size_t iov_len
-    enum:
-        AHEAD
-    uint8_t *zeros
     void put32(uint8_t *at, uint32_t value) noexcept nogil
     uint32_t get32(const uint8_t *at) noexcept nogil
     void put64(uint8_t *at, uint64_t value) noexcept nogil
@@ -272,7 +254,7 @@ cdef extern from *:
     uint32_t crc_of(uint32_t crc, const uint8_t *data, size_t length) noexcept nogil
     int sha_prepare(int wanted) noexcept nogil
     void sha_of(int prefix, const uint8_t *data, size_t length, uint8_t *digest) noexcept nogil
-    int write_parts(int descriptor, iovec *parts, int count, size_t wanted, uint64_t offset) noexcept nogil
+    int write_all(int descriptor, const uint8_t *data, size_t length, uint64_t offset) noexcept nogil
     void conditions_prepare(pthread_mutex_t *mutex, pthread_cond_t *one, pthread_cond_t *two) noexcept nogil
     int64_t now_ns() noexcept nogil
     bint wait_until(pthread_cond_t *condition, pthread_mutex_t *mutex, int64_t deadline_ns) noexcept nogil
@@ -284,6 +266,8 @@ cdef extern from *:
     int pthread_cond_broadcast(pthread_cond_t *condition) noexcept nogil
     int pthread_cond_destroy(pthread_cond_t *condition) noexcept nogil
     int fdatasync(int descriptor) noexcept nogil
+    ssize_t pread(int descriptor, void *data, size_t length, int64_t offset) noexcept nogil
+    int posix_memalign(void **data, size_t alignment, size_t length) noexcept nogil
     ssize_t write(int descriptor, const void *data, size_t length) noexcept nogil
     ssize_t read(int descriptor, void *data, size_t length) noexcept nogil
 
@@ -295,13 +279,13 @@ cdef enum:
     END = 3
     FRAME_BYTES = 12
     COMMIT_BYTES = 60
+    # what direct writes are aligned to, in memory and in the file
+    BLOCK = 4096
     # buffers that one burst made larger than this are given back
     KEEP_BYTES = 4 << 20
 
-# So many waiters make a crowd, and so long it is waited for. With 32 producers that think for 100 us between records
-# it doubled their number, and 8 lost nothing, since the wait ends when as many came as there were.
-cdef size_t CROWD = 8
-cdef int64_t DELAY_NS = 500_000
+cdef size_t CROWD = 4
+cdef int64_t DELAY_NS = 300_000
 
 cdef struct Buffer:
     uint8_t *data
@@ -343,10 +327,11 @@ cdef class Core:
     cdef uint8_t head[32]
     # the writer's
     cdef Buffer taken, hashes
-    cdef size_t at, urgent_taken, crowd
-    cdef uint64_t size, begin, written
+    cdef size_t at, staged, taken_waiting, crowd
+    cdef uint8_t *stage
+    cdef uint64_t size, begin
     cdef uint8_t subtrees[64][32]
-    cdef int descriptor, height
+    cdef int descriptor, direct, height
     cdef bint fresh
     # constant
     cdef size_t batch_bytes
@@ -356,7 +341,7 @@ cdef class Core:
     def __cinit__(self, size_t batch_bytes, uint64_t segment_bytes, int signal):
         conditions_prepare(&self.mutex, &self.wake, &self.settled)
         self.batch_bytes, self.segment_bytes, self.signal = batch_bytes, segment_bytes, signal
-        self.descriptor = -1
+        self.descriptor = self.direct = -1
         self.root(self.head)
 
     def __dealloc__(self):
@@ -364,6 +349,7 @@ cdef class Core:
         free(self.taken.data)
         free(self.unsigned.data)
         free(self.hashes.data)
+        free(self.stage)
         pthread_cond_destroy(&self.wake)
         pthread_cond_destroy(&self.settled)
         pthread_mutex_destroy(&self.mutex)
@@ -486,9 +472,15 @@ cdef class Core:
         self.size = self.committed = size
         self.root(self.head)
 
-    def use(self, int descriptor, uint64_t offset, bint fresh):
-        self.descriptor, self.begin, self.fresh = descriptor, offset, fresh
-        self.written = offset
+    def use(self, int descriptor, uint64_t offset, bint fresh, int direct=-1):
+        cdef size_t behind = offset % BLOCK
+        self.descriptor, self.direct, self.begin, self.fresh = descriptor, direct, offset, fresh
+        if direct < 0:
+            return
+        if not self.make_stage(BLOCK):
+            raise MemoryError
+        if behind and pread(descriptor, self.stage, behind, <int64_t>(offset - behind)) != <ssize_t>behind:
+            raise OSError(EIO, os.strerror(EIO))
 
     def frontier(self):
         return self.size, [PyBytes_FromStringAndSize(<char *>self.subtrees[i], 32) for i in range(self.height)]
@@ -529,16 +521,16 @@ cdef class Core:
         if self.crowd >= CROWD:
             self.gather()
         spare, self.taken, self.queue = self.taken, self.queue, self.taken
-        self.urgent_taken = self.waiting
+        self.taken_waiting = self.waiting
         self.payload = self.waiting = 0
         self.urgent = False
         pthread_mutex_unlock(&self.mutex)
         return True
 
     cdef void gather(self) noexcept nogil:
-        """Give those who wait for what was committed last a moment to come back with more."""
+        """Let a batch become three quarters of those who waited at the last commit, within a moment."""
         cdef int64_t end = now_ns() + DELAY_NS
-        self.wanted = self.crowd
+        self.wanted = self.crowd * 3 // 4
         while self.waiting < self.wanted and self.payload <= self.batch_bytes and not self.stopping and not self.failed:
             self.asleep = True
             if wait_until(&self.wake, &self.mutex, end):
@@ -552,7 +544,6 @@ cdef class Core:
         cdef size_t start = self.at, end = self.at, payload = 0, total, length
         cdef uint8_t last[COMMIT_BYTES]
         cdef uint8_t root[32]
-        cdef iovec parts[3]
         cdef uint64_t behind, one = 1
         cdef int error
         cdef bint tell
@@ -575,17 +566,10 @@ cdef class Core:
         put64(last + 20, self.size)
         memcpy(last + 28, root, 32)
         put32(last + 8, crc_of(crc_of(0, last, 8), last + 12, COMMIT_BYTES - FRAME_BYTES))
-        parts[0].iov_base, parts[0].iov_len = data + start, end - start
-        parts[1].iov_base, parts[1].iov_len = last, COMMIT_BYTES
-        parts[2].iov_base, parts[2].iov_len = zeros, 0
-        if behind > self.written and behind < self.segment_bytes:
-            self.written = min((behind + AHEAD - 1) // AHEAD * AHEAD, self.segment_bytes)
-            parts[2].iov_len = self.written - behind
-        error = write_parts(self.descriptor, parts, 3, total, self.begin)
+        error = self.write_direct(data + start, end - start, last) if self.direct >= 0 else self.write_through(
+            data + start, end - start, last)
         if error:
             return -error
-        if fdatasync(self.descriptor):
-            return -(errno if errno else EIO)
         self.begin, self.at, self.fresh = behind, end, False
         pthread_mutex_lock(&self.mutex)
         if self.failed:
@@ -598,7 +582,7 @@ cdef class Core:
         self.unsigned.used += self.hashes.used
         self.committed = self.size
         memcpy(self.head, root, 32)
-        self.crowd = self.urgent_taken + self.waiting
+        self.crowd = self.taken_waiting + self.waiting
         tell = self.signal >= 0 and not self.signalled
         if tell:
             self.signalled = True
@@ -608,6 +592,48 @@ cdef class Core:
             while write(self.signal, &one, 8) < 0 and errno == EINTR:
                 pass
         return COMMITTED
+
+    cdef int write_direct(self, const uint8_t *leaves, size_t length, const uint8_t *last) noexcept nogil:
+        """Write whole blocks, which are durable then; 0 or an error number."""
+        cdef size_t kept = self.begin % BLOCK, filled = kept + length + COMMIT_BYTES
+        cdef size_t whole = (filled + BLOCK - 1) // BLOCK * BLOCK
+        cdef int error
+        if not self.make_stage(whole):
+            return ENOMEM
+        memcpy(self.stage + kept, leaves, length)
+        memcpy(self.stage + kept + length, last, COMMIT_BYTES)
+        memset(self.stage + filled, 0, whole - filled)
+        error = write_all(self.direct, self.stage, whole, self.begin - kept)
+        if not error and filled >= BLOCK:
+            # what the next batch begins with
+            memmove(self.stage, self.stage + filled // BLOCK * BLOCK, filled % BLOCK)
+        return error
+
+    cdef int write_through(self, const uint8_t *leaves, size_t length, const uint8_t *last) noexcept nogil:
+        """Write, and flush what was written; 0 or an error number."""
+        cdef int error
+        if not self.make_stage(length + COMMIT_BYTES):
+            return ENOMEM
+        memcpy(self.stage, leaves, length)
+        memcpy(self.stage + length, last, COMMIT_BYTES)
+        error = write_all(self.descriptor, self.stage, length + COMMIT_BYTES, self.begin)
+        if not error and fdatasync(self.descriptor):
+            error = errno if errno else EIO
+        return error
+
+    cdef bint make_stage(self, size_t length) noexcept nogil:
+        """Room for that many bytes, aligned; the first block is kept. False without memory."""
+        cdef void *more = NULL
+        if length <= self.staged:
+            return True
+        length = (length + 65535) // 65536 * 65536
+        if posix_memalign(&more, BLOCK, length):
+            return False
+        if self.stage != NULL:
+            memcpy(more, self.stage, BLOCK)
+            free(self.stage)
+        self.stage, self.staged = <uint8_t *>more, length
+        return True
 
     cdef bint digest(self, uint8_t *place, uint8_t *end) noexcept nogil:
         """Finish the frames of the leaves and let the tree grow by them; False without memory."""

@@ -8,6 +8,9 @@ A leaf that would be longer is shortened, never refused for its statement's leng
 budget, and `truncated` says for each what was there: `{"sql": {"bytes": 250000, "sha256": "…"}}` for a text (the
 digest is of its UTF-8), `{"relations": {"items": 900, "sha256": "…"}}` for a list (of its canonical JSON).
 
+What each statement repeats is laid out once. `_encode.pyx` is that compiled; it is taken when it has been built
+(`python -m gateway.wire.build gateway/audit/_encode.pyx`), and the Python twins stay as its test.
+
 INVARIANT: one record has one encoding, and the encoding of a decoded leaf is that leaf.
 """
 
@@ -15,11 +18,18 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
-from operator import itemgetter
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
 
 import msgspec
+
+try:
+    from gateway.audit._encode import Layout as CompiledLayout
+    from gateway.audit._encode import Stamps as CompiledStamps
+except ImportError:
+    COMPILED = False
+else:
+    COMPILED = True
 
 LEAF_LIMIT = 16_384
 """Bytes of the longest leaf."""
@@ -29,6 +39,7 @@ _PLAIN = re.compile(r"[A-Za-z0-9 .,:;_+-]*").fullmatch
 """Texts that JSON writes as they are."""
 
 _BUDGETS = ((4_096, 2_048), (2_048, 1_024), (512, 256))
+_VARIANT = dict(zip("0123456789abcdef", "89ab" * 4, strict=True))
 _encode = msgspec.json.Encoder(order="sorted").encode
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 
@@ -50,40 +61,100 @@ def leaf_of(record: Mapping[str, Any]) -> bytes:
     raise ValueError("the record is too long even when shortened")
 
 
-class Layout:
-    """The canonical form of records that differ in a few fields only, laid out once."""
+class PythonLayout:
+    """The canonical form of records that differ in a few fields only, laid out once; `layout_of` makes them.
 
-    __slots__ = ("_order", "_template", "_types")
+    `pieces` are what stands before, between and behind the values, the value number `order[i]` behind piece `i`;
+    `is_text` says of each value whether it is a text (quoted by the pieces) or an integer.
+    """
 
-    def __init__(self, constant: Mapping[str, Any], names: Sequence[str], sample: Sequence[int | str]) -> None:
-        """`names` are the fields that vary, and `sample` one set of their values, which gives their types.
+    __slots__ = ("_is_text", "_order", "_template")
 
-        Raises `TypeError` and `ValueError` as `leaf_of`.
-        """
-        _check(constant)
-        values = dict(zip(names, sample, strict=True))
-        parts: list[str] = []
-        for name in sorted({*constant, *names}):
-            if name in constant:
-                parts.append(f"{_text(name)}:{_text(constant[name])}".replace("%", "%%"))
-            else:
-                parts.append(f'{_text(name)}:"%s"' if isinstance(values[name], str) else f"{_text(name)}:%d")
-        self._template = "{" + ",".join(parts) + "}"
-        self._order = itemgetter(*(list(names).index(name) for name in sorted(names)))
-        self._types = tuple(type(value) for value in sample)
+    def __init__(self, pieces: Sequence[bytes], order: Sequence[int], is_text: Sequence[bool]) -> None:
+        marks = ["%s" if is_text[number] else "%d" for number in order] + [""]
+        texts = [piece.decode().replace("%", "%%") for piece in pieces]
+        self._template = "".join(text + mark for text, mark in zip(texts, marks, strict=True))
+        self._order = tuple(order)
+        self._is_text = tuple(is_text)
 
-    def fill(self, values: Sequence[int | str]) -> bytes | None:
+    def fill(self, values: tuple[int | str, ...]) -> bytes | None:
         """The leaf with those values, or None when only `leaf_of` can tell it."""
-        for value, kind in zip(values, self._types, strict=True):
-            if value.__class__ is not kind:
-                return None
-            if kind is str:
-                if not _PLAIN(value):  # type: ignore[arg-type]  # a text, as the line above made sure
+        for value, text in zip(values, self._is_text, strict=True):
+            if text:
+                if value.__class__ is not str or not _PLAIN(value):
                     return None
-            elif not 0 <= value <= _SAFE_INTEGER:  # type: ignore[operator]  # an integer, likewise
+            elif value.__class__ is not int or not 0 <= value <= _SAFE_INTEGER:
                 return None
-        leaf = (self._template % self._order(values)).encode()
+        leaf = (self._template % tuple(values[number] for number in self._order)).encode()
         return leaf if len(leaf) <= LEAF_LIMIT else None
+
+
+class PythonStamps:
+    """Ids and times of records. `entropy` gives noise, `second_text` the text of a second since 1970 (UTC)."""
+
+    def __init__(self, entropy: Callable[[int], bytes], second_text: Callable[[int], str]) -> None:
+        self._entropy, self._second_of = entropy, second_text
+        self._second, self._second_text = -1, ""
+        self._pool, self._at = "", 0
+
+    def next(self, moment: int) -> tuple[str, str]:
+        """The id and the time of a record of that moment, in microseconds since 1970.
+
+        The id is RFC 9562, 5.7: milliseconds, then the microseconds within them as `rand_a` (6.2, method 3), noise.
+        """
+        if self._at >= len(self._pool):
+            self._pool, self._at = self._entropy(1_024).hex(), 0
+        noise = self._pool[self._at : self._at + 16]
+        self._at += 16
+        milliseconds, rest = divmod(moment, 1_000)
+        head = f"{milliseconds:012x}"
+        name = f"{head[:8]}-{head[8:]}-7{rest:03x}-{_VARIANT[noise[0]]}{noise[1:4]}-{noise[4:]}"
+        second, fraction = divmod(moment, 1_000_000)
+        if second != self._second:
+            self._second, self._second_text = second, self._second_of(second)
+        return name, f"{self._second_text}.{fraction:06d}Z"
+
+
+class Layout(Protocol):
+    """See `PythonLayout`."""
+
+    def fill(self, values: tuple[int | str, ...]) -> bytes | None:
+        """The leaf with those values, or None when only `leaf_of` can tell it."""
+        ...
+
+
+class Stamps(Protocol):
+    """See `PythonStamps`."""
+
+    def next(self, moment: int) -> tuple[str, str]:
+        """The id and the time of a record of that moment, in microseconds since 1970."""
+        ...
+
+
+def stamps(entropy: Callable[[int], bytes], second_text: Callable[[int], str]) -> Stamps:
+    """The faster of the twins."""
+    return (CompiledStamps if COMPILED else PythonStamps)(entropy, second_text)
+
+
+def layout_of(constant: Mapping[str, Any], names: Sequence[str], sample: Sequence[int | str]) -> Layout:
+    """The layout of records with those constant fields; `names` vary, `sample` is one set of their values.
+
+    The sample gives their types. Raises `TypeError` and `ValueError` as `leaf_of`.
+    """
+    _check(constant)
+    numbers = {name: number for number, name in enumerate(names)}
+    pieces, order, before = [], [], "{"
+    for name in sorted({*constant, *names}):
+        if name in constant:
+            before += f"{_text(name)}:{_text(constant[name])},"
+            continue
+        order.append(numbers[name])
+        quote = '"' if isinstance(sample[numbers[name]], str) else ""
+        pieces.append(f"{before}{_text(name)}:{quote}".encode())
+        before = f"{quote},"
+    pieces.append(f"{before.removesuffix(',')}}}".encode())
+    kind = CompiledLayout if COMPILED else PythonLayout
+    return kind(pieces, order, [isinstance(value, str) for value in sample])
 
 
 def _text(value: Any) -> str:

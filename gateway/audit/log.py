@@ -21,9 +21,10 @@ Layout of the directory (0700, files 0600; integers are big-endian):
 The CRC (CRC-32 as in zlib, over tag, length and payload) tells a torn write from a whole one; it protects from
 nothing else. Edits are caught by the tree: RFC 6962 over the leaves, its head signed each second when there is news.
 
-One thread writes (`writer.py`), another one signs and keeps the tiles (`publish.py`). A batch is one write and one
-fdatasync (on preallocated blocks that was as fast as O_DSYNC and as RWF_DSYNC, and a failed flush is told from a
-failed write); the loop hears of it through an eventfd (`delivery.py`). Recovery is described in `recovery.py`.
+One thread writes (`writer.py`), another one signs and keeps the tiles (`publish.py`). A batch is one write around the
+page cache to blocks that were written before (O_DIRECT, O_DSYNC), or one write and one fdatasync where the file system
+or the core knows no other way; the loop hears of it through an eventfd (`delivery.py`). Recovery is described in
+`recovery.py`.
 
 INVARIANT: a receipt turns durable after its record is, and never after the log failed.
 """
@@ -42,7 +43,7 @@ from typing import Any
 
 from gateway.audit.checkpoint import Checkpoint, Signer
 from gateway.audit.delivery import Delivery, FileReceipt
-from gateway.audit.encode import Layout, leaf_of
+from gateway.audit.encode import layout_of, leaf_of, stamps
 from gateway.audit.publish import Publisher
 from gateway.audit.recovery import OpenStatement, State, leaf_hashes, read_state
 from gateway.audit.segment import Damaged, Disk
@@ -60,7 +61,6 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LAZY_S = 0.05
 _BEHIND_US = 1_000
 _RESERVED = frozenset(ENVELOPE)
-_VARIANT = dict(zip("0123456789abcdef", "89ab" * 4, strict=True))
 _BRACKETS = frozenset({"statement.begin", "statement.end", "statement.unknown"})
 
 
@@ -75,6 +75,7 @@ class FileLog:
         directory: Path,
         key: Signer,
         clock: Clock,
+        time_ns: Callable[[], int] | None,
         loop: asyncio.AbstractEventLoop | None,
         on_failure: Callable[[BaseException], Any] | None,
         disk: Disk,
@@ -88,13 +89,13 @@ class FileLog:
         self.directory = directory
         self.origin = key.verifier.name
         self.recovery: dict[str, Any] | None = None
-        self._key, self._clock, self._loop = key, clock, loop
-        self._disk, self._entropy = disk, entropy
+        self._key, self._loop = key, loop
+        self._time_ns = time_ns or _nanoseconds(clock)
+        self._disk = disk
+        self._stamp = stamps(entropy, _second_text).next
         self._lock_fd = -1
         self._next_index = 0
         self._last_us = 0
-        self._second, self._second_text = -1, ""
-        self._pool, self._pool_at = "", 0
         self._timer: asyncio.TimerHandle | None = None
         self._delivery = Delivery(loop, self._collect, self._notify, on_failure)
         signal, deliver, fail = self._delivery.signal, self._delivery.deliver, self._delivery.fail
@@ -109,6 +110,7 @@ class FileLog:
         origin: str,
         key: Signer,
         clock: Clock,
+        time_ns: Callable[[], int] | None = None,
         loop: asyncio.AbstractEventLoop | None = None,
         on_failure: Callable[[BaseException], Any] | None = None,
         version: str = "",
@@ -124,7 +126,7 @@ class FileLog:
 
         `append` belongs to the thread of `loop`, and receipts, subscribers and `on_failure` are called there; without
         a loop (tools, tests) they are called on the writer's thread. A segment has 256 KiB or more. `compiled` chooses
-        the writer's core, see `writer.py`.
+        the writer's core, see `writer.py`. `time_ns` is the same clock in nanoseconds since 1970, where there is one.
 
         Raises: GatewayError("audit-damaged"), ("audit-not-writable"), ("configuration-invalid").
         """
@@ -136,6 +138,7 @@ class FileLog:
             Path(directory),
             key,
             clock,
+            time_ns,
             loop,
             on_failure,
             disk or Disk(),
@@ -196,11 +199,11 @@ class FileLog:
         if behind > _BEHIND_US or (self._writer.refusing and form.constant["kind"] not in CLOSING):
             return self.append(form.record(values), urgent=urgent)
         index = self._next_index
-        filling = (index, self._uuid7(moment), self._time_text(moment), *values)
+        filling = (index, *self._stamp(moment), *values)
         layout = form.layout
         if layout is None or layout[0] is not self:
             constant = {**form.constant, "v": 1, "origin": self.origin}
-            laid_out = Layout(constant, ("index", "id", "time", *form.variables), filling)
+            laid_out = layout_of(constant, ("index", "id", "time", *form.variables), filling)
             layout = form.layout = (self, laid_out, _form_bracket(form))
         leaf = layout[1].fill(filling)
         if leaf is None:
@@ -265,8 +268,7 @@ class FileLog:
 
     def _moment(self) -> tuple[int, int]:
         """The time of the next record in microseconds since 1970, and by how many the clock is behind it."""
-        delta = self._clock() - _EPOCH
-        moment = (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds
+        moment = self._time_ns() // 1_000
         last = self._last_us
         # INVARIANT: times and ids grow with the index, whatever the clock does; a clock that went back is on record
         behind = last - moment
@@ -275,39 +277,15 @@ class FileLog:
         self._last_us = moment
         return moment, behind
 
-    def _time_text(self, moment: int) -> str:
-        second, fraction = divmod(moment, 1_000_000)
-        if second != self._second:
-            self._second = second
-            self._second_text = (_EPOCH + timedelta(seconds=second)).isoformat()[:19]
-        return f"{self._second_text}.{fraction:06d}Z"
-
     def _leaf(self, record: Mapping[str, Any], index: int) -> bytes:
         moment, behind = self._moment()
-        full = {
-            **record,
-            "v": 1,
-            "origin": self.origin,
-            "index": index,
-            "id": self._uuid7(moment),
-            "time": self._time_text(moment),
-        }
+        name, time = self._stamp(moment)
+        full = {**record, "v": 1, "origin": self.origin, "index": index, "id": name, "time": time}
         if len(full) != len(record) + 5 or "truncated" in record or "clock_behind_us" in record:
             raise ValueError(f"{sorted(_RESERVED & record.keys())} are set by the log")
         if behind > _BEHIND_US:
             full["clock_behind_us"] = behind
         return leaf_of(full)
-
-    def _uuid7(self, moment: int) -> str:
-        """RFC 9562, 5.7: milliseconds, then the microseconds within them as `rand_a` (6.2, method 3), then noise."""
-        at = self._pool_at
-        if at >= len(self._pool):
-            self._pool, at = self._entropy(1_024).hex(), 0
-        self._pool_at = at + 16
-        noise = self._pool[at : at + 16]
-        milliseconds, rest = divmod(moment, 1_000)
-        head = f"{milliseconds:012x}"
-        return f"{head[:8]}-{head[8:]}-7{rest:03x}-{_VARIANT[noise[0]]}{noise[1:4]}-{noise[4:]}"
 
     def _hurry(self) -> None:
         self._timer = None
@@ -388,6 +366,14 @@ class FileLog:
         if self._lock_fd >= 0:
             os.close(self._lock_fd)
             self._lock_fd = -1
+
+
+def _nanoseconds(clock: Clock) -> Callable[[], int]:
+    return lambda: (clock() - _EPOCH) // timedelta(microseconds=1) * 1_000
+
+
+def _second_text(second: int) -> str:
+    return (_EPOCH + timedelta(seconds=second)).isoformat()[:19]
 
 
 def _form_bracket(form: Form) -> tuple[str, str, int] | None:

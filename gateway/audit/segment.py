@@ -9,6 +9,7 @@ INVARIANT: a leaf is yielded only together with the commit that covers it.
 from __future__ import annotations
 
 import errno
+import mmap
 import os
 import struct
 import zlib
@@ -32,6 +33,9 @@ COMMIT_BYTES = FRAME_BYTES + COMMIT.size
 _HEADER = struct.Struct(">8sQQH")
 _PREFIX = struct.Struct(">4sI")
 _READ_BYTES = 1 << 20
+BLANK_BYTES = 1 << 20
+"""How much `Disk.blank` writes at once, at the most."""
+_NO_DIRECT = frozenset({errno.EINVAL, errno.EOPNOTSUPP})
 
 
 class Damaged(Exception):
@@ -62,6 +66,32 @@ class Disk:
         """Make the file's data durable. Never called again for a descriptor after it raised."""
         os.fdatasync(descriptor)
 
+    def open_direct(self, path: Path) -> int:
+        """A further descriptor of the file, whose aligned writes are durable when they return (`O_DIRECT | O_DSYNC`).
+
+        Negative where the file system has none.
+        """
+        try:
+            return os.open(path, os.O_WRONLY | os.O_DIRECT | os.O_DSYNC | os.O_CLOEXEC)
+        except OSError as error:
+            if error.errno in _NO_DIRECT:
+                return -1
+            raise
+
+    def blank(self, direct: int, start: int, end: int) -> bool:
+        """Write zeros from one multiple of 4,096 to another; False where the file system takes no such writes.
+
+        Blocks that were only allocated cost the file system a journal entry when they are first written.
+        """
+        try:
+            # an anonymous map is zeros, at the beginning of a page
+            with mmap.mmap(-1, end - start) as zeros:
+                return os.pwrite(direct, zeros, start) == end - start
+        except OSError as error:
+            if error.errno in _NO_DIRECT:
+                return False
+            raise
+
     def free(self, directory: Path) -> int:
         """Bytes that may still be written in the directory's file system."""
         status = os.statvfs(directory)
@@ -80,6 +110,30 @@ class Disk:
         os.replace(temporary, path)
         if durable:
             self.sync_directory(path.parent)
+
+    def replace_all(self, files: Sequence[tuple[Path, bytes]]) -> None:
+        """`replace` for many files, durably, with one flush of each directory.
+
+        All are handed to the disk before the first is waited for.
+        """
+        opened: list[tuple[int, Path, Path]] = []
+        try:
+            for path, data in files:
+                temporary = path.with_name(f".{path.name}.tmp")
+                flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+                opened.append((os.open(temporary, flags, 0o600), temporary, path))
+                self.write(opened[-1][0], data, 0)
+                # begins to write back at once; the pages are not needed again
+                os.posix_fadvise(opened[-1][0], 0, 0, os.POSIX_FADV_DONTNEED)
+            for descriptor, _, _ in opened:
+                self.sync(descriptor)
+        finally:
+            for descriptor, _, _ in opened:
+                os.close(descriptor)
+        for _, temporary, path in opened:
+            os.replace(temporary, path)
+        for directory in sorted({path.parent for path, _ in files}):
+            self.sync_directory(directory)
 
     def sync_directory(self, path: Path) -> None:
         """Make the names in the directory durable."""

@@ -16,6 +16,7 @@ from gateway.audit.tree import frontier_of
 
 WIDTH = 256
 _HEIGHT = 8
+_AT_ONCE = 64
 
 
 def tile_path(directory: Path, level: int, number: int, width: int = WIDTH) -> Path:
@@ -48,14 +49,17 @@ class TileWriter:
     def write(self) -> None:
         """Write the tiles for the current size. Full ones are durable afterwards. Raises `OSError`."""
         while self._full:
-            level, number, data = self._full[0]
-            self._put(tile_path(self._directory, level, number), data, durable=True)
-            self._full.pop(0)
+            tiles = [(tile_path(self._directory, level, number), data) for level, number, data in self._full[:_AT_ONCE]]
+            for path, _ in tiles:
+                self._make_room(path)
+            self._disk.replace_all(tiles)
+            del self._full[: len(tiles)]
         for level, digests in enumerate(self._levels):
             if digests:
                 path = self._partial_path(level)
                 if path not in self._partial:
-                    self._put(path, b"".join(digests), durable=False)
+                    self._make_room(path)
+                    self._disk.replace(path, b"".join(digests), durable=False)
                     self._partial.add(path)
 
     def discard_old(self) -> None:
@@ -107,11 +111,10 @@ class TileWriter:
         number, width = divmod(self.size >> _HEIGHT * level, WIDTH)
         return tile_path(self._directory, level, number, width)
 
-    def _put(self, path: Path, data: bytes, *, durable: bool) -> None:
+    def _make_room(self, path: Path) -> None:
         if not path.parent.exists():
             for parent in reversed(path.relative_to(self._directory).parents):
                 (self._directory / parent).mkdir(mode=0o700, exist_ok=True)
-        self._disk.replace(path, data, durable=durable)
 
 
 class TileReader:

@@ -6,10 +6,13 @@ call, flushes, and says so: through an eventfd that the loop watches, or, where 
 also returns when a segment is full, and at the end; what then happens to files is up to `Writer`. The format is
 described in `log.py`.
 
-There are two cores. `PythonCore` has no timer: under load the flush itself is the delay that fills the next batch.
-`_writer.pyx` is the same compiled, and needs the interpreter's lock neither to work nor to report; for a crowd of
-waiters it does wait a moment for more. It is taken when it has been built (`python -m gateway.wire.build
-gateway/audit/_writer.pyx`) and the disk is the real one; what they write is the same.
+There is no timer: under load the flush itself is the delay that fills the next batch. (Waiting for a crowd of waiters
+to come back made them all wait for one another.)
+
+There are two cores. `_writer.pyx` is `PythonCore` compiled, and needs the interpreter's lock neither to work nor to
+report. It is taken when it has been built (`python -m gateway.wire.build gateway/audit/_writer.pyx`) and the disk is
+the real one; what they write is the same. It writes around the page cache where the file system lets it, which needs
+blocks that were written before: a thread fills the spare segment with zeros while it is spare.
 
 INVARIANT: `durable` grows only after the flush of the commit returned.
 INVARIANT: after a failed write or flush nothing is written again: what the kernel did with the pages is unknown.
@@ -27,7 +30,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, Protocol
 
-from gateway.audit.segment import HEADER_BYTES, Disk, Header, assemble, batch_bytes, segment_path
+from gateway.audit.segment import BLANK_BYTES, HEADER_BYTES, Disk, Header, assemble, batch_bytes, segment_path
 from gateway.audit.tree import Frontier
 
 try:
@@ -37,6 +40,7 @@ except ImportError:
 else:
     COMPILED = True
 
+_BLOCK: Final = 4_096
 NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT})
 ROLL: Final = 1
 """The next batch does not fit into the segment."""
@@ -93,8 +97,11 @@ class Core(Protocol):
         """Start with that tree and those hashes that no checkpoint covers. Before anything else."""
         ...
 
-    def use(self, descriptor: int, offset: int, fresh: bool) -> None:
-        """Write there from now on. A `fresh` segment takes one batch of any size. For the thread that runs."""
+    def use(self, descriptor: int, offset: int, fresh: bool, direct: int = -1, /) -> None:
+        """Write there from now on, through `direct` (see `Disk.open_direct`) if it is not negative.
+
+        A `fresh` segment takes one batch of any size. For the thread that runs. Raises `OSError`.
+        """
         ...
 
     def frontier(self) -> tuple[int, list[bytes]]:
@@ -184,7 +191,7 @@ class PythonCore:
         self._frontier, self._unsigned = Frontier(size, subtrees), list(unsigned)
         self.durable, self._root = size, self._frontier.root()
 
-    def use(self, descriptor: int, offset: int, fresh: bool) -> None:
+    def use(self, descriptor: int, offset: int, fresh: bool, _direct: int = -1, /) -> None:
         self._descriptor, self.offset, self._fresh = descriptor, offset, fresh
 
     def frontier(self) -> tuple[int, list[bytes]]:
@@ -274,7 +281,8 @@ class Writer:
         self._on_commit, self._on_failure = (None if signal >= 0 else on_commit), on_failure
         largest = min(1 << 20, segment_bytes // 4)
         # a disk of one's own is there to see each operation
-        if COMPILED and type(disk) is Disk if compiled is None else compiled:
+        self._direct_wanted = COMPILED and type(disk) is Disk if compiled is None else compiled
+        if self._direct_wanted:
             core: Core = CompiledCore(largest, segment_bytes, signal)
         else:
             core = PythonCore(disk, largest, segment_bytes, signal)
@@ -287,8 +295,9 @@ class Writer:
         self._begins: dict[tuple[str, str], int] = {}
         self._failing = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="audit-writer", daemon=True)
-        self._fd = self._spare_fd = -1
+        self._fd = self._direct = self._spare_fd = self._spare_direct = -1
         self._spare_mutex = threading.Lock()
+        self._blanking: threading.Thread | None = None
 
     @property
     def durable(self) -> int:
@@ -306,7 +315,8 @@ class Writer:
 
     def begin(self) -> None:
         """Make the first segment of a new log."""
-        self.make_spare()
+        self._allocate_spare()
+        self._blank_spare()
         self._roll()
 
     def resume(
@@ -330,7 +340,12 @@ class Writer:
             os.ftruncate(self._fd, offset)
         self._disk.allocate(self._fd, self._segment_bytes)
         self._disk.sync(self._fd)
-        self._core.use(self._fd, offset, False)
+        if self._direct_wanted:
+            self._direct = self._disk.open_direct(path)
+            for start in range(-(-offset // _BLOCK) * _BLOCK, self._segment_bytes, BLANK_BYTES):
+                if self._direct >= 0 and not self._blank(self._direct, start):
+                    self._direct = _closed(self._direct)
+        self._core.use(self._fd, offset, False, self._direct)
 
     def commit(self, leaves: Sequence[bytes]) -> None:
         """Make leaves durable before the thread is started. Raises `OSError`."""
@@ -352,15 +367,26 @@ class Writer:
 
     def release(self) -> None:
         """Close the files."""
-        for descriptor in (self._fd, self._spare_fd):
-            if descriptor >= 0:
-                os.close(descriptor)
-        if self._spare_fd >= 0:
-            (self._directory / "segments" / "spare").unlink(missing_ok=True)
-        self._fd = self._spare_fd = -1
+        with self._spare_mutex:
+            for descriptor in (self._fd, self._direct, self._spare_fd, self._spare_direct):
+                _closed(descriptor)
+            if self._spare_fd >= 0:
+                (self._directory / "segments" / "spare").unlink(missing_ok=True)
+            self._fd = self._direct = self._spare_fd = self._spare_direct = -1
+        if self._blanking is not None:
+            self._blanking.join()
 
     def make_spare(self) -> bool:
-        """Allocate the next segment unless there is one; without space for it, refuse work."""
+        """Allocate the next segment unless there is one, and fill it with zeros; without space for it, refuse work."""
+        if self._spare_fd >= 0:
+            return True
+        made = self._allocate_spare()
+        if made and self._direct_wanted and (self._blanking is None or not self._blanking.is_alive()):
+            self._blanking = threading.Thread(target=self._blank_spare, name="audit-blank", daemon=True)
+            self._blanking.start()
+        return made
+
+    def _allocate_spare(self) -> bool:
         with self._spare_mutex:
             if self._spare_fd >= 0:
                 return True
@@ -381,6 +407,32 @@ class Writer:
                 return False
             self._spare_fd = descriptor
             return True
+
+    def _blank_spare(self) -> None:
+        """Fill the spare segment with zeros for as long as it is spare, then the next one if there is one by then."""
+        start, spare = HEADER_BYTES, -1
+        while start < self._segment_bytes:
+            # INVARIANT: zeros are written under the mutex that a spare segment is taken under, and to no other segment
+            with self._spare_mutex:
+                if self._spare_direct != spare:
+                    start, spare = HEADER_BYTES, -1
+                if self._spare_fd < 0:
+                    return
+                if spare < 0:
+                    self._spare_direct = spare = self._disk.open_direct(self._directory / "segments" / "spare")
+                if spare < 0 or not self._blank(spare, start):
+                    self._spare_direct = _closed(spare)
+                    return
+            start += BLANK_BYTES
+
+    def _blank(self, direct: int, start: int) -> bool:
+        """Whether zeros could be written from there on, and so batches can."""
+        end = min(start + BLANK_BYTES, self._segment_bytes // _BLOCK * _BLOCK)
+        try:
+            return start >= end or self._disk.blank(direct, start, end)
+        except OSError:
+            # such a segment is written as one where direct writes are not to be had; what is wrong shows there
+            return False
 
     def _run(self) -> None:
         try:
@@ -417,15 +469,24 @@ class Writer:
         path = segment_path(self._directory, first)
         with self._spare_mutex:
             descriptor, self._spare_fd = self._spare_fd, -1
+            direct, self._spare_direct = self._spare_direct, -1
             if descriptor < 0:
                 raise OSError(errno.ENOSPC, "no segment is left to write to")
-            old, used = self._fd, self._core.offset
-            self._fd = descriptor
-            self._core.use(descriptor, HEADER_BYTES, True)
+            old, old_direct, used = self._fd, self._direct, self._core.offset
+            self._fd, self._direct = descriptor, direct
+            self._core.use(descriptor, HEADER_BYTES, True, direct)
             self._disk.write(descriptor, header.encoded(), 0)
             self._disk.sync(descriptor)
             os.rename(path.with_name("spare"), path)
             self._disk.sync_directory(path.parent)
+        _closed(old_direct)
         if old >= 0:
             os.ftruncate(old, used)
             os.close(old)
+
+
+def _closed(descriptor: int) -> int:
+    """Close it if it is one; what to keep in its place."""
+    if descriptor >= 0:
+        os.close(descriptor)
+    return -1

@@ -110,13 +110,14 @@ class Plan:
     defines: tuple[tuple[str, str], ...] = ()
     uses: tuple[tuple[str, str], ...] = ()
     repin: bool = False
+    writes: bool = field(init=False)
+    """Whether any part can change the target's data."""
+
+    def __post_init__(self) -> None:
+        # asked for each run of the plan, which is made once
+        object.__setattr__(self, "writes", Kind.WRITE in self.kinds)
 
     @property
     def parts(self) -> int:
         """How many statements the text holds; 0 for an empty one."""
         return len(self.kinds)
-
-    @property
-    def writes(self) -> bool:
-        """Whether any part can change the target's data."""
-        return Kind.WRITE in self.kinds

@@ -1,7 +1,9 @@
 """The two cores of the writer: the same bytes, the same answers, the same end; and the compiled one's arithmetic."""
 
 import asyncio
+import contextlib
 import errno
+import fcntl
 import hashlib
 import importlib.util
 import os
@@ -43,16 +45,29 @@ def native(tmp_path_factory):
     return module
 
 
-@pytest.fixture(params=["compiled", "python"])
+@pytest.fixture(params=["compiled", "direct", "python"])
 def core_of(request, native):
-    """Makes a core of either kind."""
+    """Makes a core of either kind; the compiled one also writing around the page cache."""
+    opened = []
+
+    class Direct(native.Core):
+        def use(self, descriptor, offset, fresh):
+            direct = -1
+            with contextlib.suppress(OSError, AssertionError):
+                # what was opened for reading only is not opened for more here
+                assert fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDWR
+                direct = os.open(f"/proc/self/fd/{descriptor}", os.O_WRONLY | os.O_DIRECT | os.O_DSYNC)
+                opened.append(direct)
+            super().use(descriptor, offset, fresh, direct)
 
     def make(signal=-1, batch=BATCH, segment=SEGMENT):
-        if request.param == "compiled":
-            return native.Core(batch, segment, signal)
-        return PythonCore(Disk(), batch, segment, signal)
+        if request.param == "python":
+            return PythonCore(Disk(), batch, segment, signal)
+        return (Direct if request.param == "direct" else native.Core)(batch, segment, signal)
 
-    return make
+    yield make
+    for descriptor in opened:
+        os.close(descriptor)
 
 
 @pytest.fixture(params=["compiled", "python"])
@@ -114,6 +129,52 @@ def test_what_is_queued_becomes_these_bytes(core_of, segment):
     assert len(expected) > SEGMENT - HEADER_BYTES - BATCH - 12 * 600
     assert core.take_unsigned() == (hashes, tree.size, root)
     assert core.take_unsigned() == ([], tree.size, root)
+
+
+def test_a_core_goes_on_behind_a_batch_that_ends_within_a_block(core_of, segment):
+    """Given a segment whose last batch another core wrote, what it wrote stays as it is."""
+    first, second, tree = core_of(), core_of(), Frontier()
+    batches = [some_leaves(3, seed=5), some_leaves(1, seed=6), some_leaves(40, seed=7)]
+    expected, offset = b"", HEADER_BYTES
+    for number, batch in enumerate(batches):
+        core = first if number == 0 else second
+        if number < 2:
+            core.resume(tree.size, list(tree.subtrees), [])
+            core.use(segment, offset, number == 0)
+        for leaf in batch:
+            core.push(leaf, True)
+        assert core.run(True) == COMMITTED
+        data, _, _ = assemble(batch, offset, tree)
+        expected, offset = expected + data, offset + len(data)
+        assert offset % 4_096
+    assert os.pread(segment, SEGMENT, HEADER_BYTES) == expected.ljust(SEGMENT - HEADER_BYTES, b"\0")
+
+
+def test_a_spare_segment_is_filled_with_zeros_only_while_it_is_spare(compiled, tmp_path, monkeypatch):
+    """Given a segment that is taken while it is being filled, the batches in it stay."""
+    if not compiled:
+        return
+    trail, key, slow = tmp_path / "trail", Signer.generate(ORIGIN), threading.Event()
+    blank = Disk.blank
+
+    def slowly(self, direct, start, end):
+        slow.wait(0.01)
+        return blank(self, direct, start, end)
+
+    monkeypatch.setattr(Disk, "blank", slowly)
+    monkeypatch.setattr(writer_module, "BLANK_BYTES", 4_096)
+    log = FileLog.open(
+        trail, origin=ORIGIN, key=key, clock=lambda: datetime.now(UTC), reserve_bytes=0, segment_bytes=SEGMENT,
+        compiled=True,
+    )  # fmt: skip
+    for number in range(240):
+        log.append({"kind": "login", "login": f"l{number}", "reason": "x" * 9_000})
+        log.flush()
+    log.close()
+    report = verify_log(trail, key.verifier.text)
+    assert report.ok, report.problems
+    assert len(leaves_of(trail)) == 242
+    assert len(segments_of(trail)) > 5
 
 
 def test_a_full_segment_is_left_for_the_next_and_a_fresh_one_takes_any_batch(core_of, segment):
@@ -364,7 +425,9 @@ def test_a_log_that_fails_tells_each_waiter_so_and_takes_no_more(compiled, tmp_p
         log.flush()
         path = segments_of(trail)[-1][1]
         read_only = os.open(path, os.O_RDONLY)
-        os.dup2(read_only, log._writer._fd)
+        for descriptor in (log._writer._fd, log._writer._direct):
+            if descriptor >= 0:
+                os.dup2(read_only, descriptor)
         os.close(read_only)
         for i in range(5):
             receipt = log.append({"kind": "login", "login": f"l{i}"})
