@@ -184,7 +184,7 @@ class Requests:
         if not isinstance(resolved, Refusal) and self._names.find(wire.PORTAL, portal) is not None:
             # what it searches is counted at each run, from its names
             plan = replace(resolved.plan, searches=judged.plan.searches)
-            self._names.set(wire.PORTAL, portal, replace(resolved, plan=plan))
+            self._names.set(wire.PORTAL, portal, Judgement(plan, resolved.fields, resolved.text))
 
     def _meant(self, kind: int, name: bytes) -> Judgement | Refused:
         """All that the protocol's name may stand for: what the protocol made, and what SQL did."""

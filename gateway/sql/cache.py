@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 from gateway.errors import Refusal
 from gateway.sql.statement import ExactSearch, Plan, View
@@ -19,8 +19,7 @@ from gateway.sql.template import FreeLiterals, Shape, Template, make_template, s
 _Key = tuple[Any, ...]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Judgement:
+class Judgement(NamedTuple):
     """A plan, what every record of it repeats, and the text to send: the plan's, with this statement's own literals."""
 
     plan: Plan
@@ -89,7 +88,7 @@ class PlanCache:
         self._held = 0
         self._judged: dict[_Key, Judgement] = {}
         self._templates: dict[_Key, tuple[Template, dict[str, Any]] | None] = {}
-        self._shapes: dict[tuple[int, str], tuple[bool, ...]] = {}
+        self._shapes: dict[tuple[int, str], tuple[int, ...]] = {}
         self._unfit: set[tuple[int, str]] = set()
         self._views: dict[tuple[object, ...], int] = {}
         self.hits = 0
@@ -137,10 +136,10 @@ class PlanCache:
         return judgement
 
     def _filled(self, number: int, shape: Shape) -> Judgement | None:
-        is_free = self._shapes.get((number, shape.key))
-        if is_free is None:
+        fixed = self._shapes.get((number, shape.key))
+        if fixed is None:
             return None
-        found = self._templates.get((number, shape.key, _fixed(shape, is_free)))
+        found = self._templates.get((number, shape.key, _values(shape, fixed)))
         if found is None:
             return None
         template, fields = found
@@ -148,8 +147,8 @@ class PlanCache:
 
     def _learned(self, view: View, number: int, text: str, shape: Shape, judgement: Judgement) -> bool:
         """Whether the text is a template's now. A shape is tried once for each set of fixed literals."""
-        is_free = self._shapes.get((number, shape.key))
-        if is_free is not None and (number, shape.key, _fixed(shape, is_free)) in self._templates:
+        fixed = self._shapes.get((number, shape.key))
+        if fixed is not None and (number, shape.key, _values(shape, fixed)) in self._templates:
             return False
         if (number, shape.key) in self._unfit:
             return False
@@ -164,8 +163,9 @@ class PlanCache:
             # templates are few by nature; a flood of them starts anew
             self._templates.clear()
             self._shapes.clear()
-        self._shapes[(number, shape.key)] = is_free
-        self._templates[(number, shape.key, _fixed(shape, is_free))] = template, judgement.fields
+        fixed = tuple(at for at, free in enumerate(is_free) if not free)
+        self._shapes[(number, shape.key)] = fixed
+        self._templates[(number, shape.key, _values(shape, fixed))] = template, judgement.fields
         return True
 
     def _keep(self, key: _Key, judgement: Judgement) -> None:
@@ -183,5 +183,6 @@ def _cost(key: _Key, judgement: Judgement) -> int:
     return len(key[1]) + len(judgement.text) + len(judgement.plan.normalised)
 
 
-def _fixed(shape: Shape, is_free: tuple[bool, ...]) -> tuple[str, ...]:
-    return tuple(value for value, free in zip(shape.values, is_free, strict=True) if not free)
+def _values(shape: Shape, fixed: tuple[int, ...]) -> tuple[str, ...]:
+    """The literals that a template's identity depends on."""
+    return tuple([shape.values[at] for at in fixed]) if fixed else ()

@@ -63,17 +63,17 @@ class SqlNames:
                     # FAIL CLOSED: what such a portal was begun with is not known
                     return Refusal("statement-not-supported", f"`{name[1]}` is itself an EXECUTE or a FETCH")
                 running, judged = judged, union(wired, judged)
-                judged = replace(judged, plan=replace(judged.plan, searches=running.plan.searches))
+                judged = Judgement(replace(judged.plan, searches=running.plan.searches), judged.fields, judged.text)
             # Each EXECUTE of a text searches anew, for whatever its name stands for then; a cursor was opened once, by
             # the statement that declared it.
             again = wired.plan.searches if wired is not None else ()
             if name[0] == "statement":
                 again = most(again, known.searches if known is not None else ())
                 again = most(again, text.searches if name in text.defines else ())
-            judged = replace(judged, plan=replace(judged.plan, searches=judged.plan.searches + again))
+            judged = Judgement(replace(judged.plan, searches=judged.plan.searches + again), judged.fields, judged.text)
             if known is not None:
                 lists = {key: sorted({*judged.fields.get(key, ()), *value}) for key, value in known.reads.items()}
-                judged = replace(judged, fields={**judged.fields, **lists})
+                judged = Judgement(judged.plan, {**judged.fields, **lists}, judged.text)
         for name in unknown:
             if name not in text.defines:
                 # FAIL CLOSED: a name that the target knows and the gate does not would read unseen

@@ -8,6 +8,9 @@ INVARIANT: a literal is free only where nothing but its value can differ: a plai
 with a column (which ones the grammar's room says, from the tree). All others are part of the template's identity.
 INVARIANT: the shape is taken only from texts that need no knowledge of the grammar to be cut into tokens: without
 comments, dollar quotes, backslashes, doubled quotes, prefixed strings and odd numbers. All others are analysed whole.
+Cutting is the one part that is done for each statement: `_shape.pyx` is `cut_python` compiled, taken when it has been
+built (`python -m gateway.wire.build gateway/sql/_shape.pyx`).
+
 INVARIANT: a template is kept only when filling it with the literals of the text that it came from gives exactly what
 the analysis of that text itself gave.
 """
@@ -17,6 +20,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from gateway.errors import Refusal
 from gateway.sql.statement import Kind, Plan, View
@@ -31,8 +35,7 @@ FreeLiterals = Callable[[str], frozenset[int]]
 """Gives the character offsets of the literals of a text that are free."""
 
 
-@dataclass(frozen=True, slots=True)
-class Shape:
+class Shape(NamedTuple):
     """A text cut into its literals and the rest. `values` are the literals as written, `offsets` where they begin."""
 
     key: str
@@ -59,7 +62,15 @@ class Template:
 
 def shape_of(text: str) -> Shape | None:
     """The text's shape; None when it has no literals, or needs the grammar to be cut."""
-    if len(text) > _LONGEST or _ODD.search(text):
+    if len(text) > _LONGEST:
+        return None
+    found = cut(text, _MOST)
+    return None if found is None else Shape(*found)
+
+
+def cut_python(text: str, most: int) -> tuple[str, tuple[str, ...], tuple[int, ...]] | None:
+    """The fields of the text's `Shape`, or None; for up to `most` literals."""
+    if _ODD.search(text):
         return None
     pieces: list[str] = []
     values: list[str] = []
@@ -76,10 +87,16 @@ def shape_of(text: str) -> Shape | None:
         last = match.end()
         values.append(value)
         offsets.append(start)
-    if not values or len(values) > _MOST:
+    if not values or len(values) > most:
         return None
     pieces.append(text[last:])
-    return Shape("".join(pieces), tuple(values), tuple(offsets))
+    return "".join(pieces), tuple(values), tuple(offsets)
+
+
+try:
+    from gateway.sql._shape import cut
+except ImportError:
+    cut = cut_python
 
 
 def make_template(
