@@ -72,8 +72,8 @@ class Admitted:
         found = self.forms.get(id(judged.fields))
         if found is not None:
             return found[1]
-        constant = {**self.fields, **judged.fields, "decision": "permit", "policy": self.view.policy.digest}
-        form = Form("statement.begin", constant, _BEGIN)
+        verdict = {"decision": "permit", "policy": self.view.policy.digest}
+        form = Form("statement.begin", (self.fields, judged.fields, verdict), _BEGIN)
         if judged.plan.uses:
             # what its names stand for may be different the next time
             return form
@@ -91,7 +91,7 @@ class Admitted:
         constant = {"session": self.session.id, "status": outcome.status}
         if outcome.code:
             constant["sqlstate"] = outcome.code
-        form = Form("statement.end", constant, (*_END, "tag") if outcome.tag else _END)
+        form = Form("statement.end", (constant,), (*_END, "tag") if outcome.tag else _END)
         if len(self.forms) >= _FORMS:
             self.forms.clear()
         self.forms[key] = None, form

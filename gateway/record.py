@@ -100,20 +100,28 @@ def event(kind: str, /, **fields: Any) -> dict[str, Any]:
 class Form:
     """Records of one kind that differ in a few fields only: the rest is laid out once by whoever stores them.
 
-    `constant` holds the kind and all other fields; `variables` are the names whose values come with each record,
-    always integers or texts, never empty. `layout` belongs to the trail that the form is appended to.
+    The constant fields come in `parts`, which are shared with whoever has them already, the later ones going before;
+    `variables` are the names whose values come with each record, always integers or texts, never empty. `layout`
+    belongs to the trail that the form is appended to.
     """
 
-    __slots__ = ("constant", "layout", "variables")
+    __slots__ = ("kind", "layout", "parts", "variables")
 
-    def __init__(self, kind: str, constant: Mapping[str, Any], variables: tuple[str, ...]) -> None:
+    def __init__(self, kind: str, parts: tuple[Mapping[str, Any], ...], variables: tuple[str, ...]) -> None:
         allowed = KINDS[kind]
-        for name in (*constant, *variables):
+        for name in (*variables, *(name for part in parts for name in part)):
             if name not in allowed:
                 raise ValueError(f"a {kind} record has no field {name!r}")
-        self.constant: dict[str, Any] = {"kind": kind, **constant}
-        self.variables = variables
+        self.kind, self.parts, self.variables = kind, parts, variables
         self.layout: Any = None
+
+    @property
+    def constant(self) -> dict[str, Any]:
+        """The kind and all fields that do not vary."""
+        fields: dict[str, Any] = {"kind": self.kind}
+        for part in self.parts:
+            fields.update(part)
+        return fields
 
     def record(self, values: tuple[int | str, ...]) -> dict[str, Any]:
         """One record as a mapping."""

@@ -196,7 +196,7 @@ class FileLog:
     def append_form(self, form: Form, values: tuple[int | str, ...], *, urgent: bool = True) -> FileReceipt:
         """See `ports.Trail`."""
         moment, behind = self._moment()
-        if behind > _BEHIND_US or (self._writer.refusing and form.constant["kind"] not in CLOSING):
+        if behind > _BEHIND_US or (self._writer.refusing and form.kind not in CLOSING):
             return self.append(form.record(values), urgent=urgent)
         index = self._next_index
         filling = (index, *self._stamp(moment), *values)
@@ -378,8 +378,9 @@ def _second_text(second: int) -> str:
 
 def _form_bracket(form: Form) -> tuple[str, str, int] | None:
     """Kind, session, and where among its values a form has the statement; None for what brackets none."""
-    kind = form.constant["kind"]
-    return (kind, form.constant["session"], form.variables.index("statement")) if kind in _BRACKETS else None
+    if form.kind not in _BRACKETS:
+        return None
+    return form.kind, form.constant["session"], form.variables.index("statement")
 
 
 def _bracket(record: Mapping[str, Any]) -> tuple[str, str, str] | None:

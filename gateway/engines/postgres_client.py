@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections import deque
 from typing import cast
 
+from gateway.engines.inbox import Inbox
 from gateway.engines.postgres_relay import Relay
 from gateway.errors import GatewayError
 from gateway.wire import postgres as wire
@@ -25,7 +25,7 @@ class Client(asyncio.Protocol):
     `transport` is None while the bare socket is read; `encrypting` is set from the moment the client awaits TLS.
     """
 
-    __slots__ = ("_inbox", "_lost", "_start", "_waiter", "encrypting", "framer", "relay", "transport")
+    __slots__ = ("_inbox", "_start", "encrypting", "framer", "relay", "transport")
 
     def __init__(self) -> None:
         self.transport: asyncio.Transport | None = None
@@ -33,9 +33,7 @@ class Client(asyncio.Protocol):
         self.framer = wire.Framer(_LOGIN_MESSAGE)
         self.relay: Relay | None = None
         self._start: bytearray | None = bytearray()
-        self._inbox: deque[tuple[int, bytes]] = deque()
-        self._waiter: asyncio.Future[None] | None = None
-        self._lost: Exception | None = None
+        self._inbox: Inbox | None = Inbox()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
@@ -43,27 +41,29 @@ class Client(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self.relay is not None:
             self.relay.client_data(data)
-            return
-        try:
-            if self._start is not None:
-                self._start += data
-                if len(self._start) > wire.MAX_STARTUP_PACKET_LENGTH:
-                    raise GatewayError("message-too-large", "the start-up packet is too long", fatal=True)
-            else:
-                self._inbox.extend(self.framer.feed(data))
+        elif self._inbox is not None:
+            try:
+                self._inbox.put(self._messages(data))
                 if len(self._inbox) > 64:
                     raise GatewayError("protocol-violation", "too many messages before the log-in", fatal=True)
-        except GatewayError as error:
-            self._lost = error
-        self._wake()
+            except GatewayError as error:
+                self._inbox.end(error)
+
+    def _messages(self, data: bytes) -> list[tuple[int, bytes]]:
+        if self._start is None:
+            return self.framer.feed(data)
+        self._start += data
+        if len(self._start) > wire.MAX_STARTUP_PACKET_LENGTH:
+            raise GatewayError("message-too-large", "the start-up packet is too long", fatal=True)
+        return []
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._lost = self._lost or exc or ConnectionResetError("closed by the client")
         # what a session held goes with it, not with the next collection of cycles
         relay, self.relay = self.relay, None
         if relay is not None:
             relay.finish()
-        self._wake()
+        if self._inbox is not None:
+            self._inbox.end(exc or ConnectionResetError("closed by the client"))
 
     def pause_writing(self) -> None:
         if self.relay is not None:
@@ -86,8 +86,9 @@ class Client(asyncio.Protocol):
     async def startup(self) -> wire.StartupMessage | wire.CancelRequest:
         """The start-up packet, inside the TLS that was asked for."""
         assert self._start is not None
+        assert self._inbox is not None
         while len(self._start) < 4 or len(self._start) < wire.startup_length(bytes(self._start[:4])):
-            await self._more()
+            await self._inbox.more()
         length = wire.startup_length(bytes(self._start[:4]))
         packet = wire.parse_startup(bytes(self._start[4:length]))
         rest = bytes(self._start[length:])
@@ -104,9 +105,8 @@ class Client(asyncio.Protocol):
 
     async def message(self, kind: int) -> bytes:
         """The body of the next message, which must be of that kind."""
-        while not self._inbox:
-            await self._more()
-        got, body = self._inbox.popleft()
+        assert self._inbox is not None
+        got, body = await self._inbox.next()
         if got == wire.TERMINATE:
             raise ConnectionResetError("the client said goodbye")
         if got != kind:
@@ -115,24 +115,15 @@ class Client(asyncio.Protocol):
 
     def hand_over(self, relay: Relay, limit: int) -> None:
         """From now on everything goes to the relay; what waits already goes first."""
+        inbox, self._inbox = self._inbox, None
+        assert inbox is not None
         self.framer.limit = limit
         self.relay = relay
-        waiting = b"".join(wire.frame(kind, body) for kind, body in self._inbox)
-        self._inbox.clear()
+        waiting = b"".join(wire.frame(kind, body) for kind, body in inbox.rest())
         if waiting:
             relay.client_data(waiting)
-        if self._lost is not None:
+        if inbox.lost is not None:
             relay.finish()
-
-    async def _more(self) -> None:
-        if self._lost is not None:
-            raise self._lost
-        self._waiter = asyncio.get_running_loop().create_future()
-        await self._waiter
-
-    def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
 
 
 def _settle(future: asyncio.Future[None]) -> None:

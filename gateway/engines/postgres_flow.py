@@ -11,8 +11,6 @@ INVARIANT: a name stands for all that the target may take it for; the record of 
 
 from __future__ import annotations
 
-from collections import deque
-
 from gateway.errors import GatewayError, Refusal
 from gateway.gate import SETTLED, Refused
 from gateway.model import Permit, Receipt
@@ -73,7 +71,8 @@ class Names:
     def __init__(self) -> None:
         self._known: dict[Key, Judgement] = {}
         self._batch: dict[Key, Judgement | None] = {}
-        self._sent: deque[dict[Key, Judgement | None]] = deque()
+        # rarely more than one or two, and a list is small when it is empty
+        self._sent: list[dict[Key, Judgement | None]] = []
         self._failed = False
         self._parameters: dict[bytes, int] = {}
 
@@ -123,7 +122,7 @@ class Names:
 
     def answered(self) -> None:
         """The oldest Sync was answered."""
-        for key, judged in self._sent.popleft().items():
+        for key, judged in self._sent.pop(0).items():
             found = _either(self._known.get(key), judged) if self._failed else judged
             if found is None:
                 self._known.pop(key, None)

@@ -11,13 +11,14 @@ import asyncio
 import contextlib
 import socket
 import ssl
+import sys
 import time
-from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, cast
 
 from gateway.config import Target
+from gateway.engines.inbox import Inbox
 from gateway.errors import GatewayError
 from gateway.wire import auth, postgres
 
@@ -50,7 +51,7 @@ class Facts:
 class Backend(asyncio.Protocol):
     """One authenticated connection to a target."""
 
-    __slots__ = ("_framer", "_inbox", "_lost", "_owner", "_waiter", "facts", "opened_at", "transport")
+    __slots__ = ("_framer", "_inbox", "_owner", "facts", "opened_at", "transport")
 
     def __init__(self) -> None:
         self.transport: asyncio.Transport | None = None
@@ -58,9 +59,7 @@ class Backend(asyncio.Protocol):
         self.opened_at = time.monotonic()
         self._owner: BackendOwner | None = None
         self._framer: postgres.Framer | None = postgres.Framer(_STARTUP_LIMIT)
-        self._inbox: deque[tuple[int, bytes]] = deque()
-        self._waiter: asyncio.Future[None] | None = None
-        self._lost: Exception | None = None
+        self._inbox: Inbox | None = Inbox()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
@@ -69,19 +68,19 @@ class Backend(asyncio.Protocol):
         if self._owner is not None:
             self._owner.backend_data(data)
             return
-        assert self._framer is not None
+        if self._framer is None or self._inbox is None:
+            return
         try:
-            self._inbox.extend(self._framer.feed(data))
+            self._inbox.put(self._framer.feed(data))
         except GatewayError as error:
-            self._lost = error
-        self._wake()
+            self._inbox.end(error)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._lost = self._lost or exc or ConnectionResetError("closed by the target")
         owner, self._owner = self._owner, None
         if owner is not None:
             owner.backend_lost()
-        self._wake()
+        if self._inbox is not None:
+            self._inbox.end(exc or ConnectionResetError("closed by the target"))
 
     def pause_writing(self) -> None:
         if self._owner is not None:
@@ -93,15 +92,17 @@ class Backend(asyncio.Protocol):
 
     def own(self, owner: BackendOwner) -> None:
         """Hand everything that comes from now on to `owner`."""
+        inbox, self._inbox, self._framer = self._inbox, None, None
         self._owner = owner
-        self._framer = None
-        if self._lost is not None:
+        if inbox is not None and inbox.lost is not None:
             owner.backend_lost()
 
     @property
     def usable(self) -> bool:
         """Whether a spare can still be lent."""
-        return self._lost is None and not self._inbox and time.monotonic() - self.opened_at < _SPARE_AGE_S
+        inbox = self._inbox
+        quiet = inbox is not None and inbox.lost is None and not inbox
+        return quiet and time.monotonic() - self.opened_at < _SPARE_AGE_S
 
     def send(self, data: bytes) -> None:
         """Send bytes that the caller holds a permit for, or that are the gateway's own."""
@@ -140,18 +141,11 @@ class Backend(asyncio.Protocol):
 
     async def message(self) -> tuple[int, bytes]:
         """The next message of the start-up. Raises `GatewayError("target-unavailable")`."""
-        while not self._inbox:
-            if self._lost is not None:
-                raise GatewayError(
-                    "target-unavailable", "the target closed the connection", detail=str(self._lost)
-                ) from self._lost
-            self._waiter = asyncio.get_running_loop().create_future()
-            await self._waiter
-        return self._inbox.popleft()
-
-    def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+        assert self._inbox is not None
+        try:
+            return await self._inbox.next()
+        except (GatewayError, OSError) as lost:
+            raise GatewayError("target-unavailable", "the target closed the connection", detail=str(lost)) from lost
 
 
 class Upstream:
@@ -312,7 +306,8 @@ class Upstream:
                 else:
                     raise _unavailable("the target asks for an authentication other than SCRAM-SHA-256", None)
             elif kind == postgres.PARAMETER_STATUS:
-                name, value = postgres.parse_parameter_status(body)
+                # the same on nearly all connections: one text serves all
+                name, value = map(sys.intern, postgres.parse_parameter_status(body))
                 backend.facts.parameters[name] = value
             elif kind == postgres.BACKEND_KEY_DATA:
                 backend.facts.pid, backend.facts.secret = postgres.parse_backend_key(body)

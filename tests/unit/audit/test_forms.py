@@ -36,7 +36,7 @@ def log(tmp_path: Path) -> FileLog:
 def test_a_form_gives_the_same_record_as_its_mapping(log: FileLog, values: tuple[str, int, str]) -> None:
     seen: list[dict[str, object]] = []
     log.subscribe(seen.append)
-    form = Form("statement.end", CONSTANT, VARIABLES)
+    form = Form("statement.end", (CONSTANT,), VARIABLES)
     log.append_form(form, ("s0.0", 1, "SELECT 1"))
     log.append_form(form, values)
     log.append(form.record(values))
@@ -51,7 +51,7 @@ def test_a_form_gives_the_same_record_as_its_mapping(log: FileLog, values: tuple
 def test_times_and_ids_grow_through_both_roads(log: FileLog) -> None:
     seen: list[dict[str, str]] = []
     log.subscribe(seen.append)
-    form = Form("statement.end", CONSTANT, VARIABLES)
+    form = Form("statement.end", (CONSTANT,), VARIABLES)
     for number in range(50):
         if number % 2:
             log.append_form(form, (f"s1.{number}", 1, "t"))
@@ -65,13 +65,13 @@ def test_times_and_ids_grow_through_both_roads(log: FileLog) -> None:
 
 def test_a_form_refuses_fields_that_its_kind_does_not_have() -> None:
     with pytest.raises(ValueError, match="no field"):
-        Form("statement.end", {"secret": 1}, ())
+        Form("statement.end", ({"secret": 1},), ())
 
 
 def test_constants_with_percent_signs_survive(log: FileLog) -> None:
     seen: list[dict[str, object]] = []
     log.subscribe(seen.append)
-    form = Form("statement.refused", {"session": "s", "sql": "a LIKE $1 % 3 -- 100%%", "code": "x"}, ("statement",))
+    form = Form("statement.refused", ({"session": "s", "sql": "a LIKE $1 % 3 -- 100%%", "code": "x"},), ("statement",))
     log.append_form(form, ("s.1",))
     log.close()
     assert next(r for r in seen if r["kind"] == "statement.refused")["sql"] == "a LIKE $1 % 3 -- 100%%"
