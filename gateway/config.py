@@ -114,6 +114,7 @@ class PostgresListener(Listener):
     port: int = Field(default=6432, ge=0, le=65535)
     tls: Literal["required", "off"] = "required"
     max_connections: int = Field(default=500, ge=1, le=100_000)
+    max_connections_per_person: int = Field(default=100, ge=1, le=100_000)
     login_timeout: Seconds = 30.0
     idle_timeout: Seconds = 3600.0
 

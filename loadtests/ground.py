@@ -378,7 +378,8 @@ def _write_company(directory: Path, postgres: EmbeddedPostgres, *, tls: bool) ->
         target["tls"] = "off"
     for name, port in company.ports.items():
         config["listen"][name]["port"] = port
-    config["listen"]["postgres"]["max_connections"] = CONNECTIONS
+    for most in ("max_connections", "max_connections_per_person"):
+        config["listen"]["postgres"][most] = CONNECTIONS
     if not tls:
         config["listen"]["postgres"]["tls"] = "off"
     # segments of the size that a real installation has

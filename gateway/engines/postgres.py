@@ -12,6 +12,7 @@ import secrets
 import socket
 import ssl
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -84,7 +85,7 @@ class PostgresEngine(Generic[C]):
         self._relays: dict[Relay, tuple[tuple[int, bytes], Callable[[], None]]] = {}
         self._keys: dict[tuple[int, bytes], Relay] = {}
         self._crowd = Crowd((_GREETING_SLOTS + settings.max_connections) // 2)
-        self._entering = 0
+        self._people: Counter[str] = Counter()
         self._greetings: set[asyncio.Task[None]] = set()
         self._tasks: list[asyncio.Task[None]] = []
         self._sock: socket.socket | None = None
@@ -276,13 +277,17 @@ class PostgresEngine(Generic[C]):
 
     async def _let_in(self, client: Client, session: Session, wishes: Wishes, minor: int) -> None:
         # log-ins at the same moment passed the first look together
-        if len(self._relays) + self._entering >= self._settings.max_connections:
+        if self._people.total() >= self._settings.max_connections:
             raise GatewayError("too-many-connections", "all connection slots are in use", hint="try again later")
-        self._entering += 1
+        person, most = session.principal.id, self._settings.max_connections_per_person
+        if self._people[person] >= most:
+            raise GatewayError("too-many-connections", f"you have {most} sessions", hint="close one of them")
+        self._people[person] += 1
         try:
             await self._enter(client, session, wishes, minor)
-        finally:
-            self._entering -= 1
+        except BaseException:
+            self._left(person)
+            raise
 
     async def _enter(self, client: Client, session: Session, wishes: Wishes, minor: int) -> None:
         assert client.transport is not None
@@ -290,6 +295,14 @@ class PostgresEngine(Generic[C]):
         inside = self._gate.enter(session)
         backend: Backend | None = None
         try:
+            if wishes.only_public and inside.view.search_path != ("public",):
+                path = ", ".join(inside.view.search_path)
+                raise GatewayError(
+                    "setting-not-allowed",
+                    "the setting `search_path` may not be given at start-up",
+                    hint=f"leave it out: here it is {path}",
+                    fatal=True,
+                )
             await durable(inside.begin)
             backend = await upstream.acquire(self._pins(session))
             if wishes.restore:
@@ -333,7 +346,13 @@ class PostgresEngine(Generic[C]):
         if found is not None:
             key, detach = found
             self._keys.pop(key, None)
+            self._left(relay.inside.session.principal.id)
             detach()
+
+    def _left(self, person: str) -> None:
+        self._people[person] -= 1
+        if not self._people[person]:
+            del self._people[person]
 
     async def _tick(self) -> None:
         while True:

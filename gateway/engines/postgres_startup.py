@@ -17,17 +17,22 @@ _FREE = {"application_name": "application_name", "timezone": "TimeZone", "datest
          "bytea_output": "bytea_output", "lc_messages": ""}  # fmt: skip
 _VALUE = re.compile(r"^[A-Za-z0-9 _./+:,<>-]{1,64}$")
 _ENCODINGS = frozenset({"utf8", "utf-8", "unicode", "sql_ascii", "'utf-8'", "'utf8'"})
+_PUBLIC = re.compile(r'\s*(?:(?:"\$user"|\$user)\s*,\s*)?(?:"public"|(?i:public))\s*')
 _OPTION = re.compile(r"^(?:-c\s*|--)([A-Za-z_.-]+)=(.*)$", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
 class Wishes:
-    """A client's start-up parameters, judged. `restore` is the SQL that sets the free ones (empty for none)."""
+    """A client's start-up parameters, judged. `restore` is the SQL that sets the free ones (empty for none).
+
+    `only_public`: it asks for the search path `public`, as many do, which can be had where it is the target's own.
+    """
 
     user: str
     database: str
     application: str
     restore: str
+    only_public: bool = False
 
 
 def judge_startup(parameters: dict[str, str]) -> Wishes:
@@ -46,6 +51,7 @@ def judge_startup(parameters: dict[str, str]) -> Wishes:
     options = rest.pop("options", "")
     settings = {**rest, **_options(options)}
     free: dict[str, str] = {}
+    only_public = False
     for name, value in settings.items():
         lower = name.lower()
         if lower == "client_encoding":
@@ -56,6 +62,8 @@ def judge_startup(parameters: dict[str, str]) -> Wishes:
                     hint="set PGCLIENTENCODING=UTF8 in the client",
                     fatal=True,
                 )
+        elif lower == "search_path" and _PUBLIC.fullmatch(value):
+            only_public = True
         elif lower not in _FREE:
             raise GatewayError(
                 "setting-not-allowed",
@@ -67,7 +75,7 @@ def judge_startup(parameters: dict[str, str]) -> Wishes:
             free[_FREE[lower]] = _plain(lower, value)
     application = free.get("application_name", "")
     statements = [f"SET {name} TO '{value}'" for name, value in sorted(free.items()) if value]
-    return Wishes(user, database, application, "; ".join(statements))
+    return Wishes(user, database, application, "; ".join(statements), only_public)
 
 
 def _plain(name: str, value: str) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import socket
 import struct
 import time
@@ -18,6 +19,7 @@ import pytest
 from gateway_fixture import House, awaited, eventually, open_house
 from raw_client import Raw, code_of, error_in, query, trickle
 
+from gateway.demo.company import FOREIGN_TICKET
 from gateway.demo.postgres import EmbeddedPostgres
 from gateway.errors import CODES
 from gateway.wire import postgres as wire
@@ -161,6 +163,7 @@ def test_a_second_encryption_request_inside_tls_is_a_violation(strict: House) ->
         (wire.encode_startup({"user": "a", "replication": "true"}), "feature-not-supported"),
         (wire.encode_startup({"user": "a", "work_mem": "1GB"}), "setting-not-allowed"),
         (wire.encode_startup({"user": "a", "search_path": "evil"}), "setting-not-allowed"),
+        (wire.encode_startup({"user": "a", "search_path": "public, evil"}), "setting-not-allowed"),
         (wire.encode_startup({"user": "a", "session_authorization": "owner"}), "setting-not-allowed"),
         (wire.encode_startup({"user": "a", "role": "owner"}), "setting-not-allowed"),
         (wire.encode_startup({"user": "a", "client_encoding": "LATIN1"}), "setting-not-allowed"),
@@ -447,6 +450,34 @@ def test_too_many_sessions_and_too_many_connections(strict: House) -> None:
     strict.settled()
     with Raw(strict) as raw:
         raw.log_in()
+
+
+@pytest.fixture(scope="module")
+def narrow(postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    """A gateway that lets one person have two sessions."""
+    settings = {"listen": {"postgres": {"max_connections_per_person": 2}}}
+    with open_house(tmp_path_factory.mktemp("narrow"), postgres, settings=settings) as house:
+        yield house
+
+
+def test_one_person_cannot_take_the_sessions_of_all(narrow: House) -> None:
+    amir = narrow.parameters("amir", FOREIGN_TICKET)
+    with Raw(narrow).log_in() as first:
+        with Raw(narrow).log_in() as second, Raw(narrow) as third, Raw(narrow) as other:
+            with pytest.raises(AssertionError, match="too-many-connections"):
+                third.log_in()
+            assert other.log_in(amir["user"], amir["password"]).query("select 7")[1][1].endswith(b"7")
+            assert all(raw.query("select 7")[1][1].endswith(b"7") for raw in (first, second))
+        eventually(lambda: narrow.sessions() == 1, lambda: "two sessions do not end")
+        with Raw(narrow) as again:
+            again.log_in()
+
+
+@pytest.mark.parametrize("path", ["public", '"$user", public', '"public"', " Public "])
+def test_a_client_may_ask_for_the_search_path_that_it_gets_anyway(narrow: House, path: str) -> None:
+    for parameters in ({"search_path": path}, {"options": f"-c search_path={shlex.quote(path)}"}):
+        with Raw(narrow).log_in(**parameters) as raw:
+            assert raw.query("show search_path")[1][1].endswith(b'"public"')
 
 
 def test_two_hundred_idle_connections_leave_no_room_for_long(strict: House) -> None:
