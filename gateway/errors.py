@@ -71,6 +71,7 @@ CODES: dict[str, Code] = {
     "customer-invalid": Code("22023", 1210, 403, "The ticket's customer does not fit the column that scopes the rows."),
     # budgets
     "row-budget-exhausted": Code("53400", 1226, 429, "More rows than the policy allows."),
+    "byte-budget-exhausted": Code("53400", 1226, 429, "More bytes than the policy allows."),
     "search-budget-exhausted": Code("53400", 1226, 429, "More exact searches than the policy allows in an hour."),
     # wire
     "protocol-violation": Code("08P01", 1835, 400, "The client sent something that the protocol does not allow."),

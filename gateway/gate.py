@@ -218,7 +218,7 @@ class Gate:
         if refusal is not None:
             return self.refuse(inside, statement, refusal, verdict)
         policy = inside.view.policy
-        rows, size = self._budgets.window(inside.session, policy, statement.id, self._windows.rows), self._windows.bytes
+        rows, size = self._budgets.window(inside.session, policy, statement.id, self._windows.rows, self._windows.bytes)
         try:
             values = (statement.id, statement.protocol, statement.parameters, rows, size)
             receipt = self._trail.append_form(inside.begin_form(verdict), values)
@@ -232,6 +232,8 @@ class Gate:
                         column=search.column,
                     )
                 )
+            if self._budgets.warnings:
+                self._warn(inside)
         except GatewayError as error:
             return Refused(_ending(error.refusal), None)
         for name in plan.defines:
@@ -243,16 +245,11 @@ class Gate:
     def extend(self, inside: Admitted, permit: Permit, rows: int, size: int) -> Window | Refusal:
         """Announce that more than `rows` rows or `size` bytes of a permit's result will leave."""
         policy = inside.view.policy
-        limit = policy.limits.rows_per_statement
-        if limit and rows > limit:
-            return self._budgets.statement_refusal(limit)
-        more_rows, more_size = max(permit.window_rows, rows) * 2, max(permit.window_bytes, size) * 2
-        if limit:
-            more_rows = min(more_rows, limit)
-        allowed = self._budgets.extend(inside.session, policy, permit.statement.id, rows, more_rows)
+        wished = max(permit.window_rows, rows) * 2, max(permit.window_bytes, size) * 2
+        allowed = self._budgets.extend(inside.session, policy, permit.statement.id, (rows, size), wished)
         if isinstance(allowed, Refusal):
             return allowed
-        more_rows = allowed
+        more_rows, more_size = allowed
         try:
             receipt = self._trail.append(
                 record.event(
@@ -271,7 +268,9 @@ class Gate:
         """Record how a permitted statement ended. Raises `GatewayError("audit-not-writable")`."""
         inside.rows += outcome.rows
         inside.bytes += outcome.bytes
-        self._budgets.spend(inside.session, permit.statement.id, outcome.rows)
+        self._budgets.spend(inside.session, inside.view.policy, permit.statement.id, outcome.rows, outcome.bytes)
+        if self._budgets.warnings:
+            self._warn(inside)
         values: tuple[int | str, ...] = (
             permit.statement.id, permit.receipt.index, outcome.rows, outcome.bytes, outcome.duration_us
         )  # fmt: skip
@@ -324,6 +323,12 @@ class Gate:
                 duration_us=(time.monotonic_ns() - inside.started_ns) // 1000,
             )
         )
+
+    def _warn(self, inside: Admitted) -> None:
+        for warning in self._budgets.warnings:
+            facts = {"budget": warning.budget, "used": warning.used, "limit": warning.limit}
+            self._trail.append(record.event("budget.warning", **inside.fields, **facts), urgent=False)
+        self._budgets.warnings.clear()
 
     def _living(self, inside: Admitted) -> Refusal | None:
         refusal = self._check(inside.session)

@@ -74,6 +74,7 @@ KINDS: dict[str, tuple[str, ...]] = {
     "statement.end": ("session", "statement", "begin", *COUNTS),
     "statement.refused": (*SESSION, *SQL, *VERDICT, "name"),
     "search.exact": (*SESSION, "statement", "relation", "column"),
+    "budget.warning": (*SESSION, "budget", "used", "limit"),
     "policy.change": ("target", "policy", "previous", "by", "reason"),
     "catalog.drift": ("target", "relation", "columns", "reason"),
     "audit.read": (*PERSON, *WHERE, *FACTOR, "query", "count", "code", "decision"),

@@ -164,6 +164,8 @@ def _policy(read: dict[str, Any], source: str) -> Policy:
         limits=LimitRule(
             limits.get("rows_per_statement", 0),
             limits.get("rows_per_day", 0),
+            limits.get("bytes_per_statement", 0),
+            limits.get("bytes_per_day", 0),
             limits.get("exact_searches_per_hour", 0),
             limits.get("statement_timeout", 30) * 1000,
         ),
@@ -313,6 +315,8 @@ POLICY = Record({
     "limits": Field(Record({
         "rows_per_statement": Field(Whole(1, 10**12), "rows that one statement may return (unlimited)"),
         "rows_per_day": Field(Whole(1, 10**12), "rows that one person may read in a day (unlimited)"),
+        "bytes_per_statement": Field(Whole(1, 10**15), "bytes of rows that one statement may return (unlimited)"),
+        "bytes_per_day": Field(Whole(1, 10**15), "bytes of rows that one person may read in a day (unlimited)"),
         "exact_searches_per_hour": Field(Whole(1, 10**9), "exact searches of one person in an hour (unlimited)"),
         "statement_timeout": Field(Duration(1, 3600), "how long a statement may run (30s)"),
     }), "budgets"),

@@ -81,6 +81,8 @@ class LimitRule:
 
     rows_per_statement: int = 0
     rows_per_day: int = 0
+    bytes_per_statement: int = 0
+    bytes_per_day: int = 0
     exact_searches_per_hour: int = 0
     statement_timeout_ms: int = 30_000
 

@@ -39,28 +39,59 @@ def code(answer: Any) -> str:
 
 def test_without_limits_nothing_is_refused(clock: Clock) -> None:
     budgets = Budgets(clock)
-    budgets.spend(session(), "s", 10**9)
+    budgets.spend(session(), policy(), "s", 10**9, 10**12)
     assert budgets.admit(session(), policy(), plan(100)) is None
-    assert budgets.window(session(), policy(), "s", 1000) == 1000
+    assert budgets.window(session(), policy(), "s", 1000, 5000) == (1000, 5000)
+    assert budgets.extend(session(), policy(), "s", (1001, 5001), (2000, 9999)) == (2000, 9999)
+    assert budgets.warnings == []
 
 
 def test_the_first_window_is_no_larger_than_a_statement_or_the_rest_of_the_day(clock: Clock) -> None:
     budgets = Budgets(clock)
-    assert budgets.window(session(), policy(rows_per_statement=10), "s", 1000) == 10
-    budgets.spend(session(), "s", 95)
-    assert budgets.window(session(), policy(rows_per_day=100), "t", 1000) == 5
+    assert budgets.window(session(), policy(rows_per_statement=10), "s", 1000, 5000) == (10, 5000)
+    assert budgets.window(session(), policy(bytes_per_statement=10), "s", 1000, 5000) == (1000, 10)
+    budgets.spend(session(), policy(), "s", 95, 80)
+    assert budgets.window(session(), policy(rows_per_day=100), "t", 1000, 5000) == (5, 5000)
+    assert budgets.window(session(), policy(bytes_per_day=100), "t", 1000, 5000) == (1000, 20)
 
 
-def test_a_day_that_is_used_up_refuses_and_the_next_one_does_not(clock: Clock) -> None:
-    budgets, rule = Budgets(clock), policy(rows_per_day=100)
-    budgets.spend(session(), "s", 99)
+@pytest.mark.parametrize("kind", ["row", "byte"])
+def test_a_statement_that_returns_too_much_is_stopped(clock: Clock, kind: str) -> None:
+    budgets, rule = Budgets(clock), policy(**{f"{kind}s_per_statement": 10})
+    assert budgets.extend(session(), rule, "s", (10, 10), (20, 20)) in ((10, 20), (20, 10))
+    assert code(budgets.extend(session(), rule, "s", (11, 11), (20, 20))) == f"{kind}-budget-exhausted"
+
+
+@pytest.mark.parametrize("kind", ["row", "byte"])
+def test_a_day_that_is_used_up_refuses_and_the_next_one_does_not(clock: Clock, kind: str) -> None:
+    budgets, rule = Budgets(clock), policy(**{f"{kind}s_per_day": 100})
+    budgets.spend(session(), rule, "s", 99, 99)
     assert budgets.admit(session(), rule, plan()) is None
-    assert budgets.extend(session(), rule, "t", 1, 2) == 1
-    assert code(budgets.extend(session(), rule, "t", 2, 4)) == "row-budget-exhausted"
-    budgets.spend(session(), "s", 1)
-    assert code(budgets.admit(session(), rule, plan())) == "row-budget-exhausted"
+    assert min(budgets.extend(session(), rule, "t", (1, 1), (2, 2))) == 1
+    assert code(budgets.extend(session(), rule, "t", (2, 2), (4, 4))) == f"{kind}-budget-exhausted"
+    budgets.spend(session(), rule, "s", 1, 1)
+    assert code(budgets.admit(session(), rule, plan())) == f"{kind}-budget-exhausted"
+    clock.now -= DAY
+    assert code(budgets.admit(session(), rule, plan())) == f"{kind}-budget-exhausted"
+    clock.now += 2 * DAY
+    assert budgets.admit(session(), rule, plan()) is None
+
+
+def test_four_fifths_of_a_budget_are_told_once(clock: Clock) -> None:
+    budgets, rule = Budgets(clock), policy(rows_per_day=100, bytes_per_day=1000, exact_searches_per_hour=5)
+    told = []
+    for _ in range(50):
+        budgets.spend(session(), rule, "s", 2, 19)
+        told += [(one.budget, one.used, one.limit) for one in budgets.warnings]
+        budgets.warnings.clear()
+    assert told == [("rows_per_day", 80, 100), ("bytes_per_day", 817, 1000)]
     clock.now += DAY
-    assert budgets.admit(session(), rule, plan()) is None
+    budgets.spend(session(), rule, "s", 100, 1000)
+    assert [one.budget for one in budgets.warnings] == ["rows_per_day", "bytes_per_day"]
+    budgets.warnings.clear()
+    for _ in range(5):
+        budgets.admit(session(), policy(exact_searches_per_hour=5), plan(1))
+    assert [(one.budget, one.used) for one in budgets.warnings] == [("exact_searches_per_hour", 4)]
 
 
 def test_searches_are_counted_by_the_sliding_hour(clock: Clock) -> None:
@@ -77,31 +108,33 @@ def test_old_days_are_forgotten_before_they_pile_up(clock: Clock) -> None:
     budgets = Budgets(clock)
     for _ in range(10_050):
         clock.now += DAY
-        budgets.spend(session(), "s", 1)
-    assert len(budgets._rows) <= 10_001
+        budgets.spend(session(), policy(), "s", 1, 1)
+    assert len(budgets._rows.used) == len(budgets._bytes.used) == 1
 
 
 def test_statements_at_the_same_time_share_the_day(clock: Clock) -> None:
     budgets, rule = Budgets(clock), policy(rows_per_day=2500)
-    assert [budgets.window(session(), rule, f"s.{number}", 1000) for number in range(5)] == [1000, 1000, 500, 0, 0]
-    assert code(budgets.extend(session(), rule, "s.3", 1, 2)) == "row-budget-exhausted"
+    windows = [budgets.window(session(), rule, f"s.{number}", 1000, 1)[0] for number in range(5)]
+    assert windows == [1000, 1000, 500, 0, 0]
+    assert code(budgets.extend(session(), rule, "s.3", (1, 1), (2, 2))) == "row-budget-exhausted"
 
 
 def test_what_was_announced_and_not_read_is_given_back(clock: Clock) -> None:
     budgets, rule = Budgets(clock), policy(rows_per_day=2500)
     for number in range(4):
-        budgets.window(session(), rule, f"s.{number}", 1000)
+        budgets.window(session(), rule, f"s.{number}", 1000, 1)
     for number in range(3):
-        budgets.spend(session(), f"s.{number}", 10)
-    assert budgets.extend(session(), rule, "s.3", 1, 4000) == 2470
-    assert code(budgets.extend(session(), rule, "s.3", 2471, 5000)) == "row-budget-exhausted"
-    budgets.spend(session(), "s.3", 2470)
+        budgets.spend(session(), rule, f"s.{number}", 10, 1)
+    assert budgets.extend(session(), rule, "s.3", (1, 1), (4000, 9)) == (2470, 9)
+    assert code(budgets.extend(session(), rule, "s.3", (2471, 1), (5000, 9))) == "row-budget-exhausted"
+    budgets.spend(session(), rule, "s.3", 2470, 1)
     assert code(budgets.admit(session(), rule, plan())) == "row-budget-exhausted"
 
 
-def test_statements_that_ended_leave_no_trace_but_their_rows(clock: Clock) -> None:
-    budgets, rule = Budgets(clock), policy(rows_per_day=2500)
+def test_statements_that_ended_leave_no_trace_but_what_they_returned(clock: Clock) -> None:
+    budgets, rule = Budgets(clock), policy(rows_per_day=2500, bytes_per_day=2500)
     for number in range(100):
-        budgets.window(session(), rule, f"s.{number}", 20)
-        budgets.spend(session(), f"s.{number}", 0)
-    assert (budgets._held, budgets._held_by, budgets._rows) == ({}, {}, {})
+        budgets.window(session(), rule, f"s.{number}", 20, 20)
+        budgets.spend(session(), rule, f"s.{number}", 0, 0)
+    for day in (budgets._rows, budgets._bytes):
+        assert (day.held, day.held_by, day.used) == ({}, {}, {})

@@ -281,10 +281,25 @@ def test_a_statement_that_finished_before_it_could_be_stopped_still_ends_with_th
     assert kinds(talk.target(COLUMNS, row("1"), row("2"), row("3"), DONE, ready())) == "TDDEZ"
 
 
+def test_bytes_have_a_budget_and_four_fifths_of_it_are_on_record() -> None:
+    talk = Dialogue(Windows(rows=100, bytes=50), bytes_per_day=100)
+    talk.client(query("read a"))
+    assert kinds(talk.target(COLUMNS, row("x" * 35), row("y" * 30), DONE, ready())) == "TDDCZ"
+    assert [(r["kind"], r.get("window_bytes"), r.get("used")) for r in talk.trail.records] == [
+        ("statement.begin", 50, None), ("statement.window", 100, None), ("budget.warning", None, 87),
+        ("statement.end", None, None),
+    ]  # fmt: skip
+    assert (talk.trail.records[2]["budget"], talk.trail.records[2]["limit"]) == ("bytes_per_day", 100)
+    talk.client(query("read b"))
+    assert kinds(talk.target(COLUMNS, row("z" * 30))) == "T"
+    answers = talk.target(error("57014", "canceling statement due to user request"), ready())
+    assert (fields(answers[0])["C"], "bytes a day" in fields(answers[0])["M"]) == ("53400", True)
+
+
 def test_exact_searches_are_events_of_their_own_and_have_a_budget() -> None:
     talk = Dialogue(exact_searches_per_hour=1)
     talk.client(query("find"))
-    assert talk.trail.kinds() == ["statement.begin", "search.exact"]
+    assert talk.trail.kinds() == ["statement.begin", "search.exact", "budget.warning"]
     talk.target(DONE, ready())
     talk.client(query("find again"))
     answers = talk.target(error("42601", "syntax error"), ready())
