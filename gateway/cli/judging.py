@@ -11,15 +11,17 @@ from typing import Any
 
 from gateway.access.directory.file import FileDirectory
 from gateway.access.tickets.file import FileTickets
-from gateway.config import Config
+from gateway.config import Config, Target
 from gateway.console.schemas import columns
 from gateway.engines.targets import load_policies, policy_files, read_catalog
 from gateway.errors import GatewayError, Refusal
 from gateway.model import Principal
-from gateway.policy.cases import load_cases, run_case
+from gateway.policy.cases import Case, judge_statement, load_cases, run_case
 from gateway.policy.decide import Decision, decide_access
+from gateway.policy.diff import differences
 from gateway.policy.load import Document, load_document
 from gateway.policy.schema import Policy
+from gateway.sql.catalog import Catalog
 from gateway.sql.fit import check_against
 from gateway.sql.postgres import analyse
 from gateway.sql.statement import Plan, View
@@ -36,26 +38,62 @@ def checked(paths: list[Path], config: Config | None) -> list[dict[str, Any]]:
     return found
 
 
-def tested(paths: list[Path]) -> list[dict[str, Any]]:
+def tested(paths: list[Path], config: Config | None) -> list[dict[str, Any]]:
     """One result for each case beside the policies; `wrong` says what came out otherwise.
+
+    Statements are judged where a configuration says how to reach the target's catalog; `judged` says whether.
 
     Raises `GatewayError("policy-invalid")` when a policy or its cases cannot be read.
     """
     documents, faults = _read(paths)
     if faults:
         raise GatewayError("policy-invalid", "\n".join(faults), "correct the file")
-    return [
-        {
-            "source": str(document.tests),
-            "line": case.line,
-            "name": case.name,
-            "statement": bool(case.sql),
-            "wrong": run_case(document.policy, case, datetime.now(UTC)),
-        }
-        for document in documents
-        if document.tests is not None
-        for case in load_cases(document.tests)
-    ]
+    results = []
+    for document in documents:
+        if document.tests is None:
+            continue
+        catalog = None
+        cases = load_cases(document.tests)
+        if config is not None and any(case.sql for case in cases):
+            catalog = read_catalog(_target(config, document.policy))
+        for case in cases:
+            wrong = run_case(document.policy, case, datetime.now(UTC))
+            if case.sql and catalog is not None and not wrong:
+                wrong = judge_statement(case, _came(document.policy, case, catalog))
+            results.append(
+                {
+                    "source": str(document.tests),
+                    "line": case.line,
+                    "name": case.name,
+                    "statement": bool(case.sql),
+                    "judged": bool(case.sql) and catalog is not None,
+                    "wrong": wrong,
+                }
+            )
+    return results
+
+
+def compared(old: Path, new: Path) -> list[dict[str, str]]:
+    """What the newer of two policy files lets be seen or done otherwise than the older. Raises `policy-invalid`."""
+    documents, faults = _read([old, new])
+    if faults:
+        raise GatewayError("policy-invalid", "\n".join(faults), "correct the file")
+    if len(documents) != 2:
+        raise GatewayError("policy-invalid", "two files are compared, not directories", "name one file and another one")
+    return [one._asdict() for one in differences(documents[0].policy, documents[1].policy)]
+
+
+def _came(policy: Policy, case: Case, catalog: Catalog) -> dict[str, Any]:
+    customers = case.ticket.customers if case.ticket is not None else ()
+    judged = analyse(case.sql, View(policy, catalog, customers, case.reveal, policy.schemas))
+    return _judged(judged)
+
+
+def _target(config: Config, policy: Policy) -> Target:
+    settings = config.targets.get(policy.target)
+    if settings is None:
+        raise GatewayError("target-not-available", f"the configuration has no target `{policy.target}`")
+    return settings
 
 
 def explained(

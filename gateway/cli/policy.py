@@ -1,4 +1,4 @@
-"""`gateway policy check | explain | test`: what a policy says, worked out on files, without a running gateway."""
+"""`gateway policy check | diff | explain | test`: what policies say, worked out on files, without a running gateway."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import typer
 from gateway.cli.output import FAILED, REFUSED, Ended, emit_facts, emit_json, emit_text, moment, say, show_refusal
 from gateway.cli.setup import configuration, setup
 from gateway.config import Config
+from gateway.policy.diff import WIDER
 
 app = typer.Typer()
 
@@ -40,11 +41,14 @@ def check(
 
 
 @app.command("test")
-def run_cases(paths: Paths = None) -> None:
+def run_cases(
+    paths: Paths = None,
+    target: Annotated[bool, typer.Option("--target", help="Judge statements, by the targets' catalogs.")] = False,
+) -> None:
     """Run the cases beside the policies."""
     from gateway.cli.judging import tested
 
-    results = tested(_chosen(paths))
+    results = tested(_chosen(paths), configuration("--target") if target else None)
     failed = [one for one in results if one["wrong"]]
     if setup().as_json:
         emit_json(results)
@@ -54,10 +58,31 @@ def run_cases(paths: Paths = None) -> None:
             for sentence in one["wrong"]:
                 emit_text(f"      {sentence}")
         emit_text(f"{len(results) - len(failed)} of {len(results)} cases are as they should be")
-    statements = sum(one["statement"] for one in results)
-    if statements:
-        say(f"{statements} of them also name a statement; only its decision was tested here")
+    unjudged = sum(one["statement"] and not one["judged"] for one in results)
+    if unjudged:
+        say(f"{unjudged} of them also name a statement, which --target judges")
     if failed:
+        raise Ended(FAILED)
+
+
+@app.command()
+def diff(
+    old: Annotated[Path, typer.Argument(help="The policy file in force.")],
+    new: Annotated[Path, typer.Argument(help="The policy file to come.")],
+    wider: Annotated[bool, typer.Option("--wider", help="Fail when anything becomes visible or allowed.")] = False,
+) -> None:
+    """Say what becomes visible or allowed that was not, and what no longer is."""
+    from gateway.cli.judging import compared
+
+    found = compared(old, new)
+    if setup().as_json:
+        emit_json(found)
+    else:
+        for one in found:
+            emit_text(f"{one['effect']:9} {one['what']}: {one['old'] or 'nothing'} -> {one['new'] or 'nothing'}")
+        if not found:
+            emit_text("the two say the same")
+    if wider and any(one["effect"] == WIDER for one in found):
         raise Ended(FAILED)
 
 

@@ -4,12 +4,13 @@ INVARIANT: a case says what it expects; one that expects nothing is a fault of t
 
 The file beside a policy (`tests:` names it) is a list under `cases`. `expect` is `approved` (at once), `approval`
 (somebody must agree) or a code of `errors.CODES`; `columns` are the masks that such a grant gets, `hidden` for none. A
-case with `sql` goes on: the SQL room runs the statement under that grant and holds the answer to what is under `then`.
+case with `sql` goes on: the statement is judged under that grant, by the target's catalog, and held to what is under
+`then`: a `code`, or what it reads and shows. Nothing is executed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -21,7 +22,7 @@ from gateway.policy import shapes
 from gateway.policy.decide import decide_access, effective_columns
 from gateway.policy.load import read_text
 from gateway.policy.schema import Policy
-from gateway.policy.shapes import AnyValue, DocumentInvalid, Field, Flag, ListOf, Reading, Record, Text, Whole
+from gateway.policy.shapes import DocumentInvalid, Field, Flag, ListOf, Reading, Record, Text, Whole
 
 APPROVED = "approved"
 APPROVAL = "approval"
@@ -30,7 +31,7 @@ HIDDEN = "hidden"
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One case. `line` is where it stands in its file; `then` is the SQL room's to read."""
+    """One case. `line` is where it stands in its file; `then` is what its statement must come to."""
 
     name: str
     line: int
@@ -88,6 +89,30 @@ def run_case(policy: Policy, case: Case, now: datetime) -> list[str]:
     return wrong
 
 
+def judge_statement(case: Case, came: Mapping[str, Any]) -> list[str]:
+    """What came of the case's statement otherwise than it expects, in sentences.
+
+    `came` has `code` and `reason` of a refusal, or lists under the names that `then` has.
+    """
+    wanted_code, code = case.then.get("code", ""), came.get("code", "")
+    if wanted_code != code:
+        why = f": {came['reason']}" if code else ""
+        return [f"expected the statement to be {_outcome(wanted_code)}, it is {_outcome(code)}{why}"]
+    wrong = []
+    for name, wanted in case.then.items():
+        if name != "code" and set(wanted) != set(came.get(name, ())):
+            wrong.append(f"expected `{name}` to be {_names(wanted)}, it is {_names(came.get(name, ()))}")
+    return wrong
+
+
+def _outcome(code: str) -> str:
+    return f"refused with `{code}`" if code else "allowed"
+
+
+def _names(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in sorted(names)) or "nothing"
+
+
 def _case(read: dict[str, Any], line: int) -> Case:
     person, ticket = read["person"], read.get("ticket")
     login = person["login"]
@@ -127,10 +152,10 @@ def _column_name(text: str) -> tuple[str, str]:
     return relation, column
 
 
-def _mapping(value: Any) -> Mapping[str, Any]:
-    if not isinstance(value, dict):
-        raise ValueError("`then` is a mapping")
-    return value
+def _code(text: str) -> str:
+    if text not in CODES:
+        raise ValueError(f"`{text}` is not a code{shapes.nearest(text, tuple(CODES))}")
+    return text
 
 
 _FULL_NAME = r"[^\s.]+\.[^\s.]+\.[^\s.]+"
@@ -157,7 +182,14 @@ CASES = Record({
         "duration_s": Field(Whole(1, 10**9), "for how many seconds"),
         "expect": Field(Text("an outcome", check=_expected), "the outcome", required=True),
         "columns": Field(shapes.MapOf(_COLUMN, _WORD), "the mask of each column, `hidden` for none"),
-        "sql": Field(Text("a statement"), "a statement to run under the grant"),
-        "then": Field(AnyValue(_mapping, lambda: {"type": "object"}), "what the statement must come to"),
+        "sql": Field(Text("a statement"), "a statement to judge under the grant"),
+        "then": Field(Record({
+            "code": Field(Text("a code", check=_code), "the code that it is refused with (it is allowed)"),
+            "relations": Field(ListOf(_WORD, least=0), "all relations that it reads"),
+            "columns_clear": Field(ListOf(_COLUMN, least=0), "all columns that it shows in clear"),
+            "columns_masked": Field(ListOf(_COLUMN, least=0), "all columns that it shows masked"),
+            "columns_revealed": Field(ListOf(_COLUMN, least=0), "all columns whose mask the grant turned off"),
+            "searches": Field(ListOf(_COLUMN, least=0), "all columns that it searches exactly"),
+        }), "what the statement must come to"),
     })), "the cases", required=True),
 })  # fmt: skip

@@ -373,6 +373,32 @@ def test_a_statement_is_explained_against_the_real_catalog(people: People) -> No
     assert "refused (read-only)" in refused.stderr or "refused (statement-not-allowed)" in refused.stderr
 
 
+def test_the_statements_of_a_policys_cases_are_judged_by_the_real_catalog(people: People, house: House) -> None:
+    policies = house.directory / "company" / "policies"
+    shown = people("bob").run("policy", "test", str(policies), "--target")
+    assert "cases are as they should be" in shown.stdout
+    assert "--target judges" not in shown.stderr
+    cases = policies / "payroll_test.yaml"
+    kept = cases.read_text()
+    try:
+        cases.write_text(kept.replace("then: {code: relation-not-available}", "then: {code: syntax-error}"))
+        wrong = people("bob").run("policy", "test", str(policies), "--target", code=1)
+        assert "it is refused with `relation-not-available`" in wrong.stdout
+    finally:
+        cases.write_text(kept)
+
+
+def test_a_policy_that_shows_more_is_said_to(people: People, house: House, tmp_path: Path) -> None:
+    policy = house.directory / "company" / "policies" / "payroll.yaml"
+    wider = tmp_path / "wider.yaml"
+    wider.write_text(policy.read_text().replace("status: clear", "status: clear\n      notes: clear"))
+    shown = people("bob").run("policy", "diff", str(policy), str(wider), "--wider", code=1)
+    assert shown.stdout == "wider     tables.public.employees.notes: nothing -> clear\n"
+    assert people("bob").json("policy", "diff", str(wider), str(policy)) == [
+        {"effect": "narrower", "what": "tables.public.employees.notes", "old": "clear", "new": ""}
+    ]
+
+
 def test_no_secret_is_in_the_gateways_log(people: People, house: House) -> None:
     opened = people("alice").json("open", TICKET)
     log = house.gateway.log.read_text()

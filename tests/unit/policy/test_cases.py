@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.policy.cases import Case, load_cases, parse_cases, run_case
+from gateway.policy.cases import Case, judge_statement, load_cases, parse_cases, run_case
 from gateway.policy.load import load_policy
 from gateway.policy.shapes import DocumentInvalid
 
@@ -43,17 +43,33 @@ def test_a_case_that_does_not_hold_says_what_came(expected: str, wrong: str) -> 
     assert case.line == 2
 
 
-def test_what_a_statement_must_come_to_is_kept_for_the_sql_room() -> None:
-    text = (
-        f"cases:\n  - name: x\n    person: {{login: alice, teams: [support]}}\n    ticket: {OPEN}\n"
-        "    expect: approved\n    sql: select 1\n"
-        "    then: {rows: 3, columns: [a, {b: null}], masked: true, at: '2024-01-01'}\n"
-    )
+STATEMENT = (
+    f"cases:\n  - name: x\n    person: {{login: alice, teams: [support]}}\n    ticket: {OPEN}\n"
+    "    expect: approved\n    sql: select email from employees\n    then: "
+)
 
-    (case,) = parse_cases(text)
 
-    assert case.sql == "select 1"
-    assert case.then == {"rows": 3, "columns": ["a", {"b": None}], "masked": True, "at": "2024-01-01"}
+@pytest.mark.parametrize(
+    ("then", "came", "wrong"),
+    [
+        ("{relations: [public.employees]}", {"relations": ["public.employees"]}, ""),
+        ("{columns_masked: [public.employees.email], columns_clear: []}",
+         {"columns_masked": ["public.employees.email"]}, ""),
+        ("{columns_clear: []}", {"columns_clear": ["public.employees.id"]},
+         "expected `columns_clear` to be nothing, it is `public.employees.id`"),
+        ("{code: relation-not-available}", {"code": "relation-not-available", "reason": "r"}, ""),
+        ("{code: relation-not-available}", {"relations": []},
+         "to be refused with `relation-not-available`, it is allowed"),
+        ("{relations: []}", {"code": "syntax-error", "reason": "at or near"},
+         "to be allowed, it is refused with `syntax-error`: at or near"),
+    ],
+)  # fmt: skip
+def test_a_statement_is_held_to_what_it_must_come_to(then: str, came: dict[str, object], wrong: str) -> None:
+    (case,) = parse_cases(STATEMENT + then + "\n")
+
+    assert case.sql == "select email from employees"
+    assert (" ".join(judge_statement(case, came)) or "").endswith(wrong)
+    assert bool(judge_statement(case, came)) is bool(wrong)
 
 
 @pytest.mark.parametrize(
@@ -64,6 +80,11 @@ def test_what_a_statement_must_come_to_is_kept_for_the_sql_room() -> None:
         ("", "`expect` is missing"),
         ("expect: approved\n    sql: select 1", "come together"),
         ("expect: approved\n    reveal: [email]", "wanted `schema.table.column`"),
+        ("expect: approved\n    sql: select 1\n    then: {code: sintax-error}", "did you mean `syntax-error`?"),
+        (
+            "expect: approved\n    sql: select 1\n    then: {masked: []}",
+            "did you mean `columns_masked`?",
+        ),
         ("expect: approved\n    ticked: x", "did you mean `ticket`?"),
     ],
 )

@@ -1,0 +1,161 @@
+"""What one policy lets be seen or done that another does not: the review that a change of a policy needs.
+
+INVARIANT: no difference is left out. What cannot be ordered (another mask, another scope, the same functions in other
+words) is `changed`, and has to be read by somebody.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import fields
+from typing import Any, NamedTuple
+
+from gateway.policy.schema import AccessRule, LimitRule, Mask, Policy, Scope, TableRule, TicketRule
+
+WIDER, NARROWER, CHANGED = "wider", "narrower", "changed"
+
+_GROWS = frozenset({"direct_login", "default_duration_s", "max_duration_s"})
+_SHOWS_NOTHING = frozenset({"null", "redact"})
+_EXPOSURE = {"never": 0, "masked_reads": 1, "requester": 0, "team": 1}
+
+
+class Difference(NamedTuple):
+    """One thing that two policies say otherwise. Texts are empty for what one of them does not have."""
+
+    effect: str
+    what: str
+    old: str
+    new: str
+
+
+def differences(old: Policy, new: Policy) -> list[Difference]:
+    """All differences, what becomes wider first."""
+    found = [*_access(old.access, new.access), *_limits(old.limits, new.limits), *_tables(old, new)]
+    found += _set("reveal", _reveals(old), _reveals(new))
+    found += _set("functions", old.functions, new.functions)
+    for name in ("target", "schemas", "purpose"):
+        found += _plain(name, getattr(old, name), getattr(new, name))
+    return sorted(found, key=lambda one: ((WIDER, CHANGED, NARROWER).index(one.effect), one.what))
+
+
+def _access(old: AccessRule, new: AccessRule) -> Iterator[Difference]:
+    yield from _set("access.teams", old.teams, new.teams)
+    # who may approve grows with the teams, but a request waits for them all the same: somebody should read it
+    yield from _plain("access.approvers.teams", old.approver_teams, new.approver_teams)
+    yield from _ticket(old.ticket, new.ticket)
+    for field in fields(AccessRule):
+        name, before, after = field.name, getattr(old, field.name), getattr(new, field.name)
+        if before == after or name in ("teams", "ticket", "approver_teams"):
+            continue
+        if name in _GROWS:
+            yield Difference(WIDER if after > before else NARROWER, f"access.{name}", _text(before), _text(after))
+        elif name == "auto_approve":
+            yield _ordered(f"access.{name}", before, after)
+        elif name == "approver_count":
+            yield Difference(NARROWER if after > before else WIDER, "access.approvers.count", str(before), str(after))
+        else:
+            yield from _plain(f"access.{name}", before, after)
+
+
+def _ticket(old: TicketRule, new: TicketRule) -> Iterator[Difference]:
+    yield from _set("access.ticket.projects", old.projects, new.projects)
+    yield from _set("access.ticket.states", old.states, new.states)
+    if old.assigned_to != new.assigned_to:
+        yield _ordered("access.ticket.assigned_to", old.assigned_to, new.assigned_to)
+
+
+def _limits(old: LimitRule, new: LimitRule) -> Iterator[Difference]:
+    for field in fields(LimitRule):
+        before, after = getattr(old, field.name), getattr(new, field.name)
+        if before != after:
+            # 0 is without limit
+            effect = WIDER if after == 0 or 0 < before < after else NARROWER
+            shown = [str(value) if value else "unlimited" for value in (before, after)]
+            yield Difference(effect, f"limits.{field.name}", *shown)
+
+
+def _tables(old: Policy, new: Policy) -> Iterator[Difference]:
+    for name in sorted(old.tables.keys() | new.tables.keys()):
+        before, after = old.tables.get(name), new.tables.get(name)
+        if before is None or after is None:
+            effect = WIDER if before is None else NARROWER
+            yield Difference(effect, f"tables.{name}", _relation(before), _relation(after))
+        if before is not None and after is not None and before.scope != after.scope:
+            effect = WIDER if after.scope.kind == "none" else NARROWER if before.scope.kind == "none" else CHANGED
+            yield Difference(effect, f"tables.{name}.scope", _scope(before.scope), _scope(after.scope))
+        yield from _columns(name, before, after)
+
+
+def _columns(relation: str, old: TableRule | None, new: TableRule | None) -> Iterator[Difference]:
+    before, after = (table.columns if table is not None else {} for table in (old, new))
+    for name in sorted(before.keys() | after.keys()):
+        one, other = before.get(name), after.get(name)
+        what = f"tables.{relation}.{name}"
+        masks = [rule.mask if rule is not None else None for rule in (one, other)]
+        if masks[0] != masks[1]:
+            yield Difference(_unmasking(*masks), what, *map(_mask, masks))
+        searches = [rule.search if rule is not None else "" for rule in (one, other)]
+        if searches[0] != searches[1]:
+            yield Difference(WIDER if searches[1] else NARROWER, f"{what}.search", *searches)
+        marks = [rule.identifier if rule is not None else False for rule in (one, other)]
+        if marks[0] != marks[1]:
+            yield Difference(CHANGED, f"{what}.identifier", *map(_text, marks))
+
+
+def _unmasking(old: Mask | None, new: Mask | None) -> str:
+    levels = [_level(mask) for mask in (old, new)]
+    if levels[0] == levels[1]:
+        return CHANGED
+    return WIDER if levels[1] > levels[0] else NARROWER
+
+
+def _level(mask: Mask | None) -> int:
+    """How much a column shows: it does not exist, says nothing, something, or all."""
+    if mask is None:
+        return 0
+    return 1 if mask.kind in _SHOWS_NOTHING else 3 if mask.kind == "clear" else 2
+
+
+def _ordered(what: str, old: str, new: str) -> Difference:
+    return Difference(WIDER if _EXPOSURE[new] > _EXPOSURE[old] else NARROWER, what, old, new)
+
+
+def _set(what: str, old: Iterable[str], new: Iterable[str]) -> Iterator[Difference]:
+    before, after = set(old), set(new)
+    for name in sorted(after - before):
+        yield Difference(WIDER, what, "", name)
+    for name in sorted(before - after):
+        yield Difference(NARROWER, what, name, "")
+
+
+def _plain(what: str, old: Any, new: Any) -> Iterator[Difference]:
+    if old != new:
+        yield Difference(CHANGED, what, _text(old), _text(new))
+
+
+def _reveals(policy: Policy) -> Iterator[str]:
+    return (f"{relation}.{column}" for relation, columns in policy.reveal.items() for column in columns)
+
+
+def _relation(table: TableRule | None) -> str:
+    return f"{len(table.columns)} columns, scope {_scope(table.scope)}" if table is not None else ""
+
+
+def _scope(scope: Scope) -> str:
+    if scope.kind == "none":
+        return "none"
+    wanted = "the ticket's customer" if scope.kind == "customer" else f"in {scope.other}.{scope.other_column}"
+    return f"{scope.column} {'=' if scope.kind == 'customer' else ''} {wanted}".replace("  ", " ")
+
+
+def _mask(mask: Mask | None) -> str:
+    if mask is None:
+        return ""
+    options = ", ".join(f"{name} {value}" for name, value in mask.options)
+    return f"{mask.kind} ({options})" if options else mask.kind
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return ", ".join(sorted(value)) if isinstance(value, frozenset | tuple) else str(value)
