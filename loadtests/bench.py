@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gateway.errors import GatewayError
-from loadtests import measures
+from loadtests import cost, measures
 from loadtests.ground import Ground, Road, database, find_pgbouncer, ground
 from loadtests.measures import Bench, Numbers
 from loadtests.processes import busy_seconds, machine, raise_descriptor_limit, version_of
@@ -128,6 +128,10 @@ def _measure(
                 found[name, road.name].append(measure(road))
     for (name, road_name), rounds in found.items():
         results.add(name, road_name, measures.medians(rounds), tls=stage.tls)
+    if wanted in "cost" and stage.tls == plan.encryption[0]:
+        tell("masks and scopes")
+        policy = stage.gateway.policy
+        results.notes += cost.report(stage, bench, policy, plan.rows, plan.rounds, plan.query_s)
     if wanted in "idle":
         tell(f"opening {plan.idle} idle sessions")
         for place in (1, 2):

@@ -54,6 +54,17 @@ _SETTINGS = {
     "max_wal_size": "4GB",
 }
 
+BY_HAND = {
+    "name": "(array['Roux','Petit','Morel','Fabre','Blanc','Garnier','Leroy','Simon'])"
+    "[1 + get_byte(sha256(convert_to('secret' || name, 'UTF8')), 0) % 8]",
+    "email": "left(encode(sha256(convert_to('secret' || split_part(email, '@', 1), 'UTF8')), 'hex'), 16)"
+    " || '@' || split_part(email, '@', 2)",
+    "phone": "repeat('*', length(phone) - 2) || right(phone, 2)",
+    "amount": "floor(amount / 1000) * 1000",
+    "paid_on": "date_trunc('year', paid_on)::date",
+}
+"""The masks of `public.masked`, by hand."""
+
 _TABLES = """
 create table public.pgbench_branches (bid int primary key, bbalance int, filler char(88));
 create table public.pgbench_tellers (tid int primary key, bid int, tbalance int, filler char(84));
@@ -73,6 +84,9 @@ select n, n % 1000, 'Person number ' || n, 'person.' || n || '@customer.example'
        md5(n::text)
 from generate_series(1, {rows}) n;
 create view public.masked as select * from public.wide;
+create table public.by_index as select id, customer, amount from public.wide;
+create index on public.by_index (customer);
+create table public.by_scan as select id, customer, amount from public.wide;
 """  # the view is pulled up by the planner: it costs nothing and can have masks of its own
 
 _POLICY = {
@@ -280,6 +294,11 @@ class GatewayRoad:
             self.gateway.stop()
 
     @property
+    def policy(self) -> Path:
+        """The policy in force."""
+        return self.directory / "policies" / f"{TARGET}.yaml"
+
+    @property
     def road(self) -> Road:
         """How clients get there."""
         assert self._road is not None
@@ -342,6 +361,8 @@ def database(directory: Path, rows: int, tell: Tell) -> Iterator[EmbeddedPostgre
 
         def load(connection: psycopg.Connection[Any]) -> None:
             connection.execute(_TABLES.format(accounts=ACCOUNTS, rows=rows).encode())
+            hand = ", ".join(f"{mask} as {column}" for column, mask in BY_HAND.items())
+            connection.execute(f"create view public.by_hand as select {hand} from public.wide".encode())
             create_backend_role(connection, postgres.password(BACKEND_ROLE))
 
         postgres.ensure_database(f"bench {rows}", load)
@@ -394,6 +415,13 @@ def _write_company(directory: Path, postgres: EmbeddedPostgres, *, tls: bool) ->
 def _policy() -> dict[str, Any]:
     clear: dict[str, Any] = dict.fromkeys(_WIDE, "clear")
     wide = {
+        **{
+            f"public.{name}": {
+                "scope": "customer = ticket.customer",
+                "columns": dict.fromkeys(("id", "customer", "amount"), "clear"),
+            }
+            for name in ("by_index", "by_scan")
+        },
         "public.wide": {"scope": "none", "columns": clear},
         "public.masked": {"scope": "none", "columns": clear | _MASKS},
     }

@@ -13,9 +13,10 @@ _ROADS = ("direct", "pgbouncer", "gateway")
 
 @dataclass
 class Results:
-    """Medians by (TLS, measurement, road), and the facts of the run."""
+    """Medians by (TLS, measurement, road), the facts of the run, and further parts of the report."""
 
     facts: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
     numbers: dict[tuple[bool, str, str], Numbers] = field(default_factory=dict)
 
     def add(self, name: str, road: str, numbers: Numbers, *, tls: bool) -> None:
@@ -112,6 +113,7 @@ def write_report(results: Results, command: str) -> str:
         "“Added” is a road's p50 less the direct one's; the number behind that aim is what the gateway adds beyond",
         "what pgbouncer adds.",
         "",
+        *results.notes,
     ]
     return "\n".join(lines)
 

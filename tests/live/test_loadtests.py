@@ -30,6 +30,8 @@ def test_a_run_measures_every_road_and_leaves_no_process(tmp_path: Path) -> None
     assert "kib" in results.numbers[True, "idle", "gateway"]
     text = write_report(results, "a command")
     assert "| large result, SELECT" in text
+    assert "| email | email (keyed) |" in text
+    assert "First analysis" in text
     assert str(tmp_path.parent) not in text
 
 
