@@ -61,6 +61,8 @@ CODES: dict[str, Code] = {
     "type-not-allowed": Code("42501", 1142, 403, "The type or cast is not on the allow-list."),
     "operator-not-allowed": Code("42501", 1142, 403, "The operator is not allowed on this target."),
     "setting-not-allowed": Code("42501", 1142, 403, "The setting may not be shown or changed."),
+    "prepared-statement-not-found": Code("26000", 1243, 404, "The session has no prepared statement of that name."),
+    "cursor-not-found": Code("34000", 1243, 404, "The session has no cursor or portal of that name."),
     "syntax-error": Code("42601", 1064, 400, "The statement cannot be read."),
     "statement-not-supported": Code(
         "0A000", 1235, 400, "The construct is not supported yet; it is refused, not guessed."

@@ -15,6 +15,7 @@ from gateway.errors import GatewayError, Refusal
 from gateway.gate import Admitted, Gate, Refused
 from gateway.model import Statement
 from gateway.sql.cache import Judgement, union
+from gateway.sql.named import missing
 from gateway.sql.postgres.types import NAMING_OIDS, declared
 from gateway.sql.worker import TINY
 from gateway.wire import postgres as wire
@@ -199,9 +200,7 @@ class Requests:
         """What SQL's own PREPARE or DECLARE made of that name; refused when the gate has seen neither."""
         text = _text(name)
         if (kind, text) not in self._inside.names:
-            word = "prepared statement" if kind == "statement" else "portal"
-            code = Refusal("not-found", f"the {word} `{text}` does not exist")
-            return self._gate.refuse(self._inside, self._statement("", "execute"), code)
+            return self._gate.refuse(self._inside, self._statement("", "execute"), missing(kind, text))
         verb = "EXECUTE" if kind == "statement" else "FETCH FROM"
         quoted = text.replace('"', '""')
         verdict = self._gate.judge(self._inside, f'{verb} "{quoted}"')

@@ -61,7 +61,8 @@ class SqlNames:
             if wired is not None:
                 if wired.plan.uses:
                     # FAIL CLOSED: what such a portal was begun with is not known
-                    return Refusal("statement-not-supported", f"`{name[1]}` is itself an EXECUTE or a FETCH")
+                    message = f"`{name[1]}` is itself an EXECUTE or a FETCH, and is not supported here"
+                    return Refusal("statement-not-supported", message, "prepare the query itself", name=name[1])
                 running, judged = judged, union(wired, judged)
                 judged = Judgement(replace(judged.plan, searches=running.plan.searches), judged.fields, judged.text)
             # Each EXECUTE of a text searches anew, for whatever its name stands for then; a cursor was opened once, by
@@ -77,9 +78,17 @@ class SqlNames:
         for name in unknown:
             if name not in text.defines:
                 # FAIL CLOSED: a name that the target knows and the gate does not would read unseen
-                word = "cursor" if name[0] == "cursor" else "prepared statement"
-                return Refusal("not-found", f"the {word} `{name[1]}` does not exist")
+                return missing(*name)
         return judged
+
+
+def missing(kind: str, name: str) -> Refusal:
+    """The refusal for a name that stands for nothing here; clients that prepare again on 26000 do so."""
+    if kind == "cursor":
+        hint = "cursors end with their transaction; declare it again, or WITH HOLD"
+        return Refusal("cursor-not-found", f"the cursor `{name}` does not exist", hint, name=name)
+    hint = "prepare it again; what was prepared ends with its session"
+    return Refusal("prepared-statement-not-found", f"the prepared statement `{name}` does not exist", hint, name=name)
 
 
 def _nothing(_: Name) -> None:

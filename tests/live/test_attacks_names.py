@@ -217,9 +217,11 @@ def test_names_that_are_used_again_and_again_stand_for_their_latest_meaning_only
 
 
 def test_a_name_that_the_gate_has_not_seen_is_refused_before_the_target_is_asked(house: House, raw: Raw) -> None:
-    for text in ("EXECUTE ghost", "FETCH ALL FROM ghost", "EXPLAIN EXECUTE ghost"):
+    statement, cursor = ("26000", "prepared-statement-not-found"), ("34000", "cursor-not-found")
+    ghosts = {"EXECUTE ghost": statement, "FETCH ALL FROM ghost": cursor, "EXPLAIN EXECUTE ghost": statement}
+    for text, told in ghosts.items():
         error = error_in(raw.query(text))
-        assert (error["C"], code_of(error)) == ("42704", "not-found")
+        assert (error["C"], code_of(error)) == told
 
 
 def test_each_execute_of_a_prepared_search_is_a_search(house: House, raw: Raw) -> None:
