@@ -209,7 +209,9 @@ _JUDGED: dict[str | None, Callable[[View], str]] = {
     "parent": lambda view: f"CASE WHEN {constraint_visible('t.conparentid', view)} THEN t.conparentid ELSE '0' END",
 }
 
-_VIEWS = words("pg_roles pg_user pg_settings pg_tables pg_views pg_matviews pg_indexes")
+_VIEWS = words("""
+    pg_roles pg_user pg_settings pg_tables pg_views pg_matviews pg_indexes pg_timezone_names pg_timezone_abbrevs
+    """)
 
 _VALUES = {
     "text": "CAST(NULL AS pg_catalog.text)",
@@ -380,6 +382,8 @@ SYSTEMS: dict[str, System] = {
         _in_schema("schemaname", "matviewname"),
     ),
     "pg_catalog.pg_indexes": System("schemaname tablename indexname tablespace indexdef", _index_named),
+    "pg_catalog.pg_timezone_names": System("name abbrev utc_offset is_dst", _fixed("")),
+    "pg_catalog.pg_timezone_abbrevs": System("abbrev utc_offset is_dst", _fixed("")),
     "information_schema.schemata": System(
         """catalog_name schema_name schema_owner default_character_set_catalog default_character_set_schema
         default_character_set_name sql_path""",

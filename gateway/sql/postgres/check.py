@@ -97,7 +97,7 @@ def _copy(proof: Proof, before: Message, after: Message) -> None:
     require(type(concrete(after.query)) is pb.SelectStmt, "COPY of something that does not read")
     require(len(before.options) == len(after.options), "the options of COPY changed")
     for one, other in zip(before.options, after.options, strict=True):
-        require(same(one, other) and other.def_elem.defname in _COPY_OPTIONS, "an option of COPY")
+        require(_same_option(one.def_elem, other.def_elem), "an option of COPY")
     if not before.HasField("relation"):
         _compare(proof, before.query, after.query)
         return
@@ -109,6 +109,14 @@ def _copy(proof: Proof, before: Message, after: Message) -> None:
             column = meant.select_stmt.target_list.add().res_target.val.column_ref
             column.fields.add().string.sval = name
     _compare(proof, meant, after.query)
+
+
+def _same_option(before: Message, after: Message) -> bool:
+    """Whether an option of COPY is the user's; HEADER without a value says `true`, in another kind of node."""
+    if after.defname not in _COPY_OPTIONS or before.defname != after.defname:
+        return False
+    bare = before.arg.WhichOneof("node") == "boolean" and before.arg.boolean.boolval
+    return same(before, after) or (bare and after.arg.string.sval == "true")
 
 
 def _guarded(proof: Proof, before: Message, after: Message, env: Env, stack: Stack) -> None:
@@ -237,4 +245,5 @@ _UNCHANGED: dict[type, Callable[[Message, View], bool]] = {
     pb.DeallocateStmt: _anyhow,
     pb.DiscardStmt: _anyhow,
     pb.UnlistenStmt: _anyhow,
+    pb.ConstraintsSetStmt: lambda after, _view: not after.constraints,
 }

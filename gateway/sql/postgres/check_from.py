@@ -10,12 +10,13 @@ from gateway.sql.postgres.catalogs import SYSTEM_COLUMNS
 from gateway.sql.postgres.evidence import Evidence, evidence
 from gateway.sql.postgres.proof import NOTHING, Clause, Env, Leaf, Proof, Stack, conjuncts, pair, require, unproven
 from gateway.sql.postgres.tree import Message, Refused, concrete, same, texts, words
+from gateway.sql.postgres.versions import SINCE
 
 _MOST_PROVEN = 1_000
 _SAFE_COLUMNS = words("int2 int4 int8 numeric text varchar bpchar bool date timestamp timestamptz uuid")
 SAFE_CASTS = _SAFE_COLUMNS | {"name", "char"}
 _DERIVED = frozenset({"target_list", "from_clause", "where_clause", "limit_offset", "limit_option", "op"})
-_SOURCES = frozenset({pb.RangeSubselect, pb.RangeFunction})
+_SOURCES = frozenset({pb.RangeSubselect, pb.RangeFunction, pb.JsonTable})
 _COMPARING: dict[int, frozenset[str]] = {
     pb.AEXPR_OP: frozenset({"=", "<", ">", "<=", ">=", "<>"}),
     pb.AEXPR_IN: frozenset({"=", "<>"}),
@@ -88,6 +89,8 @@ def _item(
         leaf = Leaf(before.alias.aliasname)
     else:
         require(type(before) in _SOURCES and type(before) is type(after), "a FROM item of an unknown kind")
+        since = SINCE.get(type(after), (0, ""))[0]
+        require(proof.view.catalog.server_version >= since * 10_000, "a FROM item that this server would call")
         spread = sources.unnested(before) if type(before) is pb.RangeFunction else None
         pair(spread or before, after, env, stack)
         leaf = Leaf(before.alias.aliasname)

@@ -11,6 +11,7 @@ from gateway.sql.postgres.check_calls import is_column, no_call
 from gateway.sql.postgres.check_from import select
 from gateway.sql.postgres.proof import NOTHING, Env, Proof, Stack, pair, require
 from gateway.sql.postgres.tree import Message, concrete, same, texts, words
+from gateway.sql.postgres.versions import SINCE
 
 _SHORT_FOR = {
     "BETWEEN": ("<=", ">="),
@@ -24,6 +25,8 @@ _PLAIN = words(
     CoalesceExpr MinMaxExpr RowExpr A_ArrayExpr A_Indices NamedArgExpr CollateClause WindowDef GroupingSet
     GroupingFunc A_Star ParamRef SQLValueFunction String Integer Alias TypeCast CTESearchClause
     CTECycleClause
+    JsonFormat JsonOutput JsonReturning JsonValueExpr JsonKeyValue JsonArgument JsonBehavior JsonAggConstructor
+    JsonTablePathSpec JsonTableColumn
     """
 )
 
@@ -128,6 +131,12 @@ def _result(_proof: Proof, before: Message, after: Message, env: Env, stack: Sta
     pair(before, after, env, stack, "name")
 
 
+def _form(proof: Proof, before: Message, after: Message, env: Env, stack: Stack) -> None:
+    known = proof.view.catalog.server_version // 10_000 >= SINCE[type(after)][0]
+    require(known, "a form that this server would read as a call")
+    pair(before, after, env, stack)
+
+
 def _definition(_proof: Proof, before: Message, after: Message, env: Env, stack: Stack) -> None:
     require(not after.constraints and not after.HasField("raw_default"), "a column definition has more to it")
     pair(before, after, env, stack)
@@ -137,6 +146,7 @@ _Rule = Callable[[Proof, Message, Message, Env, Stack], None]
 # FAIL CLOSED: a kind of node that is not here is unproven. RangeVar is not: only `_relation` may meet one.
 RULES: dict[type, _Rule] = {
     **{getattr(pb, name): _plain for name in _PLAIN},
+    **{kind: _form for kind in SINCE if kind is not pb.JsonTable},
     pb.A_Const: _literal,
     pb.SelectStmt: select,
     pb.CaseExpr: _choice,

@@ -16,7 +16,9 @@ AGGREGATES = words("""
     bool_or every bit_and bit_or bit_xor stddev stddev_pop stddev_samp variance var_pop var_samp corr covar_pop
     covar_samp regr_avgx regr_avgy regr_count regr_intercept regr_r2 regr_slope regr_sxx regr_sxy regr_syy mode
     percentile_cont percentile_disc rank dense_rank percent_rank cume_dist row_number ntile lag lead first_value
-    last_value nth_value any_value range_agg range_intersect_agg
+    last_value nth_value any_value range_agg range_intersect_agg json_agg_strict json_object_agg_strict
+    json_object_agg_unique json_object_agg_unique_strict jsonb_agg_strict jsonb_object_agg_strict
+    jsonb_object_agg_unique jsonb_object_agg_unique_strict
     """)
 
 _TEXT = words("""
@@ -27,14 +29,14 @@ _TEXT = words("""
     replace reverse right rpad rtrim sha224 sha256 sha384 sha512 similar_to_escape similar_escape split_part
     starts_with string_to_array string_to_table strpos substr substring to_ascii to_hex translate unistr upper
     textlen textcat array_to_string pg_collation_for get_byte set_byte get_bit set_bit bit_count
-    pg_client_encoding casefold
+    pg_client_encoding casefold parse_ident unicode_assigned to_bin to_oct crc32 crc32c
     """)
 
 _NUMBERS = words("""
     abs acos acosd acosh asin asind asinh atan atan2 atan2d atand atanh cbrt ceil ceiling cos cosd cosh cot cotd
     degrees div exp factorial floor gcd lcm ln log log10 min_scale mod pi power pow radians random round scale
     sign sin sind sinh sqrt tan tand tanh trim_scale trunc width_bucket erf erfc float4 float8 int2 int4 int8
-    numeric numnode to_number generate_series
+    numeric numnode to_number generate_series random_normal gamma lgamma pg_size_bytes money bit varbit
     """)
 
 _TIMES = words("""
@@ -52,12 +54,16 @@ _DATA = words("""
     json_extract_path_text json_object json_object_keys json_strip_nulls json_typeof jsonb_array_elements
     jsonb_array_elements_text jsonb_array_length jsonb_build_array jsonb_build_object jsonb_each jsonb_each_text
     jsonb_extract_path jsonb_extract_path_text jsonb_insert jsonb_object jsonb_object_keys jsonb_path_exists
-    jsonb_path_match jsonb_path_query jsonb_path_query_array jsonb_path_query_first jsonb_pretty jsonb_set
+    jsonb_path_match jsonb_path_query jsonb_path_query_array jsonb_path_query_first jsonb_path_exists_tz
+    jsonb_path_match_tz jsonb_path_query_tz jsonb_path_query_array_tz jsonb_path_query_first_tz jsonb_pretty jsonb_set
     jsonb_set_lax jsonb_strip_nulls jsonb_typeof row_to_json to_json to_jsonb json_to_record json_to_recordset
     jsonb_to_record jsonb_to_recordset num_nonnulls num_nulls pg_column_size gen_random_uuid lower_inc lower_inf
     upper_inc upper_inf isempty range_merge int4range int8range numrange tsrange tstzrange daterange multirange
+    int4multirange int8multirange nummultirange tsmultirange tstzmultirange datemultirange array_sort array_reverse
+    uuidv4 uuidv7 uuid_extract_timestamp uuid_extract_version enum_first enum_last enum_range
     abbrev broadcast family host hostmask inet_merge inet_same_family masklen netmask network set_masklen text
-    macaddr8_set7bit area center diameter height radius width npoints point box circle polygon
+    macaddr8_set7bit macaddr macaddr8 cidr area center diameter height radius width npoints point box circle polygon
+    diagonal isclosed isopen ishorizontal isvertical isparallel isperp line lseg path pclose popen slope
     ts_rank ts_rank_cd setweight
     strip tsvector_to_array array_to_tsvector querytree ts_delete ts_filter tsquery_phrase bool name varchar
     bpchar uuid json jsonb oid
@@ -76,7 +82,7 @@ _CATALOG = words("""
     pg_opfamily_is_visible pg_collation_is_visible pg_conversion_is_visible pg_ts_config_is_visible
     pg_ts_dict_is_visible pg_ts_parser_is_visible pg_ts_template_is_visible pg_statistics_obj_is_visible
     pg_get_userbyid pg_get_expr aclexplode acldefault pg_size_pretty pg_get_keywords
-    pg_options_to_table
+    pg_options_to_table pg_indexam_has_property
     """)
 
 ALLOWED = AGGREGATES | _TEXT | _NUMBERS | _TIMES | _DATA | _SESSION | _CATALOG

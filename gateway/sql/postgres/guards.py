@@ -30,15 +30,17 @@ _NULLS = {
         obj_description col_description shobj_description pg_get_viewdef pg_get_triggerdef pg_get_ruledef
         pg_get_functiondef pg_get_statisticsobjdef pg_get_statisticsobjdef_columns pg_get_expr
         pg_get_partition_constraintdef pg_get_serial_sequence pg_get_function_sqlbody pg_tablespace_location
-        pg_get_function_arg_default pg_describe_object
+        pg_get_function_arg_default pg_describe_object oidvectortypes
     """,
     "int8": """
         pg_relation_size pg_table_size pg_total_relation_size pg_indexes_size pg_database_size pg_tablespace_size
-        pg_stat_get_numscans
+        pg_stat_get_numscans txid_current txid_current_if_assigned
     """,
     "bool": """
         has_table_privilege has_column_privilege has_any_column_privilege has_schema_privilege has_sequence_privilege
-        has_function_privilege has_database_privilege
+        has_function_privilege has_database_privilege has_type_privilege has_language_privilege
+        has_tablespace_privilege has_foreign_data_wrapper_privilege has_server_privilege has_parameter_privilege
+        pg_has_role
     """,
 }
 _NULL = {name: kind for kind, names in _NULLS.items() for name in names.split()}
@@ -51,13 +53,19 @@ _CONDITIONS = {
     "pg_get_function_arguments": conditions.function_visible,
     "pg_get_function_identity_arguments": conditions.function_visible,
     "pg_relation_is_publishable": conditions.relation_visible,
+    "pg_index_has_property": conditions.index_visible,
+    "pg_index_column_has_property": conditions.index_visible,
 }
-_LOOKUPS = {"to_regclass": conditions.relation_visible, "to_regtype": conditions.type_visible}
+_LOOKUPS = {
+    "to_regclass": conditions.relation_visible,
+    "to_regtype": conditions.type_visible,
+    "to_regnamespace": conditions.schema_visible,
+}
 _NO_ROWS = dict.fromkeys(("pg_partition_ancestors", "pg_partition_tree"), "oid")
 # Functions of text search, with the number of arguments from which on the first may name a configuration.
 _SEARCHING = {
     "to_tsvector": 2, "to_tsquery": 2, "plainto_tsquery": 2, "phraseto_tsquery": 2, "websearch_to_tsquery": 2,
-    "ts_headline": 3,
+    "ts_headline": 3, "json_to_tsvector": 3, "jsonb_to_tsvector": 3,
 }  # fmt: skip
 _CONFIGURATIONS = words("""
     simple arabic armenian basque catalan danish dutch english finnish french german greek hindi hungarian

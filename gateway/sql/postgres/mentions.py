@@ -57,7 +57,7 @@ def aliases(root: Message) -> dict[str, list[str]]:
             alias = message.alias.aliasname or message.relname
             plain = not message.alias.aliasname and message.schemaname
             found.setdefault(alias, []).append(f"{message.schemaname}.{message.relname}" if plain else "")
-        elif type(message) in {pb.RangeSubselect, pb.RangeFunction, pb.CommonTableExpr, pb.JoinExpr}:
+        elif type(message) in {pb.RangeSubselect, pb.RangeFunction, pb.JsonTable, pb.CommonTableExpr, pb.JoinExpr}:
             name = message.ctename if type(message) is pb.CommonTableExpr else message.alias.aliasname
             if name:
                 found.setdefault(name, []).append("")

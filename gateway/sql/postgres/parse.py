@@ -35,6 +35,8 @@ _TYPOGRAPHIC = tuple(
 _COMMENT = frozenset({_TOKEN["SQL_COMMENT"], _TOKEN["C_COMMENT"]})
 _PARAM = _TOKEN["PARAM"]
 _LONGEST_PATH = 3_000
+_SHORTER = "give the values as one array: `id = any ('{1,2,3}')`, or send it in parts"
+_FLATTER = "name its inner queries in WITH, or send it in parts"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +81,7 @@ def encoded(text: str, limits: Limits) -> bytes:
     try:
         raw = text.encode()
     except UnicodeEncodeError:
-        refuse("syntax-error", "the statement is not valid UTF-8")
+        refuse("syntax-error", "the statement is not valid UTF-8", "set your client's encoding to UTF-8")
     if len(raw) > limits.text:
         refuse(
             "statement-too-long",
@@ -88,7 +90,7 @@ def encoded(text: str, limits: Limits) -> bytes:
         )
     if b"\0" in raw:
         # FAIL CLOSED: the C parser would read up to the NUL and judge only half of the text.
-        refuse("syntax-error", "the statement holds a NUL character")
+        refuse("syntax-error", "the statement holds a NUL character", "leave it out: PostgreSQL's text has none")
     return raw
 
 
@@ -182,7 +184,7 @@ def _number(raw: bytes, token: Message) -> int:
 
 def _measure(tokens: tuple[Message, ...], limits: Limits) -> None:
     if len(tokens) > limits.tokens:
-        refuse("statement-too-complex", f"the statement has more than {limits.tokens} tokens")
+        refuse("statement-too-complex", f"the statement has more than {limits.tokens} tokens", _SHORTER)
     closed, links, run, path, opened = 0, 0, 0, 0, []
     for item in tokens:
         token = item.token
@@ -191,7 +193,9 @@ def _measure(tokens: tuple[Message, ...], limits: Limits) -> None:
             path += links + run
             links, run = 0, 0
             if len(opened) > limits.nesting:
-                refuse("statement-too-complex", f"the statement is nested more than {limits.nesting} levels deep")
+                refuse(
+                    "statement-too-complex", f"the statement is nested more than {limits.nesting} levels deep", _FLATTER
+                )
         elif opened and (token in _CLOSING or (token == _END and opened[-1][2] == _CASE)):
             links, run, _ = opened.pop()
             path -= links + run
@@ -206,7 +210,7 @@ def _measure(tokens: tuple[Message, ...], limits: Limits) -> None:
         else:
             run += 1
         if path + links + run > _LONGEST_PATH:
-            refuse("statement-too-complex", "an expression of the statement has too many parts in a row")
+            refuse("statement-too-complex", "an expression of the statement has too many parts in a row", _SHORTER)
 
 
 def _measure_depth(tree: Message, limits: Limits) -> None:
@@ -214,7 +218,7 @@ def _measure_depth(tree: Message, limits: Limits) -> None:
     while level:
         depth += 1
         if depth > limits.depth:
-            refuse("statement-too-complex", f"the statement is more than {limits.depth} levels deep")
+            refuse("statement-too-complex", f"the statement is more than {limits.depth} levels deep", _FLATTER)
         below: list[Message] = []
         for message in level:
             for part in parts(message):

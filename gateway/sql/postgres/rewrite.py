@@ -15,7 +15,7 @@ from typing import NoReturn
 
 from postgast import pg_query_pb2 as pb
 
-from gateway.sql.postgres import functions, guards, types
+from gateway.sql.postgres import advice, functions, guards, settings, types
 from gateway.sql.postgres.attributes import Item, items_by_alias, may_call, suspicious
 from gateway.sql.postgres.catalogs import SYSTEM_COLUMNS
 from gateway.sql.postgres.lens import Lens, Shown, Table
@@ -23,12 +23,12 @@ from gateway.sql.postgres.mentions import Mentions, aliases, mentions
 from gateway.sql.postgres.names import output_name
 from gateway.sql.postgres.search import settle_from
 from gateway.sql.postgres.tree import Message, Node, concrete, fill, parts, refuse, texts, words
+from gateway.sql.postgres.versions import SINCE
 from gateway.sql.statement import ExactSearch, Notice
 
 Env = frozenset[str]
 Stack = list[tuple[Message, Env]]
 NOTHING: Env = frozenset()
-NOT_AVAILABLE_HINT = "list what you may see with \\d or `select * from information_schema.tables`"
 
 
 @dataclass(slots=True)
@@ -76,12 +76,9 @@ class Rewriter:
                 continue
             handler = _HANDLERS.get(type(message))
             if handler is None:
-                refuse(
-                    "statement-not-supported",
-                    f"`{_spoken(message)}` is not supported here",
-                    "write the query without it",
-                    location=getattr(message, "location", -1),
-                )
+                spoken, hint = advice.kind(type(message).__name__)
+                location = getattr(message, "location", -1)
+                refuse("statement-not-supported", f"{spoken} is not supported here", hint, location=location)
             handler(self, holder, message, env, stack)
 
     def relation(self, schema: str, name: str, location: int) -> Table:
@@ -95,7 +92,7 @@ class Rewriter:
             refuse(
                 "relation-not-available",
                 f"relation `{written}` does not exist, or is not available to you",
-                NOT_AVAILABLE_HINT,
+                advice.relation(schema, name),
                 name=written,
                 location=location,
             )
@@ -152,15 +149,27 @@ class Rewriter:
             refuse(
                 "type-not-allowed",
                 f"type `{written}` is not allowed here",
-                "use a built-in type",
+                "built-in types and the enumerations of visible columns are allowed; select a column without a cast to"
+                " have it in its own type",
                 name=written,
                 location=message.location,
             )
         if any(target == found[1] for _, target in self.lens.view.catalog.casts):
-            refuse("type-not-allowed", f"this target redefines casts to `{found[1]}`", location=message.location)
+            refuse(
+                "type-not-allowed",
+                f"this target redefines casts to `{found[1]}`",
+                "leave the cast out, and convert in your client",
+                name=found[1],
+                location=message.location,
+            )
         for modifier in message.typmods:
             if modifier.WhichOneof("node") != "a_const":
-                refuse("type-not-allowed", "a type's modifier must be a number", location=message.location)
+                refuse(
+                    "type-not-allowed",
+                    "a type's modifier must be a number",
+                    "write it as in `varchar(20)` or `numeric(10, 2)`",
+                    location=message.location,
+                )
         _set_names(message.names, found)
 
     def _projected(self, source: Message, alias: str, table: Table) -> list[tuple[str, Shown]]:
@@ -221,7 +230,12 @@ def _with(clause: Message, env: Env, stack: Stack) -> Env:
 
 def _column(self: Rewriter, _holder: Message, message: Message, _env: Env, _stack: Stack) -> None:
     if len(message.fields) > 3:
-        refuse("statement-not-supported", "a column with a database name is not supported", location=message.location)
+        refuse(
+            "statement-not-supported",
+            "a column with a database name is not supported",
+            "write `schema.table.column`, or an alias of the table",
+            location=message.location,
+        )
     columns = texts(message.fields) or ()
     named = columns or texts(message.fields[:-1]) or ()
     # The same column as long as nothing else in the statement goes by that name.
@@ -259,7 +273,7 @@ def _function(self: Rewriter, holder: Message, message: Message, env: Env, stack
     if schema == "pg_catalog" and name in guards.FUNCTIONS:
         guard = guards.function_guard(name, message, self.lens.view)
         if guard is None:
-            _refuse_function(name, message.location)
+            _refuse_guarded(name, message)
         _apply(self, holder, message, guard, message.args[0] if message.args else None, env)
         return
     stack.extend((part, env) for part in parts(message))
@@ -320,9 +334,37 @@ def _refuse_function(name: str, location: int) -> NoReturn:
     refuse(
         "function-not-allowed",
         f"function `{name}` is not allowed here",
-        "only built-in functions without side effects are; the target's owner can vouch for others in the policy",
+        advice.function(name),
         name=name,
         location=location,
+    )
+
+
+def _refuse_guarded(name: str, call: Message) -> NoReturn:
+    """Refuse a call that is allowed in another form than this one."""
+    setting = call.args[0].a_const.sval.sval if call.args else ""
+    if name == "current_setting" and setting and not settings.readable(setting):
+        refuse(
+            "function-not-allowed",
+            f"function `{name}` may not read setting `{setting}`",
+            advice.shown_setting(setting),
+            name=setting,
+            location=call.location,
+        )
+    if name == "set_config" and setting:
+        refuse(
+            "function-not-allowed",
+            f"function `{name}` may not change setting `{setting}` this way",
+            advice.changed_setting(setting),
+            name=setting,
+            location=call.location,
+        )
+    refuse(
+        "function-not-allowed",
+        f"function `{name}` is not allowed here with such arguments",
+        "give it a column, a parameter or a constant that names what you may see",
+        name=name,
+        location=call.location,
     )
 
 
@@ -334,7 +376,13 @@ def _cast(self: Rewriter, holder: Message, message: Message, env: Env, stack: St
             written = message.arg.a_const.sval.sval or naming
             code = "relation-not-available" if naming == "regclass" else "type-not-allowed"
             refuse(
-                code, f"`{written}` does not exist, or is not available to you", name=written, location=message.location
+                code,
+                f"`{written}` does not exist, or is not available to you",
+                advice.RELATION
+                if naming == "regclass"
+                else f"`{naming}` takes a column, a number or a built-in's name",
+                name=written,
+                location=message.location,
             )
         _set_names(message.type_name.names, ("pg_catalog", naming))
         _apply(self, holder, message, guard, message.arg, env)
@@ -366,7 +414,12 @@ def _equality(self: Rewriter, holder: Message, message: Message, env: Env, stack
 def _number(_self: Rewriter, _holder: Message, message: Message, _env: Env, _stack: Stack) -> None:
     if message.WhichOneof("val") == "fval" and not set(message.fval.fval) <= _DIGITS:
         # FAIL CLOSED: servers before 16 read `0xffffffffff` and `1_000_000_000_000` as a number and a name.
-        refuse("statement-not-supported", "write this number in plain decimal digits", location=message.location)
+        refuse(
+            "statement-not-supported",
+            f"the number `{message.fval.fval}` is not supported here",
+            "write it in plain decimal digits",
+            location=message.location,
+        )
 
 
 def _sub_link(self: Rewriter, _holder: Message, message: Message, env: Env, stack: Stack) -> None:
@@ -389,7 +442,7 @@ def _judge_operator(self: Rewriter, names: tuple[str, ...], location: int) -> No
         refuse(
             "operator-not-allowed",
             f"operator `{'.'.join(names)}` is not allowed here",
-            f"this target defines its own; write `OPERATOR(pg_catalog.{name})` for the built-in one",
+            f"only built-in operators are, and where a target has its own of that name: `OPERATOR(pg_catalog.{name})`",
             name=name,
             location=location,
         )
@@ -401,7 +454,9 @@ def _column_definition(
     if message.constraints or message.HasField("raw_default"):
         refuse(
             "statement-not-supported",
-            "a column definition with constraints is not supported",
+            f"constraints of the column `{message.colname}` are not supported here",
+            "give names and types alone: `as r(a int, b text)`",
+            name=message.colname,
             location=message.location,
         )
     self.type_name(message.type_name)
@@ -447,8 +502,17 @@ def _conjunction(conditions: list[Message]) -> Message:
     return made
 
 
-def _spoken(message: Message) -> str:
-    return type(message).__name__
+def _newer(self: Rewriter, _holder: Message, message: Message, env: Env, stack: Stack) -> None:
+    first, name = SINCE[type(message)]
+    if self.lens.view.catalog.server_version < first * 10_000:
+        # FAIL CLOSED: an older server would call any function of that name.
+        refuse(
+            "statement-not-supported",
+            f"{name} needs PostgreSQL {first}, and this target is older",
+            "use the functions of json and jsonb, as in `document ->> 'key'` or `jsonb_path_query(document, '$.a')`",
+            location=getattr(message, "location", -1),
+        )
+    stack.extend((part, env) for part in parts(message))
 
 
 _DIGITS = frozenset("0123456789.eE+-")
@@ -464,13 +528,16 @@ _PLAIN = words(
     """
     List BoolExpr NullTest BooleanTest CaseExpr CaseWhen CoalesceExpr MinMaxExpr RowExpr A_ArrayExpr A_Indices
     NamedArgExpr CollateClause WindowDef GroupingSet GroupingFunc
+    JsonAggConstructor JsonKeyValue JsonValueExpr JsonOutput JsonReturning JsonArgument JsonBehavior JsonTablePathSpec
+    JsonTableColumn
     """
 )
-_LEAVES = ["A_Star", "ParamRef", "SQLValueFunction", "String", "Integer", "Alias"]
+_LEAVES = ["A_Star", "ParamRef", "SQLValueFunction", "String", "Integer", "Alias", "JsonFormat"]
 # FAIL CLOSED: a kind that is not here is refused. RangeVar is not here: `settle_from` has replaced each one it knows.
 _HANDLERS: dict[type, Handler] = {
     **{getattr(pb, name): _plain for name in _PLAIN},
     **{getattr(pb, name): _leaf for name in _LEAVES},
+    **dict.fromkeys(SINCE, _newer),
     pb.A_Const: _number,
     pb.CaseExpr: _equality,
     pb.SelectStmt: _select,

@@ -116,7 +116,11 @@ def _leaf(rewriter: Rewriter, holder: Message, message: Message, env: Env, stack
         alias = message.alias.aliasname or message.relname
         if message.catalogname:
             refuse(
-                "statement-not-supported", "a relation with a database name is not supported", location=message.location
+                "statement-not-supported",
+                f"a relation of the database `{message.catalogname}` is not supported",
+                "write `schema.name`; a connection reads the one database that it names",
+                name=message.catalogname,
+                location=message.location,
             )
         if not message.schemaname and message.relname in env:
             return Leaf(holder, alias)
@@ -156,7 +160,12 @@ def _joined(
         pb.JOIN_RIGHT: (right, left),
     }.get(join.jointype, ([], []))
     if (join.using_clause or join.is_natural) and "=" in rewriter.lens.view.catalog.operators:
-        refuse("operator-not-allowed", "this target redefines `=`; USING and NATURAL cannot name the built-in one")
+        refuse(
+            "operator-not-allowed",
+            "this target redefines `=`; USING and NATURAL cannot name the built-in one",
+            "join with `ON a.x OPERATOR(pg_catalog.=) b.x`",
+            name="=",
+        )
     if join.HasField("quals"):
         clauses.append(_Clause(join.quals, below))
     for name in texts(join.using_clause) or ():

@@ -30,6 +30,13 @@ _SHOWN = words("""
     server_version server_version_num server_encoding lc_collate lc_ctype lc_messages lc_monetary lc_numeric lc_time
     integer_datetimes max_identifier_length max_index_keys in_hot_standby default_with_oids search_path
     statement_timeout default_tablespace default_table_access_method default_text_search_config password_encryption
+    is_superuser session_authorization role block_size segment_size max_connections max_function_args work_mem
+    maintenance_work_mem shared_buffers effective_cache_size temp_buffers plan_cache_mode xmloption
+    max_parallel_workers_per_gather max_parallel_workers max_worker_processes seq_page_cost random_page_cost
+    cpu_tuple_cost cpu_index_tuple_cost cpu_operator_cost enable_seqscan enable_indexscan enable_indexonlyscan
+    enable_bitmapscan enable_tidscan enable_sort enable_hashagg enable_hashjoin enable_mergejoin enable_nestloop
+    enable_material transform_null_equals array_nulls cursor_tuple_fraction tcp_keepalives_idle ssl wal_level
+    hot_standby max_prepared_transactions max_standby_streaming_delay icu_validation_level scram_iterations
     """)
 READABLE = _ANY | _SHOWN | frozenset(_FIXED) | {"transaction_isolation", "default_transaction_isolation"}
 _LONGEST_VALUE = 200
@@ -52,7 +59,8 @@ def changeable(name: str, values: Sequence[str], view: View) -> bool:
     if any(len(value) > _LONGEST_VALUE or not value.isprintable() for value in values):
         return False
     if name == "search_path":
-        wanted = [value for value in values if value not in {"$user", "pg_catalog"}]
+        # A schema that is named again is looked into once.
+        wanted = dict.fromkeys(value for value in values if value not in {"$user", "pg_catalog"})
         return tuple(wanted) == view.search_path
     if len(values) != 1 and name != "datestyle":
         return False

@@ -11,7 +11,7 @@ from typing import NoReturn
 
 from postgast import pg_query_pb2 as pb
 
-from gateway.sql.postgres import settings
+from gateway.sql.postgres import advice, settings
 from gateway.sql.postgres.rewrite import Rewriter
 from gateway.sql.postgres.search import plain_type
 from gateway.sql.postgres.tree import Message, Node, concrete, refuse, texts, walk
@@ -39,8 +39,18 @@ _OTHERS = {
     "CheckPointStmt": "CHECKPOINT",
     "CommentStmt": "COMMENT",
     "CopyStmt": "COPY",
+    "AlterSystemStmt": "ALTER SYSTEM",
+    "ReindexStmt": "REINDEX",
+    "ClusterStmt": "CLUSTER",
+    "SecLabelStmt": "SECURITY LABEL",
+    "ReassignOwnedStmt": "REASSIGN OWNED",
+    "ImportForeignSchemaStmt": "IMPORT FOREIGN SCHEMA",
 }
 _READ_ONLY_HINT = "this grant is for reading; ask the owner of the data to make the change"
+_READING_HINT = (
+    "SELECT, WITH, VALUES, TABLE, COPY … TO STDOUT, EXPLAIN, SHOW, cursors and prepared statements are;"
+    " ask the owner of the data for anything else"
+)
 _EXPLAIN_FORMATS = frozenset({"text", "json", "xml", "yaml"})
 _OFF = frozenset({"off", "false", "0"})
 _COPY_OPTIONS = frozenset({"format", "delimiter", "null", "header", "quote", "escape", "force_quote", "encoding"})
@@ -85,10 +95,10 @@ def _refuse_kind(message: Message) -> NoReturn:
     if name in _OTHERS:
         what = _OTHERS[name]
         verb = "are" if " and " in what else "is"
-        refuse("statement-not-allowed", f"{what} {verb} not allowed here", "only reading statements are")
+        refuse("statement-not-allowed", f"{what} {verb} not allowed here", _READING_HINT)
     if name.startswith(("Create", "Alter", "Drop", "Rename", "Define", "Index", "View", "Rule")):
         refuse("read-only", "statements that change the schema are not allowed here", _READ_ONLY_HINT)
-    refuse("statement-not-allowed", "this kind of statement is not allowed here", "only reading statements are")
+    refuse("statement-not-allowed", f"`{name.removesuffix('Stmt')}` is not allowed here", _READING_HINT)
 
 
 def _select(statement: Message, message: Message, rewriter: Rewriter) -> Settled:
@@ -108,15 +118,19 @@ def _judge_modes(options: Message) -> None:
     for option in options:
         name, value = option.def_elem.defname, option.def_elem.arg.a_const
         if name == "transaction_read_only" and value.ival.ival != 1:
-            refuse("read-only", "READ WRITE is not allowed here", "this grant is for reading")
+            refuse("read-only", "READ WRITE is not allowed here", "leave it out: this grant is for reading")
         if name not in {"transaction_read_only", "transaction_isolation", "transaction_deferrable"}:
-            refuse("statement-not-allowed", f"`{name}` is not allowed here")
+            refuse("statement-not-allowed", f"`{name}` is not allowed here", "an isolation level and READ ONLY are")
 
 
 def _set(_statement: Message, message: Message, rewriter: Rewriter) -> Settled:
     if message.kind == pb.VAR_SET_MULTI:
         if message.name not in {"TRANSACTION", "SESSION CHARACTERISTICS"}:
-            refuse("setting-not-allowed", "this form of SET is not allowed here")
+            refuse(
+                "setting-not-allowed",
+                f"SET {message.name} is not allowed here",
+                "SET TRANSACTION ISOLATION LEVEL and SET name = value are",
+            )
         _judge_modes(message.args)
         return Settled(Kind.SETTING, f"SET {message.name}")
     if message.kind == pb.VAR_RESET_ALL:
@@ -158,7 +172,7 @@ def _refuse_setting(name: str) -> NoReturn:
     refuse(
         "setting-not-allowed",
         f"setting `{name}` may not be changed this way",
-        "the gateway pins what its guarantees depend on",
+        advice.changed_setting(settings.canonical(name)),
         name=name,
     )
 
@@ -168,10 +182,21 @@ def _show(_statement: Message, message: Message, _rewriter: Rewriter) -> Settled
         refuse(
             "setting-not-allowed",
             f"setting `{message.name}` may not be shown",
-            "name one that is allowed",
+            advice.shown_setting(message.name),
             name=message.name,
         )
     return Settled(Kind.SETTING, "SHOW")
+
+
+def _constraints(_statement: Message, message: Message, _rewriter: Rewriter) -> Settled:
+    # Nothing is written here, so it changes nothing; the name of a constraint would be looked up.
+    if message.constraints:
+        refuse(
+            "statement-not-allowed",
+            "SET CONSTRAINTS of named constraints is not allowed here",
+            "use SET CONSTRAINTS ALL; this grant is for reading, so no constraint is ever checked",
+        )
+    return Settled(Kind.UTILITY, "SET CONSTRAINTS")
 
 
 def _declare(_statement: Message, message: Message, rewriter: Rewriter) -> Settled:
@@ -229,6 +254,7 @@ def _explain(_statement: Message, message: Message, rewriter: Rewriter) -> Settl
                 "statement-not-allowed",
                 f"EXPLAIN with `{option.defname}` is not allowed here",
                 "row counts and expressions would tell about hidden rows; use plain EXPLAIN, with FORMAT if you like",
+                name=option.defname,
             )
     query = concrete(message.query)
     if type(query) is pb.SelectStmt:
@@ -274,7 +300,12 @@ def _copy(_statement: Message, message: Message, rewriter: Rewriter) -> Settled:
     for node in message.options:
         option = node.def_elem
         if option.defname not in _COPY_OPTIONS:
-            refuse("statement-not-supported", f"COPY option `{option.defname}` is not supported")
+            refuse(
+                "statement-not-supported",
+                f"COPY option `{option.defname}` is not supported here",
+                f"{', '.join(sorted(_COPY_OPTIONS)).upper()} are",
+                name=option.defname,
+            )
         if option.defname == "encoding" and _option_text(option) not in {"utf8", "utf-8", "unicode"}:
             refuse("setting-not-allowed", "COPY is in UTF-8 here", "leave ENCODING out")
     if message.HasField("relation"):
@@ -331,6 +362,7 @@ _HANDLERS: dict[type, Handler] = {
     pb.TransactionStmt: _transaction,
     pb.VariableSetStmt: _set,
     pb.VariableShowStmt: _show,
+    pb.ConstraintsSetStmt: _constraints,
     pb.DeclareCursorStmt: _declare,
     pb.FetchStmt: _fetch,
     pb.ClosePortalStmt: _close,
