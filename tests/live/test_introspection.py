@@ -65,8 +65,12 @@ def asked() -> list[dict[str, Any]]:
 
 
 def oids(connection: psycopg.Connection[Any]) -> dict[str, int]:
+    """The numbers that a statement of the corpus may name, as `{sales.orders}` or `{schema.sales}`."""
     rows = connection.execute(
         "select n.nspname || '.' || c.relname, c.oid::int from pg_class c join pg_namespace n on n.oid = c.relnamespace"
+        " union all select 'database.' || datname, oid::int from pg_database"
+        " union all select 'schema.' || nspname, oid::int from pg_namespace"
+        " union all select 'constraint.' || conname, oid::int from pg_constraint"
     )
     return dict(rows.fetchall())
 

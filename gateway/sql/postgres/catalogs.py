@@ -35,7 +35,7 @@ from gateway.sql.postgres.conditions import (
 from gateway.sql.postgres.tree import words
 from gateway.sql.statement import View
 
-_PLAIN_NAME = re.compile(r"[a-z_][a-z0-9_]*(?:\.[a-z_][a-z0-9_]*)?")
+_PLAIN_NAME = re.compile(r"[a-z_][a-z0-9_]*")
 _COLUMN = re.compile(r"(?P<name>\w+)(?:@(?P<first>\d+)(?:-(?P<last>\d+))?)?(?:=(?P<value>.+))?")
 
 
@@ -57,6 +57,8 @@ def shown_sql(qualified: str, view: View) -> str | None:
     """The derived table for a catalog relation, None when it is not shown."""
     schema, _, name = qualified.partition(".")
     if qualified in EMPTY:
+        if name in _VIEWS:
+            return f"SELECT t.* FROM {schema}.{name} AS t WHERE false"
         nothing = "CAST(NULL AS pg_catalog.oid) AS tableoid, CAST(NULL AS pg_catalog.xid) AS xmin"
         return f"SELECT t.*, {nothing} FROM {schema}.{name} AS t WHERE false"
     system = SYSTEMS.get(qualified)
@@ -85,16 +87,24 @@ def shown_sql(qualified: str, view: View) -> str | None:
 
 
 def spellings(view: View) -> list[str]:
-    """The plain names, qualified and not, of all relations that the view shows."""
-    qualified = [*visible(view), *SYSTEMS, *EMPTY]
-    bare = [name.rpartition(".")[2] for name in qualified if names_relation("", name.rpartition(".")[2], view)]
-    return sorted({name for name in (*qualified, *bare) if _PLAIN_NAME.fullmatch(name)})
+    """The names, qualified and not, with quotes and where they can be without, of all relations that the view shows."""
+    found = set()
+    for qualified in (*visible(view), *SYSTEMS, *EMPTY):
+        schema, _, name = qualified.partition(".")
+        quoted = f'"{name.replace(chr(34), 2 * chr(34))}"'
+        plain = [quoted, name] if _PLAIN_NAME.fullmatch(name) else [quoted]
+        if names_relation("", name, view):
+            found.update(plain)
+        if _PLAIN_NAME.fullmatch(schema):
+            found.update(f"{schema}.{one}" for one in plain)
+            found.add(f'"{schema}".{quoted}')
+    return sorted(found)
 
 
 def names_relation(schema: str, name: str, view: View) -> bool:
-    """Whether a possibly unqualified name is that of a relation which the view shows."""
+    """Whether a possibly unqualified name is that of a relation which the view shows, or of one whose number it may."""
     if schema in {"pg_catalog", "information_schema"}:
-        return f"{schema}.{name}" in SYSTEMS or f"{schema}.{name}" in EMPTY
+        return f"{schema}.{name}" in SYSTEMS or f"{schema}.{name}" in EMPTY or f"{schema}.{name}" in _NUMBERED
     if not schema and name.startswith("pg_"):
         return names_relation("pg_catalog", name, view)
     if schema:
@@ -211,6 +221,7 @@ _JUDGED: dict[str | None, Callable[[View], str]] = {
 
 _VIEWS = words("""
     pg_roles pg_user pg_settings pg_tables pg_views pg_matviews pg_indexes pg_timezone_names pg_timezone_abbrevs
+    pg_replication_slots
     """)
 
 _VALUES = {
@@ -267,8 +278,8 @@ SYSTEMS: dict[str, System] = {
     "pg_catalog.pg_type": System(
         """oid typname typnamespace typowner typlen typbyval typtype typcategory typispreferred typisdefined typdelim
         typrelid typelem typarray typinput=number typoutput=number typreceive=number typsend=number typmodin=number
-        typmodout=number typalign typstorage typnotnull typbasetype typtypmod typndims typcollation typdefaultbin=tree
-        typdefault=text typacl=acl""",
+        typmodout=number typanalyze=number typsubscript@14=number typalign typstorage typnotnull typbasetype typtypmod
+        typndims typcollation typdefaultbin=tree typdefault=text typacl=acl""",
         _by_oid(type_visible, "oid"),
     ),
     "pg_catalog.pg_enum": System("oid enumtypid enumsortorder enumlabel", _by_oid(type_visible, "enumtypid")),
@@ -277,9 +288,10 @@ SYSTEMS: dict[str, System] = {
         _by_oid(type_visible, "rngtypid"),
     ),
     "pg_catalog.pg_proc": System(
-        """oid proname pronamespace proowner prolang provariadic prokind prosecdef proleakproof proisstrict proretset
-        provolatile proparallel pronargs pronargdefaults prorettype proargtypes proallargtypes proargmodes
-        proargnames proargdefaults=tree prosrc=text probin=text proconfig=texts proacl=acl""",
+        """oid proname pronamespace proowner prolang procost prorows provariadic prosupport=number prokind prosecdef
+        proleakproof proisstrict proretset provolatile proparallel pronargs pronargdefaults prorettype proargtypes
+        proallargtypes proargmodes proargnames proargdefaults=tree prosrc=text probin=text prosqlbody@14=tree
+        proconfig=texts proacl=acl""",
         _by_oid(function_visible, "oid"),
     ),
     "pg_catalog.pg_namespace": System(
@@ -429,6 +441,9 @@ SYSTEMS: dict[str, System] = {
     ),
 }
 
+# Not shown, but comments of roles are looked for by its number, which is the same everywhere.
+_NUMBERED = frozenset({"pg_catalog.pg_authid"})
+
 # Shown without rows, because clients ask for them whatever they find elsewhere. None has a column of a catalog-naming
 # type: a text compared with one would be looked up, rows or not.
 EMPTY = frozenset(
@@ -437,7 +452,8 @@ EMPTY = frozenset(
     pg_policy pg_trigger pg_rewrite pg_statistic_ext pg_publication pg_publication_rel pg_publication_namespace
     pg_foreign_table pg_foreign_server pg_foreign_data_wrapper pg_sequence pg_depend pg_auth_members
     pg_shdescription pg_seclabel pg_shseclabel pg_event_trigger pg_default_acl pg_policies pg_rules
-    pg_db_role_setting pg_user_mappings pg_largeobject_metadata pg_parameter_acl pg_shdepend
+    pg_db_role_setting pg_user_mappings pg_largeobject_metadata pg_parameter_acl pg_shdepend pg_seclabels
+    pg_publication_tables pg_replication_slots
     """)
 ) | frozenset(
     f"information_schema.{name}"

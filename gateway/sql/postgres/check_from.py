@@ -87,6 +87,9 @@ def _item(
         argument = sources.partition_argument(before)
         stack.append((argument, argument, env))
         leaf = Leaf(before.alias.aliasname)
+    elif type(before) is pb.RangeFunction and (listed := sources.settings_source(before, proof.view)) is not None:
+        require(same(listed, after), "the settings are not those that are shown")
+        leaf = Leaf(before.alias.aliasname)
     else:
         require(type(before) in _SOURCES and type(before) is type(after), "a FROM item of an unknown kind")
         since = SINCE.get(type(after), (0, ""))[0]

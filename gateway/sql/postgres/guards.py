@@ -22,7 +22,8 @@ from gateway.sql.postgres.tree import Message, Node, concrete, fill, parts, text
 from gateway.sql.statement import View
 
 FIELDS = frozenset(
-    {"key", "value", "n", "x", "ordinality", "lexeme", "positions", "weights", "privilege_type", "grantee"}
+    {"key", "value", "n", "x", "ordinality", "lexeme", "positions", "weights", "privilege_type", "grantee", "grantor"}
+    | {"is_grantable"}
 )
 
 _NULLS = {
@@ -40,7 +41,7 @@ _NULLS = {
         has_table_privilege has_column_privilege has_any_column_privilege has_schema_privilege has_sequence_privilege
         has_function_privilege has_database_privilege has_type_privilege has_language_privilege
         has_tablespace_privilege has_foreign_data_wrapper_privilege has_server_privilege has_parameter_privilege
-        pg_has_role
+        pg_has_role pg_is_wal_replay_paused
     """,
 }
 _NULL = {name: kind for kind, names in _NULLS.items() for name in names.split()}
@@ -72,6 +73,7 @@ _CONFIGURATIONS = words("""
     indonesian irish italian lithuanian nepali norwegian portuguese romanian russian serbian spanish swedish tamil
     turkish yiddish
     """)
+_COMPOSING = words("quote_ident concat concat_ws format lower")
 _SETTINGS = frozenset({"current_setting", "set_config"})
 
 FUNCTIONS = frozenset(
@@ -157,6 +159,9 @@ def cast_guard(kind: str, cast: Message, view: View) -> Guard | None:
     if type(argument) is pb.FuncCall and guarded(argument) and (texts(argument.funcname) or ("",))[-1] in _NULL:
         return Guard(instead=null_of("oid"))
     if not simple(cast.arg):
+        if kind == "regclass" and repeatable(cast.arg):
+            asked = "CAST($0 AS pg_catalog.text)"
+            return Guard(_tree(conditions.listed(asked, catalogs.spellings(view))), result="oid")
         return None
     if _has_parameter(cast.arg):
         # Drivers bind the names of relations that they know; any other is NULL here, whether it exists or not.
@@ -213,7 +218,7 @@ def innermost(node: Message) -> Message | None:
 
 
 def simple(node: Message) -> bool:
-    """Whether an expression may be evaluated twice: a column, constant or parameter, a cast or NULLIF of one."""
+    """Whether an expression may be evaluated twice: a column, constant or parameter, a cast, NULLIF or item of one."""
     message = concrete(node)
     while type(message) is pb.TypeCast:
         if types.naming(texts(message.type_name.names) or ()):
@@ -221,7 +226,26 @@ def simple(node: Message) -> bool:
         message = concrete(message.arg)
     if type(message) is pb.A_Expr and message.kind == pb.AEXPR_NULLIF:
         return simple(message.lexpr) and simple(message.rexpr)
+    if type(message) is pb.A_Indirection:
+        items = [concrete(item) for item in message.indirection]
+        plain = all(type(item) is pb.A_Indices and not item.is_slice and simple(item.uidx) for item in items)
+        return plain and type(concrete(message.arg)) is pb.ColumnRef
     return type(message) in {pb.ColumnRef, pb.A_Const, pb.ParamRef}
+
+
+def repeatable(node: Message) -> bool:
+    """Whether an expression is put together from simple ones in a way that gives the same text each time."""
+    message = concrete(node)
+    while type(message) is pb.TypeCast and (texts(message.type_name.names) or ("",))[-1] in {"text", "varchar", "name"}:
+        message = concrete(message.arg)
+    if type(message) is pb.A_Expr and message.kind == pb.AEXPR_OP and texts(message.name) == ("||",):
+        return repeatable(message.lexpr) and repeatable(message.rexpr)
+    if type(message) is pb.FuncCall and plain_call(message):
+        names = texts(message.funcname) or ("",)
+        return (
+            names[-1] in _COMPOSING and names[:-1] in {(), ("pg_catalog",)} and all(repeatable(a) for a in message.args)
+        )
+    return simple(node) and not guarded(message)
 
 
 def guarded(message: Message) -> bool:
@@ -327,6 +351,9 @@ def constant_allowed(kind: str, constant: Message, view: View) -> bool:
     text = constant.sval.sval
     if text.isascii() and text.isdigit():
         return True
+    if text == "-":
+        # What stands for none; of operators it would be a name.
+        return kind not in {"regoper", "regoperator"}
     if kind == "regtype":
         return _type_allowed(text)
     names = _split(text)

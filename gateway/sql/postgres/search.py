@@ -140,6 +140,10 @@ def _leaf(rewriter: Rewriter, holder: Message, message: Message, env: Env, stack
                 alias = message.alias.aliasname
                 holder.CopyFrom(derived)
                 return Leaf(holder, alias)
+        listed = sources.settings_source(message, rewriter.lens.view)
+        if listed is not None:
+            holder.CopyFrom(listed)
+            return Leaf(holder, listed.range_subselect.alias.aliasname)
         spread = sources.unnested(message)
         if spread is not None:
             holder.range_function.CopyFrom(spread)

@@ -1,4 +1,4 @@
-"""Functions in FROM that go out in another form: what reads the tree of partitions, and `unnest` of several arrays.
+"""Functions in FROM that go out in another form: the tree of partitions, all settings, and `unnest` of several arrays.
 
 INVARIANT: of partitions, only relations that the view shows are yielded, and only where all above them are shown.
 Specification: PostgreSQL manual, 9.27.8 and 7.2.1.4, and `transformRangeFunction` in `parse_clause.c`.
@@ -11,7 +11,7 @@ from functools import lru_cache
 import postgast
 from postgast import pg_query_pb2 as pb
 
-from gateway.sql.postgres import conditions, guards
+from gateway.sql.postgres import catalogs, conditions, guards
 from gateway.sql.postgres.tree import Message, Node, concrete, fill, texts
 from gateway.sql.statement import View
 
@@ -76,6 +76,27 @@ def partition_source(source: Message, view: View) -> Message | None:
         subselect.alias.CopyFrom(source.alias)
     else:
         subselect.alias.aliasname = name
+    return made
+
+
+def settings_source(source: Message, view: View) -> Message | None:
+    """The derived table for `pg_show_all_settings()` in FROM: what pg_settings shows. None for another FROM item."""
+    if len(source.functions) != 1 or source.coldeflist or source.is_rowsfrom or source.ordinality:
+        return None
+    item = source.functions[0].list.items
+    call = concrete(item[0])
+    if type(call) is not pb.FuncCall or (len(item) > 1 and concrete(item[1]) is not None):
+        return None
+    if texts(call.funcname) not in {("pg_show_all_settings",), ("pg_catalog", "pg_show_all_settings")}:
+        return None
+    shown = catalogs.shown_sql("pg_catalog.pg_settings", view)
+    if call.args or shown is None or not guards.plain_call(call):
+        return None
+    made = Node()
+    made.range_subselect.subquery.select_stmt.CopyFrom(_query(shown))
+    made.range_subselect.alias.aliasname = "pg_show_all_settings"
+    if source.HasField("alias"):
+        made.range_subselect.alias.CopyFrom(source.alias)
     return made
 
 
