@@ -321,6 +321,13 @@ SYSTEMS: dict[str, System] = {
     ),
     "pg_catalog.pg_description": System("objoid classoid objsubid description", _by_oid(built_in, "objoid")),
     "pg_catalog.pg_am": System("oid amname amhandler=number amtype", _fixed("")),
+    "pg_catalog.pg_aggregate": System(
+        """aggfnoid=number aggkind aggnumdirectargs aggtransfn=number aggfinalfn=number aggcombinefn=number
+        aggserialfn=number aggdeserialfn=number aggmtransfn=number aggminvtransfn=number aggmfinalfn=number
+        aggfinalextra aggmfinalextra aggfinalmodify aggmfinalmodify aggsortop aggtranstype aggtransspace
+        aggmtranstype aggmtransspace agginitval=text aggminitval=text""",
+        _fixed(f"t.aggfnoid OPERATOR(pg_catalog.<) '{FIRST_NORMAL_OID}'"),
+    ),
     "pg_catalog.pg_language": System(
         """oid lanname lanowner lanispl lanpltrusted lanplcallfoid laninline lanvalidator lanacl=acl""",
         _by_oid(built_in, "oid"),
@@ -453,7 +460,7 @@ EMPTY = frozenset(
     pg_foreign_table pg_foreign_server pg_foreign_data_wrapper pg_sequence pg_depend pg_auth_members
     pg_shdescription pg_seclabel pg_shseclabel pg_event_trigger pg_default_acl pg_policies pg_rules
     pg_db_role_setting pg_user_mappings pg_largeobject_metadata pg_parameter_acl pg_shdepend pg_seclabels
-    pg_publication_tables pg_replication_slots
+    pg_publication_tables pg_replication_slots pg_locks
     """)
 ) | frozenset(
     f"information_schema.{name}"

@@ -87,8 +87,8 @@ def _item(
         argument = sources.partition_argument(before)
         stack.append((argument, argument, env))
         leaf = Leaf(before.alias.aliasname)
-    elif type(before) is pb.RangeFunction and (listed := sources.settings_source(before, proof.view)) is not None:
-        require(same(listed, after), "the settings are not those that are shown")
+    elif type(before) is pb.RangeFunction and (listed := sources.listing_source(before, proof.view)) is not None:
+        require(same(listed, after), "a listing is not the one that is shown")
         leaf = Leaf(before.alias.aliasname)
     else:
         require(type(before) in _SOURCES and type(before) is type(after), "a FROM item of an unknown kind")

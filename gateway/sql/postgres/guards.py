@@ -37,13 +37,16 @@ _NULLS = {
         pg_relation_size pg_table_size pg_total_relation_size pg_indexes_size pg_database_size pg_tablespace_size
         pg_stat_get_numscans txid_current txid_current_if_assigned
     """,
-    "bool": """
-        has_table_privilege has_column_privilege has_any_column_privilege has_schema_privilege has_sequence_privilege
-        has_function_privilege has_database_privilege has_type_privilege has_language_privilege
-        has_tablespace_privilege has_foreign_data_wrapper_privilege has_server_privilege has_parameter_privilege
-        pg_has_role pg_is_wal_replay_paused
-    """,
+    "bool": "pg_has_role pg_is_wal_replay_paused",
+    "timestamptz": "pg_postmaster_start_time pg_conf_load_time",
 }
+# Answered by the name of the privilege alone, whatever it is of: nothing is looked up, and this grant reads.
+_PRIVILEGES = words("""
+    has_table_privilege has_column_privilege has_any_column_privilege has_schema_privilege has_sequence_privilege
+    has_function_privilege has_database_privilege has_type_privilege has_language_privilege has_tablespace_privilege
+    has_foreign_data_wrapper_privilege has_server_privilege has_parameter_privilege
+    """)
+_READING = words("select usage connect execute")
 _NULL = {name: kind for kind, names in _NULLS.items() for name in names.split()}
 _CONDITIONS = {
     "pg_get_indexdef": conditions.index_visible,
@@ -77,7 +80,7 @@ _COMPOSING = words("quote_ident concat concat_ws format lower")
 _SETTINGS = frozenset({"current_setting", "set_config"})
 
 FUNCTIONS = frozenset(
-    {*_NULL, *_CONDITIONS, *_LOOKUPS, *_SETTINGS, *_NO_ROWS, *_SEARCHING, "pg_typeof", "ts_token_type"}
+    {*_NULL, *_PRIVILEGES, *_CONDITIONS, *_LOOKUPS, *_SETTINGS, *_NO_ROWS, *_SEARCHING, "pg_typeof", "ts_token_type"}
 )
 
 _CASTS = {
@@ -124,6 +127,8 @@ def function_guard(name: str, call: Message, view: View) -> Guard | None:
     """The guard of a call to a function of `FUNCTIONS`; None when the call is not allowed at all."""
     if name in _NULL:
         return Guard(instead=null_of(_NULL[name]))
+    if name in _PRIVILEGES:
+        return Guard(instead=_privilege(call))
     if name in _NO_ROWS:
         return Guard(instead=_tree(f"pg_catalog.unnest(CAST(NULL AS pg_catalog.{_NO_ROWS[name]}[]))"))
     if name in _SEARCHING:
@@ -290,6 +295,20 @@ def null_of(kind: str) -> Message:
     node = Node()
     node.a_const.isnull = True
     return cast_to(node, kind)
+
+
+def _privilege(call: Message) -> Message:
+    """Whether a grant for reading has the privileges that the last argument names; NULL when that is no constant."""
+    asked = call.args[-1] if call.args else Node()
+    while asked.WhichOneof("node") == "type_cast":
+        asked = asked.type_cast.arg
+    text = asked.a_const.sval.sval
+    if not text:
+        return null_of("bool")
+    # As the server reads it: one of several that are held is enough.
+    held = any(one.strip().lower() in _READING for one in text.split(","))
+    # With a cast: a bare `true` is what an exact search leaves behind.
+    return _tree(f"CAST({'true' if held else 'false'} AS pg_catalog.bool)")
 
 
 def _configuration(node: Message) -> bool:

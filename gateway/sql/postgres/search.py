@@ -140,7 +140,7 @@ def _leaf(rewriter: Rewriter, holder: Message, message: Message, env: Env, stack
                 alias = message.alias.aliasname
                 holder.CopyFrom(derived)
                 return Leaf(holder, alias)
-        listed = sources.settings_source(message, rewriter.lens.view)
+        listed = sources.listing_source(message, rewriter.lens.view)
         if listed is not None:
             holder.CopyFrom(listed)
             return Leaf(holder, listed.range_subselect.alias.aliasname)

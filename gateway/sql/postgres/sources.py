@@ -1,4 +1,4 @@
-"""Functions in FROM that go out in another form: the tree of partitions, all settings, and `unnest` of several arrays.
+"""Functions in FROM that go out in another form: partitions, listings of the server's, `unnest` of several arrays.
 
 INVARIANT: of partitions, only relations that the view shows are yielded, and only where all above them are shown.
 Specification: PostgreSQL manual, 9.27.8 and 7.2.1.4, and `transformRangeFunction` in `parse_clause.c`.
@@ -25,6 +25,18 @@ _PARTITIONS = {
         "CAST(p.relid AS pg_catalog.oid) AS relid, CAST(p.parentrelid AS pg_catalog.oid) AS parentrelid,"
         " p.isleaf AS isleaf, p.level AS level",
         "NOT EXISTS (SELECT FROM pg_catalog.pg_partition_ancestors(p.relid) AS a WHERE NOT {ancestor})",
+    ),
+}
+_SETTINGS = "pg_show_all_settings"
+_TEXT = "CAST(NULL AS pg_catalog.text)"
+_NAME = "CAST(NULL AS pg_catalog.name)"
+_NOTHING = {
+    "pg_available_extensions": (
+        f"SELECT {_NAME} AS name, {_TEXT} AS default_version, {_TEXT} AS comment WHERE false"
+    ),
+    "pg_available_extension_versions": (
+        f"SELECT {_NAME} AS name, {_TEXT} AS version, false AS superuser, false AS trusted, false AS relocatable,"
+        f" {_NAME} AS schema, CAST(NULL AS pg_catalog.name[]) AS requires, {_TEXT} AS comment WHERE false"
     ),
 }
 
@@ -79,22 +91,27 @@ def partition_source(source: Message, view: View) -> Message | None:
     return made
 
 
-def settings_source(source: Message, view: View) -> Message | None:
-    """The derived table for `pg_show_all_settings()` in FROM: what pg_settings shows. None for another FROM item."""
+def listing_source(source: Message, view: View) -> Message | None:
+    """The derived table for a function in FROM that lists what the server has. None for another FROM item.
+
+    `pg_show_all_settings()` is what pg_settings shows; extensions that could be installed are the server's files, and
+    there are none.
+    """
     if len(source.functions) != 1 or source.coldeflist or source.is_rowsfrom or source.ordinality:
         return None
     item = source.functions[0].list.items
     call = concrete(item[0])
     if type(call) is not pb.FuncCall or (len(item) > 1 and concrete(item[1]) is not None):
         return None
-    if texts(call.funcname) not in {("pg_show_all_settings",), ("pg_catalog", "pg_show_all_settings")}:
+    names = texts(call.funcname) or ("",)
+    if names[:-1] not in {(), ("pg_catalog",)} or call.args or not guards.plain_call(call):
         return None
-    shown = catalogs.shown_sql("pg_catalog.pg_settings", view)
-    if call.args or shown is None or not guards.plain_call(call):
+    shown = catalogs.shown_sql("pg_catalog.pg_settings", view) if names[-1] == _SETTINGS else _NOTHING.get(names[-1])
+    if shown is None:
         return None
     made = Node()
     made.range_subselect.subquery.select_stmt.CopyFrom(_query(shown))
-    made.range_subselect.alias.aliasname = "pg_show_all_settings"
+    made.range_subselect.alias.aliasname = names[-1]
     if source.HasField("alias"):
         made.range_subselect.alias.CopyFrom(source.alias)
     return made
