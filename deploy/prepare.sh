@@ -5,7 +5,8 @@
 #   prepare.sh venv DIRECTORY         make a virtual environment with it
 #   prepare.sh install VENV LOCK...   install hash-locked requirements, then this project, without asking an index for more
 #   prepare.sh native VENV            compile the optional modules; the pure Python twins serve where that fails
-#   prepare.sh debian WHAT...         see that system software is there: server client jdbc pgbouncer strace
+#   prepare.sh node LOCK DIRECTORY    install the locked packages of npm, so that DIRECTORY/node_modules has them
+#   prepare.sh debian WHAT...         see that system software is there: server client jdbc node pgbouncer strace
 set -eu
 
 say() { printf '%s\n' "$*" >&2; }
@@ -93,6 +94,17 @@ native() {
     find gateway -name '_*.pyx' | sort | xargs "$environment/bin/python" -m gateway.wire.build
 }
 
+node() {
+    if cmp -s "$1/package-lock.json" "$2/installed.json"; then
+        return 0
+    fi
+    say "installing the packages of $1 ..."
+    mkdir -p "$2"
+    cp "$1/package.json" "$1/package-lock.json" "$2"
+    npm ci --prefix "$2" --ignore-scripts --no-audit --no-fund --loglevel=error >&2
+    cp "$1/package-lock.json" "$2/installed.json"
+}
+
 missing_package() {
     case $1 in
         server) ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || echo postgresql ;;
@@ -100,6 +112,10 @@ missing_package() {
         jdbc)
             [ -e /usr/share/java/postgresql.jar ] || echo libpostgresql-jdbc-java
             command -v javac >/dev/null || echo default-jdk-headless
+            ;;
+        node)
+            command -v node >/dev/null || echo nodejs
+            command -v npm >/dev/null || echo npm
             ;;
         pgbouncer) [ -x /usr/sbin/pgbouncer ] || command -v pgbouncer >/dev/null || echo pgbouncer ;;
         strace) command -v strace >/dev/null || echo strace ;;
@@ -122,6 +138,6 @@ action=$1
 shift
 case $action in
     python) python_ ;;
-    venv | install | native | debian) "$action" "$@" ;;
+    venv | install | native | node | debian) "$action" "$@" ;;
     *) die "unknown action: $action" ;;
 esac
