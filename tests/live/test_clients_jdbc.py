@@ -105,6 +105,12 @@ def test_statements_cursors_and_batches_return_the_promised_rows(
         ("table types", "true"),
         ("procedures", ""),
         ("keywords", "true"),
+        ("cross reference", "company_id"),
+        ("function columns", "true"),
+        ("procedure columns", ""),
+        ("user types", "companies,departments,employees,payslips"),
+        ("client info", "ApplicationName"),
+        ("unanswered questions", ""),
         ("user name", "alice+SUP-1423"),
     ],
 )

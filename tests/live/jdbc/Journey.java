@@ -8,6 +8,7 @@ import java.sql.PreparedStatement;
 import java.sql.ResultSet;
 import java.sql.ResultSetMetaData;
 import java.sql.SQLException;
+import java.sql.SQLFeatureNotSupportedException;
 import java.sql.SQLWarning;
 import java.sql.Statement;
 import java.util.Properties;
@@ -272,6 +273,24 @@ public class Journey {
         say("column privileges", () -> String.valueOf(names(meta.getColumnPrivileges(null, "public", "employees", "%"), "COLUMN_NAME")));
         say("row identifier", () -> names(meta.getBestRowIdentifier(null, "public", "employees", DatabaseMetaData.bestRowSession, true), "COLUMN_NAME"));
         say("keywords", () -> String.valueOf(meta.getSQLKeywords().length() > 0));
+        say("cross reference", () -> names(meta.getCrossReference(null, "public", "companies", null, "public", "employees"), "FKCOLUMN_NAME"));
+        say("version columns", () -> String.valueOf(names(meta.getVersionColumns(null, "public", "employees"), "COLUMN_NAME")));
+        say("function columns", () -> String.valueOf(names(meta.getFunctionColumns(null, "pg_catalog", "starts_with", "%"), "COLUMN_NAME").length() > 0));
+        say("procedure columns", () -> names(meta.getProcedureColumns(null, "public", "%", "%"), "COLUMN_NAME"));
+        say("user types", () -> names(meta.getUDTs(null, "public", "%", null), "TYPE_NAME"));
+        say("client info", () -> names(meta.getClientInfoProperties(), "NAME"));
+        say("unanswered questions", () -> {
+            StringBuilder failed = new StringBuilder();
+            for (var method : DatabaseMetaData.class.getMethods()) {
+                if (method.getParameterCount() > 0 || method.getDeclaringClass() != DatabaseMetaData.class) continue;
+                try {
+                    if (method.invoke(meta) instanceof ResultSet found) found.close();
+                } catch (java.lang.reflect.InvocationTargetException error) {
+                    if (!(error.getCause() instanceof SQLFeatureNotSupportedException)) failed.append(method.getName()).append(' ');
+                }
+            }
+            return failed.toString();
+        });
         say("auto increment", () -> {
             try (Statement s = c.createStatement(); ResultSet r = s.executeQuery("select id, email from employees limit 1")) {
                 ResultSetMetaData m = r.getMetaData();
