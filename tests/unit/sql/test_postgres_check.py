@@ -22,6 +22,9 @@ NESTED = "with x as (select id from employees) select id from x where id in (sel
 CATALOG = "select c.oid::regclass, pg_get_indexdef(c.oid), format_type(c.reltype, null), pg_typeof(1) from pg_class c"
 OID = "select id from payslips where id = 5::oid"
 CAST = "select id from payslips where id = $1::int8"
+COMPOSED = "select ('public.' || status)::regclass from employees"
+PRIVILEGE = "select has_table_privilege('secrets', 'insert')"
+LISTING = "select name, sourceline from pg_show_all_settings()"
 RENAMED = "select b from (employees e cross join companies c) as j(a, b)"
 STAR = "select * from employees"
 
@@ -115,6 +118,15 @@ WRONG = [
     ("a setting is another", "set application_name = 'x'", "application_name", "work_mem"),
     ("a transaction may write", "begin read only", "READ ONLY", "READ WRITE"),
     ("the cursor is another", "fetch 5 from c", "FORWARD 5 c", "FORWARD 6 c"),
+    ("a name that is put together is looked up", COMPOSED, "CASE WHEN", None),
+    ("a name that is put together keeps its type", COMPOSED, "pg_catalog.regclass::pg_catalog.oid", "pg_catalog.regclass"),
+    ("a privilege is looked up", PRIVILEGE, "false::boolean", "pg_catalog.has_table_privilege('secrets', 'insert')"),
+    ("a privilege is given", PRIVILEGE, "false::boolean", "true::boolean"),
+    ("a listing is the server's own", LISTING, "FROM (SELECT", None),
+    ("a listing shows another column", LISTING, "'0'::int AS sourceline", "t.sourceline AS sourceline"),
+    ("a listing has more rows", LISTING, " OFFSET 0)", " OR true OFFSET 0)"),
+    ("SET CONSTRAINTS names one", "set constraints all deferred", "ALL", "public.x"),
+    ("COPY loses its header", "copy companies to stdout with csv header quote 'x'", "HEADER TRUE", "HEADER FALSE"),
 ]  # fmt: skip
 
 
@@ -141,6 +153,11 @@ SPECIAL: dict[str, Callable[[str], str]] = {
         "OPERATOR(pg_catalog.=) '42'::int", "OPERATOR(pg_catalog.=) ANY(ARRAY['42'::int, '7'::int])"
     ),
     "the relation is not in a derived table": lambda _text: "SELECT * FROM public.employees",
+    "a name that is put together is looked up": lambda _text: (
+        "SELECT ('public.' || status)::pg_catalog.regclass::pg_catalog.oid AS regclass FROM (SELECT t.status AS status"
+        " FROM public.employees t WHERE t.company_id OPERATOR(pg_catalog.=) '42'::int OFFSET 0) employees"
+    ),
+    "a listing is the server's own": lambda _text: "SELECT name, sourceline FROM pg_catalog.pg_show_all_settings()",
     "a guard is dropped": lambda text: text.replace(
         text[text.index("CASE WHEN") : text.index("THEN", text.index("CASE WHEN")) + 5], "", 1
     ).replace(" END", "", 1),
@@ -151,6 +168,17 @@ SPECIAL: dict[str, Callable[[str], str]] = {
 def test_the_users_own_text_is_unproven_when_it_names_a_relation(sql: str) -> None:
     with pytest.raises(Refused):
         check.prove(sql, sql, view())
+
+
+@pytest.mark.parametrize(
+    "sql",
+    ["SELECT JSON_ARRAY(1)", "SELECT JSON_VALUE('{}', '$.a')", "SELECT 1 FROM JSON_TABLE('[]', '$' COLUMNS (a int)) j"],
+)
+def test_a_form_that_the_server_would_call_as_a_function_is_unproven(sql: str) -> None:
+    with pytest.raises(Refused) as caught:
+        check.prove(sql, sql.replace("int)", "pg_catalog.int4)"), view())
+
+    assert "call" in caught.value.refusal.detail
 
 
 def unscoped(*_: Any) -> str:
