@@ -460,7 +460,7 @@ EMPTY = frozenset(
     pg_foreign_table pg_foreign_server pg_foreign_data_wrapper pg_sequence pg_depend pg_auth_members
     pg_shdescription pg_seclabel pg_shseclabel pg_event_trigger pg_default_acl pg_policies pg_rules
     pg_db_role_setting pg_user_mappings pg_largeobject_metadata pg_parameter_acl pg_shdepend pg_seclabels
-    pg_publication_tables pg_replication_slots pg_locks
+    pg_publication_tables pg_replication_slots pg_locks pg_stat_gssapi
     """)
 ) | frozenset(
     f"information_schema.{name}"
