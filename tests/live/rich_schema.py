@@ -19,6 +19,7 @@ create schema secret_hr;
 create type sales.mood as enum ('ok', 'bad');
 create type sales.secret_type as enum ('canary-label');
 create type sales.address as (street text, town text);
+create type sales.secret_pair as (secret_left int, secret_right text);
 create domain sales.phone_no as varchar(20) check (value ~ '^[0-9+ ]*$');
 create table sales.childless (id int, "Customer" int);
 create table sales.secret_child () inherits (sales.childless);

@@ -64,6 +64,11 @@ def asked() -> list[dict[str, Any]]:
     return found
 
 
+def captures() -> list[dict[str, Any]]:
+    attacks = YAML(typ="safe").load(CLIENTS.parent / "attacks" / "sql_catalogs.yaml")
+    return [attack for attack in attacks if attack["id"].startswith("capture-")]
+
+
 def oids(connection: psycopg.Connection[Any]) -> dict[str, int]:
     """The numbers that a statement of the corpus may name, as `{sales.orders}` or `{schema.sales}`."""
     rows = connection.execute(
@@ -170,6 +175,26 @@ def test_the_catalog_is_as_if_nothing_hidden_existed(
     rich: psycopg.Connection[Any], view: View, what: str, sql: str, shown: list[tuple[Any, ...]]
 ) -> None:
     assert rows(rich, view, sql) == shown, what
+
+
+@pytest.mark.parametrize("attack", captures(), ids=lambda attack: attack["id"])
+def test_no_name_of_a_guard_is_captured(rich: psycopg.Connection[Any], view: View, attack: dict[str, Any]) -> None:
+    shown = str(rows(rich, view, attack["sql"]))
+
+    assert CANARY.findall(shown.encode()) == []
+
+
+def test_a_hidden_partition_has_no_ancestors(rich: psycopg.Connection[Any], view: View) -> None:
+    hidden = oids(rich)["sales.events_secret_rest"]
+    sql = "select f.relid from (select {}::oid) as {}, pg_partition_ancestors({}) f"
+
+    for alias, name in (
+        ("g(relid)", "relid"),
+        ("p(relid)", "p.relid"),
+        ("q(asked)", "q.asked"),
+        ("a(relid)", "a.relid"),
+    ):
+        assert rows(rich, view, sql.format(hidden, alias, name)) == []
 
 
 @pytest.mark.parametrize(

@@ -403,6 +403,7 @@ SYSTEMS: dict[str, System] = {
     "pg_catalog.pg_indexes": System("schemaname tablename indexname tablespace indexdef", _index_named),
     "pg_catalog.pg_timezone_names": System("name abbrev utc_offset is_dst", _fixed("")),
     "pg_catalog.pg_timezone_abbrevs": System("abbrev utc_offset is_dst", _fixed("")),
+    "information_schema.information_schema_catalog_name": System("catalog_name", _fixed("")),
     "information_schema.schemata": System(
         """catalog_name schema_name schema_owner default_character_set_catalog default_character_set_schema
         default_character_set_name sql_path""",
@@ -467,5 +468,7 @@ EMPTY = frozenset(
     for name in words("""
     views routines parameters triggers sequences check_constraints domains table_privileges column_privileges
     role_table_grants role_column_grants view_table_usage view_column_usage element_types
+    constraint_table_usage domain_constraints udt_privileges routine_privileges role_routine_grants role_usage_grants
+    user_defined_types attributes collations character_sets column_udt_usage
     """)
 )

@@ -1,6 +1,8 @@
 """SQL conditions on oids: whether what an oid stands for exists for a view.
 
 INVARIANT: an oid of the target's own that concerns a relation or column which the policy does not name fulfils none.
+INVARIANT: the expression for an oid stands outside every sub-select of a condition. It may be the user's, and inside of
+one its names would be those of the sub-select: `i.indexrelid = indexrelid` holds for every row of `pg_index AS i`.
 
 Every function here returns SQL text in which all names are qualified; conditions take an SQL expression for an oid.
 Specification: PostgreSQL manual, chapter 53 (catalogs), versions 13 to 18.
@@ -55,44 +57,37 @@ def type_visible(oid: str, view: View) -> str:
         "SELECT a.atttypid FROM pg_catalog.pg_attribute AS a"
         f" WHERE {_among('a.attrelid', visible(view).values())} AND {attribute('a.attrelid', 'a.attnum', view)}"
     )
-    return (
-        f"({built_in(oid, view)} OR EXISTS (SELECT FROM pg_catalog.pg_type AS y WHERE"
-        f" ({_among('y.typrelid', visible(view).values())} OR y.oid OPERATOR(pg_catalog.=) ANY (ARRAY({attributes})))"
-        f" AND {oid} OPERATOR(pg_catalog.=) ANY (ARRAY[y.oid, y.typarray, y.typelem])))"
+    shown = (
+        "SELECT e.oid FROM pg_catalog.pg_type AS y, pg_catalog.unnest(ARRAY[y.oid, y.typarray, y.typelem]) AS e(oid)"
+        f" WHERE {_among('y.typrelid', visible(view).values())}"
+        f" OR y.oid OPERATOR(pg_catalog.=) ANY (ARRAY({attributes}))"
     )
+    return f"({built_in(oid, view)} OR {_in(oid, shown)})"
 
 
 def function_visible(oid: str, view: View) -> str:
     """The condition that `oid` is a built-in function's or one that the policy vouches for."""
-    return (
-        f"({built_in(oid, view)} OR EXISTS (SELECT FROM pg_catalog.pg_proc AS f"
+    shown = (
+        "SELECT f.oid FROM pg_catalog.pg_proc AS f"
         " JOIN pg_catalog.pg_namespace AS g ON g.oid OPERATOR(pg_catalog.=) f.pronamespace"
-        f" WHERE f.oid OPERATOR(pg_catalog.=) {oid} AND {named('g.nspname', 'f.proname', view.policy.functions)}))"
+        f" WHERE {named('g.nspname', 'f.proname', view.policy.functions)}"
     )
+    return f"({built_in(oid, view)} OR {_in(oid, shown)})"
 
 
 def schema_visible(oid: str, view: View) -> str:
     """The condition that `oid` is that of a schema which exists for the view."""
-    return (
-        f"EXISTS (SELECT FROM pg_catalog.pg_namespace AS g WHERE g.oid OPERATOR(pg_catalog.=) {oid}"
-        f" AND {listed('g.nspname', schemas(view))})"
-    )
+    return _in(oid, f"SELECT g.oid FROM pg_catalog.pg_namespace AS g WHERE {listed('g.nspname', schemas(view))}")
 
 
 def index_visible(oid: str, view: View) -> str:
     """The condition that `oid` is an index's of plain visible columns; its rows are all or none."""
-    return (
-        f"EXISTS (SELECT FROM pg_catalog.pg_index AS i WHERE i.indexrelid OPERATOR(pg_catalog.=) {oid}"
-        f" AND {index_rows('i', view)})"
-    )
+    return _in(oid, f"SELECT i.indexrelid FROM pg_catalog.pg_index AS i WHERE {index_rows('i', view)}")
 
 
 def constraint_visible(oid: str, view: View) -> str:
     """The condition that `oid` is that of a key between visible columns."""
-    return (
-        f"EXISTS (SELECT FROM pg_catalog.pg_constraint AS k WHERE k.oid OPERATOR(pg_catalog.=) {oid}"
-        f" AND {constraint_rows('k', view)})"
-    )
+    return _in(oid, f"SELECT k.oid FROM pg_catalog.pg_constraint AS k WHERE {constraint_rows('k', view)}")
 
 
 def class_visible(oid: str, view: View) -> str:
@@ -106,20 +101,19 @@ def composite_visible(oid: str, view: View) -> str:
     Not those of a relation's row type: its columns are the policy's to name.
     """
     seen = type_visible("y.oid", view)
-    return (
-        f"{oid} OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT y.typrelid FROM pg_catalog.pg_type AS y"
+    shown = (
+        "SELECT y.typrelid FROM pg_catalog.pg_type AS y"
         " JOIN pg_catalog.pg_class AS c ON c.oid OPERATOR(pg_catalog.=) y.typrelid"
         f" WHERE c.relkind OPERATOR(pg_catalog.=) 'c' AND c.oid OPERATOR(pg_catalog.>=) '{FIRST_NORMAL_OID}'"
-        f" AND {seen}))"
+        f" AND {seen}"
     )
+    return _in(oid, shown)
 
 
 def partition_key_visible(oid: str, view: View) -> str:
     """The condition that `oid` is that of a relation partitioned by visible columns."""
-    return (
-        f"EXISTS (SELECT FROM pg_catalog.pg_partitioned_table AS i WHERE i.partrelid OPERATOR(pg_catalog.=) {oid}"
-        f" AND {partition_key_rows('i', view)})"
-    )
+    shown = f"SELECT i.partrelid FROM pg_catalog.pg_partitioned_table AS i WHERE {partition_key_rows('i', view)}"
+    return _in(oid, shown)
 
 
 def partition_key_rows(alias: str, view: View) -> str:
@@ -147,6 +141,10 @@ def constraint_rows(alias: str, view: View) -> str:
         f" AND {_all_visible(f'{alias}.conkey', f'{alias}.conrelid', view)}"
         f" AND ({alias}.confkey IS NULL OR {_all_visible(f'{alias}.confkey', f'{alias}.confrelid', view)})))"
     )
+
+
+def _in(oid: str, select: str) -> str:
+    return f"({oid} OPERATOR(pg_catalog.=) ANY (ARRAY({select})))"
 
 
 def _all_visible(keys: str, relation: str, view: View) -> str:

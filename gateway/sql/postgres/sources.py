@@ -31,9 +31,7 @@ _SETTINGS = "pg_show_all_settings"
 _TEXT = "CAST(NULL AS pg_catalog.text)"
 _NAME = "CAST(NULL AS pg_catalog.name)"
 _NOTHING = {
-    "pg_available_extensions": (
-        f"SELECT {_NAME} AS name, {_TEXT} AS default_version, {_TEXT} AS comment WHERE false"
-    ),
+    "pg_available_extensions": (f"SELECT {_NAME} AS name, {_TEXT} AS default_version, {_TEXT} AS comment WHERE false"),
     "pg_available_extension_versions": (
         f"SELECT {_NAME} AS name, {_TEXT} AS version, false AS superuser, false AS trusted, false AS relocatable,"
         f" {_NAME} AS schema, CAST(NULL AS pg_catalog.name[]) AS requires, {_TEXT} AS comment WHERE false"
@@ -70,7 +68,8 @@ def partition_source(source: Message, view: View) -> Message | None:
         if not guards.constant_allowed("regclass", constant, view):
             return None
         asked = "CAST(CAST($0 AS pg_catalog.regclass) AS pg_catalog.oid)"
-    function = f"pg_catalog.{name}(CAST({asked} AS pg_catalog.regclass))"
+    # The user's expression stands in a query of its own: beside the function, its names could be the function's.
+    function = f"pg_catalog.{name}(CAST(q.asked AS pg_catalog.regclass))"
     targets, above = _PARTITIONS[name]
     if source.ordinality:
         targets += ", pg_catalog.row_number() OVER (ORDER BY p.ordinality) AS ordinality"
@@ -81,7 +80,7 @@ def partition_source(source: Message, view: View) -> Message | None:
     subselect = made.range_subselect
     subselect.lateral = True
     subselect.subquery.select_stmt.CopyFrom(
-        _query(f"SELECT {targets} FROM {function} WITH ORDINALITY AS p WHERE {where}")  # noqa: S608
+        _query(f"SELECT {targets} FROM (SELECT {asked}) AS q(asked), {function} WITH ORDINALITY AS p WHERE {where}")  # noqa: S608
     )
     fill(subselect.subquery, argument)
     if source.HasField("alias"):
