@@ -227,6 +227,7 @@ _VIEWS = words("""
 _VALUES = {
     "text": "CAST(NULL AS pg_catalog.text)",
     "texts": "CAST(NULL AS pg_catalog.text[])",
+    "oids": "CAST(NULL AS pg_catalog.oid[])",
     "acl": "CAST(NULL AS pg_catalog.aclitem[])",
     "tree": "CAST(NULL AS pg_catalog.pg_node_tree)",
     "int2": "CAST(NULL AS pg_catalog.int2)",
@@ -247,17 +248,18 @@ _VALUES = {
 SYSTEMS: dict[str, System] = {
     "pg_catalog.pg_class": System(
         """oid relname relnamespace reltype reloftype relowner relam relfilenode=none reltablespace relpages=zero
-        reltuples=unknown relallvisible=zero reltoastrelid=none relhasindex=indexes relisshared relpersistence
-        relkind relnatts=int2 relchecks=zero2 relhasrules=false relhastriggers=keys relhassubclass=children
-        relrowsecurity=false relforcerowsecurity=false relispopulated relreplident relispartition=parents
-        relrewrite=none relfrozenxid=xid
-        relminmxid=xid relacl=acl reloptions=texts relpartbound=tree""",
+        reltuples=unknown relallvisible=zero relallfrozen@18=zero reltoastrelid=none relhasindex=indexes relisshared
+        relpersistence relkind relnatts=int2 relchecks=zero2 relhasrules=false relhastriggers=keys
+        relhassubclass=children relrowsecurity=false relforcerowsecurity=false relispopulated relreplident
+        relispartition=parents relrewrite=none relfrozenxid=xid relminmxid=xid relacl=acl reloptions=texts
+        relpartbound=tree""",
         lambda view: f"({class_visible('t.oid', view)} OR {composite_visible('t.oid', view)})",
     ),
     "pg_catalog.pg_attribute": System(
-        """attrelid attname atttypid attstattarget=int2 attlen attnum attndims atttypmod attbyval attalign attstorage
-        attcompression@14 attnotnull atthasdef atthasmissing=false attidentity attgenerated attisdropped attislocal
-        attinhcount=inherited attcollation attacl=acl attoptions=texts attfdwoptions=texts""",
+        """attrelid attname atttypid attstattarget=int2 attlen attnum attndims attcacheoff@13-17=unlimited atttypmod
+        attbyval attalign attstorage attcompression@14 attnotnull atthasdef atthasmissing=false attidentity
+        attgenerated attisdropped attislocal attinhcount=inherited attcollation attacl=acl attoptions=texts
+        attfdwoptions=texts""",
         _attribute_rows,
     ),
     "pg_catalog.pg_attrdef": System(
@@ -270,9 +272,10 @@ SYSTEMS: dict[str, System] = {
         lambda view: index_rows("t", view),
     ),
     "pg_catalog.pg_constraint": System(
-        """oid conname connamespace contype condeferrable condeferred convalidated conrelid contypid conindid
-        conparentid=parent confrelid confupdtype confdeltype confmatchtype conislocal coninhcount connoinherit conkey
-        confkey conpfeqop conppeqop conffeqop confdelsetcols@15 conexclop conbin=tree""",
+        """oid conname connamespace contype condeferrable condeferred conenforced@18 convalidated conrelid contypid
+        conindid conparentid=parent confrelid confupdtype confdeltype confmatchtype conislocal coninhcount
+        connoinherit conperiod@18 conkey confkey conpfeqop conppeqop conffeqop confdelsetcols@15 conexclop
+        conbin=tree""",
         lambda view: constraint_rows("t", view),
     ),
     "pg_catalog.pg_type": System(
@@ -290,16 +293,17 @@ SYSTEMS: dict[str, System] = {
     "pg_catalog.pg_proc": System(
         """oid proname pronamespace proowner prolang procost prorows provariadic prosupport=number prokind prosecdef
         proleakproof proisstrict proretset provolatile proparallel pronargs pronargdefaults prorettype proargtypes
-        proallargtypes proargmodes proargnames proargdefaults=tree prosrc=text probin=text prosqlbody@14=tree
-        proconfig=texts proacl=acl""",
+        proallargtypes proargmodes proargnames proargdefaults=tree protrftypes=oids prosrc=text probin=text
+        prosqlbody@14=tree proconfig=texts proacl=acl""",
         _by_oid(function_visible, "oid"),
     ),
     "pg_catalog.pg_namespace": System(
         "oid nspname nspowner nspacl=acl", lambda view: listed("t.nspname", schemas(view))
     ),
     "pg_catalog.pg_database": System(
-        """oid datname datdba encoding datlocprovider@15 datistemplate datallowconn datconnlimit=unlimited datcollate
-        datctype daticulocale@15-16 datlocale@17 daticurules@16 datcollversion@15 dattablespace datacl=acl""",
+        """oid datname datdba encoding datlocprovider@15 datistemplate datallowconn dathasloginevt@17=false
+        datconnlimit=unlimited datcollate datctype daticulocale@15-16 datlocale@17 daticurules@16 datcollversion@15
+        datfrozenxid=xid datminmxid=xid dattablespace datacl=acl""",
         _fixed("t.datname OPERATOR(pg_catalog.=) pg_catalog.current_database()"),
     ),
     "pg_catalog.pg_roles": System(
@@ -387,7 +391,7 @@ SYSTEMS: dict[str, System] = {
     "pg_catalog.pg_cast": System("oid castsource casttarget castfunc castcontext castmethod", _by_oid(built_in, "oid")),
     "pg_catalog.pg_tablespace": System("oid spcname spcowner spcacl=acl spcoptions=texts", _by_oid(built_in, "oid")),
     "pg_catalog.pg_extension": System(
-        "oid extname extowner extnamespace extrelocatable extversion extcondition=texts", _fixed("")
+        "oid extname extowner extnamespace extrelocatable extversion extconfig=oids extcondition=texts", _fixed("")
     ),
     "pg_catalog.pg_tables": System(
         "schemaname tablename tableowner tablespace hasindexes hasrules=false hastriggers=false rowsecurity=false",
@@ -428,7 +432,7 @@ SYSTEMS: dict[str, System] = {
     ),
     "information_schema.table_constraints": System(
         """constraint_catalog constraint_schema constraint_name table_catalog table_schema table_name constraint_type
-        is_deferrable initially_deferred enforced""",
+        is_deferrable initially_deferred enforced nulls_distinct@15""",
         _constraint_of_table,
     ),
     "information_schema.key_column_usage": System(

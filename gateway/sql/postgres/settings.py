@@ -36,7 +36,7 @@ _SHOWN = words("""
     cpu_tuple_cost cpu_index_tuple_cost cpu_operator_cost enable_seqscan enable_indexscan enable_indexonlyscan
     enable_bitmapscan enable_tidscan enable_sort enable_hashagg enable_hashjoin enable_mergejoin enable_nestloop
     enable_material transform_null_equals array_nulls cursor_tuple_fraction tcp_keepalives_idle ssl wal_level
-    hot_standby max_prepared_transactions max_standby_streaming_delay icu_validation_level scram_iterations
+    hot_standby max_prepared_transactions max_standby_streaming_delay icu_validation_level
     """)
 READABLE = _ANY | _SHOWN | frozenset(_FIXED) | {"transaction_isolation", "default_transaction_isolation"}
 _LONGEST_VALUE = 200
