@@ -166,6 +166,12 @@ AS_IF = [
     ("configurations of text search", "select count(*) from pg_ts_config where oid >= 16384", [(0,)]),
     ("comparing types", "select count(*) > 0 from pg_proc where prorettype::regtype = 'trigger'::regtype", [(True,)]),
     ("names of types", "select proargtypes::regtype[]::text[] from pg_proc where proname = 'starts_with'", [(["text", "text"],)]),
+    ("names of relations in a column", "select count(*) from pg_attribute a join information_schema.tables t on a.attrelid = t.table_name::regclass where t.table_name = 'orders' and attnum > 0", [(7,)]),
+    ("names of types in a column", "select distinct udt_name::regtype from information_schema.columns where table_name = 'order_lines' order by 1", [("integer",), ("smallint",), ("text",)]),
+    ("names that are put together", "select count(*) from information_schema.tables t join pg_class c on c.oid = format('%I.%I', table_schema, table_name)::regclass where table_schema = 'sales' and table_name in ('orders', 'Client Accounts')", [(2,)]),
+    ("names of hidden relations", "select n::text from (values ('secret_ledger'), ('never'), ('orders')) x(relname), lateral (select x.relname::regclass is not null as n) y order by 1", [("false",), ("false",), ("true",)]),
+    ("privileges", "select has_table_privilege('orders', 'select'), has_table_privilege('orders', 'insert'), has_table_privilege('never', 'select, insert'), has_schema_privilege('sales', 'usage')", [(True, False, True, True)]),
+    ("listings", "select (select count(*) from pg_show_all_settings()) = (select count(*) from pg_settings), (select count(*) from pg_available_extensions())", [(True, 0)]),
     ("arrays side by side", "select * from unnest(array[1, 2], array['a']) with ordinality as u(n, t, o)", [(1, "a", 1), (2, None, 2)]),
 ]  # fmt: skip
 

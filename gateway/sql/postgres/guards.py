@@ -76,6 +76,11 @@ _CONFIGURATIONS = words("""
     indonesian irish italian lithuanian nepali norwegian portuguese romanian russian serbian spanish swedish tamil
     turkish yiddish
     """)
+# What catalogs call a column that holds a name, where a number would have its own.
+_NAMED = {
+    "regclass": words("table_name tablename relname viewname matviewname"),
+    "regtype": words("udt_name typname"),
+}
 _COMPOSING = words("quote_ident concat concat_ws format lower")
 _SETTINGS = frozenset({"current_setting", "set_config"})
 
@@ -173,6 +178,9 @@ def cast_guard(kind: str, cast: Message, view: View) -> Guard | None:
         names = catalogs.spellings(view)
         asked = "CAST($0 AS pg_catalog.text)"
         return Guard(_tree(conditions.listed(asked, names)), result="oid") if kind == "regclass" else None
+    if _last_name(cast.arg) in _NAMED.get(kind, ()):
+        names, result = (catalogs.spellings(view), "oid") if kind == "regclass" else (sorted(types.BUILT_IN), "text")
+        return Guard(_tree(conditions.listed("CAST($0 AS pg_catalog.text)", names)), result=result)
     return Guard(_tree(_CASTS[kind]("CAST($0 AS pg_catalog.oid)", view)), result="text")
 
 
@@ -425,6 +433,13 @@ def _split(text: str) -> tuple[str, ...]:
         if text[at] != ".":
             return ()
         at += 1
+
+
+def _last_name(node: Message) -> str:
+    hole = innermost(node)
+    if hole is None or hole.WhichOneof("node") != "column_ref":
+        return ""
+    return (texts(hole.column_ref.fields) or ("",))[-1]
 
 
 def _has_parameter(node: Message) -> bool:
