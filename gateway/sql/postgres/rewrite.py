@@ -341,22 +341,22 @@ def _refuse_function(name: str, location: int) -> NoReturn:
 
 
 def _refuse_guarded(name: str, call: Message) -> NoReturn:
-    """Refuse a call that is allowed in another form than this one."""
+    """Refuse a call that is allowed in another form than this one; what it was called with is a value, and not told."""
     setting = call.args[0].a_const.sval.sval if call.args else ""
     if name == "current_setting" and setting and not settings.readable(setting):
         refuse(
             "function-not-allowed",
-            f"function `{name}` may not read setting `{setting}`",
+            f"function `{name}` may not read this setting",
             advice.shown_setting(setting),
-            name=setting,
+            name=name,
             location=call.location,
         )
     if name == "set_config" and setting:
         refuse(
             "function-not-allowed",
-            f"function `{name}` may not change setting `{setting}` this way",
+            f"function `{name}` may not change this setting, or not this way",
             advice.changed_setting(setting),
-            name=setting,
+            name=name,
             location=call.location,
         )
     refuse(
@@ -416,7 +416,7 @@ def _number(_self: Rewriter, _holder: Message, message: Message, _env: Env, _sta
         # FAIL CLOSED: servers before 16 read `0xffffffffff` and `1_000_000_000_000` as a number and a name.
         refuse(
             "statement-not-supported",
-            f"the number `{message.fval.fval}` is not supported here",
+            "a number of this form is not supported here",
             "write it in plain decimal digits",
             location=message.location,
         )
