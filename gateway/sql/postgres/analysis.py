@@ -9,8 +9,9 @@ import postgast
 
 from gateway.errors import Refusal
 from gateway.sql.postgres import check
+from gateway.sql.postgres.deparse import deparse
 from gateway.sql.postgres.lens import lens_of
-from gateway.sql.postgres.parse import canonical_normalised, deparse, fingerprint, normalised, parse
+from gateway.sql.postgres.parse import canonical_normalised, fingerprint, normalised, parse
 from gateway.sql.postgres.rewrite import Rewriter
 from gateway.sql.postgres.statements import Settled, settle
 from gateway.sql.postgres.tree import Refused
@@ -53,7 +54,7 @@ def _plan(text: str, view: View) -> Plan:
     mark = fingerprint(text)
     rewriter = Rewriter(lens_of(view))
     settled = [settle(statement.stmt, rewriter) for statement in parsed.tree.stmts]
-    rewritten = deparse(parsed.tree)
+    rewritten = deparse(parsed.tree, rewriter.loose)
     outgoing = check.prove(text, rewritten, view)
     return _made(rewritten, before, canonical_normalised(outgoing), mark, settled, rewriter)
 

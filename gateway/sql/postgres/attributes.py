@@ -36,7 +36,7 @@ def items_by_alias(root: Message, columns_of: ColumnsOf) -> dict[str, list[Item]
     withs: dict[str, list[frozenset[str]]] = {}
     for message in messages:
         if type(message) is pb.CommonTableExpr:
-            columns = _names(message.aliascolnames) or _outputs(concrete(message.ctequery))
+            columns = _names(message.aliascolnames) or outputs(concrete(message.ctequery))
             withs.setdefault(message.ctename, []).append(columns)
     found: dict[str, list[Item]] = {}
     for message in messages:
@@ -50,7 +50,7 @@ def items_by_alias(root: Message, columns_of: ColumnsOf) -> dict[str, list[Item]
             item = Item(_names(message.alias.colnames) or columns, record=True)
             found.setdefault(message.alias.aliasname or message.relname, []).append(item)
         elif kind is pb.RangeSubselect:
-            item = Item(_names(message.alias.colnames) or _outputs(concrete(message.subquery)), record=True)
+            item = Item(_names(message.alias.colnames) or outputs(concrete(message.subquery)), record=True)
             found.setdefault(message.alias.aliasname, []).append(item)
         elif kind is pb.JoinExpr:
             found.setdefault(message.alias.aliasname, []).append(Item(_names(message.alias.colnames), record=True))
@@ -88,7 +88,7 @@ def _defined(nodes: Sequence[Message]) -> frozenset[str]:
     return frozenset(node.column_def.colname for node in nodes)
 
 
-def _outputs(select: Message) -> frozenset[str]:
+def outputs(select: Message) -> frozenset[str]:
     """The names that a query certainly gives to its columns; those of a star are not known."""
     while type(select) is pb.SelectStmt and select.op != pb.SETOP_NONE:
         select = select.larg

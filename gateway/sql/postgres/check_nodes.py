@@ -85,6 +85,7 @@ def _type(proof: Proof, before: Message, after: Message, _env: Env, _stack: Stac
 def _column(proof: Proof, before: Message, after: Message, _env: Env, _stack: Stack) -> None:
     old, new = list(before.fields), list(after.fields)
     if len(old) == 3 and len(new) == 2:
+        require(before.location in proof.own_names(), "a column reference lost a schema that it needs")
         old = old[1:]
     require(len(old) == len(new) <= 3 and all(map(same, old, new)), "a column reference changed")
     names = texts(new)
@@ -97,7 +98,7 @@ def _indirection(proof: Proof, before: Message, after: Message, env: Env, stack:
     columns = {column for rule in proof.view.policy.tables.values() for column in rule.columns}
     for part in after.indirection:
         if part.WhichOneof("node") == "string":
-            known = part.string.sval in columns or part.string.sval in guards.FIELDS
+            known = part.string.sval in columns or part.string.sval in guards.FIELDS | proof.named
             require(known and no_call(part.string.sval, proof.view), "a field that could be a call")
     pair(before, after, env, stack)
 

@@ -110,11 +110,6 @@ def expression(sql: str) -> Message:
     return postgast.parse(f"SELECT {sql}").stmts[0].stmt.select_stmt.target_list[0].res_target.val
 
 
-def deparse(tree: Message) -> str:
-    """The tree as text."""
-    return str(postgast.deparse(tree))
-
-
 def fingerprint(text: str) -> str:
     """The structure of a text as 16 hex digits, whatever its literals."""
     return str(postgast.fingerprint(text).hex)

@@ -8,6 +8,7 @@ from postgast import pg_query_pb2 as pb
 
 from gateway.errors import Refusal
 from gateway.sql.postgres.check_calls import Sources, sources_of
+from gateway.sql.postgres.check_names import own_names
 from gateway.sql.postgres.evidence import Evidence
 from gateway.sql.postgres.tree import POSITIONS, Message, Refused, texts, walk
 from gateway.sql.statement import View
@@ -45,10 +46,12 @@ class Proof:
         self.moved: set[int] = set()
         self.words: set[str] = set()
         self.alone: set[str] = set()
+        self.named: set[str] = set()
         self.everything = True
         self.declared_safely = True
         self._user: Message = None
         self._sources: Sources | None = None
+        self._own_names: set[int] | None = None
 
     def sources(self) -> Sources:
         """The FROM items of the user's statement."""
@@ -56,15 +59,26 @@ class Proof:
             self._sources = sources_of(self._user, self.view)
         return self._sources
 
+    def own_names(self) -> set[int]:
+        """The places of the user's references with a schema that a name without one would mean as well."""
+        if self._own_names is None:
+            self._own_names = own_names(self._user, self.view)
+        return self._own_names
+
     def mention(self, root: Message) -> None:
         """Note what a statement of the user's mentions anywhere."""
         self.everything = False
         joins = set()
-        self._user, self._sources = root, None
+        self._user, self._sources, self._own_names = root, None, None
         for message in walk(root):
             kind = type(message)
             if kind is pb.String:
                 self.words.add(message.sval)
+            elif kind is pb.ResTarget:
+                self.named.add(message.name)
+            elif kind in {pb.Alias, pb.CommonTableExpr}:
+                listed = message.colnames if kind is pb.Alias else message.aliascolnames
+                self.named.update(node.string.sval for node in listed)
             elif kind is pb.A_Star or (kind is pb.JoinExpr and (message.is_natural or message.alias.colnames)):
                 self.everything = True
             elif kind is pb.JoinExpr:

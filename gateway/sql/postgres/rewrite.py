@@ -18,8 +18,9 @@ from postgast import pg_query_pb2 as pb
 from gateway.sql.postgres import advice, functions, guards, settings, types
 from gateway.sql.postgres.attributes import Item, items_by_alias, may_call, suspicious
 from gateway.sql.postgres.catalogs import SYSTEM_COLUMNS
+from gateway.sql.postgres.deparse import Loose
 from gateway.sql.postgres.lens import Lens, Shown, Table
-from gateway.sql.postgres.mentions import Mentions, aliases, mentions
+from gateway.sql.postgres.mentions import Mentions, certain, mentions
 from gateway.sql.postgres.names import output_name
 from gateway.sql.postgres.search import settle_from
 from gateway.sql.postgres.tree import Message, Node, concrete, fill, parts, refuse, texts, words
@@ -49,8 +50,9 @@ class Rewriter:
         self.lens = lens
         self.found = Found()
         self.mentions = Mentions()
+        self.loose = Loose()
         self.parameters_plain = True
-        self.aliases: dict[str, list[str]] = {}
+        self.certain: frozenset[int] = frozenset()
         self.items: dict[str, list[Item]] = {}
 
     def query(self, root: Message) -> None:
@@ -59,7 +61,9 @@ class Rewriter:
         Raises: Refused.
         """
         self.mentions = mentions(root)
-        self.aliases = aliases(root)
+        self.loose.operands += self.mentions.loose.operands
+        self.loose.aliases += self.mentions.loose.aliases
+        self.certain = certain(root, self._name_of) if self.mentions.with_schema else frozenset()
         doubtful = any(suspicious(name, self.lens.view.catalog) for _, name in self.mentions.pairs)
         self.items = items_by_alias(root, self._columns_of) if doubtful else {}
         self.visit([(root, NOTHING)])
@@ -107,6 +111,10 @@ class Rewriter:
             return self.lens.system(f"pg_catalog.{name}")
         found = (self.lens.table(f"{candidate}.{name}") for candidate in self.lens.view.search_path)
         return next((table for table in found if table is not None), None)
+
+    def _name_of(self, source: Message) -> str:
+        table = self._find(source.schemaname, source.relname)
+        return table.name if table else ""
 
     def _columns_of(self, source: Message) -> Collection[str]:
         table = self._find(source.schemaname, source.relname)
@@ -237,9 +245,7 @@ def _column(self: Rewriter, _holder: Message, message: Message, _env: Env, _stac
             location=message.location,
         )
     columns = texts(message.fields) or ()
-    named = columns or texts(message.fields[:-1]) or ()
-    # The same column as long as nothing else in the statement goes by that name.
-    if len(message.fields) == 3 and set(self.aliases.get(named[1], ())) == {f"{named[0]}.{named[1]}"}:
+    if len(message.fields) == 3 and message.location in self.certain:
         del message.fields[0]
     if len(columns) >= 2 and may_call(columns[-1], self.items.get(columns[-2], ()), self.lens.view.catalog):
         _refuse_function(columns[-1], message.location)
@@ -249,8 +255,9 @@ def _indirection(self: Rewriter, _holder: Message, message: Message, env: Env, s
     for part in message.indirection:
         if part.WhichOneof("node") == "string":
             name = part.string.sval
-            # FAIL CLOSED: `(x).name` calls the function `name` on x; only names of columns may stand here.
-            known = name in self.lens.column_names or name in guards.FIELDS
+            # FAIL CLOSED: `(x).name` calls the function `name` on x; only names of columns may stand here, those that
+            # the statement gives itself included.
+            known = name in self.lens.column_names or name in guards.FIELDS or name in self.mentions.given
             if not known or may_call(name, (), self.lens.view.catalog):
                 _refuse_function(name, -1)
     stack.extend((part, env) for part in parts(message))

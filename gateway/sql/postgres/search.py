@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from postgast import pg_query_pb2 as pb
 
 from gateway.sql.postgres import sources
+from gateway.sql.postgres.attributes import outputs
 from gateway.sql.postgres.lens import ALIAS, Shown, Table
 from gateway.sql.postgres.tree import Message, Node, concrete, parts, refuse, texts, walk
 from gateway.sql.statement import ExactSearch, Notice
@@ -288,7 +289,8 @@ def _resolved(column: Message, leaves: list[Leaf]) -> tuple[Leaf | None, Shown |
         return None, None
     name = names[-1]
     if len(names) == 1:
-        if len(leaves) > 1 and any(leaf.table is None for leaf in leaves):
+        # An item of unknown or renamed columns may have one of that name.
+        if len(leaves) > 1 and any(leaf.table is None or leaf.source.alias.colnames for leaf in leaves):
             return None, None
         having = [leaf for leaf in leaves if leaf.table is not None and name in leaf.table.columns]
     else:
@@ -309,10 +311,25 @@ def _notice_comparisons(rewriter: Rewriter, condition: Message, leaves: list[Lea
         if type(message) is pb.A_Expr:
             for operand in _operands(message):
                 if type(operand) is pb.ColumnRef:
-                    leaf, shown = _resolved(operand, leaves)
-                    if leaf is not None and leaf.table is not None and shown is not None and shown.how == "masked":
-                        _note(rewriter, leaf.table, shown)
+                    for table, shown in _meant(operand, leaves):
+                        if shown.how == "masked":
+                            _note(rewriter, table, shown)
         stack.extend(parts(message))
+
+
+def _meant(column: Message, leaves: list[Leaf]) -> list[tuple[Table, Shown]]:
+    """What a reference may name, for a notice: that an item's columns are not known does not silence it."""
+    leaf, shown = _resolved(column, leaves)
+    if leaf is not None and leaf.table is not None and shown is not None:
+        return [(leaf.table, shown)]
+    names = texts(column.fields) or ()
+    if len(names) != 1:
+        return []
+    others = (concrete(leaf.holder) for leaf in leaves if leaf.table is None)
+    if any(type(other) is pb.RangeSubselect and names[0] in outputs(concrete(other.subquery)) for other in others):
+        return []
+    tables = [leaf.table for leaf in leaves if leaf.table is not None and not leaf.source.alias.colnames]
+    return [(table, table.columns[names[0]]) for table in tables if names[0] in table.columns]
 
 
 def _operands(message: Message) -> Iterable[Message]:

@@ -27,6 +27,7 @@ PRIVILEGE = "select has_table_privilege('secrets', 'insert')"
 LISTING = "select name, sourceline from pg_show_all_settings()"
 RENAMED = "select b from (employees e cross join companies c) as j(a, b)"
 STAR = "select * from employees"
+NEARER = "select (select public.companies.id from employees as companies) from companies"
 
 WRONG = [
     ("the scope is dropped", STAR, "WHERE t.company_id OPERATOR(pg_catalog.=) '42'::int ", ""),
@@ -74,6 +75,7 @@ WRONG = [
     ("a lock is added outside", STAR, "OFFSET 0) employees", "OFFSET 0) employees FOR UPDATE"),
     ("the user's part changes", EMPLOYEES, "status = 'x'", "status = 'y'"),
     ("a user's column changes", EMPLOYEES, "SELECT id, email, status", "SELECT id, email, id"),
+    ("a column reference loses a schema that it needs", NEARER, "SELECT public.companies.id", "SELECT companies.id"),
     ("an output column gets another name", EMPLOYEES, "SELECT id, email", "SELECT id AS x, email"),
     ("a condition vanishes without having moved", EMPLOYEES, "status = 'x' OFFSET 0) employees WHERE true AND status = 'x'", "status = 'x' OFFSET 0) employees WHERE true AND true"),
     ("a moved condition is lost", EMPLOYEES, " AND t.email = 'a@x.fr'", ""),
