@@ -53,7 +53,8 @@ def _statement(proof: Proof, user: Message, outgoing: Message) -> None:
         require(type(concrete(after.query)) in _EXPLAINED, "EXPLAIN of something that does not read")
         require([_option(node) for node in after.options][:1] == [("costs", "off")], "EXPLAIN shows costs")
         rest = [_option(node) for node in after.options][1:]
-        require(not rest or (len(rest) == 1 and rest[0][0] == "format"), "EXPLAIN has other options")
+        wanted = [_option(node) for node in before.options if node.def_elem.defname == "format"][-1:]
+        require(rest == [(name, value.lower()) for name, value in wanted], "EXPLAIN has other options")
         require(not _defines(after.query, proof.view), "EXPLAIN of what has a definition")
         _statement(proof, before.query, after.query)
     elif kind is pb.CopyStmt:
@@ -149,6 +150,7 @@ def _guarded(proof: Proof, before: Message, after: Message, env: Env, stack: Sta
         )
         result = concrete(result.arg)
     require(type(result) is type(before), "something else stands below a guard")
+    require(casting or len(result.args) == len(before.args), "a guarded call changed")
     if guard.condition is not None:
         _under(guard.condition, result.arg if casting else result.args[0], after)
     if casting:

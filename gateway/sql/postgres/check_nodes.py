@@ -79,7 +79,8 @@ def _type(proof: Proof, before: Message, after: Message, _env: Env, _stack: Stac
         len(before.typmods) == len(after.typmods) and all(map(same, before.typmods, after.typmods)),
         "a type modifier changed",
     )
-    require(len(before.array_bounds) == len(after.array_bounds), "array bounds changed")
+    bounds = len(before.array_bounds) == len(after.array_bounds)
+    require(bounds and all(map(same, before.array_bounds, after.array_bounds)), "array bounds changed")
 
 
 def _column(proof: Proof, before: Message, after: Message, _env: Env, _stack: Stack) -> None:
@@ -127,8 +128,9 @@ def _choice(proof: Proof, before: Message, after: Message, env: Env, stack: Stac
 
 
 def _result(_proof: Proof, before: Message, after: Message, env: Env, stack: Stack) -> None:
-    named = before.name == after.name or (not before.name and guards.names_output(before.val))
-    require(named, "an output column has another name")
+    # A guard stands where PostgreSQL looks for a name, so the name that it would have found is written out.
+    lost = not before.name and guards.names_output(before.val)
+    require(after.name == (_found_name(before.val) if lost else before.name), "an output column has another name")
     pair(before, after, env, stack, "name")
 
 
@@ -136,6 +138,22 @@ def _form(proof: Proof, before: Message, after: Message, env: Env, stack: Stack)
     known = proof.view.catalog.server_version // 10_000 >= SINCE[type(after)][0]
     require(known, "a form that this server would read as a call")
     pair(before, after, env, stack)
+
+
+def _found_name(node: Message) -> str:
+    """What `FigureColname` in PostgreSQL's `parse_target.c` calls an expression of calls, casts and choices."""
+    spare, message = "", concrete(node)
+    while type(message) in {pb.TypeCast, pb.CollateClause, pb.CaseExpr, pb.A_Indirection}:
+        if type(message) is pb.A_Indirection:
+            fields = [part.string.sval for part in message.indirection if part.WhichOneof("node") == "string"]
+            if fields:
+                return str(fields[-1])
+        elif type(message) is not pb.CollateClause and not spare:
+            spare = "case" if type(message) is pb.CaseExpr else message.type_name.names[-1].string.sval
+        message = concrete(message.defresult if type(message) is pb.CaseExpr else message.arg)
+    own = {pb.FuncCall: "funcname", pb.ColumnRef: "fields"}.get(type(message), "")
+    last = getattr(message, own)[-1].string.sval if own else ""
+    return last or spare or "?column?"
 
 
 def _definition(_proof: Proof, before: Message, after: Message, env: Env, stack: Stack) -> None:
