@@ -61,6 +61,8 @@ def mentions(root: Message) -> Mentions:
             seen.given.add(message.name)
         elif kind is pb.Alias:
             seen.given.update(texts(message.colnames) or ())
+        elif kind is pb.SelectStmt and message.values_lists:
+            seen.given.update(f"column{n}" for n, _ in enumerate(message.values_lists[0].list.items, 1))
         elif kind is pb.CommonTableExpr:
             seen.given.update(texts(message.aliascolnames) or ())
         elif kind is pb.ParamRef:

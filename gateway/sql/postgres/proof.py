@@ -76,6 +76,9 @@ class Proof:
                 self.words.add(message.sval)
             elif kind is pb.ResTarget:
                 self.named.add(message.name)
+            elif kind is pb.SelectStmt and message.values_lists:
+                width = len(message.values_lists[0].list.items)
+                self.named.update(f"column{number}" for number in range(1, width + 1))
             elif kind in {pb.Alias, pb.CommonTableExpr}:
                 listed = message.colnames if kind is pb.Alias else message.aliascolnames
                 self.named.update(node.string.sval for node in listed)

@@ -22,6 +22,7 @@ class Expressions:
         self.failing = failing
         self.used: dict[str, int] = {}
         self.may_fail = False
+        self.parameters: list[tuple[str, str]] | None = None
         self.room = 90
         self.sub_query: Callable[[str, Frame, int], str] = lambda kind, frame, depth: "select 1"
 
@@ -64,7 +65,18 @@ class Expressions:
 
     def constant(self, kind: str) -> str:
         """A constant of the kind."""
-        return self.tape.choose(LEAVES.get(kind, "null").split("|"))
+        made = self.tape.choose(LEAVES.get(kind, "null").split("|"))
+        if self.parameters is not None and kind in _DECLARED and self.tape.one_in(3):
+            return self.parameter(_DECLARED[kind], made)
+        return made
+
+    def parameter(self, kind: tuple[str, ...], value: str) -> str:
+        """A place for a value of EXECUTE."""
+        if self.parameters is None:
+            return value
+        self.note("parameter")
+        self.parameters.append((self.tape.choose(kind), value))
+        return f"${len(self.parameters)}"
 
     def total(self, frame: Frame, ending: str = "") -> str:
         """A window that orders the rows as far as they can be told apart."""
@@ -108,6 +120,9 @@ class Expressions:
         if kind == "row":
             rows = frame.rows()
             return self.tape.choose(rows) if rows else "row(1, 'a')"
+        if kind == "stars":
+            rows = frame.rows()
+            return f"{self.tape.choose(rows)}.*" if rows else "1"
         if kind.startswith("field_"):
             return self._field(kind.removeprefix("field_"), frame)
         if kind == "total":
@@ -135,6 +150,7 @@ class Expressions:
         return way.upper() if '"' not in way and self.tape.one_in(12) else way
 
 
+_DECLARED = {"int": ("int", "bigint", "numeric"), "text": ("text", "varchar")}
 _FRAMES = (
     "rows between 1 preceding and current row",
     "rows between unbounded preceding and unbounded following",

@@ -119,6 +119,7 @@ VALUES = {
         row_to_json({row})::text
         to_jsonb({row})::text
         row({int}, {text})::text
+        row({stars}, {int})::text
         ({int}, {text}, null)::text
         ({json} ->> 'a')
         ({json} #>> '{b,c}')
@@ -196,6 +197,8 @@ VALUES = {
         (({int}, {text}) in ({pairs}))
         ({row} is null)
         ({row} is not null)
+        (row({stars}) is null)
+        (row({stars#1}) = row({stars#1}))
         ({row#1} = {row#1} and {row#1} is not null)
         (({int}, {int}) is not null)
         ({ints} && {ints})

@@ -143,7 +143,16 @@ class Queries(Sources):
         distinct = "distinct " if self.tape.one_in(8) else "all " if self.tape.one_in(20) else ""
         if distinct:
             self.note(f"query: {distinct}")
-        return self._output(made, kinds, distinct, source + where + tail, named=named)
+        result = self._output(made, kinds, distinct, source + where + tail, named=named)
+        if not distinct and depth > 0 and self.tape.one_in(7):
+            # By what is not among the outputs, and by those after it.
+            self.note("query: order by an expression")
+            first = self.value(self.tape.choose(("int", "text", "date", "num")), frame, 1)
+            if first not in _CONSTANTS and "$" not in first:
+                places = ", ".join([first, *(str(n) for n, _ in enumerate(made, 1))])
+                limit = self.tape.choose(("", " limit 2", " offset 1"))
+                return Made(f"{result.sql} order by {places}{limit}", result.columns, ordered=True, closed=True)
+        return result
 
     def _window_clause(self, frame: Frame, made: list[str]) -> str:
         if not any("over w" in text or "over (w)" in text for text in made):
@@ -176,7 +185,8 @@ class Queries(Sources):
         columns = tuple(column for item in frame.items for column in item.columns)
         if self.tape.pick(2) and all(item.whole for item in frame.items):
             self.note("query: alias.*")
-            listed = ", ".join(f"{written(item.alias)}.*" for item in frame.items)
+            star = self.tape.choose(("{}.*", "({}).*"))
+            listed = ", ".join(star.format(written(item.alias)) for item in frame.items)
             return Made(f"select {listed}{rest}", columns)
         self.note("query: *")
         return Made(f"select *{rest}", columns)
@@ -209,7 +219,8 @@ class Queries(Sources):
                 for kind, text, at in zip(kinds, made, taken, strict=True)
             ]
             return self._output(made, kinds, "", rest + having, named=named)
-        joined = ", ".join(terms)
+        places = [str(taken.index(n) + 1) for n, _ in enumerate(groups) if n in taken]
+        joined = ", ".join(places if len(places) == len(groups) and self.tape.pick(2) else terms)
         forms = [joined, joined, f"rollup ({joined})", f"cube ({joined})", f"grouping sets (({joined}), ())"]
         forms += [f"grouping sets (({terms[0]}), rollup ({joined}))", f"distinct rollup ({joined}), ({terms[0]})"]
         form = self.tape.pick(len(forms))

@@ -77,7 +77,7 @@ class Sources(Expressions):
         def literal() -> str:
             number = len(self.searches)
             self.searches.append("")
-            return f"\x01{number}:{self.tape.pick(5)}\x02"
+            return self.parameter(("text", "varchar"), f"\x01{number}:{self.tape.pick(5)}\x02")
 
         form = self.tape.pick(3)
         self.note(f"search: {('column = value', 'value = column', 'in a list')[form]}")

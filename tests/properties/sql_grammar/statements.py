@@ -36,14 +36,24 @@ def statement(data: bytes, masked_email: Callable[[str], str]) -> Statement:
     tape = Tape(data)
     form = tape.choose(_FORMS)
     queries = Queries(tape, failing=tape.one_in(3))
+    queries.parameters = [] if form == "prepare" else None
     made = queries.query(None, tape.choose((3, 2, 4, 1)))
     queries.note(f"statement: {form or 'plain'}")
+    # What was written and left out again may have asked for some.
+    places = set(re.findall(r"\$([0-9]+)", made.sql))
+    given = [
+        (kind, value if str(number) in places else "null")
+        for number, (kind, value) in enumerate(queries.parameters or [], 1)
+    ]
+    types, values = (
+        (f" ({', '.join(part)})" if part else "" for part in zip(*given, strict=True)) if given else ("", "")
+    )
     first = "fetch 3 from c; " if made.ordered else ""
     sql = {
         "": "{}",
         "parentheses": "({})",
         "copy": "copy ({}) to stdout",
-        "prepare": "deallocate all; prepare p as {}; execute p",
+        "prepare": f"deallocate all; prepare p{types} as {{}}; execute p{values}",
         "cursor": f"begin; declare c cursor for {{}}; {first}fetch all from c; commit",
     }[form].replace("{}", made.sql)
 
