@@ -126,7 +126,7 @@ def judged(world: World, made: Statement, tally: Tally) -> None:
     plan = analyse(made.user, world.view)
     if not isinstance(plan, Plan):
         tally.outcomes["refused"] += 1
-        tally.refusals[f"{plan.code}: {plan.message} {plan.detail}"[:120]] += 1
+        tally.refusals[f"{plan.code}: {plan.message} {plan.detail}: {made.user}"] += 1
         return
     # A constant that is nobody's address may be searched for as well.
     assert len(plan.searches) >= made.searches, made.user

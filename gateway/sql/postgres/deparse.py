@@ -20,8 +20,8 @@ from gateway.sql.postgres.tree import Message, concrete, texts, words
 
 _COMPARISONS = frozenset({"=", "<", ">", "<=", ">=", "<>"})
 _DISTINCT = frozenset({pb.AEXPR_DISTINCT, pb.AEXPR_NOT_DISTINCT})
-# Calls that are spelled as an operator behind their argument, and those whose arguments stand between words.
-_POSTFIX = frozenset({"is_normalized", "timezone"})
+# Calls that are spelled like an operator, and those whose arguments stand between words.
+_POSTFIX = frozenset({"is_normalized", "overlaps", "timezone"})
 _SPELLED = frozenset({"position", "timezone"})
 # What stands before `[1]` and `.name` without parentheses, or gets them from the library.
 _PRIMARY = frozenset(
@@ -110,9 +110,15 @@ def _test(message: Message, loose: Loose) -> None:
         loose.operands.append(message.arg)
 
 
+def _cast(message: Message, loose: Loose) -> None:
+    child = concrete(message.arg)
+    if _tested(child) or type(child) is pb.CollateClause:
+        loose.operands.append(message.arg)
+
+
 def _collate(message: Message, loose: Loose) -> None:
     child = concrete(message.arg)
-    if type(child) is pb.BoolExpr or _tested(child):
+    if type(child) is not pb.CollateClause and _weak(child):
         loose.operands.append(message.arg)
 
 
@@ -146,6 +152,7 @@ LOOK: dict[type, Callable[[Message, Loose], None]] = {
     pb.A_Expr: _expression,
     pb.NullTest: _test,
     pb.BooleanTest: _test,
+    pb.TypeCast: _cast,
     pb.CollateClause: _collate,
     pb.A_Indirection: _indirection,
     pb.SubLink: _sub_link,

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import random
+import re
+
 import postgast
 import pytest
 
@@ -64,6 +67,23 @@ def test_every_operand_keeps_its_place_below_an_operator(query: str) -> None:
         assert same(tree, postgast.parse(again(sql))), again(sql)
 
     assert tried > 50
+
+
+def test_so_does_every_operand_of_an_operand() -> None:
+    chance, operands, queries = random.Random(0), listed(OPERANDS), listed(QUERIES)
+    between = [query for query in queries if not re.search(r"from|limit|offset|distinct on| as x|order", query)]
+    tried = 0
+    for _ in range(4000):
+        inner = chance.choice(between).replace("(X)", f"({chance.choice(operands)})")
+        sql = f"select {chance.choice(queries).replace('(X)', f'({inner})')}"
+        try:
+            tree = postgast.parse(sql)
+        except postgast.PgQueryError:
+            continue
+        tried += 1
+        assert same(tree, postgast.parse(again(sql))), again(sql)
+
+    assert tried > 3000
 
 
 @pytest.mark.parametrize("alias", ['"x y"', '"select"', '"a""b"', "plain", '"; drop table t; --"'])
