@@ -313,3 +313,22 @@ def test_another_catalog_is_another_view() -> None:
 )
 def test_an_output_column_is_named_as_postgresql_names_it(sql: str, name: str) -> None:
     assert output_name(expression(sql)) == name
+
+
+@pytest.mark.parametrize(
+    ("sql", "why"),
+    [
+        (
+            "select (select public.companies.id from employees as companies) from companies",
+            "a nearer item of that name",
+        ),
+        ("with companies as (select 1 as id) select public.companies.id from companies", "a WITH item has no schema"),
+        ("select public.companies.id from (companies cross join countries) as j", "hidden by the alias of a join"),
+        ("select (select 1 from (select public.companies.id) x, companies) from countries", "not LATERAL"),
+    ],
+)
+def test_a_reference_keeps_its_schema_where_its_relation_is_not_the_nearest_of_that_name(sql: str, why: str) -> None:
+    answer = analyse(sql, view())
+
+    assert isinstance(answer, Plan)
+    assert "public.companies.id" in answer.rewritten, why
