@@ -61,6 +61,8 @@ _DUE = {
 _FAULT = Refusal("internal-error", "the gateway met a fault; the session ends", fatal=True)
 _QUEUE_HIGH, _QUEUE_LOW = 2048, 512
 _STALL_S = 60.0
+_TURN_S = 0.02
+"""How long one client's messages are taken in a row before everybody else has a turn."""
 _ANSWER_GRACE_S = 10.0
 _NUDGE_S = 5.0
 
@@ -152,7 +154,13 @@ class Relay:
 
     def _take(self, messages: Sequence[tuple[int, bytes]]) -> None:
         out: list[bytes] = []
+        turn_ends = time.monotonic() + _TURN_S
         for number, (kind, body) in enumerate(messages):
+            if number & 3 == 3 and time.monotonic() > turn_ends:
+                self._later = list(messages[number:])
+                self._client.pause_reading()
+                asyncio.get_running_loop().call_soon(self._go_on)
+                break
             text = self._requests.unstudied(kind, body)
             if text is not None:
                 self._later = list(messages[number:])
@@ -176,11 +184,18 @@ class Relay:
         self._studying.add_done_callback(self._studied)
 
     def _studied(self, task: asyncio.Task[None]) -> None:
-        later, self._later, self._studying = self._later or [], None, None
+        self._studying = None
         if self.ended or task.cancelled():
             return
         if task.exception() is not None:
             self.cut(Refusal("internal-error", "the statement could not be analysed", fatal=True))
+            return
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """Take the messages that had to wait."""
+        later, self._later = self._later or [], None
+        if self.ended:
             return
         if not self._throttled and not self._blocked:
             self._client.resume_reading()

@@ -17,7 +17,7 @@ from gateway.model import Statement
 from gateway.sql.cache import Judgement, union
 from gateway.sql.named import missing
 from gateway.sql.postgres.types import NAMING_OIDS, declared
-from gateway.sql.worker import TINY
+from gateway.sql.worker import TINY, TINY_LISTED
 from gateway.wire import postgres as wire
 
 _POISON = "refused"
@@ -90,7 +90,7 @@ class Requests:
 
     def unstudied(self, kind: int, body: bytes) -> str | None:
         """The statement of a message that has to be studied before its turn; None for nearly all."""
-        if kind not in _TEXTS or (len(body) <= TINY and body.count(b";") == 0):
+        if kind not in _TEXTS or (len(body) <= TINY and body.count(b";") == 0 and body.count(b",") <= TINY_LISTED):
             return None
         text = wire.decode_query(body).text if kind == wire.QUERY else wire.decode_parse(body).text
         return text if not self.skipping and self._gate.needs_study(self._inside, text) else None

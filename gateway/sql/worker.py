@@ -29,13 +29,16 @@ DEADLINE_S = 2.0
 SHORT = 512
 """Texts up to this many characters are analysed where they are, when they hold little that grows."""
 TINY = 64
-"""Texts up to this many characters without a semicolon are so whatever they hold."""
+"""Texts up to this many characters without a semicolon, and with few commas, are so whatever they hold."""
+TINY_LISTED = 3
+"""How many commas are few."""
 
 _STATEMENTS = 3
 # A relation becomes a derived table of all its masks, a look-up in the catalog a condition on all that the policy
-# shows: the work goes by their number, not by the text's length. Relations of a FROM list are seen by their commas.
+# shows: the work goes by their number, not by the text's length. Relations of a FROM list are seen by their commas:
+# each of them counts but what a literal, a sign and a digit, or a parenthesis follows. A comment may follow too.
 _GROWS = ("from", "join", "table", "union", "intersect", "except", "pg_", "reg", "format_type", "information_", "u&")
-_LISTED = re.compile(r",\s*[a-z_\"]")
+_LISTED = re.compile(r",(?!\s*(?:-?\d|['$()\]]))")
 _MOST_GROWING = 8
 _WAIT_S = 5.0
 _MEMORY = 2 * 1024**3
@@ -51,7 +54,7 @@ def is_short(text: str) -> bool:
     """Whether the text may be analysed on the event loop: some tens of milliseconds at the worst."""
     if len(text) > SHORT or text.count(";") > _STATEMENTS:
         return False
-    if len(text) <= TINY:
+    if len(text) <= TINY and text.count(",") <= TINY_LISTED:
         return True
     lower = text.lower()
     growing = sum(map(lower.count, _GROWS))
