@@ -53,6 +53,7 @@ class Catalog:
 
     `calls` are the names, PostgreSQL's own included, of all functions that take one argument and of all types:
     `a.name` can call one or cast to one. `row_calls` are those of functions that take a record of any kind.
+    `parents` are the qualified names of relations that others inherit from; partitioned ones are among them.
     """
 
     relations: dict[str, Relation] = field(default_factory=dict)
@@ -62,6 +63,7 @@ class Catalog:
     types: frozenset[str] = frozenset()
     calls: frozenset[str] = frozenset()
     row_calls: frozenset[str] = frozenset()
+    parents: frozenset[str] = frozenset()
     server_version: int = 0
 
     def relation(self, qualified: str) -> Relation | None:
@@ -80,6 +82,7 @@ class Catalog:
                 sorted(self.types),
                 sorted(self.calls),
                 sorted(self.row_calls),
+                sorted(self.parents),
                 self.server_version,
             )
         )

@@ -178,6 +178,7 @@ def _under(condition: Message, hole: Message, case: Message) -> None:
 def _defines(query: Message, view: View) -> bool:
     """Whether the plan of a query may name relations that only the definition of another one names."""
     composite = {name for name in view.policy.tables if getattr(view.catalog.relation(name), "kind", "") in ("v", "p")}
+    composite |= view.catalog.parents.intersection(view.policy.tables)
     if query.WhichOneof("node") == "execute_stmt":
         return bool(composite)
     read = {f"{one.schemaname}.{one.relname}" for one in walk(query) if type(one) is pb.RangeVar}

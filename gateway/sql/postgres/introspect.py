@@ -56,6 +56,10 @@ _QUERIES = {
         SELECT n.nspname, t.typname FROM pg_catalog.pg_type t
         JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace
         WHERE {_OUTSIDE}""",  # noqa: S608
+    "parents": """
+        SELECT DISTINCT n.nspname, c.relname FROM pg_catalog.pg_inherits i
+        JOIN pg_catalog.pg_class c ON c.oid = i.inhparent
+        JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace""",
     # Whatever `a.name` could call or cast to; true for what takes a row (its argument's type is a pseudo-type).
     "calls": f"""
         SELECT p.proname, pg_catalog.bool_or(t.typtype = 'p') FROM pg_catalog.pg_proc p
@@ -120,6 +124,7 @@ def catalog_from_rows(rows: Mapping[str, Sequence[tuple[Any, ...]]]) -> Catalog:
         types=frozenset(f"{row[0]}.{row[1]}" for row in rows["types"]),
         calls=frozenset(str(row[0]) for row in rows["calls"]),
         row_calls=frozenset(str(row[0]) for row in rows["calls"] if row[1]),
+        parents=frozenset(f"{row[0]}.{row[1]}" for row in rows["parents"]),
         server_version=int(version),
     )
 

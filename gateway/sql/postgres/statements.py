@@ -275,15 +275,20 @@ def _explain(_statement: Message, message: Message, rewriter: Rewriter) -> Settl
 
 
 def _refuse_definitions(node: Message, view: View, *, unseen: bool) -> None:
-    """A plan shows what a view is made of, and the names of partitions; `unseen` when it is of a named statement."""
-    relations = view.catalog.relations
+    """A plan shows what a view is made of, and the names of partitions and of relations that inherit.
+
+    `unseen` when it is of a named statement.
+    """
+    relations, parents = view.catalog.relations, view.catalog.parents
     named = [f"{one.schemaname}.{one.relname}" for one in walk(node) if type(one) is pb.RangeVar]
     for name in view.policy.tables if unseen else named:
-        if name in view.policy.tables and name in relations and relations[name].kind in {"v", "p"}:
+        if name not in view.policy.tables or name not in relations:
+            continue
+        if relations[name].kind in {"v", "p"} or name in parents:
             refuse(
                 "statement-not-allowed",
                 f"EXPLAIN is not allowed where `{name}` may be read",
-                "the plan would show what a view is made of, or the names of partitions",
+                "the plan would show what a view is made of, or the names of partitions and of what inherits",
                 name=name,
             )
 

@@ -21,12 +21,14 @@ EXPLAINED = [
 
 
 def of_kind(kind: str) -> View:
+    if kind == "parent":
+        return view(catalog=replace(CATALOG, parents=frozenset({"public.employees"})))
     changed = replace(CATALOG.relations["public.employees"], kind=kind)
     return view(catalog=replace(CATALOG, relations={**CATALOG.relations, "public.employees": changed}))
 
 
 @pytest.mark.parametrize("text", EXPLAINED)
-@pytest.mark.parametrize("kind", ["v", "p"])
+@pytest.mark.parametrize("kind", ["v", "p", "parent"])
 def test_a_plan_does_not_show_what_a_view_or_a_partitioned_table_is_made_of(text: str, kind: str) -> None:
     answer = analyse(text, of_kind(kind))
 
@@ -35,7 +37,7 @@ def test_a_plan_does_not_show_what_a_view_or_a_partitioned_table_is_made_of(text
 
 
 @pytest.mark.parametrize("text", EXPLAINED)
-@pytest.mark.parametrize("kind", ["v", "p"])
+@pytest.mark.parametrize("kind", ["v", "p", "parent"])
 def test_the_check_refuses_such_a_plan_by_itself(monkeypatch: pytest.MonkeyPatch, text: str, kind: str) -> None:
     monkeypatch.setattr(statements, "_refuse_definitions", lambda *_, **__: None)
     rewritten = analyse(text, view())
