@@ -82,6 +82,8 @@ create trigger secret_trigger before insert on employees for each row execute fu
 create function public.lower(varchar) returns text language sql as $$select 'canary-overload'$$;
 create function public.slugify(text) returns text language sql immutable as $$select pg_catalog.lower($1)$$;
 create operator public.### (leftarg = int, rightarg = int, function = int4pl);
+create collation public.secret_collation (locale = 'C');
+create collation other.secret_collation (locale = 'C');
 create type public.secret_type as enum ('canary-label');
 insert into companies values (7, 'canary-company-7', 'canary-plan-7', 990007), (42, 'Acme', 'gold', 990007);
 insert into countries values ('FR', 'France'), ('DE', 'Germany');

@@ -68,7 +68,7 @@ def suspicious(name: str, catalog: Catalog) -> bool:
     """Whether a name is that of a type or of a function that is not allowed: `a.name` may be more than a column."""
     if name in catalog.functions or name in guards.FUNCTIONS or name.startswith("pg_"):
         return True
-    return name in catalog.calls and name not in functions.ALLOWED
+    return name in catalog.calls and (name not in functions.ALLOWED or name == functions.AGE)
 
 
 def may_call(name: str, items: Sequence[Item], catalog: Catalog) -> bool:

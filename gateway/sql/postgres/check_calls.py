@@ -22,7 +22,7 @@ def no_call(name: str, view: View) -> bool:
     catalog = view.catalog
     if name in catalog.functions or name in guards.FUNCTIONS or name[:3] == "pg_":
         return False
-    return name in functions.ALLOWED or name not in catalog.calls
+    return (name in functions.ALLOWED and name != "age") or name not in catalog.calls
 
 
 def is_column(alias: str, name: str, sources: Sources, view: View) -> bool:

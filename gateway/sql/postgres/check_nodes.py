@@ -22,7 +22,7 @@ _SHORT_FOR = {
 _PLAIN = words(
     """
     DeclareCursorStmt PrepareStmt ExecuteStmt List BoolExpr NullTest BooleanTest CaseExpr CaseWhen
-    CoalesceExpr MinMaxExpr RowExpr A_ArrayExpr A_Indices NamedArgExpr CollateClause WindowDef GroupingSet
+    CoalesceExpr MinMaxExpr RowExpr A_ArrayExpr A_Indices NamedArgExpr WindowDef GroupingSet
     GroupingFunc A_Star ParamRef SQLValueFunction String Integer Alias TypeCast CTESearchClause
     CTECycleClause
     JsonFormat JsonOutput JsonReturning JsonValueExpr JsonKeyValue JsonArgument JsonBehavior JsonAggConstructor
@@ -54,6 +54,13 @@ def _function(proof: Proof, before: Message, after: Message, env: Env, stack: St
             ".".join(new) in proof.view.policy.functions and not shadowed
         )
     require(known, f"function `{'.'.join(new)}` is not allowed")
+    if new == ("pg_catalog", "age"):
+        require(len(after.args) == 2, "an age that may be that of a transaction")
+        if len(before.args) == 1:
+            require(after.args[0].sqlvalue_function.op == pb.SVFOP_CURRENT_DATE, "an age is not counted from today")
+            stack.append((before.args[0], after.args[1], env))
+            pair(before, after, env, stack, "funcname", "args")
+            return
     pair(before, after, env, stack, "funcname")
 
 
@@ -161,6 +168,13 @@ def _definition(_proof: Proof, before: Message, after: Message, env: Env, stack:
     pair(before, after, env, stack)
 
 
+def _collation(_proof: Proof, before: Message, after: Message, env: Env, stack: Stack) -> None:
+    old, new = texts(before.collname) or ("",), texts(after.collname) or ("",)
+    builtin = len(new) == 2 and new[0] == "pg_catalog" and old in {new, new[1:]}
+    require(builtin, f"collation `{'.'.join(new)}` is not allowed")
+    pair(before, after, env, stack, "collname")
+
+
 _Rule = Callable[[Proof, Message, Message, Env, Stack], None]
 # FAIL CLOSED: a kind of node that is not here is unproven. RangeVar is not: only `_relation` may meet one.
 RULES: dict[type, _Rule] = {
@@ -178,4 +192,5 @@ RULES: dict[type, _Rule] = {
     pb.SortBy: _operator,
     pb.ResTarget: _result,
     pb.ColumnDef: _definition,
+    pb.CollateClause: _collation,
 }

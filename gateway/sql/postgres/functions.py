@@ -85,6 +85,10 @@ _CATALOG = words("""
     pg_options_to_table pg_indexam_has_property
     """)
 
+# With one argument it may be the age of a transaction number, which counts what all others have written. So a call goes
+# out with today before its argument, which only points in time can follow, and `a.age` counts as one.
+AGE = "age"
+
 ALLOWED = AGGREGATES | _TEXT | _NUMBERS | _TIMES | _DATA | _SESSION | _CATALOG
 
 # The extension citext has functions of these names for its type; the built-in ones distinguish between cases.

@@ -277,6 +277,13 @@ def _function(self: Rewriter, holder: Message, message: Message, env: Env, stack
             name=name,
             location=message.location,
         )
+    if schema == "pg_catalog" and name == functions.AGE and len(message.args) == 1:
+        point = message.args[0]
+        stack.append((point, env))
+        today = Node()
+        today.sqlvalue_function.op, today.sqlvalue_function.typmod = pb.SVFOP_CURRENT_DATE, -1
+        message.args.insert(0, today)
+        return
     if schema == "pg_catalog" and name in guards.FUNCTIONS:
         guard = guards.function_guard(name, message, self.lens.view)
         if guard is None:
@@ -380,15 +387,15 @@ def _cast(self: Rewriter, holder: Message, message: Message, env: Env, stack: St
     if naming:
         guard = guards.cast_guard(naming, message, self.lens.view)
         if guard is None:
-            written = message.arg.a_const.sval.sval or naming
+            # What is cast is a literal, and a refusal is recorded word for word.
             code = "relation-not-available" if naming == "regclass" else "type-not-allowed"
             refuse(
                 code,
-                f"`{written}` does not exist, or is not available to you",
+                f"what is cast to `{naming}` does not exist, or is not available to you",
                 advice.RELATION
                 if naming == "regclass"
                 else f"`{naming}` takes a column, a number or a built-in's name",
-                name=written,
+                name=naming,
                 location=message.location,
             )
         _set_names(message.type_name.names, ("pg_catalog", naming))
@@ -455,9 +462,23 @@ def _judge_operator(self: Rewriter, names: tuple[str, ...], location: int) -> No
         )
 
 
-def _column_definition(
-    self: Rewriter, _holder: Message, message: Message, _env: Env, _stack: list[tuple[Message, Env]]
-) -> None:
+def _collation(_self: Rewriter, _holder: Message, message: Message, env: Env, stack: Stack) -> None:
+    # A bare name that no built-in collation has would be looked up among the target's, and be there or not.
+    names = texts(message.collname) or ()
+    if len(names) > 2 or (len(names) == 2 and names[0] != "pg_catalog"):
+        written = ".".join(names)
+        refuse(
+            "type-not-allowed",
+            f"collation `{written}` is not allowed here",
+            "use a built-in one",
+            name=written,
+            location=message.location,
+        )
+    _set_names(message.collname, ("pg_catalog", *names[-1:]))
+    stack.append((message.arg, env))
+
+
+def _column_definition(self: Rewriter, _holder: Message, message: Message, env: Env, stack: Stack) -> None:
     if message.constraints or message.HasField("raw_default"):
         refuse(
             "statement-not-supported",
@@ -467,6 +488,8 @@ def _column_definition(
             location=message.location,
         )
     self.type_name(message.type_name)
+    if message.HasField("coll_clause"):
+        stack.append((message.coll_clause, env))
 
 
 def _sampled(_self: Rewriter, _holder: Message, message: Message, _env: Env, _stack: Stack) -> None:
@@ -534,7 +557,7 @@ _SETTLED = frozenset({"from_clause", "with_clause"})
 _PLAIN = words(
     """
     List BoolExpr NullTest BooleanTest CaseExpr CaseWhen CoalesceExpr MinMaxExpr RowExpr A_ArrayExpr A_Indices
-    NamedArgExpr CollateClause WindowDef GroupingSet GroupingFunc
+    NamedArgExpr WindowDef GroupingSet GroupingFunc
     JsonAggConstructor JsonKeyValue JsonValueExpr JsonOutput JsonReturning JsonArgument JsonBehavior JsonTablePathSpec
     JsonTableColumn
     """
@@ -557,6 +580,7 @@ _HANDLERS: dict[type, Handler] = {
     pb.SubLink: _sub_link,
     pb.SortBy: _sort,
     pb.ColumnDef: _column_definition,
+    pb.CollateClause: _collation,
     pb.RangeTableSample: _sampled,
     pb.ResTarget: _output,
 }

@@ -71,7 +71,7 @@ CATALOG = Catalog(
     types=frozenset({"public.mood", "public.employees", "public.secrets"}),
     calls=frozenset(
         {"current_setting", "lower", "slugify", "hash_record", "nextval", "regclass", "_regclass"}
-        | {"mood", "secrets", "employees"}
+        | {"mood", "secrets", "employees", "age", "xid", "mxid_age"}
     ),
     row_calls=frozenset({"hash_record", "row_to_json"}),
     server_version=150018,
