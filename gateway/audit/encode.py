@@ -5,8 +5,10 @@ mappings of those. Floats and nulls are refused: the first have many spellings, 
 ASCII, so that sorting by code point and by UTF-16 unit agree.
 
 A leaf that would be longer is shortened, never refused for its statement's length: texts and lists are cut to a
-budget, and `truncated` says for each what was there: `{"sql": {"bytes": 250000, "sha256": "…"}}` for a text (the
-digest is of its UTF-8), `{"relations": {"items": 900, "sha256": "…"}}` for a list (of its canonical JSON).
+budget, lists less than texts because they say what was read, and of a list the names of PostgreSQL's own catalogs
+first, so that nobody can crowd a relation out of a record with them. `truncated` says for each what was there:
+`{"sql": {"bytes": 250000, "sha256": "…"}}` for a text (the digest is of its UTF-8),
+`{"relations": {"items": 900, "sha256": "…"}}` for a list (of its canonical JSON).
 
 What each statement repeats is laid out once. `_encode.pyx` is that compiled; it is taken when it has been built
 (`python -m gateway.wire.build gateway/audit/_encode.pyx`), and the Python twins stay as its test.
@@ -38,7 +40,8 @@ _SAFE_INTEGER = 2**53 - 1
 _PLAIN = re.compile(r"[A-Za-z0-9 .,:;_+-]*").fullmatch
 """Texts that JSON writes as they are."""
 
-_BUDGETS = ((4_096, 2_048), (2_048, 1_024), (512, 256))
+_BUDGETS = ((4_096, 8_192), (2_048, 4_096), (1_024, 2_048), (512, 1_024), (512, 256))
+_CATALOGS = ("pg_catalog.", "information_schema.")
 _VARIANT = dict(zip("0123456789abcdef", "89ab" * 4, strict=True))
 _encode = msgspec.json.Encoder(order="sorted").encode
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
@@ -216,7 +219,7 @@ def _shortened(record: Mapping[str, Any], text_budget: int, list_budget: int) ->
 def _prefix(items: list[Any] | tuple[Any, ...], budget: int) -> list[Any]:
     kept: list[Any] = []
     used = 2
-    for item in items:
+    for item in sorted(items, key=lambda item: str(item).startswith(_CATALOGS)):
         used += len(_encode(item)) + 1
         if used > budget:
             break

@@ -64,6 +64,23 @@ def test_a_long_list_is_cut_and_its_whole_is_named_by_count_and_digest():
     }
 
 
+@pytest.mark.parametrize("catalog", ["pg_catalog.pg_class", "information_schema.columns"])
+def test_the_names_of_catalogs_crowd_no_relation_out_of_a_record(catalog):
+    read = [*(f"{catalog}_{i:03d}" for i in range(400)), "public.employees", "sales.orders"]
+    record = record_of(leaf_of({"sql": "x" * 20_000, "rewritten": "x" * 200_000, "relations": read}))
+
+    assert record["truncated"]["relations"]["items"] == 402
+    assert record["relations"][:2] == ["public.employees", "sales.orders"]
+
+
+def test_what_was_read_is_cut_after_the_text_of_the_statement():
+    columns = [f"public.employees.column_{i:02d}" for i in range(90)]
+    lists = {f"columns_{how}": columns for how in ("clear", "masked", "revealed")}
+    record = record_of(leaf_of({"sql": "x" * 20_000, "rewritten": "x" * 20_000, **lists}))
+
+    assert set(record["truncated"]) == {"sql", "rewritten"}
+
+
 def test_everything_long_at_once_still_fits():
     record = {f"text{i}": "\x01" * 100_000 for i in range(4)} | {f"list{i}": ["x" * 90] * 5_000 for i in range(8)}
     leaf = leaf_of(record)
