@@ -4,6 +4,9 @@ The index holds what can be asked for and where each leaf lies; the records them
 an answer is what the trail says. It may be deleted at any time: the next question builds it anew. Records that name
 only their session (the end of a statement) are found by the person, ticket, target and customers of that session.
 
+INVARIANT: an index that somebody else has written to is built anew, and a record that is not the one which the index
+promises is an error; but an index that was edited while nobody looked can leave records out of an answer. Only
+`verify.py` says that nothing is missing from the trail itself.
 INVARIANT: nothing beyond the durable records is indexed: `durable` says how many those are when the writer is in this
 process, and the checkpoint says it otherwise.
 """
@@ -107,6 +110,7 @@ class Search:
         self._durable = durable
         self._mutex = threading.Lock()
         self._connection: sqlite3.Connection | None = None
+        self._written = 0
 
     def search(self, query: Query) -> list[dict[str, Any]]:
         """The records that fit, as the trail holds them. Raises `GatewayError`."""
@@ -127,7 +131,11 @@ class Search:
 
     def show(self, which: str | int) -> dict[str, Any]:
         """The record of that id or index. Raises `GatewayError("not-found")`."""
-        return record_of(self._leaf(*self._place(which)))
+        place = self._place(which)
+        record = record_of(self._leaf(*place))
+        if str(which) not in (str(record["index"]), record["id"]):
+            raise _damaged(place[0], "the index has another record in its place")
+        return record
 
     def prove(self, which: str | int) -> dict[str, Any]:
         """A proof document for the record of that id or index: leaf, place, path and signed checkpoint.
@@ -196,6 +204,8 @@ class Search:
             leaf = read_leaf(segment_path(self._directory, segment), at, length)
         except (OSError, ValueError) as error:
             raise _damaged(index, str(error)) from error
+        if record_of(leaf).get("index") != index:
+            raise _damaged(index, "the index has another record in its place")
         return leaf
 
     def _checkpoint(self) -> tuple[str, Checkpoint]:
@@ -211,6 +221,8 @@ class Search:
         limit = self._durable() if self._durable is not None else self._checkpoint()[1].size
         for attempt in range(2):
             try:
+                if self._connection is not None and _written(self._connection) != self._written:
+                    self._forget()
                 connection = self._connected()
                 self._follow(connection, limit)
                 return connection
@@ -246,15 +258,18 @@ class Search:
                     ("at", HEADER_BYTES),
                 ],
             )
-        self._connection = connection
+        self._connection, self._written = connection, _written(connection)
         return connection
 
     def _usable(self, connection: sqlite3.Connection) -> bool:
-        """Whether the index is of this version and of this trail: its last record is where it says."""
+        """Whether the index is whole, of this version and of this trail: its last record is where it says."""
         meta = dict(connection.execute("SELECT name, value FROM meta"))
         if meta.get("version") != _VERSION or meta.get("origin") != self._verifier.name:
             return False
         row = connection.execute("SELECT id, segment, at, length FROM records ORDER BY idx DESC LIMIT 1").fetchone()
+        held, last = connection.execute("SELECT count(*), coalesce(max(idx), -1) FROM records").fetchone()
+        if not held == last + 1 == meta.get("next"):
+            return False
         if row is None:
             return True
         try:
@@ -305,6 +320,11 @@ class Search:
         if upto < limit:
             # FAIL CLOSED: an answer without the rest would look whole
             raise _damaged(upto, f"{limit} records are durable, {upto} can be read")
+
+
+def _written(connection: sqlite3.Connection) -> int:
+    """A number that changes when another connection has changed the index (SQLite, `PRAGMA data_version`)."""
+    return int(connection.execute("PRAGMA data_version").fetchone()[0])
 
 
 def _note(connection: sqlite3.Connection, upto: int, segment: int, at: int) -> None:

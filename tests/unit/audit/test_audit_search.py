@@ -1,5 +1,6 @@
 """Searching: every way in which an auditor asks, and that the answer is the trail's."""
 
+import contextlib
 import sqlite3
 from datetime import UTC, datetime
 
@@ -73,6 +74,61 @@ def test_records_are_found_by_what_they_say_and_by_their_session(searched, query
     assert [record["index"] for record in records] == found
     if query.limit == 100:
         assert search.count(query) == len(found)
+
+
+EDITS = [
+    "DELETE FROM records WHERE idx = 4",
+    "UPDATE records SET person = 'u-1001', login = 'alice' WHERE idx = 4",
+    "DELETE FROM relations WHERE idx = 4",
+    "DELETE FROM customers",
+    "UPDATE records SET (segment, at, length) = (SELECT segment, at, length FROM records WHERE idx = 2) WHERE idx = 4",
+    "UPDATE meta SET value = 3 WHERE name = 'next'",
+    "DROP TABLE customers",
+]
+
+
+@pytest.mark.parametrize("edit", EDITS)
+def test_an_index_that_somebody_else_writes_to_is_built_anew(searched, trail, edit):
+    search, _ = searched
+    before = search.search(Query(login="bob"))
+    with contextlib.closing(sqlite3.connect(f"{trail}-index.sqlite")) as other, other:
+        other.execute(edit)
+
+    assert search.search(Query(login="bob")) == before
+    assert search.search(Query(relation="payslips"))[0]["session"] == "S2"
+    assert search.search(Query(customer="8")) == before
+    assert search.count(Query()) == 9
+    assert search.show(4)["login"] == "bob"
+
+
+@pytest.mark.parametrize("edit", ["DELETE FROM records WHERE idx = 4", "DELETE FROM records WHERE idx > 5"])
+def test_an_index_with_a_gap_is_not_opened_again(searched, trail, key, edit):
+    search, log = searched
+    search.catch_up()
+    search.close()
+    with contextlib.closing(sqlite3.connect(f"{trail}-index.sqlite")) as other, other:
+        other.execute(edit)
+
+    again = Search(trail, key.verifier, durable=lambda: log.durable_size)
+    assert [record["index"] for record in again.search(Query(login="bob"))] == [5, 4]
+    assert again.count(Query()) == 9
+    again.close()
+
+
+def test_a_record_in_the_place_of_another_is_an_error(searched, trail, key):
+    search, log = searched
+    search.catch_up()
+    search.close()
+    with contextlib.closing(sqlite3.connect(f"{trail}-index.sqlite")) as other, other:
+        other.execute(
+            "UPDATE records SET (segment, at, length) = (SELECT segment, at, length FROM records WHERE idx = 2) WHERE idx = 4"
+        )
+
+    again = Search(trail, key.verifier, durable=lambda: log.durable_size)
+    for ask in (lambda: again.show(4), lambda: again.prove(4), lambda: again.search(Query(login="bob"))):
+        with pytest.raises(GatewayError, match="cannot be read as it was written"):
+            ask()
+    again.close()
 
 
 def test_time_windows_are_closed_below_and_open_above(searched):
