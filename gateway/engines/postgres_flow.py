@@ -21,6 +21,8 @@ INTERNAL = 0
 """The kind of a flow whose answer the client never sees: settings that the gateway restores."""
 
 _NAMES = 10_000
+_TEXTS = 16 * 1024**2
+"""How much outgoing text the names of one session may stand for, in characters."""
 
 
 class Flow:
@@ -66,7 +68,7 @@ Key = tuple[int, bytes]
 class Names:
     """The prepared statements and portals of one session, by the names that the client gave them."""
 
-    __slots__ = ("_batch", "_failed", "_known", "_parameters", "_sent")
+    __slots__ = ("_batch", "_failed", "_held", "_known", "_parameters", "_sent")
 
     def __init__(self) -> None:
         self._known: dict[Key, Judgement] = {}
@@ -74,6 +76,7 @@ class Names:
         # rarely more than one or two, and a list is small when it is empty
         self._sent: list[dict[Key, Judgement | None]] = []
         self._failed = False
+        self._held = 0
         self._parameters: dict[bytes, int] = {}
 
     def find(self, kind: int, name: bytes) -> Judgement | None:
@@ -89,8 +92,18 @@ class Names:
     def set(self, kind: int, name: bytes, judged: Judgement) -> None:
         """A Parse or Bind was sent."""
         self._batch[kind, name] = judged
-        if len(self._known) + len(self._batch) > _NAMES:
+        self._held += len(judged.text)
+        if self._held > _TEXTS:
+            self._held = self._texts()
+        if len(self._known) + len(self._batch) > _NAMES or self._held > _TEXTS:
             raise GatewayError("statement-too-complex", "too many prepared statements or portals", fatal=True)
+
+    def _texts(self) -> int:
+        """The length of all texts that are kept; each once, however many names stand for it."""
+        kept = {id(judged): len(judged.text) for judged in self._known.values()}
+        for batch in (self._batch, *self._sent):
+            kept |= {id(judged): len(judged.text) for judged in batch.values() if judged is not None}
+        return sum(kept.values())
 
     def bound(self, portal: bytes, judged: Judgement, parameters: int) -> None:
         """A Bind with that many parameters was sent."""

@@ -13,6 +13,7 @@ from gateway.sql.postgres.tree import Message, Refused, concrete, same, texts, w
 from gateway.sql.postgres.versions import SINCE
 
 _MOST_PROVEN = 1_000
+_PROVEN_BYTES = 2 * 1024**2
 _SAFE_COLUMNS = words("int2 int4 int8 numeric text varchar bpchar bool date timestamp timestamptz uuid")
 SAFE_CASTS = _SAFE_COLUMNS | {"name", "char"}
 _DERIVED = frozenset({"target_list", "from_clause", "where_clause", "limit_offset", "limit_option", "op"})
@@ -159,7 +160,7 @@ def _columns(proof: Proof, select: Message, meant: Evidence, alias: str, stop: i
     shown = meant.proven.get(text)
     if shown is None:
         shown = _compared(select, meant)
-        if len(meant.proven) < _MOST_PROVEN:
+        if len(meant.proven) < min(_MOST_PROVEN, _PROVEN_BYTES // max(1, len(text))):
             meant.proven[text] = shown
     whole = proof.everything or renamed or alias in proof.alone
     for name in meant.values:
