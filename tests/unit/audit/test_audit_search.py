@@ -121,7 +121,8 @@ def test_a_record_in_the_place_of_another_is_an_error(searched, trail, key):
     search.close()
     with contextlib.closing(sqlite3.connect(f"{trail}-index.sqlite")) as other, other:
         other.execute(
-            "UPDATE records SET (segment, at, length) = (SELECT segment, at, length FROM records WHERE idx = 2) WHERE idx = 4"
+            "UPDATE records SET (segment, at, length) ="
+            " (SELECT segment, at, length FROM records WHERE idx = 2) WHERE idx = 4"
         )
 
     again = Search(trail, key.verifier, durable=lambda: log.durable_size)
