@@ -22,6 +22,7 @@ from gateway.wire import postgres as wire
 
 _POISON = "refused"
 """A statement that no PostgreSQL can parse."""
+_UNUSED = b"gateway refused"
 
 _TEXTS = (wire.QUERY, wire.PARSE)
 _LONGEST_NAME = 63
@@ -139,11 +140,11 @@ class Requests:
         if not self._is_name(parse.name, out):
             return
         if not NAMING_OIDS.isdisjoint(parse.types):
-            self._poison(wire.PARSE, self._refuse("type-not-allowed", _REG_TYPE, "prepare"), out)
+            self._poison(wire.PARSE, self._refuse("type-not-allowed", _REG_TYPE, "prepare"), out, parse.name)
             return
         admitted = self._gate.prepare(self._inside, self._statement(parse.text, "prepare"))
         if isinstance(admitted, Refused):
-            self._poison(wire.PARSE, admitted, out)
+            self._poison(wire.PARSE, admitted, out, parse.name)
             return
         permit, judged = admitted
         self._names.set(wire.STATEMENT, parse.name, judged)
@@ -230,10 +231,13 @@ class Requests:
     def _refuse(self, code: str, message: str, protocol: str) -> Refused:
         return self._gate.refuse(self._inside, self._statement("", protocol), Refusal(code, message))
 
-    def _poison(self, kind: int, refused: Refused, out: list[bytes]) -> None:
-        """Let the target fail where the refused message stood; `kind` is QUERY or PARSE."""
+    def _poison(self, kind: int, refused: Refused, out: list[bytes], name: bytes = _UNUSED) -> None:
+        """Let the target fail where the refused message stood; `kind` is QUERY or PARSE.
+
+        A Parse that fails takes an unnamed statement away, so it is unnamed only where the refused message was.
+        """
         self._queue.append(Flow(kind, None, refused))
-        out.append(wire.encode_query(_POISON) if kind == wire.QUERY else wire.encode_parse(b"", _POISON))
+        out.append(wire.encode_query(_POISON) if kind == wire.QUERY else wire.encode_parse(name, _POISON))
 
     def _repin_now(self, out: list[bytes]) -> None:
         """After RESET ALL and the like: what the client asked for at start-up is set again, unseen."""
