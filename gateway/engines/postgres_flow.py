@@ -3,8 +3,9 @@
 Theory of operation of names. Whether a Parse, Bind or Close takes effect is known only when the target answers: each
 can fail, and after a failure all is skipped to the next Sync, Queries included. So the messages since the last Sync are
 a *batch*. What runs inside a batch runs only if all before it in the batch took effect: there, a name is exactly what
-the batch made of it. Once the Sync is sent, a batch may have failed at any place: its names stand for what it made of
-them and for what they were before. Once the Sync is answered the doubt is over if no message had failed, else it stays.
+the batch made of it. Once the Sync is sent, a batch may have failed at any place: its names stand for all that it made
+of them, one after the other, and for what they were before. Once the Sync is answered the doubt is over if no message
+had failed, else it stays.
 
 INVARIANT: a name stands for all that the target may take it for; the record of its execution names the union.
 """
@@ -61,20 +62,28 @@ SYNC = Flow(wire.SYNC)
 PLAIN = {kind: Flow(kind) for kind in (wire.BIND, wire.DESCRIBE, wire.CLOSE)}
 
 
+_MEANINGS = 8
+"""Earlier meanings of one name in one batch that are kept apart."""
+
+
 Key = tuple[int, bytes]
 """A protocol name: `wire.STATEMENT` or `wire.PORTAL`, and its bytes."""
+
+Batch = tuple[dict[Key, Judgement | None], dict[Key, list[Judgement]]]
+"""What each name stands for at the end of a batch, and what it stood for earlier in it, oldest first."""
 
 
 class Names:
     """The prepared statements and portals of one session, by the names that the client gave them."""
 
-    __slots__ = ("_batch", "_failed", "_held", "_known", "_parameters", "_sent")
+    __slots__ = ("_batch", "_failed", "_held", "_known", "_parameters", "_passing", "_sent")
 
     def __init__(self) -> None:
         self._known: dict[Key, Judgement] = {}
         self._batch: dict[Key, Judgement | None] = {}
+        self._passing: dict[Key, list[Judgement]] = {}
         # rarely more than one or two, and a list is small when it is empty
-        self._sent: list[dict[Key, Judgement | None]] = []
+        self._sent: list[Batch] = []
         self._failed = False
         self._held = 0
         self._parameters: dict[bytes, int] = {}
@@ -85,13 +94,15 @@ class Names:
         if key in self._batch:
             return self._batch[key]
         found = self._known.get(key)
-        for batch in self._sent:
+        for batch, passing in self._sent:
+            for judged in passing.get(key, ()):
+                found = _either(found, judged)
             found = _either(found, batch.get(key))
         return found
 
     def set(self, kind: int, name: bytes, judged: Judgement) -> None:
         """A Parse or Bind was sent."""
-        self._batch[kind, name] = judged
+        self._put((kind, name), judged)
         self._held += len(judged.text)
         if self._held > _TEXTS:
             self._held = self._texts()
@@ -101,9 +112,21 @@ class Names:
     def _texts(self) -> int:
         """The length of all texts that are kept; each once, however many names stand for it."""
         kept = {id(judged): len(judged.text) for judged in self._known.values()}
-        for batch in (self._batch, *self._sent):
+        for batch, passing in ((self._batch, self._passing), *self._sent):
             kept |= {id(judged): len(judged.text) for judged in batch.values() if judged is not None}
+            kept |= {id(judged): len(judged.text) for several in passing.values() for judged in several}
         return sum(kept.values())
+
+    def _put(self, key: Key, judged: Judgement | None) -> None:
+        before = self._batch.get(key)
+        if before is not None and not _says_the_same(before, judged):
+            # what failed may stand between the two, and then the name keeps its earlier meaning
+            several = self._passing.setdefault(key, [])
+            if len(several) < _MEANINGS:
+                several.append(before)
+            else:
+                several[-1] = union(several[-1], before)
+        self._batch[key] = judged
 
     def bound(self, portal: bytes, judged: Judgement, parameters: int) -> None:
         """A Bind with that many parameters was sent."""
@@ -116,18 +139,19 @@ class Names:
 
     def closed(self, kind: int, name: bytes) -> None:
         """A Close was sent."""
-        self._batch[kind, name] = None
+        self._put((kind, name), None)
         if kind == wire.PORTAL:
             self._parameters.pop(name, None)
 
     def simple_query(self) -> None:
         """A Query was sent: where it runs, the unnamed statement and portal are gone."""
-        self._batch[wire.STATEMENT, b""] = self._batch[wire.PORTAL, b""] = None
+        self._put((wire.STATEMENT, b""), None)
+        self._put((wire.PORTAL, b""), None)
 
     def synced(self) -> None:
         """A Sync was sent."""
-        self._sent.append(self._batch)
-        self._batch = {}
+        self._sent.append((self._batch, self._passing))
+        self._batch, self._passing = {}, {}
 
     def failed(self) -> None:
         """A message of the batch whose answers come now has failed, and with it all to the next Sync."""
@@ -135,13 +159,23 @@ class Names:
 
     def answered(self) -> None:
         """The oldest Sync was answered."""
-        for key, judged in self._sent.pop(0).items():
-            found = _either(self._known.get(key), judged) if self._failed else judged
+        batch, passing = self._sent.pop(0)
+        for key, judged in batch.items():
+            found = judged
+            if self._failed:
+                found = self._known.get(key)
+                for one in (*passing.get(key, ()), judged):
+                    found = _either(found, one)
             if found is None:
                 self._known.pop(key, None)
             else:
                 self._known[key] = found
         self._failed = False
+
+
+def _says_the_same(one: Judgement, other: Judgement | None) -> bool:
+    """Whether two are of one template, so that they differ in literals alone."""
+    return other is not None and one.fields is other.fields and one.plan is other.plan
 
 
 def _either(one: Judgement | None, other: Judgement | None) -> Judgement | None:

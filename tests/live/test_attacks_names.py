@@ -158,6 +158,63 @@ ATTACKS: dict[str, list[list[bytes]]] = {
         [close(wire.STATEMENT, b"e"), parse(b"e", INNOCENT), SYNC],
         [query("FETCH ALL FROM k")],
     ],
+    "a Parse that took effect, a failure, and a Parse of the same name that is skipped": [
+        [parse(b"innocent", INNOCENT), SYNC],
+        [parse(b"", EMPLOYEES), FAILS, parse(b"", INNOCENT), SYNC],
+        [bind(b"", b""), execute(), SYNC],
+    ],
+    "the same with a name, which is closed in between": [
+        [parse(b"innocent", INNOCENT), SYNC],
+        [parse(b"p", EMPLOYEES), FAILS, close(wire.STATEMENT, b"p"), parse(b"p", INNOCENT), SYNC],
+        [bind(b"", b"p"), execute(), SYNC],
+    ],
+    "the same, run by SQL's EXECUTE": [
+        [parse(b"innocent", INNOCENT), SYNC],
+        [parse(b"p", EMPLOYEES), FAILS, close(wire.STATEMENT, b"p"), parse(b"p", INNOCENT), SYNC],
+        [query("EXECUTE p")],
+    ],
+    "the same, still unanswered": [
+        [parse(b"innocent", INNOCENT), SYNC],
+        [parse(b"", EMPLOYEES), FAILS, parse(b"", INNOCENT), SYNC, bind(b"", b""), execute(), SYNC],
+    ],
+    "the same in the third of several meanings": [
+        [parse(b"innocent", INNOCENT), SYNC],
+        [parse(b"", "select 2"), parse(b"", EMPLOYEES), FAILS, parse(b"", "select 3"), parse(b"", INNOCENT), SYNC],
+        [parse(b"other", "select 4"), SYNC],
+        [bind(b"", b""), execute(), SYNC],
+    ],
+    "the same in one of many meanings": [
+        [parse(b"innocent", INNOCENT), SYNC],
+        [
+            *(parse(b"", f"select id, {number} from companies") for number in range(30)),
+            *(parse(b"", EMPLOYEES), FAILS, parse(b"", INNOCENT)),
+            *(parse(b"", f"select {number}") for number in range(30)),
+            SYNC,
+        ],
+        [bind(b"", b""), execute(), SYNC],
+    ],
+    "a Parse that took effect and a Close that is skipped, over a name that SQL had": [
+        [query(f"PREPARE p AS {INNOCENT}")],
+        [query("DEALLOCATE p")],
+        [parse(b"innocent", INNOCENT), SYNC],
+        [parse(b"p", EMPLOYEES), FAILS, close(wire.STATEMENT, b"p"), SYNC],
+        [bind(b"", b"p"), execute(), SYNC],
+    ],
+    "a Bind that took effect, a failure, and a Bind of the same name that is skipped, across a savepoint": [
+        [query("BEGIN")],
+        [parse(b"s", "SAVEPOINT s"), parse(b"r", "ROLLBACK TO s"), parse(b"innocent", INNOCENT), SYNC],
+        [parse(b"e", EMPLOYEES), SYNC],
+        [
+            *(bind(b"k", b"e"), bind(b"s", b"s"), execute(b"s")),
+            *(FAILS, close(wire.PORTAL, b"k"), bind(b"k", b"innocent"), SYNC),
+        ],
+        [bind(b"r", b"r"), execute(b"r"), SYNC],
+        [execute(b"k"), SYNC],
+    ],
+    "a refused statement between two of the same name": [
+        [parse(b"", EMPLOYEES), parse(b"x", "select * from secrets"), parse(b"", INNOCENT), SYNC],
+        [bind(b"", b""), execute(), SYNC],
+    ],
     "a batch that is still unanswered": [
         [parse(b"innocent", INNOCENT), parse(b"", EMPLOYEES), SYNC],
         [FAILS, parse(b"", INNOCENT), SYNC, bind(b"", b""), execute(), SYNC],
