@@ -144,9 +144,11 @@ class Names:
             self._parameters.pop(name, None)
 
     def simple_query(self) -> None:
-        """A Query was sent: where it runs, the unnamed statement and portal are gone."""
+        """A Query was sent: where it runs, the unnamed statement is gone.
+
+        The unnamed portal stays when the text is empty or cannot be analysed (`exec_simple_query` in `postgres.c`).
+        """
         self._put((wire.STATEMENT, b""), None)
-        self._put((wire.PORTAL, b""), None)
 
     def synced(self) -> None:
         """A Sync was sent."""
