@@ -170,6 +170,7 @@ class Gate:
         """Read the session's further statements with the target's catalog as it is now."""
         inside.view = self._view(inside.session)
         inside.number = self._plans.view_number(inside.view)
+        inside.studied = None
 
     def is_current(self, inside: Admitted) -> bool:
         """Whether the policy of the session's view is still in force."""
@@ -183,8 +184,13 @@ class Gate:
 
     async def study(self, inside: Admitted, text: str) -> None:
         """Analyse a long text in a worker. What comes of it is what `judge` answers for this text next."""
-        plan = await self._workers.analyse(text, inside.view)
-        verdict = plan if isinstance(plan, Refusal) else self._plans.keep(inside.number, text, plan)
+        while True:
+            number = inside.number
+            plan = await self._workers.analyse(text, inside.view)
+            if number == inside.number:
+                # else the view was renewed meanwhile, and the plan is one of the old view
+                break
+        verdict = plan if isinstance(plan, Refusal) else self._plans.keep(number, text, plan)
         inside.studied = text, verdict
 
     def judge(self, inside: Admitted, text: str) -> Judgement | Refusal:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from dialogue import Dialogue, error, kinds, policy, ready, row
+from dialogue import Dialogue, analyse, error, kinds, policy, ready, row
 
 from gateway.errors import Refusal
 from gateway.gate import Windows
 from gateway.sql.catalog import Catalog
-from gateway.sql.statement import View
+from gateway.sql.statement import Plan, View
 from gateway.wire import postgres as wire
 
 DONE = wire.encode_command_complete("SELECT 2")
@@ -435,3 +435,30 @@ def test_a_changed_catalog_is_seen_by_the_next_statement_of_an_old_session() -> 
     talk.gate.renew(talk.relay.inside)
     assert talk.relay.inside.view is changed
     assert talk.relay.inside.number != before
+
+
+def test_a_long_text_that_is_studied_while_the_catalog_changes_is_studied_again() -> None:
+    async def main() -> None:
+        talk = Dialogue()
+        changed = View(policy(), Catalog(operators=frozenset({"="})), ("42",))
+        seen: list[View] = []
+
+        async def study(text: str, view: View) -> Plan | Refusal:
+            seen.append(view)
+            if len(seen) == 1:
+                talk.gate._view = lambda _session: changed
+                talk.gate.renew(talk.relay.inside)
+            return analyse(text, view)
+
+        talk.analyse = study  # type: ignore[method-assign]
+        long_text = "read a" + " " * 600
+        talk.client(query(long_text))
+        await asyncio.sleep(0.01)
+        assert seen[1:] == [changed]
+        assert talk.gate._plans.find(talk.relay.inside.number, long_text) is not None
+
+        talk.gate._view = lambda _session: View(policy(), Catalog(), ("42",))
+        talk.gate.renew(talk.relay.inside)
+        assert talk.gate.needs_study(talk.relay.inside, long_text)
+
+    asyncio.run(main())
