@@ -7,6 +7,11 @@ the batch made of it. Once the Sync is sent, a batch may have failed at any plac
 of them, one after the other, and for what they were before. Once the Sync is answered the doubt is over if no message
 had failed, else it stays.
 
+The unnamed portal is another matter. A Query that fails inside a transaction leaves its own portal of that name behind,
+and PostgreSQL 15 was seen to crash, with all its sessions, when that one is executed. So an Execute of the unnamed
+portal leaves for the target only when the Bind certainly took effect: earlier in the same batch, or in one that was
+answered, without a failure, and no Query since.
+
 INVARIANT: a name stands for all that the target may take it for; the record of its execution names the union.
 """
 
@@ -69,6 +74,8 @@ _MEANINGS = 8
 Key = tuple[int, bytes]
 """A protocol name: `wire.STATEMENT` or `wire.PORTAL`, and its bytes."""
 
+_UNNAMED_PORTAL: Key = (wire.PORTAL, b"")
+
 Batch = tuple[dict[Key, Judgement | None], dict[Key, list[Judgement]]]
 """What each name stands for at the end of a batch, and what it stood for earlier in it, oldest first."""
 
@@ -93,6 +100,8 @@ class Names:
         key = kind, name
         if key in self._batch:
             return self._batch[key]
+        if key == _UNNAMED_PORTAL and any(key in batch for batch, _ in self._sent):
+            return None
         found = self._known.get(key)
         for batch, passing in self._sent:
             for judged in passing.get(key, ()):
@@ -144,11 +153,9 @@ class Names:
             self._parameters.pop(name, None)
 
     def simple_query(self) -> None:
-        """A Query was sent: where it runs, the unnamed statement is gone.
-
-        The unnamed portal stays when the text is empty or cannot be analysed (`exec_simple_query` in `postgres.c`).
-        """
+        """A Query was sent: where it runs, the unnamed statement is gone, and the unnamed portal nobody's any more."""
         self._put((wire.STATEMENT, b""), None)
+        self._put(_UNNAMED_PORTAL, None)
 
     def synced(self) -> None:
         """A Sync was sent."""
@@ -164,7 +171,9 @@ class Names:
         batch, passing = self._sent.pop(0)
         for key, judged in batch.items():
             found = judged
-            if self._failed:
+            if self._failed and key == _UNNAMED_PORTAL:
+                found = None
+            elif self._failed:
                 found = self._known.get(key)
                 for one in (*passing.get(key, ()), judged):
                     found = _either(found, one)

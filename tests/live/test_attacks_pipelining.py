@@ -144,3 +144,36 @@ def test_a_mix_is_answered_as_the_target_itself_would(house: House, seed: int) -
             answers.append(list(said(raw)))
 
     assert answers[0] == answers[1], mix
+
+
+UTILITIES = [
+    "discard all",
+    "declare c cursor for select 1 / 0",
+    "close nothing",
+    "fetch all from nothing",
+    "select 1 / 0",
+]
+
+
+@pytest.mark.parametrize("utility", UTILITIES)
+@pytest.mark.parametrize("synced", [True, False], ids=["synced", "at once"])
+def test_what_a_failed_query_leaves_behind_is_not_executed(house: House, utility: str, synced: bool) -> None:
+    """PostgreSQL 15 crashes with all its sessions when the portal of a utility that failed is executed."""
+    shown = "select id from payslips order by id limit 3"
+    with Raw(house) as raw, Raw(house) as other:
+        raw.log_in()
+        other.log_in()
+        batches = [query("begin"), query(utility)]
+        batches.append(wire.encode_parse(b"p", shown) + wire.encode_bind(b"", b"p") + wire.encode_sync())
+        batches.append(wire.encode_execute(b"", 0) + wire.encode_sync())
+        if synced:
+            for batch in batches:
+                raw.send(batch)
+                raw.until_ready()
+        else:
+            raw.send(b"".join(batches))
+            for _ in batches:
+                raw.until_ready()
+
+        assert raw.query("rollback")[-1][0] == wire.READY_FOR_QUERY
+        assert other.query("select 1")[-1][0] == wire.READY_FOR_QUERY

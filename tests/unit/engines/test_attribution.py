@@ -37,12 +37,47 @@ def test_inside_a_batch_a_name_is_what_the_batch_made_of_it() -> None:
 
 def test_a_bind_that_failed_leaves_the_portal_of_before() -> None:
     talk = Dialogue()
+    talk.client(parse("read a"), wire.encode_bind(b"c", b""), SYNC)
+    talk.target(PARSED, BOUND, ready(b"T"))
+    talk.client(parse("read b", b"b"), wire.encode_bind(b"c", b"b", [b"too many"]), SYNC)
+    talk.target(PARSED, error("08P01", "wrong number of parameters"), ready(b"E"))
+    talk.client(wire.encode_execute(b"c", 0), SYNC)
+    assert read_by(talk) == ["public.a", "public.b"]
+
+
+def test_an_earlier_meaning_in_a_batch_that_failed_is_not_forgotten() -> None:
+    talk = Dialogue()
+    fails = wire.encode_bind(b"", b"b", [b"too many"])
+    talk.client(parse("read b", b"b"), SYNC)
+    talk.target(PARSED, ready())
+    talk.client(parse("read a", b"s"), fails, wire.encode_close(wire.STATEMENT, b"s"), parse("read c", b"s"), SYNC)
+    talk.target(PARSED, error("08P01", "wrong number of parameters"), ready())
+    talk.client(wire.encode_bind(b"", b"s"), EXECUTE, SYNC)
+    assert read_by(talk) == ["public.a", "public.c"]
+
+
+UNCERTAIN = {
+    "a failure": ((parse("read a"), BIND, SYNC), (PARSED, error("08P01", "no"), ready(b"E")), ()),
+    "a Query": ((parse("read a"), BIND, SYNC), (PARSED, BOUND, ready(b"T")), (wire.encode_query("read b"),)),
+    "no answer yet": ((parse("read a"), BIND, SYNC), (), ()),
+}
+
+
+@pytest.mark.parametrize("after", UNCERTAIN)
+def test_the_unnamed_portal_is_executed_only_when_it_is_certainly_the_client_s(after: str) -> None:
+    sent, answered, more = UNCERTAIN[after]
+    talk = Dialogue()
+    talk.client(*sent)
+    if answered:
+        talk.target(*answered)
+    assert kinds(talk.client(*more, EXECUTE, SYNC)) == "Q" * len(more) + "PS"
+
+
+def test_the_unnamed_portal_goes_on_after_a_sync() -> None:
+    talk = Dialogue()
     talk.client(parse("read a"), BIND, SYNC)
     talk.target(PARSED, BOUND, ready(b"T"))
-    talk.client(parse("read b", b"b"), wire.encode_bind(b"", b"b", [b"too many"]), SYNC)
-    talk.target(PARSED, error("08P01", "wrong number of parameters"), ready(b"E"))
-    talk.client(EXECUTE, SYNC)
-    assert read_by(talk) == ["public.a", "public.b"]
+    assert kinds(talk.client(EXECUTE, SYNC)) == "ES"
 
 
 def test_a_close_that_may_have_been_skipped_forgets_nothing() -> None:
