@@ -28,8 +28,16 @@ LISTING = "select name, sourceline from pg_show_all_settings()"
 RENAMED = "select b from (employees e cross join companies c) as j(a, b)"
 STAR = "select * from employees"
 NEARER = "select (select public.companies.id from employees as companies) from companies"
+AGE = "select age(period), id from payslips"
+COLLATED = 'select status collate "C" from employees'
 
 WRONG = [
+    ("an age is that of one argument", AGE, "current_date, ", ""),
+    ("an age is counted from another day", AGE, "current_date, ", "pg_catalog.now(), "),
+    ("an age is of something else", AGE, "current_date, period", "current_date, id"),
+    ("a collation is not qualified", COLLATED, 'COLLATE pg_catalog."C"', 'COLLATE "C"'),
+    ("a collation is another schema's", COLLATED, 'COLLATE pg_catalog."C"', 'COLLATE other."C"'),
+    ("a collation is another", COLLATED, 'COLLATE pg_catalog."C"', 'COLLATE pg_catalog."POSIX"'),
     ("the scope is dropped", STAR, "WHERE t.company_id OPERATOR(pg_catalog.=) '42'::int ", ""),
     ("the scope is another customer's", STAR, "'42'::int", "'7'::int"),
     ("the scope has one customer more", STAR, "= ) '42'::int", None),
