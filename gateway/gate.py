@@ -187,8 +187,7 @@ class Gate:
         while True:
             number = inside.number
             plan = await self._workers.analyse(text, inside.view)
-            if number == inside.number:
-                # else the view was renewed meanwhile, and the plan is one of the old view
+            if number == inside.number:  # else the view was renewed meanwhile, and the plan is one of the old view
                 break
         verdict = plan if isinstance(plan, Refusal) else self._plans.keep(number, text, plan)
         inside.studied = text, verdict

@@ -30,7 +30,7 @@ _SHOWN = words("""
     server_version server_version_num server_encoding lc_collate lc_ctype lc_messages lc_monetary lc_numeric lc_time
     integer_datetimes max_identifier_length max_index_keys in_hot_standby default_with_oids search_path
     statement_timeout default_tablespace default_table_access_method default_text_search_config password_encryption
-    is_superuser session_authorization role block_size segment_size max_connections max_function_args work_mem
+    is_superuser role block_size segment_size max_connections max_function_args work_mem
     maintenance_work_mem shared_buffers effective_cache_size temp_buffers plan_cache_mode xmloption
     max_parallel_workers_per_gather max_parallel_workers max_worker_processes seq_page_cost random_page_cost
     cpu_tuple_cost cpu_index_tuple_cost cpu_operator_cost enable_seqscan enable_indexscan enable_indexonlyscan

@@ -53,6 +53,8 @@ _READING_HINT = (
 )
 _EXPLAIN_FORMATS = frozenset({"text", "json", "xml", "yaml"})
 _OFF = frozenset({"off", "false", "0"})
+_ASENSITIVE = 0x10
+"""CURSOR_OPT_ASENSITIVE in `parsenodes.h`."""
 _COPY_OPTIONS = frozenset({"format", "delimiter", "null", "header", "quote", "escape", "force_quote", "encoding"})
 _TRANSACTIONS = {
     pb.TRANS_STMT_BEGIN: "BEGIN",
@@ -201,6 +203,9 @@ def _constraints(_statement: Message, message: Message, _rewriter: Rewriter) -> 
 
 def _declare(_statement: Message, message: Message, rewriter: Rewriter) -> Settled:
     _only_select(message.query, "DECLARE CURSOR")
+    if message.options & _ASENSITIVE:
+        # The word is lost on the way out, and the check would find it missing.
+        refuse("statement-not-supported", "ASENSITIVE is not supported here", "leave it out: all cursors are")
     rewriter.query(message.query)
     return Settled(Kind.CURSOR, "DECLARE", defines=(("cursor", message.portalname),))
 
