@@ -319,16 +319,16 @@ def run(config: Config, *, ready: Callable[[Server], None] | None = None) -> int
 
 
 def _map_large_buffers() -> None:
-    """Let glibc map what is larger than a read of uvloop's (256,000 bytes) on its own: mallopt(3).
+    """Let glibc map what is as large as a TLS buffer of uvloop's on its own: mallopt(3).
 
     uvloop gives each TLS connection a buffer of 256 KiB, of which an idle session touches next to nothing. From the
-    heap it is memory that was in use before, and stays resident; mapped, only touched pages count.
+    heap it is memory that was in use before, and stays resident; mapped, only touched pages count. The heap's end is
+    kept smaller than such a buffer, or the buffer would be taken from there all the same.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
-        mallopt(_M_MMAP_THRESHOLD, 260_000)
-        # which stops glibc from adapting this one, so that large results would give memory back and ask for it again
-        mallopt(_M_TRIM_THRESHOLD, 64 << 20)
+        mallopt(_M_MMAP_THRESHOLD, 256 * 1024)
+        mallopt(_M_TRIM_THRESHOLD, 192 * 1024)
 
 
 async def _run(config: Config, ready: Callable[[Server], None] | None) -> int:

@@ -13,13 +13,14 @@ from typing import cast
 
 from gateway.engines.inbox import Inbox
 from gateway.engines.postgres_relay import Relay
+from gateway.engines.reading import Reading
 from gateway.errors import GatewayError
 from gateway.wire import postgres as wire
 
 _LOGIN_MESSAGE = 8192
 
 
-class Client(asyncio.Protocol):
+class Client(Reading):
     """One client's connection: an inbox until the log-in is done, then the relay's.
 
     `transport` is None while the bare socket is read; `encrypting` is set from the moment the client awaits TLS.

@@ -19,6 +19,7 @@ from typing import Any, Protocol, cast
 
 from gateway.config import Target
 from gateway.engines.inbox import Inbox
+from gateway.engines.reading import Reading
 from gateway.errors import GatewayError
 from gateway.wire import auth, postgres
 
@@ -48,7 +49,7 @@ class Facts:
     secret: bytes = b""
 
 
-class Backend(asyncio.Protocol):
+class Backend(Reading):
     """One authenticated connection to a target."""
 
     __slots__ = ("_framer", "_inbox", "_owner", "facts", "opened_at", "transport")
