@@ -1,18 +1,10 @@
-"""One client's session on one target: the relay between two connections.
+"""One client's session on one target: what joins its two sides, from its first ReadyForQuery to its end.
 
-Theory of operation. The client's messages are read whole and turned into the target's by `postgres_requests`. For
-each message sent, a `Flow` joins the queue of answers that are due; the target's bytes are walked, header by header,
-and attributed to the flow at the head of the queue:
+`postgres_requests` turns the client's messages into the target's, `postgres_answers` releases what comes back, and
+`postgres_flow` is what they remember between them. Here they are read and written, kept from running away from each
+other, and ended.
 
-    Query -> ... ReadyForQuery            Parse -> ParseComplete          Bind -> BindComplete
-    Describe -> RowDescription | NoData   Execute -> ... CommandComplete | PortalSuspended | EmptyQueryResponse
-    Close -> CloseComplete                Sync -> ReadyForQuery           any -> ErrorResponse
-
-After an ErrorResponse in the extended protocol the target skips to the next Sync, and so does the queue.
-
-INVARIANT: bytes of a flow are released only while its receipt is durable, and rows only within its announced window.
-INVARIANT: what is released ends on a message boundary unless `_through` counts the rest of a row in flight; nothing
-of ours is written in between.
+INVARIANT: a session is ended once, and everything that was due is settled then.
 """
 
 from __future__ import annotations
@@ -22,42 +14,14 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 
+from gateway.engines.postgres_answers import Answers
 from gateway.engines.postgres_flow import INTERNAL, Flow
 from gateway.engines.postgres_requests import Requests
-from gateway.engines.postgres_scrub import FREE, PINNED, error_bytes, notice_bytes, refusal_bytes
 from gateway.engines.upstream import Backend, Upstream
 from gateway.errors import GatewayError, Refusal
 from gateway.gate import Admitted, Gate
-from gateway.model import Outcome, Receipt
 from gateway.wire import postgres as wire
-from gateway.wire.walk import walk_rows
 
-_MESSAGE_LIMIT = 16 * 1024 * 1024
-"""Largest answer that is not a row and is held whole (descriptions, errors)."""
-
-_ROW_HELD = 64 * 1024
-"""Rows up to this size are released whole; larger ones stream through once they are announced."""
-
-_READY = 4096
-"""Answers up to this size that are free to leave still wait for those behind them that are held."""
-
-_ROWS = (wire.DATA_ROW, wire.COPY_DATA)
-
-_DUE = {
-    wire.PARSE_COMPLETE: (wire.PARSE,),
-    wire.BIND_COMPLETE: (wire.BIND,),
-    wire.CLOSE_COMPLETE: (wire.CLOSE,),
-    wire.PARAMETER_DESCRIPTION: (wire.DESCRIBE,),
-    wire.NO_DATA: (wire.DESCRIBE,),
-    wire.ROW_DESCRIPTION: (wire.DESCRIBE, wire.QUERY),
-    wire.PORTAL_SUSPENDED: (wire.EXECUTE,),
-    wire.COMMAND_COMPLETE: (wire.EXECUTE, wire.QUERY),
-    wire.EMPTY_QUERY_RESPONSE: (wire.EXECUTE, wire.QUERY),
-    wire.COPY_OUT_RESPONSE: (wire.EXECUTE, wire.QUERY),
-    wire.COPY_DONE: (wire.EXECUTE, wire.QUERY),
-    wire.READY_FOR_QUERY: (wire.QUERY, wire.SYNC),
-}
-"""The messages that each answer may answer; the others answer any."""
 _FAULT = Refusal("internal-error", "the gateway met a fault; the session ends", fatal=True)
 _QUEUE_HIGH, _QUEUE_LOW = 2048, 512
 _STALL_S = 60.0
@@ -71,27 +35,20 @@ class Relay:
     """The relay of one session, from its first ReadyForQuery to its end. `closed` is called once, at the end."""
 
     __slots__ = (
+        "_answers",
         "_backend",
         "_blocked",
         "_client",
         "_framer",
         "_gate",
-        "_held",
-        "_held_at",
         "_inside",
         "_later",
-        "_limit",
         "_queue",
-        "_ready",
         "_requests",
-        "_rest",
         "_stalled_at",
         "_studying",
         "_throttled",
-        "_through",
-        "_told",
         "_upstream",
-        "_waiting",
         "closed",
         "ended",
         "heard_at",
@@ -115,13 +72,7 @@ class Relay:
         self._gate, self._inside = gate, inside
         self._queue: deque[Flow] = deque()
         self._requests = Requests(gate, inside, self._queue, restore=restore)
-        self._told = False
-        self._rest = self._ready = b""
-        self._held: bytes | None = None
-        self._waiting = False
-        self._through = 0
-        self._limit = buffer_limit
-        self._held_at = 0.0
+        self._answers = Answers(self, client, backend, gate, inside, self._queue, self._requests, buffer_limit)
         self._later: list[tuple[int, bytes]] | None = None
         self._studying: asyncio.Task[None] | None = None
         self._blocked = False
@@ -150,7 +101,7 @@ class Relay:
             else:
                 self._take(messages)
         except Exception as error:
-            self._failure(error)
+            self.fault(error)
 
     def _take(self, messages: Sequence[tuple[int, bytes]]) -> None:
         out: list[bytes] = []
@@ -202,316 +153,39 @@ class Relay:
         try:
             self._take(later)
         except Exception as error:
-            self._failure(error)
+            self.fault(error)
 
     def backend_data(self, data: bytes) -> None:
-        """Bytes came from the target: release what may leave, hold the rest."""
+        """Bytes came from the target."""
         if self.ended:
             return
         self.heard_at = time.monotonic()
-        if self._held is not None:
-            self._held += data
-            if len(self._held) > self._limit and self._backend.transport is not None:
-                self._backend.transport.pause_reading()
-            return
-        if self._rest:
-            data = self._rest + data
-            self._rest = b""
-        try:
-            self._release(data)
-        except Exception as error:
-            self._failure(error)
+        self._answers.take(data)
 
-    def _release(self, data: bytes) -> None:
-        out: list[bytes | memoryview] = [self._ready] if self._ready else []
-        self._ready = b""
-        view = memoryview(data)
-        start = pos = 0
-        end = len(data)
-        if self._through:
-            pos = min(self._through, end)
-            self._through -= pos
-        queue = self._queue
-        while pos < end:
-            if not queue:
-                pos, start = self._unasked(data, view, start, pos, end, out)
-                if pos < 0:
-                    pos = start
-                    break
-                continue
-            flow = queue[0]
-            if not flow.receipt.durable:
-                self._hold(flow.receipt)
-                break
-            if not flow.announced:
-                out.append(view[start:pos])
-                start = pos
-                self._announce(flow, out)
-            kind = data[pos]
-            if kind in _ROWS and not flow.dropping:
-                before = pos
-                pos, rows = walk_rows(data, pos, end, flow.window_rows - flow.rows, flow.window_size - flow.size)
-                flow.rows += rows
-                flow.size += pos - before
-                if pos > before:
-                    continue
-                step = self._row(flow, data, pos, end)
-                if not step and not flow.dropping:
-                    break
-                pos += step
-                continue
-            if end - pos < 5:
-                break
-            length = int.from_bytes(data[pos + 1 : pos + 5], "big") + 1
-            if length < 5 or length > _MESSAGE_LIMIT:
-                raise GatewayError("target-unavailable", "the target sent a malformed message", fatal=True)
-            if end - pos < length:
-                break
-            if flow.kind == INTERNAL or (flow.dropping and kind in _ROWS):
-                out.append(view[start:pos])
-                self._unseen(kind, data[pos + 5 : pos + length], out)
-                pos += length
-                start = pos
-                continue
-            if self._answer(kind, flow, data, pos, length, view, start, out):
-                start = pos + length
-            pos += length
-            if self.ended:
-                return
-        out.append(view[start:pos])
-        rest = data[pos:]
-        if self._throttled and len(queue) < _QUEUE_LOW:
+    def released(self) -> None:
+        """See `Owner`."""
+        if self._throttled and len(self._queue) < _QUEUE_LOW:
             self._throttled = False
             if not self._blocked and self._later is None:
                 self._client.resume_reading()
-        if self._held is not None:
-            self._held = rest
-            ready = b"".join(out)
-            if len(ready) <= _READY:
-                # goes with the rest, in one packet: the wait is a flush long
-                self._ready = ready
-                return
-            out = [ready]
-        else:
-            self._rest = rest
-        self._write(out)
 
-    def _row(self, flow: Flow, data: bytes, pos: int, end: int) -> int:
-        """How far to go on at a row that the walker did not take; 0 to wait for a record or for more bytes."""
-        if end - pos < 5:
-            return 0
-        length = int.from_bytes(data[pos + 1 : pos + 5], "big") + 1
-        if length < 5:
-            raise GatewayError("target-unavailable", "the target sent a malformed message", fatal=True)
-        if flow.permit is None or flow.kind not in (wire.QUERY, wire.EXECUTE):
-            raise GatewayError("target-unavailable", "the target returned rows that nothing asked for", fatal=True)
-        if flow.rows + 1 > flow.window_rows or flow.size + length > flow.window_size:
-            window = self._gate.extend(self._inside, flow.permit, flow.rows + 1, flow.size + length)
-            if isinstance(window, Refusal):
-                if window.fatal:
-                    raise GatewayError.of(window)
-                flow.refusal, flow.dropping = window, True
-                self._upstream.cancel_soon(self._backend.facts)
-                return 0
-            flow.window_rows, flow.window_size = window.rows, window.bytes
-            flow.receipt = window.receipt
-            if not window.receipt.durable:
-                self._hold(window.receipt)
-                return 0
-        if end - pos < length:
-            if length <= _ROW_HELD:
-                return 0
-            self._through = length - (end - pos)
-            flow.rows += 1
-            flow.size += length
-            return end - pos
-        flow.rows += 1
-        flow.size += length
-        return length
+    def go_on_reading(self) -> None:
+        """See `Owner`."""
+        if self._stalled_at is None and self._backend.transport is not None:
+            self._backend.transport.resume_reading()
 
-    def _answer(
-        self,
-        kind: int,
-        flow: Flow,
-        data: bytes,
-        pos: int,
-        length: int,
-        view: memoryview,
-        start: int,
-        out: list[bytes | memoryview],
-    ) -> bool:
-        """Attribute one whole message to the flow; True when it was replaced (all before it is in `out` then)."""
-        due = _DUE.get(kind)
-        if due is not None and flow.kind not in due:
-            raise GatewayError("target-unavailable", "the target answered out of order", fatal=True)
-        if kind == wire.COMMAND_COMPLETE:
-            if flow.dropping:
-                return self._too_late(flow, view, start, pos, out)
-            if flow.kind == wire.EXECUTE:
-                flow.tag = wire.parse_command_complete(data[pos + 5 : pos + length])
-                self._done(flow, "ok")
-            elif flow.permit is not None:
-                tag = wire.parse_command_complete(data[pos + 5 : pos + length])
-                flow.tag = f"{flow.tag}; {tag}"[:200] if flow.tag else tag
-        elif kind == wire.READY_FOR_QUERY:
-            if flow.kind == wire.SYNC:
-                self._requests.synced()
-            self._done(flow, "ok")
-        elif kind == wire.ERROR_RESPONSE:
-            out.append(view[start:pos])
-            fields = wire.parse_error_fields(data[pos + 5 : pos + length])
-            self._failed(flow, fields, out)
-            return True
-        elif kind in (wire.NOTICE_RESPONSE, wire.PARAMETER_STATUS, wire.NOTIFICATION_RESPONSE):
-            out.append(view[start:pos])
-            out.append(self._aside(kind, data[pos + 5 : pos + length]))
-            return True
-        elif kind in (wire.PARSE_COMPLETE, wire.BIND_COMPLETE, wire.CLOSE_COMPLETE, wire.NO_DATA):
-            self._queue.popleft()
-        elif kind in (wire.PORTAL_SUSPENDED, wire.EMPTY_QUERY_RESPONSE):
-            if flow.kind == wire.EXECUTE:
-                self._done(flow, "ok")
-        elif kind == wire.ROW_DESCRIPTION:
-            if flow.kind == wire.DESCRIBE:
-                self._queue.popleft()
-        elif kind not in (wire.PARAMETER_DESCRIPTION, wire.COPY_OUT_RESPONSE, wire.COPY_DONE):
-            raise GatewayError("target-unavailable", "the target sent an unexpected message", fatal=True)
-        return False
+    def stop_statement(self) -> None:
+        """See `Owner`."""
+        self._upstream.cancel_soon(self._backend.facts)
 
-    def _too_late(self, flow: Flow, view: memoryview, start: int, pos: int, out: list[bytes | memoryview]) -> bool:
-        """The target completed what was being stopped: the client learns that it was stopped all the same."""
-        assert flow.refusal is not None
-        if flow.kind != wire.QUERY:
-            # later messages of the same batch have run by now; no error of ours could stand in their midst
-            raise GatewayError.of(flow.refusal)
-        out.append(view[start:pos])
-        out.append(refusal_bytes(flow.refusal))
-        flow.tag = f"!{flow.refusal.meaning.sqlstate}"
-        return True
-
-    def _unseen(self, kind: int, body: bytes, out: list[bytes | memoryview]) -> None:
-        """A message that the client does not get: of an internal flow, or a row of a stopped statement."""
-        if kind == wire.PARAMETER_STATUS:
-            out.append(self._aside(kind, body))
-        elif kind == wire.READY_FOR_QUERY:
-            self._queue.popleft()
-
-    def _announce(self, flow: Flow, out: list[bytes | memoryview]) -> None:
-        flow.announced = True
-        assert flow.permit is not None
-        for notice in flow.permit.notices:
-            out.append(wire.encode_notice(notice.severity, notice.sqlstate, notice.message, notice.hint))
-
-    def _failed(self, flow: Flow, fields: dict[str, str], out: list[bytes | memoryview]) -> None:
-        """An ErrorResponse: ours if we refused, else scrubbed; the extended protocol's queue skips to its Sync."""
-        if flow.refusal is not None:
-            out.append(refusal_bytes(flow.refusal))
-            if flow.refusal.fatal:
-                self._write(out)
-                out.clear()
-                self.cut(flow.refusal, told=True)
-                return
-        else:
-            out.append(error_bytes(fields))
-            self._told = fields.get("V") in ("FATAL", "PANIC")
-        if flow.kind == wire.QUERY:
-            flow.tag = f"!{fields.get('C', '')}"
-            return
-        queue = self._queue
-        if flow.kind == wire.SYNC:
-            # its ReadyForQuery still comes
-            self._requests.failed(nothing_due=False)
-            return
-        self._settle(queue.popleft(), "error", fields.get("C", ""))
-        while queue and queue[0].kind not in (wire.SYNC, INTERNAL):
-            self._settle(queue.popleft(), "skipped")
-        self._requests.failed(nothing_due=not queue)
-
-    def _aside(self, kind: int, body: bytes) -> bytes:
-        """A message that answers nothing: what the client gets instead of it."""
-        if kind == wire.NOTICE_RESPONSE:
-            return notice_bytes(wire.parse_error_fields(body))
-        if kind == wire.PARAMETER_STATUS:
-            name, value = wire.parse_parameter_status(body)
-            if name in PINNED and self._backend.facts.parameters.get(name) != value:
-                # FAIL CLOSED: the session no longer is what the rewriting was proven for
-                raise GatewayError("setting-not-allowed", f"the setting `{name}` changed; the session ends", fatal=True)
-            return wire.encode_parameter_status(name, value) if name in FREE else b""
-        return b""
-
-    def _unasked(
-        self, data: bytes, view: memoryview, start: int, pos: int, end: int, out: list[bytes | memoryview]
-    ) -> tuple[int, int]:
-        """A message while nothing is due: asides and a FATAL only. A position of -1 waits for more bytes."""
-        if end - pos < 5:
-            return -1, pos
-        length = int.from_bytes(data[pos + 1 : pos + 5], "big") + 1
-        if length < 5 or length > _MESSAGE_LIMIT:
-            raise GatewayError("target-unavailable", "the target sent a malformed message", fatal=True)
-        if end - pos < length:
-            out.append(view[start:pos])
-            return -1, pos
-        kind, body = data[pos], data[pos + 5 : pos + length]
-        out.append(view[start:pos])
-        if kind == wire.ERROR_RESPONSE:
-            out.append(error_bytes(wire.parse_error_fields(body)))
-            self._told = True
-        elif kind in (wire.NOTICE_RESPONSE, wire.PARAMETER_STATUS, wire.NOTIFICATION_RESPONSE):
-            out.append(self._aside(kind, body))
-        else:
-            raise GatewayError("target-unavailable", "the target answered what nobody asked", fatal=True)
-        return pos + length, pos + length
-
-    def _done(self, flow: Flow, status: str, code: str = "") -> None:
-        self._queue.popleft()
-        if flow.tag.startswith("!"):
-            status, code, flow.tag = "error", flow.tag[1:], ""
-        self._settle(flow, status, code)
-
-    def _settle(self, flow: Flow, status: str, code: str = "") -> None:
-        if flow.settled or flow.permit is None:
-            return
-        flow.settled = True
-        duration = (time.monotonic_ns() - flow.permit.started_ns) // 1000
-        self._gate.settle(self._inside, flow.permit, Outcome(status, flow.rows, flow.size, code, duration, flow.tag))
-
-    def _failure(self, error: Exception) -> None:
-        """End the session for what was raised on the way of a message."""
+    def fault(self, error: Exception) -> None:
+        """See `Owner`."""
         if isinstance(error, GatewayError):
             self.cut(error.refusal)
             return
         # FAIL CLOSED: where a fault of ours leaves the two sides is not known
         self.cut(_FAULT)
         asyncio.get_running_loop().call_exception_handler({"message": "relay", "exception": error})
-
-    def _hold(self, receipt: Receipt) -> None:
-        self._held = b""
-        self._held_at = time.monotonic()
-        if not self._waiting:
-            self._waiting = True
-            receipt.add_done_callback(self._resume)
-
-    def _resume(self, receipt: Receipt) -> None:
-        self._waiting = False
-        if self.ended:
-            return
-        if receipt.failed:
-            self.cut(Refusal("audit-not-writable", "the audit trail cannot be written; the session ends"))
-            return
-        held = self._held
-        self._held = None
-        if self._backend.transport is not None and self._stalled_at is None:
-            self._backend.transport.resume_reading()
-        if held:
-            try:
-                self._release(held)
-            except Exception as error:
-                self._failure(error)
-
-    def _write(self, out: list[bytes | memoryview]) -> None:
-        parts = [part for part in out if part]
-        if parts:
-            self._client.write(parts[0] if len(parts) == 1 else b"".join(parts))
 
     def client_blocked(self, blocked: bool) -> None:
         """The client does not (or does again) take what is sent."""
@@ -523,7 +197,7 @@ class Relay:
             transport.pause_reading()
         else:
             self._stalled_at = None
-            if self._held is None:
+            if self._answers.held_at is None:
                 transport.resume_reading()
 
     def backend_blocked(self, blocked: bool) -> None:
@@ -544,8 +218,8 @@ class Relay:
             if now - self._stalled_at > _STALL_S:
                 self.cut(Refusal("protocol-violation", "the client does not read", fatal=True))
         elif self._queue:
-            if self._held is not None:
-                if now - self._held_at > _STALL_S:
+            if self._answers.held_at is not None:
+                if now - self._answers.held_at > _STALL_S:
                     self.cut(Refusal("audit-not-writable", "the audit trail does not answer", fatal=True))
             elif now - self.heard_at > self.timeout_s:
                 self.cut(Refusal("target-unavailable", "the target does not answer", fatal=True))
@@ -569,11 +243,7 @@ class Relay:
         """End the session at once and say why, where a message can be said."""
         if self.ended:
             return
-        if self._ready:
-            self._client.write(self._ready)
-            self._ready = b""
-        if not told and not self._told and not self._through:
-            self._client.write(refusal_bytes(refusal, fatal=True))
+        self._answers.last_words(refusal, told=told)
         self._end(refusal)
 
     def finish(self) -> None:
@@ -592,8 +262,7 @@ class Relay:
             self._studying.cancel()
         busy = bool(self._queue)
         try:
-            while self._queue:
-                self._settle(self._queue.popleft(), "cut")
+            self._answers.drop()
             self._gate.leave(self._inside, refusal)
         except GatewayError:
             # the trail is closed: recovery will close what it finds open, at its ceiling
@@ -603,7 +272,5 @@ class Relay:
             self._backend.abort()
         else:
             self._backend.close()
-        self._held = None
-        self._rest = b""
         self._client.close()
         self.closed(self)
