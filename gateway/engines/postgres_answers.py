@@ -81,7 +81,7 @@ class Owner(Protocol):
 
 
 class _Nobody:
-    """Whom answers belong to once their session has ended: it is let go of with its connections, not with the cycles."""
+    """Whom answers belong to once their session has ended, so that it is not kept until cycles are collected."""
 
     ended = True
 
