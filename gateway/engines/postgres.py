@@ -232,14 +232,13 @@ class PostgresEngine(Generic[C]):
             await relay.cancel()
 
     async def _log_in(self, client: Client, packet: wire.StartupMessage, address: str) -> None:
-        assert client.transport is not None
         if len(self._relays) >= self._settings.max_connections:
             raise GatewayError("too-many-connections", "all connection slots are in use", hint="try again later")
         wishes = judge_startup(packet.parameters)
         if packet.minor > wire.NEWEST_MINOR or packet.protocol_options:
             minor = min(packet.minor, wire.NEWEST_MINOR)
             client.send(wire.encode_negotiate_protocol_version(minor, packet.protocol_options))
-        tls = client.transport.get_extra_info("ssl_object")
+        tls = client.line.get_extra_info("ssl_object")
         version = (tls.version() or "TLS") if tls is not None else ""
         peer = Peer(address, wishes.application, "postgres", version, wishes.user)
         challenge = self._doors.challenge(wishes.user, wishes.database, peer, tls=tls is not None)
@@ -290,7 +289,6 @@ class PostgresEngine(Generic[C]):
             raise
 
     async def _enter(self, client: Client, session: Session, wishes: Wishes, minor: int) -> None:
-        assert client.transport is not None
         upstream = self._upstreams[session.grant.target]
         inside = self._gate.enter(session)
         backend: Backend | None = None
@@ -307,7 +305,7 @@ class PostgresEngine(Generic[C]):
             backend = await upstream.acquire(self._pins(session))
             if wishes.restore:
                 await backend.run(wishes.restore)
-            if client.transport.is_closing():
+            if client.line.is_closing():
                 raise ConnectionResetError("the client is gone")
             if not self._gate.is_current(inside):
                 # a reload cuts the sessions that are inside; this one was on its way in
@@ -320,7 +318,7 @@ class PostgresEngine(Generic[C]):
             raise
         key = self._new_key(minor)
         relay = Relay(
-            client.transport,
+            client.line,
             client.framer,
             backend,
             upstream,
@@ -372,6 +370,5 @@ def _welcome(parameters: Mapping[str, str], session: Session, key: tuple[int, by
 
 
 def _alpn(client: Client) -> str | None:
-    assert client.transport is not None
-    tls = client.transport.get_extra_info("ssl_object")
+    tls = client.line.get_extra_info("ssl_object")
     return cast(str | None, tls.selected_alpn_protocol())

@@ -23,7 +23,8 @@ _LOGIN_MESSAGE = 8192
 class Client(Reading):
     """One client's connection: an inbox until the log-in is done, then the relay's.
 
-    `transport` is None while the bare socket is read; `encrypting` is set from the moment the client awaits TLS.
+    `transport` is None while the bare socket is read, and when the connection is lost; `encrypting` is set from the
+    moment the client awaits TLS.
     """
 
     __slots__ = ("_inbox", "_start", "encrypting", "framer", "relay", "transport")
@@ -59,8 +60,9 @@ class Client(Reading):
         return []
 
     def connection_lost(self, exc: Exception | None) -> None:
-        # what a session held goes with it, not with the next collection of cycles
+        # what a session held goes with it, not with the next collection of cycles: the transport knows this protocol
         relay, self.relay = self.relay, None
+        self.transport = None
         if relay is not None:
             relay.finish()
         if self._inbox is not None:
@@ -74,10 +76,16 @@ class Client(Reading):
         if self.relay is not None:
             self.relay.client_blocked(False)
 
+    @property
+    def line(self) -> asyncio.Transport:
+        """The transport. Raises `ConnectionResetError` when the client is gone."""
+        if self.transport is None:
+            raise ConnectionResetError("closed by the client")
+        return self.transport
+
     def send(self, data: bytes) -> None:
-        """Send bytes of the log-in."""
-        assert self.transport is not None
-        self.transport.write(data)
+        """Send bytes of the log-in. Raises `ConnectionResetError`."""
+        self.line.write(data)
 
     def abort(self) -> None:
         """Close at once."""

@@ -261,6 +261,8 @@ class Relay:
         if self._studying is not None:
             self._studying.cancel()
         busy = bool(self._queue)
+        # or what the session held would wait for the next collection of cycles
+        self._inside.names.forget()
         try:
             self._answers.drop()
             self._gate.leave(self._inside, refusal)

@@ -78,6 +78,8 @@ class Backend(Reading):
 
     def connection_lost(self, exc: Exception | None) -> None:
         owner, self._owner = self._owner, None
+        # the transport knows this protocol: a cycle
+        self.transport = None
         if owner is not None:
             owner.backend_lost()
         if self._inbox is not None:
@@ -106,9 +108,9 @@ class Backend(Reading):
         return quiet and time.monotonic() - self.opened_at < _SPARE_AGE_S
 
     def send(self, data: bytes) -> None:
-        """Send bytes that the caller holds a permit for, or that are the gateway's own."""
-        assert self.transport is not None
-        self.transport.write(data)
+        """Send bytes that the caller holds a permit for, or that are the gateway's own; to nobody when it is lost."""
+        if self.transport is not None:
+            self.transport.write(data)
 
     def close(self) -> None:
         """Say goodbye and close; nothing more is heard."""

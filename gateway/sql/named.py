@@ -37,6 +37,11 @@ class SqlNames:
         self._known: dict[Name, _Meaning] = {}
         self.wire_name: Callable[[Name], Judgement | None] = _nothing
 
+    def forget(self) -> None:
+        """The session has ended: nobody is asked any more."""
+        self.wire_name = _nothing
+        self._known.clear()
+
     def __contains__(self, name: Name) -> bool:
         return name in self._known
 
