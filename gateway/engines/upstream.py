@@ -134,7 +134,8 @@ class Backend(Reading):
             kind, body = await self.message()
             if kind == postgres.PARAMETER_STATUS:
                 name, value = postgres.parse_parameter_status(body)
-                self.facts.parameters[name] = value
+                # the mapping is shared with other connections
+                self.facts.parameters = {**self.facts.parameters, name: value}
             elif kind == postgres.ERROR_RESPONSE:
                 failed = postgres.parse_error_fields(body).get("M", "") or "refused"
             elif kind == postgres.READY_FOR_QUERY:
@@ -161,6 +162,7 @@ class Upstream:
         self._tls = _tls_context(target)
         self._password = target.password.read().decode()
         self._salted: dict[tuple[bytes, int], bytes] = {}
+        self._parameters: dict[str, str] = {}
         self._spares: list[Backend] = []
         self._filling: asyncio.Task[None] | None = None
         self._cancels: set[asyncio.Task[None]] = set()
@@ -320,6 +322,10 @@ class Upstream:
                     "the target refused the gateway's connection", None, f"{fields.get('C')}: {fields.get('M')}"
                 )
             elif kind == postgres.READY_FOR_QUERY:
+                # nearly all connections are told the same: one mapping serves them
+                if backend.facts.parameters != self._parameters:
+                    self._parameters = backend.facts.parameters
+                backend.facts.parameters = self._parameters
                 return
             elif kind not in (postgres.NOTICE_RESPONSE, postgres.NEGOTIATE_PROTOCOL_VERSION):
                 raise _unavailable("the target sent something unexpected at start-up", None, chr(kind))
@@ -349,6 +355,8 @@ def _channel_binding(transport: asyncio.Transport) -> bytes | None:
     """The tls-server-end-point binding of the target's certificate (RFC 5929), or None without TLS."""
     tls = transport.get_extra_info("ssl_object")
     certificate = tls.getpeercert(binary_form=True) if tls is not None else None
+    # verified as it is; what uvloop read out of it for whoever might ask is kept with each connection
+    (transport.get_extra_info("peercert") or {}).clear()
     return auth.tls_server_end_point(certificate) if certificate else None
 
 
