@@ -189,6 +189,7 @@ CASES = Record({
             "columns_clear": Field(ListOf(_COLUMN, least=0), "all columns that it shows in clear"),
             "columns_masked": Field(ListOf(_COLUMN, least=0), "all columns that it shows masked"),
             "columns_revealed": Field(ListOf(_COLUMN, least=0), "all columns whose mask the grant turned off"),
+            "columns_aggregated": Field(ListOf(_COLUMN, least=0), "all columns whose real values it sums up"),
             "searches": Field(ListOf(_COLUMN, least=0), "all columns that it searches exactly"),
         }), "what the statement must come to"),
     })), "the cases", required=True),

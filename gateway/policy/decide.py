@@ -93,7 +93,8 @@ def effective_columns(policy: Policy, relation: str, reveal: Iterable[tuple[str,
         return {}
     shown = {column for name, column in reveal if name == relation} & policy.reveal.get(relation, frozenset())
     return {
-        name: replace(rule, mask=CLEAR, search="") if name in shown else rule for name, rule in table.columns.items()
+        name: replace(rule, mask=CLEAR, search="", aggregate=None) if name in shown else rule
+        for name, rule in table.columns.items()
     }
 
 

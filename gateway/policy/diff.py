@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import fields
 from typing import Any, NamedTuple
 
-from gateway.policy.schema import AccessRule, LimitRule, Mask, Policy, Scope, TableRule, TicketRule
+from gateway.policy.schema import AccessRule, AggregateRule, LimitRule, Mask, Policy, Scope, TableRule, TicketRule
 
 WIDER, NARROWER, CHANGED = "wider", "narrower", "changed"
 
@@ -97,6 +97,9 @@ def _columns(relation: str, old: TableRule | None, new: TableRule | None) -> Ite
         searches = [rule.search if rule is not None else "" for rule in (one, other)]
         if searches[0] != searches[1]:
             yield Difference(WIDER if searches[1] else NARROWER, f"{what}.search", *searches)
+        sums = [rule.aggregate if rule is not None else None for rule in (one, other)]
+        if sums[0] != sums[1]:
+            yield Difference(_summing(*sums), f"{what}.aggregate", *map(_aggregate, sums))
         marks = [rule.identifier if rule is not None else False for rule in (one, other)]
         if marks[0] != marks[1]:
             yield Difference(CHANGED, f"{what}.identifier", *map(_text, marks))
@@ -107,6 +110,14 @@ def _unmasking(old: Mask | None, new: Mask | None) -> str:
     if levels[0] == levels[1]:
         return CHANGED
     return WIDER if levels[1] > levels[0] else NARROWER
+
+
+def _summing(old: AggregateRule | None, new: AggregateRule | None) -> str:
+    if old is None or new is None:
+        return WIDER if old is None else NARROWER
+    if old.subject != new.subject:
+        return CHANGED
+    return WIDER if new.min_group < old.min_group else NARROWER
 
 
 def _level(mask: Mask | None) -> int:
@@ -153,6 +164,10 @@ def _mask(mask: Mask | None) -> str:
         return ""
     options = ", ".join(f"{name} {value}" for name, value in mask.options)
     return f"{mask.kind} ({options})" if options else mask.kind
+
+
+def _aggregate(rule: AggregateRule | None) -> str:
+    return f"groups of {rule.min_group} {rule.subject}" if rule is not None else ""
 
 
 def _text(value: Any) -> str:

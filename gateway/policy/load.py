@@ -16,7 +16,16 @@ from pathlib import Path
 from typing import Any
 
 from gateway.policy import kinds, shapes
-from gateway.policy.schema import AccessRule, ColumnRule, LimitRule, Policy, Scope, TableRule, TicketRule
+from gateway.policy.schema import (
+    AccessRule,
+    AggregateRule,
+    ColumnRule,
+    LimitRule,
+    Policy,
+    Scope,
+    TableRule,
+    TicketRule,
+)
 from gateway.policy.shapes import (
     AnyValue,
     Choice,
@@ -34,6 +43,8 @@ from gateway.policy.shapes import (
 )
 
 DAY = 86_400
+# Of two people, each knows the other's value from their sum.
+SMALLEST_GROUP, LARGEST_GROUP = 3, 10_000
 _PLAIN = r"""[^\s."']{1,63}"""
 # A name may have spaces inside; where it stands among other words, in a scope, it is in double quotes then.
 _NAME = r"""[^\s."'](?:[^."'\x00-\x1f]{0,61}[^\s."'])?"""
@@ -130,6 +141,7 @@ def _parse(text: str, source: str) -> tuple[Policy, str]:
         _judge_reveal(read, reading)
         _judge_access(read["access"], bool(read.get("reveal")), reading)
         _judge_searches(read, reading)
+        _judge_aggregates(read, reading)
     if reading.problems:
         raise DocumentInvalid(source, reading.problems)
     policy = _policy(read, source)
@@ -167,6 +179,7 @@ def _policy(read: dict[str, Any], source: str) -> Policy:
             limits.get("bytes_per_statement", 0),
             limits.get("bytes_per_day", 0),
             limits.get("exact_searches_per_hour", 0),
+            limits.get("aggregates_per_hour", 0),
             limits.get("statement_timeout", 30) * 1000,
         ),
         reveal={name: frozenset(columns) for name, columns in read.get("reveal", {}).items()},
@@ -230,6 +243,22 @@ def _judge_searches(read: dict[str, Any], reading: Reading) -> None:
                 reading.fault(at, "`search: exact` needs a budget: set `limits.exact_searches_per_hour`")
 
 
+def _judge_aggregates(read: dict[str, Any], reading: Reading) -> None:
+    for name, table in read["tables"].items():
+        for column, rule in table["columns"].items():
+            if rule.aggregate is None:
+                continue
+            at, subject = ("tables", name, "columns", column), rule.aggregate.subject
+            if "aggregates_per_hour" not in read.get("limits", {}):
+                # FAIL CLOSED: without a budget, sums over groups that differ in one person can be asked of everybody.
+                reading.fault(at, "`aggregate` needs a budget: set `limits.aggregates_per_hour`")
+            if subject == column or subject not in table["columns"]:
+                near = shapes.nearest(subject, table["columns"])
+                reading.fault(
+                    at, f"the `subject` of `aggregate` must be another column named here, not `{subject}`{near}"
+                )
+
+
 def _scope(text: str) -> Scope:
     match = _SCOPE.fullmatch(text)
     if match is None:
@@ -252,17 +281,36 @@ def _column_rule(value: Any) -> ColumnRule:
         near = shapes.nearest(kind, kinds.KINDS) if isinstance(kind, str) else ""
         raise ValueError(f"there is no mask `{kind}`{near}")
     search, identifier = given.pop("search", ""), given.pop("identifier", False)
+    aggregate = _aggregate(given.pop("aggregate")) if "aggregate" in given else None
     if search not in {"", "exact"} or not isinstance(identifier, bool):
         raise ValueError("`search` can only be `exact`, and `identifier` is true or false")
     if search and kind == "clear":
         raise ValueError("`search: exact` is for masked columns; a clear one can be searched anyway")
-    return ColumnRule("", kinds.checked(kind, given), search, identifier)
+    if aggregate and kind == "clear":
+        raise ValueError("`aggregate` is for masked columns; a clear one can be aggregated anyway")
+    return ColumnRule("", kinds.checked(kind, given), search, identifier, aggregate)
+
+
+def _aggregate(value: Any) -> AggregateRule:
+    given = value if isinstance(value, dict) and value.keys() == {"min_group", "subject"} else {}
+    least, subject = given.get("min_group"), given.get("subject")
+    whole = isinstance(least, int) and not isinstance(least, bool) and SMALLEST_GROUP <= least <= LARGEST_GROUP
+    if not whole or not isinstance(subject, str):
+        wanted = f"{{min_group: {SMALLEST_GROUP} to {LARGEST_GROUP}, subject: a column of this relation}}"
+        raise ValueError(f"`aggregate` must be {wanted}")
+    return AggregateRule(int(given["min_group"]), subject)
 
 
 def _column_schema() -> dict[str, Any]:
     def one(name: str, kind: kinds.Kind) -> dict[str, Any]:
         options = {option: dict(table.schema) for option, table in kind.options.items()}
-        shared = {"mask": {"const": name}, "search": {"const": "exact"}, "identifier": {"type": "boolean"}}
+        shared: dict[str, Any] = {
+            "mask": {"const": name},
+            "search": {"const": "exact"},
+            "identifier": {"type": "boolean"},
+        }
+        if name != "clear":
+            shared["aggregate"] = _AGGREGATE_SCHEMA
         required = ["mask", *(option for option, table in kind.options.items() if table.required)]
         return {
             "type": "object", "description": kind.about, "properties": shared | options,
@@ -287,6 +335,16 @@ def _members(value: Any) -> dict[str, Any]:
     }
 
 
+_AGGREGATE_SCHEMA = {
+    "type": "object",
+    "description": "sums, averages and deviations of the real values, of groups with so many different subjects",
+    "properties": {
+        "min_group": {"type": "integer", "minimum": SMALLEST_GROUP, "maximum": LARGEST_GROUP},
+        "subject": {"type": "string"},
+    },
+    "required": ["min_group", "subject"],
+    "additionalProperties": False,
+}
 _NAMED = Text("a name", _NAME)
 _QUALIFIED = Text("a qualified name such as `public.employees`", rf"{_NAME}\.{_NAME}", _relation)
 _TEAMS = ListOf(Text("the name of a team"))
@@ -318,6 +376,9 @@ POLICY = Record({
         "bytes_per_statement": Field(Whole(1, 10**15), "bytes of rows that one statement may return (unlimited)"),
         "bytes_per_day": Field(Whole(1, 10**15), "bytes of rows that one person may read in a day (unlimited)"),
         "exact_searches_per_hour": Field(Whole(1, 10**9), "exact searches of one person in an hour (unlimited)"),
+        "aggregates_per_hour": Field(
+            Whole(1, 10**9), "SELECTs of one person in an hour that sum a masked column's real values (unlimited)"
+        ),
         "statement_timeout": Field(Duration(1, 3600), "how long a statement may run (30s)"),
     }), "budgets"),
     "tables": Field(MapOf(_QUALIFIED, Record({

@@ -19,13 +19,25 @@ class Mask:
 
 
 @dataclass(frozen=True, slots=True)
+class AggregateRule:
+    """Which groups of raw values may be summed up: those with `min_group` different values of the column `subject`."""
+
+    min_group: int
+    subject: str
+
+
+@dataclass(frozen=True, slots=True)
 class ColumnRule:
-    """One named column: its mask, and whether `=` on it may reach the raw value (`search` is `exact` or empty)."""
+    """One named column: its mask, and whether `=` on it may reach the raw value (`search` is `exact` or empty).
+
+    `aggregate` lets sums over large enough groups reach the raw values, None for never.
+    """
 
     name: str
     mask: Mask
     search: str = ""
     identifier: bool = False
+    aggregate: AggregateRule | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +96,7 @@ class LimitRule:
     bytes_per_statement: int = 0
     bytes_per_day: int = 0
     exact_searches_per_hour: int = 0
+    aggregates_per_hour: int = 0
     statement_timeout_ms: int = 30_000
 
 

@@ -113,6 +113,11 @@ def column_type(declared: str, base: str = "") -> ColumnType:
     return _built_in(declared) or _built_in(base or declared) or _unknown(declared, base)
 
 
+def is_summable(of: ColumnType) -> bool:
+    """Whether sums and variances of values of this type, none beyond 1e100, cannot fail."""
+    return of.group in {INTEGER, NUMERIC} or of.name == "float8"
+
+
 def _built_in(spelled: str) -> ColumnType | None:
     text = spelled.removeprefix("pg_catalog.")
     if text.endswith("[]"):

@@ -57,6 +57,8 @@ def _columns(table: TableRule, relation: Relation, schemas: tuple[str, ...]) -> 
         problem = kinds.misfit(rule.mask, of)
         if problem:
             yield Mismatch("error", table.name, rule.name, f"column `{rule.name}`: {problem}")
+        if rule.aggregate is not None:
+            yield from _aggregate(table.name, rule.name, of, names.get(rule.aggregate.subject))
         home = column.base.rpartition(".")[0]
         if of.ignores_case and home not in schemas:
             # FAIL CLOSED: `=` would be that of text, and the same query would find other rows than without a gateway.
@@ -64,6 +66,16 @@ def _columns(table: TableRule, relation: Relation, schemas: tuple[str, ...]) -> 
             yield Mismatch("error", table.name, rule.name, message)
     for name in names.keys() - table.columns.keys():
         yield Mismatch("info", table.name, name, f"column `{name}` is not named in the policy, so it is hidden")
+
+
+def _aggregate(relation: str, name: str, of: types.ColumnType, subject: Column | None) -> Iterator[Mismatch]:
+    """What keeps a column from being summed: its sums could fail, or its subjects could not be told apart."""
+    if not types.is_summable(of):
+        message = f"column `{name}`: `aggregate` fits integers, numeric and double precision, not `{of.sql}`"
+        yield Mismatch("error", relation, name, message)
+    counted = column_type(subject.type, subject.base) if subject is not None else None
+    if counted is None or counted.ignores_case or counted.group not in {types.INTEGER, types.UUID, types.TEXT}:
+        yield Mismatch("error", relation, name, f"column `{name}`: its `subject` must be an integer, uuid or text")
 
 
 def _scope(table: TableRule, relation: Relation, catalog: Catalog) -> Iterator[Mismatch]:

@@ -58,6 +58,8 @@ STATEMENT = (
         ("{columns_clear: []}", {"columns_clear": ["public.employees.id"]},
          "expected `columns_clear` to be nothing, it is `public.employees.id`"),
         ("{code: relation-not-available}", {"code": "relation-not-available", "reason": "r"}, ""),
+        ("{columns_aggregated: [public.employees.salary]}", {"columns_aggregated": []},
+         "expected `columns_aggregated` to be `public.employees.salary`, it is nothing"),
         ("{code: relation-not-available}", {"relations": []},
          "to be refused with `relation-not-available`, it is allowed"),
         ("{relations: []}", {"code": "syntax-error", "reason": "at or near"},

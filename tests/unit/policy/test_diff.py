@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from gateway.policy.diff import differences
 from gateway.policy.load import parse_policy
+from gateway.policy.schema import AggregateRule, Policy
 
 TEXT = (Path(__file__).parents[3] / "policies" / "payroll.yaml").read_text()
 OLD = parse_policy(TEXT, "old")
@@ -38,6 +40,7 @@ def test_a_policy_does_not_differ_from_itself() -> None:
         ("  rows_per_day: 100000\n", "", "wider", "limits.rows_per_day"),
         ("rows_per_day: 100000", "rows_per_day: 1000", "narrower", "limits.rows_per_day"),
         ("exact_searches_per_hour: 60", "exact_searches_per_hour: 61", "wider", "limits.exact_searches_per_hour"),
+        ("rows_per_st", "aggregates_per_hour: 60\n  rows_per_st", "narrower", "limits.aggregates_per_hour"),
         ("nir: {mask: redact, identifier: true}", "nir: clear", "wider", "tables.public.employees.nir"),
         ("nir: {mask: redact,", "nir: {mask: partial, keep_end: 2,", "wider", "tables.public.employees.nir"),
         ("nir: {mask: redact,", "nir: {mask: 'null',", "changed", "tables.public.employees.nir"),
@@ -54,6 +57,26 @@ def test_a_policy_does_not_differ_from_itself() -> None:
 )  # fmt: skip
 def test_each_change_is_said_with_its_effect(old: str, new: str, effect: str, what: str) -> None:
     assert (effect, what) in {(one[0], one[1]) for one in of(old, new)}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "effect"),
+    [
+        (None, AggregateRule(5, "id"), "wider"),
+        (AggregateRule(5, "id"), None, "narrower"),
+        (AggregateRule(5, "id"), AggregateRule(4, "id"), "wider"),
+        (AggregateRule(5, "id"), AggregateRule(6, "id"), "narrower"),
+        (AggregateRule(5, "id"), AggregateRule(4, "person"), "changed"),
+    ],
+)
+def test_smaller_groups_are_wider(old: AggregateRule | None, new: AggregateRule | None, effect: str) -> None:
+    def having(rule: AggregateRule | None) -> Policy:
+        people = OLD.tables["public.employees"]
+        columns = people.columns | {"nir": replace(people.columns["nir"], aggregate=rule)}
+        return replace(OLD, tables=OLD.tables | {people.name: replace(people, columns=columns)})
+
+    found = differences(having(old), having(new))
+    assert [(one.effect, one.what) for one in found] == [(effect, "tables.public.employees.nir.aggregate")]
 
 
 def test_what_becomes_wider_stands_first() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from gateway.errors import GatewayError
 from gateway.policy.load import json_schema, load_document, load_policy, parse_policy
-from gateway.policy.schema import Mask, Scope
+from gateway.policy.schema import AggregateRule, Mask, Scope
 from gateway.policy.shapes import LARGEST, DocumentInvalid
 
 POLICIES = Path(__file__).parents[3] / "policies"
@@ -107,6 +107,20 @@ def test_a_policy_reads_as_it_is_written() -> None:
     assert policy.reveal == {"public.people": frozenset({"email"})}
 
 
+def test_a_column_may_be_aggregated_in_groups() -> None:
+    rule = "size: 0.50, aggregate: {min_group: 5, subject: id}"
+    text = SMALL.replace("size: 0.50", rule).replace("limits: {", "limits: {aggregates_per_hour: 9, ")
+    policy = parse_policy(text)
+
+    assert policy.tables["public.people"].columns["size"].aggregate == AggregateRule(5, "id")
+    assert policy.limits.aggregates_per_hour == 9
+    fewer = parse_policy(SMALL.replace("size: 0.50", rule).replace("limits: {", "limits: {aggregates_per_hour: 8, "))
+    smaller = SMALL.replace("size: 0.50", rule.replace("5,", "4,")).replace(
+        "limits: {", "limits: {aggregates_per_hour: 9, "
+    )
+    assert len({policy.digest, fewer.digest, parse_policy(smaller).digest}) == 3
+
+
 def test_the_demo_policy_loads_and_names_its_cases() -> None:
     document = load_document(POLICIES / "payroll.yaml")
 
@@ -187,6 +201,26 @@ def test_the_schema_for_editors_is_current() -> None:
             "13:7: `search: exact` is for masked",
         ),
         ("search: exact", "search: prefix", "14:7: `search` can only be `exact`"),
+        ("0.50}", "0.50, aggregate: {min_group: 5, subject: id}}", "15:7: `aggregate` needs a budget"),
+        (
+            "size: 0.50}",
+            "size: 0.50, aggregate: {min_group: 2, subject: id}}",
+            "15:7: `aggregate` must be {min_group: 3 to",
+        ),
+        ("0.50}", "0.50, aggregate: {min_group: 5}}", "15:7: `aggregate` must be {min_group: 3 to"),
+        ("0.50}", "0.50, aggregate: {min_group: yes, subject: id}}", "15:7: `aggregate` must be"),
+        ("0.50}", "0.50, aggregate: 5}", "15:7: `aggregate` must be {min_group: 3 to"),
+        (
+            "size: 0.50}",
+            "size: 0.50, aggregate: {min_group: 5, subject: size}}",
+            "15:7: the `subject` of `aggregate` must be another",
+        ),
+        ("0.50}", "0.50, aggregate: {min_group: 5, subject: idd}}", "15:7: the `subject` of `aggregate` must be"),
+        (
+            "id: clear\n      email",
+            "id: {mask: clear, aggregate: {min_group: 5, subject: email}}\n      email",
+            "13:7: `aggregate` is for masked columns",
+        ),
         ("mask: email", "mask: email, keep_end: 2", "14:7: mask `email` has no option `keep_end`"),
         ("size: 0.50", "size: 0", "15:7: `size` of mask `bucket` must be a number from 1e-9 to 1e15"),
         ("[email]", "[emil]", "20:19: `public.people` has no column `emil` in this policy; did you mean `email`?"),
@@ -288,6 +322,7 @@ def test_layout_and_comments_do_not_change_the_digest() -> None:
         ("mask: email", "mask: email, domain: keyed"),
         (", search: exact", ""),
         (", search: exact", ", search: exact, identifier: true"),
+        ("exact_searches_per_hour: 5", "exact_searches_per_hour: 5, aggregates_per_hour: 5"),
         ("columns: {id: clear}", "columns: {id: clear, at: clear}"),
         ("[email]", "[email, size]"),
     ],

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from gateway.policy.load import load_policy
+from gateway.policy.schema import AggregateRule
 from gateway.sql.catalog import Catalog, Column, Relation
 from gateway.sql.fit import check_against
 
@@ -81,6 +82,27 @@ def test_the_demo_policy_fits_the_demo_tables_and_tells_what_is_hidden() -> None
 )
 def test_what_does_not_fit_stops_the_policy(changes: dict[str, str | None], wanted: str) -> None:
     assert any(wanted in message for message in errors(catalog(**changes)))
+
+
+@pytest.mark.parametrize(
+    ("column", "subject", "wanted"),
+    [
+        ("salary", "id", ""),
+        ("salary", "email", ""),
+        ("salary", "birth_date", "its `subject` must be an integer, uuid or text"),
+        ("birth_date", "id", "`aggregate` fits integers, numeric and double precision, not `pg_catalog.date`"),
+        ("email", "id", "`aggregate` fits integers"),
+    ],
+)
+def test_only_numbers_of_countable_subjects_are_aggregated(column: str, subject: str, wanted: str) -> None:
+    employees = POLICY.tables["public.employees"]
+    rule = replace(employees.columns[column], aggregate=AggregateRule(5, subject))
+    changed = replace(employees, columns=employees.columns | {column: rule})
+
+    found = check_against(replace(POLICY, tables=POLICY.tables | {employees.name: changed}), catalog())
+    told = [one.message for one in found if one.severity == "error"]
+    assert len(told) == bool(wanted), told
+    assert all(wanted in message for message in told)
 
 
 @pytest.mark.parametrize(("home", "fits"), [("public", True), ("extensions", False)])
