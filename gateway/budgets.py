@@ -1,4 +1,4 @@
-"""How much a person may still read: rows and bytes a statement, rows and bytes a day, exact searches an hour.
+"""How much a person may still read: rows and bytes a statement and a day, exact searches and aggregations an hour.
 
 Counts are kept in this process by person and target, over all sessions. Days are UTC days and hours slide. A count is
 never lowered while the process lives; a restart forgets it (the trail does not).
@@ -75,6 +75,7 @@ class Budgets:
         self._today = -1.0
         self._rows, self._bytes = _Day(), _Day()
         self._searches: dict[Who, deque[float]] = {}
+        self._aggregations: dict[Who, deque[float]] = {}
 
     def window(self, session: Session, policy: Policy, statement: str, rows: int, size: int) -> tuple[int, int]:
         """The first window: `rows` and `size` bytes, or less where a statement or the day allows less; even none."""
@@ -90,7 +91,7 @@ class Budgets:
         return rows, size
 
     def admit(self, session: Session, policy: Policy, plan: Plan) -> Refusal | None:
-        """Refuse a statement whose person has nothing left; count its exact searches."""
+        """Refuse a statement whose person has nothing left; count its uses of raw values."""
         limits = policy.limits
         who = session.principal.id, session.grant.target
         if limits.rows_per_day or limits.bytes_per_day:
@@ -99,21 +100,18 @@ class Budgets:
                 return _day_refusal("row", f"{limits.rows_per_day} rows")
             if limits.bytes_per_day and self._bytes.used.get(who, 0) >= limits.bytes_per_day:
                 return _day_refusal("byte", f"{limits.bytes_per_day} bytes")
-        most = limits.exact_searches_per_hour
-        if not plan.searches or not most:
+        if not plan.searches:
             return None
-        now = self._clock()
-        made = self._searches.setdefault(who, deque())
-        while made and made[0] <= now - _HOUR_S:
-            made.popleft()
-        if len(made) + len(plan.searches) > most:
-            return Refusal(
-                "search-budget-exhausted",
-                f"{most} exact searches an hour are allowed and used",
-                hint="wait, or search by a column that is shown in clear",
-            )
-        made.extend(now for _ in plan.searches)
-        self._warn(session, "exact_searches_per_hour", len(made), len(plan.searches), most)
+        searched, summed = len(plan.exact_searches), len(plan.aggregations)
+        searches, aggregations = limits.exact_searches_per_hour, limits.aggregates_per_hour
+        if not self._fits(self._searches, who, searched, searches):
+            return _hour_refusal("search", f"{searches} exact searches", "search by a column that is shown in clear")
+        if not self._fits(self._aggregations, who, summed, aggregations):
+            hint = "ask for several groups in one statement, with GROUP BY"
+            return _hour_refusal("aggregate", f"{aggregations} aggregations of real values", hint)
+        # both fit, or neither is counted
+        self._count(self._searches, session, "exact_searches_per_hour", searched, searches)
+        self._count(self._aggregations, session, "aggregates_per_hour", summed, aggregations)
         return None
 
     def extend(
@@ -157,6 +155,21 @@ class Budgets:
         if limits.bytes_per_day:
             self._warn(session, "bytes_per_day", used, size, limits.bytes_per_day)
 
+    def _fits(self, made: dict[Who, deque[float]], who: Who, added: int, limit: int) -> bool:
+        """Whether so many more are allowed within the hour before now."""
+        if not added or not limit:
+            return True
+        when, earliest = made.setdefault(who, deque()), self._clock() - _HOUR_S
+        while when and when[0] <= earliest:
+            when.popleft()
+        return len(when) + added <= limit
+
+    def _count(self, made: dict[Who, deque[float]], session: Session, budget: str, added: int, limit: int) -> None:
+        if added and limit:
+            when, now = made[session.principal.id, session.grant.target], self._clock()
+            when.extend(now for _ in range(added))
+            self._warn(session, budget, len(when), added, limit)
+
     def _reserve(self, day: _Day, session: Session, statement: str, amount: int, limit: int) -> int:
         self._turn()
         who = session.principal.id, session.grant.target
@@ -183,6 +196,10 @@ def _statement_refusal(what: str, much: str) -> Refusal:
         f"a statement may return {much} here",
         hint="add a LIMIT or narrow the condition; aggregates run over all rows",
     )
+
+
+def _hour_refusal(what: str, much: str, hint: str) -> Refusal:
+    return Refusal(f"{what}-budget-exhausted", f"{much} an hour are allowed and used", hint=f"wait, or {hint}")
 
 
 def _day_refusal(what: str, much: str) -> Refusal:

@@ -75,6 +75,9 @@ CODES: dict[str, Code] = {
     "row-budget-exhausted": Code("53400", 1226, 429, "More rows than the policy allows."),
     "byte-budget-exhausted": Code("53400", 1226, 429, "More bytes than the policy allows."),
     "search-budget-exhausted": Code("53400", 1226, 429, "More exact searches than the policy allows in an hour."),
+    "aggregate-budget-exhausted": Code(
+        "53400", 1226, 429, "More aggregations of real values than the policy allows in an hour."
+    ),
     # wire
     "protocol-violation": Code("08P01", 1835, 400, "The client sent something that the protocol does not allow."),
     "message-too-large": Code("08P01", 1153, 413, "A message is larger than the limit."),

@@ -227,7 +227,7 @@ class Gate:
         try:
             values = (statement.id, statement.protocol, statement.parameters, rows, size)
             receipt = self._trail.append_form(inside.begin_form(verdict), values)
-            for search in plan.searches:
+            for search in plan.exact_searches:
                 receipt = self._trail.append(
                     record.event(
                         "search.exact",

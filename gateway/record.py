@@ -36,6 +36,7 @@ SQL = (
     "columns_clear",
     "columns_masked",
     "columns_revealed",
+    "columns_aggregated",
     "scope",
     "searches",
     "parameters",

@@ -188,6 +188,7 @@ def _judged(judged: Plan | Refusal) -> dict[str, Any]:
         "columns_masked": list(judged.columns_masked),
         "columns_revealed": list(judged.columns_revealed),
         "scope": list(judged.scope),
-        "searches": [f"{search.relation}.{search.column}" for search in judged.searches],
+        "columns_aggregated": list(judged.columns_aggregated),
+        "searches": [f"{search.relation}.{search.column}" for search in judged.exact_searches],
         "notices": [notice.message for notice in judged.notices],
     }

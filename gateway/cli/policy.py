@@ -138,6 +138,7 @@ def _show(answer: dict[str, Any]) -> None:
             ("clear", answer.get("columns_clear")),
             ("masked", answer.get("columns_masked")),
             ("revealed", answer.get("columns_revealed")),
+            ("aggregated", answer.get("columns_aggregated")),
             ("rows", answer.get("scope")),
             ("searches", answer.get("searches")),
             *(("notice", notice) for notice in answer.get("notices", [])),

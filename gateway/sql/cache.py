@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from gateway.errors import Refusal
-from gateway.sql.statement import ExactSearch, Plan, View
+from gateway.sql.statement import Plan, RawUse, View
 from gateway.sql.template import FreeLiterals, Shape, Template, make_template, shape_of
 
 _Key = tuple[Any, ...]
@@ -38,8 +38,9 @@ def plan_fields(plan: Plan) -> dict[str, Any]:
         "columns_clear": list(plan.columns_clear),
         "columns_masked": list(plan.columns_masked),
         "columns_revealed": list(plan.columns_revealed),
+        "columns_aggregated": list(plan.columns_aggregated),
         "scope": list(plan.scope),
-        "searches": [f"{s.relation}.{s.column}" for s in plan.searches],
+        "searches": [f"{s.relation}.{s.column}" for s in plan.exact_searches],
         "notices": len(plan.notices) or None,
     }
     return {name: value for name, value in fields.items() if value not in (None, "", [])}
@@ -67,8 +68,8 @@ def union(first: Judgement, second: Judgement) -> Judgement:
     return Judgement(plan, fields, second.text)
 
 
-def most(one: tuple[ExactSearch, ...], other: tuple[ExactSearch, ...]) -> tuple[ExactSearch, ...]:
-    """The searches of either: as many of each as the one that has more of it."""
+def most(one: tuple[RawUse, ...], other: tuple[RawUse, ...]) -> tuple[RawUse, ...]:
+    """The uses of raw values of either: as many of each as the one that has more of it."""
     return tuple((Counter(one) | Counter(other)).elements())
 
 

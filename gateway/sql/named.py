@@ -14,18 +14,18 @@ from dataclasses import dataclass, replace
 
 from gateway.errors import Refusal
 from gateway.sql.cache import Judgement, most, union
-from gateway.sql.statement import ExactSearch
+from gateway.sql.statement import RawUse
 
 Name = tuple[str, str]
 """`statement` or `cursor`, and the name as SQL knows it."""
 
-_READS = ("relations", "columns_clear", "columns_masked", "columns_revealed", "scope")
+_READS = ("relations", "columns_clear", "columns_masked", "columns_revealed", "columns_aggregated", "scope")
 
 
 @dataclass(frozen=True, slots=True)
 class _Meaning:
     reads: dict[str, list[str]]
-    searches: tuple[ExactSearch, ...]
+    searches: tuple[RawUse, ...]
 
 
 class SqlNames:

@@ -75,11 +75,14 @@ class Notice:
 
 
 @dataclass(frozen=True, slots=True)
-class ExactSearch:
-    """One `column = value` that was moved onto the raw column."""
+class RawUse:
+    """One use of a masked column's raw values: a `column = value` that was moved onto it, or with `summed` one SELECT
+    that sums them up over groups that are large enough.
+    """
 
     relation: str
     column: str
+    summed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +93,8 @@ class Plan:
     `verbs` have one entry for each. `normalised` is the user's text and `rewritten_normalised` the outgoing
     text, both with every literal taken out. Relations are qualified; columns are `relation.column`.
     `defines` and `uses` name prepared statements and cursors as (`statement`|`cursor`, name) pairs, so that the
-    record of an EXECUTE or a FETCH can say what it reads. `repin` asks the engine to restore the pinned settings
-    afterwards.
+    record of an EXECUTE or a FETCH can say what it reads. `searches` are all uses of raw values that each run is
+    counted for. `repin` asks the engine to restore the pinned settings afterwards.
     """
 
     rewritten: str
@@ -105,17 +108,26 @@ class Plan:
     columns_masked: tuple[str, ...] = ()
     columns_revealed: tuple[str, ...] = ()
     scope: tuple[str, ...] = ()
-    searches: tuple[ExactSearch, ...] = ()
+    searches: tuple[RawUse, ...] = ()
     notices: tuple[Notice, ...] = ()
     defines: tuple[tuple[str, str], ...] = ()
     uses: tuple[tuple[str, str], ...] = ()
     repin: bool = False
     writes: bool = field(init=False)
     """Whether any part can change the target's data."""
+    exact_searches: tuple[RawUse, ...] = field(init=False)
+    aggregations: tuple[RawUse, ...] = field(init=False)
 
     def __post_init__(self) -> None:
         # asked for each run of the plan, which is made once
         object.__setattr__(self, "writes", Kind.WRITE in self.kinds)
+        object.__setattr__(self, "exact_searches", tuple(one for one in self.searches if not one.summed))
+        object.__setattr__(self, "aggregations", tuple(one for one in self.searches if one.summed))
+
+    @property
+    def columns_aggregated(self) -> tuple[str, ...]:
+        """The columns whose raw values are summed up."""
+        return tuple(dict.fromkeys(f"{one.relation}.{one.column}" for one in self.aggregations))
 
     @property
     def parts(self) -> int:

@@ -21,7 +21,7 @@ from gateway.sql.postgres import sources
 from gateway.sql.postgres.attributes import outputs
 from gateway.sql.postgres.lens import ALIAS, Shown, Table
 from gateway.sql.postgres.tree import Message, Node, concrete, parts, refuse, texts, walk
-from gateway.sql.statement import ExactSearch, Notice
+from gateway.sql.statement import Notice, RawUse
 
 if TYPE_CHECKING:
     from gateway.sql.postgres.rewrite import Env, Rewriter, Stack
@@ -219,7 +219,7 @@ def _settle(rewriter: Rewriter, holder: Message, leaves: list[Leaf], eligible: l
         holder.Clear()
         holder.a_const.boolval.boolval = True
         holder.a_const.location = location
-        rewriter.found.searches += [ExactSearch(leaf.table.name, shown.column.name)] * shape.values
+        rewriter.found.searches += [RawUse(leaf.table.name, shown.column.name)] * shape.values
 
 
 def shaped(message: Message, rewriter: Rewriter) -> Shape | None:

@@ -17,7 +17,7 @@ from gateway.policy.schema import AccessRule, LimitRule, Policy, TicketRule
 from gateway.record import Form
 from gateway.sql.cache import PlanCache
 from gateway.sql.catalog import Catalog
-from gateway.sql.statement import ExactSearch, Kind, Notice, Plan, View
+from gateway.sql.statement import Kind, Notice, Plan, RawUse, View
 from gateway.wire import postgres as wire
 
 WINDOWS = Windows()
@@ -102,7 +102,7 @@ def analyse(text: str, _view: View) -> Plan | Refusal:
     """A stand-in for the SQL room: `no…` is refused, `find…` searches, `remark…` has a notice."""
     if text.startswith("no"):
         return Refusal("relation-not-available", "the relation `x` does not exist", hint="ask")
-    searches = (ExactSearch("public.employees", "email"),) if text.startswith("find") else ()
+    searches = (RawUse("public.employees", "email"),) if text.startswith("find") else ()
     notices = (Notice("compared with masked values"),) if text.startswith("remark") else ()
     uses = (("cursor", "c"),) if text.startswith("FETCH") else ()
     defines = (("cursor", "c"),) if text.startswith("declare") else ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from dialogue import policy, session
 
 from gateway.budgets import Budgets
 from gateway.errors import Refusal
-from gateway.sql.statement import ExactSearch, Kind, Plan
+from gateway.sql.statement import Kind, Plan, RawUse
 
 DAY = 86_400.0
 
@@ -28,7 +29,7 @@ def clock() -> Clock:
 
 
 def plan(searches: int = 0) -> Plan:
-    found = tuple(ExactSearch("public.employees", f"c{n}") for n in range(searches))
+    found = tuple(RawUse("public.employees", f"c{n}") for n in range(searches))
     return Plan("", (Kind.READ,), ("SELECT",), "", "", "", searches=found)
 
 
@@ -92,6 +93,30 @@ def test_four_fifths_of_a_budget_are_told_once(clock: Clock) -> None:
     for _ in range(5):
         budgets.admit(session(), policy(exact_searches_per_hour=5), plan(1))
     assert [(one.budget, one.used) for one in budgets.warnings] == [("exact_searches_per_hour", 4)]
+
+
+def sums(count: int, searches: int = 0) -> Plan:
+    found = (RawUse("public.employees", "salary", summed=True),) * count
+    return replace(plan(searches), searches=found + plan(searches).searches)
+
+
+def test_aggregations_are_counted_by_the_sliding_hour_and_apart_from_searches(clock: Clock) -> None:
+    budgets, rule = Budgets(clock), policy(aggregates_per_hour=3, exact_searches_per_hour=1)
+    assert budgets.admit(session(), rule, sums(2)) is None
+    assert code(budgets.admit(session(), rule, sums(2))) == "aggregate-budget-exhausted"
+    assert budgets.admit(session(), rule, plan(1)) is None
+    assert budgets.admit(session(), rule, sums(1)) is None
+    assert code(budgets.admit(session(), rule, sums(1))) == "aggregate-budget-exhausted"
+    assert [(one.budget, one.used) for one in budgets.warnings][-1] == ("aggregates_per_hour", 3)
+    clock.now += 3600
+    assert budgets.admit(session(), rule, sums(3)) is None
+
+
+def test_a_statement_that_is_refused_for_one_budget_counts_for_none(clock: Clock) -> None:
+    budgets, rule = Budgets(clock), policy(aggregates_per_hour=1, exact_searches_per_hour=1)
+    assert code(budgets.admit(session(), rule, sums(2, searches=1))) == "aggregate-budget-exhausted"
+    assert code(budgets.admit(session(), rule, sums(1, searches=2))) == "search-budget-exhausted"
+    assert budgets.admit(session(), rule, sums(1, searches=1)) is None
 
 
 def test_searches_are_counted_by_the_sliding_hour(clock: Clock) -> None:
