@@ -59,6 +59,30 @@ def mask_sql(mask: Mask, expression: str, column: Column) -> str:
     return _masked(mask, expression, of)
 
 
+def summable_sql(expression: str, column: Column) -> str:
+    """The raw value of `column` as sums take it: of its built-in type, NULL where it is so large that one could fail.
+
+    Raises: GatewayError `policy-invalid` when the type cannot be summed.
+    """
+    of = column_type(column.type, column.base)
+    if not types.is_summable(of):
+        raise GatewayError(
+            "policy-invalid", f"column `{column.name}` cannot be aggregated", "run `gateway policy check`"
+        )
+    value = _cast(expression, f"pg_catalog.{of.name}")
+    if of.group == types.INTEGER:
+        return value
+    edge = kinds.LARGEST_BUCKETED
+    low, high = (_cast(f"'{sign}{edge}'", f"pg_catalog.{of.name}") for sign in ("-", ""))
+    return f"CASE WHEN {_op(value, '>', low)} AND {_op(value, '<', high)} THEN {value} END"
+
+
+def subject_sql(value: str, expression: str, column: Column) -> str:
+    """Whose the summable `value` is: the subject `expression` of `column`, NULL where there is no value to sum."""
+    of = column_type(column.type, column.base)
+    return f"CASE WHEN ({value}) IS NOT NULL THEN {_cast(expression, of.sql)} END"
+
+
 def literal_sql(value: str, column: Column) -> str:
     """A ticket's customer as a constant of the column's type: integers, uuid, text and varchar.
 

@@ -15,7 +15,7 @@ from collections.abc import Callable
 import postgast
 from postgast import pg_query_pb2 as pb
 
-from gateway.sql.postgres import guards, settings
+from gateway.sql.postgres import check_aggregates, guards, settings
 from gateway.sql.postgres.check_from import SAFE_CASTS
 from gateway.sql.postgres.check_nodes import RULES
 from gateway.sql.postgres.parse import Parsed, parse_tree
@@ -82,6 +82,8 @@ def _compare(proof: Proof, user: Message, outgoing: Message) -> None:
         kind = type(before)
         if guards.guarded(before):
             _guarded(proof, before, after, env, stack)
+            continue
+        if check_aggregates.compared(proof, before, after):
             continue
         if kind is pb.A_Expr and type(after) is pb.A_Const and before.location in proof.moved:
             continue

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from postgast import pg_query_pb2 as pb
 
 from gateway.errors import GatewayError
-from gateway.sql.postgres import sources
+from gateway.sql.postgres import check_aggregates, sources
 from gateway.sql.postgres.catalogs import SYSTEM_COLUMNS
 from gateway.sql.postgres.evidence import Evidence, evidence
 from gateway.sql.postgres.proof import NOTHING, Clause, Env, Leaf, Proof, Stack, conjuncts, pair, require, unproven
@@ -35,8 +37,10 @@ def select(proof: Proof, before: Message, after: Message, env: Env, stack: Stack
     leaves: list[Leaf] = []
     clauses: list[Clause] = []
     reach: list[Leaf] = []
+    proof.around = before
     for one, other in zip(before.from_clause, after.from_clause, strict=True):
         reach += _item(proof, one, other, env, leaves, clauses, stack)
+    proof.around = None
     if before.HasField("where_clause"):
         require(after.HasField("where_clause"), "WHERE vanished")
         clauses.append(Clause(before.where_clause, after.where_clause, reach))
@@ -127,7 +131,14 @@ def _relation(proof: Proof, before: Message, after: Message, env: Env) -> Leaf:
         (source.schemaname, source.relname, source.inh) == (meant.schema, meant.name, before.inh), "another relation"
     )
     require(source.alias.aliasname == "t" and not source.alias.colnames, "the inner alias changed")
-    _columns(proof, select, meant, alias, source.location, renamed=bool(before.alias.colnames))
+    columns = list(select.target_list)
+    more = next((at for at, one in enumerate(columns) if one.res_target.name not in meant.values), len(columns))
+    if more < len(columns):
+        # INVARIANT: not among the texts that were proven before, since what is around decides.
+        check_aggregates.yields(proof, proof.around, before, meant, columns[more:])
+        _complete(proof, meant, _compared(columns[:more], meant), alias, renamed=False)
+    else:
+        _columns(proof, select, meant, alias, source.location, renamed=bool(before.alias.colnames))
     inside = conjuncts(select.where_clause) if select.HasField("where_clause") else []
     needed = len(meant.conditions)
     stated = len(inside) >= needed and _rows(proof, select, meant, inside, source.location)
@@ -159,18 +170,23 @@ def _columns(proof: Proof, select: Message, meant: Evidence, alias: str, stop: i
     text = proof.raw[start:stop]
     shown = meant.proven.get(text)
     if shown is None:
-        shown = _compared(select, meant)
+        shown = _compared(select.target_list, meant)
         if len(meant.proven) < min(_MOST_PROVEN, _PROVEN_BYTES // max(1, len(text))):
             meant.proven[text] = shown
+    _complete(proof, meant, shown, alias, renamed=renamed)
+
+
+def _complete(proof: Proof, meant: Evidence, shown: frozenset[str], alias: str, *, renamed: bool) -> None:
+    """Require each column that the user's statement may name."""
     whole = proof.everything or renamed or alias in proof.alone
     for name in meant.values:
         wanted = name in proof.words or (whole and name not in SYSTEM_COLUMNS)
         require(name in shown or not wanted, "a column is missing")
 
 
-def _compared(select: Message, meant: Evidence) -> frozenset[str]:
+def _compared(target_list: Iterable[Message], meant: Evidence) -> frozenset[str]:
     """The columns that a target list shows, each proven to be what the view shows."""
-    targets = iter(select.target_list)
+    targets = iter(target_list)
     target = next(targets, None)
     shown = set()
     for name, value in meant.values.items():

@@ -134,9 +134,9 @@ def _choice(proof: Proof, before: Message, after: Message, env: Env, stack: Stac
     pair(before, after, env, stack)
 
 
-def _result(_proof: Proof, before: Message, after: Message, env: Env, stack: Stack) -> None:
+def _result(proof: Proof, before: Message, after: Message, env: Env, stack: Stack) -> None:
     # A guard stands where PostgreSQL looks for a name, so the name that it would have found is written out.
-    lost = not before.name and guards.names_output(before.val)
+    lost = not before.name and guards.names_output(before.val, proof.sums)
     require(after.name == (_found_name(before.val) if lost else before.name), "an output column has another name")
     pair(before, after, env, stack, "name")
 

@@ -21,6 +21,16 @@ _KEPT = 2_000
 
 
 @dataclass(frozen=True, slots=True)
+class Summed:
+    """A hidden column whose raw values may be summed: what yields them and whose they are, and of how many at least."""
+
+    number: int
+    value: Message
+    whose: Message
+    least: int
+
+
+@dataclass(frozen=True, slots=True)
 class Evidence:
     """One relation: the value of each visible column, the conditions on its rows, and what may be done inside.
 
@@ -36,6 +46,7 @@ class Evidence:
     clear: frozenset[str]
     searched: frozenset[str]
     kinds: dict[str, str] = field(default_factory=dict)
+    summed: dict[str, Summed] = field(default_factory=dict)
     # Texts that were proven before: of target lists, with the columns that they show, and of the row conditions.
     proven: dict[bytes, frozenset[str]] = field(default_factory=dict)
     rows_alone: bytes = b""
@@ -91,6 +102,14 @@ def _of_policy(schema: str, name: str, view: View) -> Evidence | None:
     conditions = (_value(condition),) if condition else ()
     made = _evident(schema, name, values, conditions, bool(condition), frozenset(clear), frozenset(searched))
     made.kinds.update({column.name: column.base for column in relation.columns})
+    for column in relation.columns:
+        told = rule.columns.get(column.name)
+        if column.name in clear or told is None or told.aggregate is None:
+            continue
+        subject = next(one for one in relation.columns if one.name == told.aggregate.subject)
+        plain = render.summable_sql(f"t.{_quote(column.name)}", column)
+        whose = render.subject_sql(plain, f"t.{_quote(subject.name)}", subject)
+        made.summed[column.name] = Summed(column.number, _value(plain), _value(whose), told.aggregate.min_group)
     return made
 
 

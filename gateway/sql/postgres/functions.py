@@ -89,6 +89,18 @@ _CATALOG = words("""
 # out with today before its argument, which only points in time can follow, and `a.age` counts as one.
 AGE = "age"
 
+# What may stand beside sums of raw values: the same for the same row, however often it is called.
+STEADY = words("""
+    count sum avg min max array_agg string_agg bool_and bool_or every
+    stddev stddev_pop stddev_samp variance var_pop var_samp percentile_cont percentile_disc mode
+    abs ceil ceiling floor mod round sign trunc width_bucket div
+    btrim char_length concat concat_ws initcap left length lower lpad ltrim replace right rpad rtrim split_part substr
+    substring upper like notlike
+    date_bin date_part date_trunc extract make_date to_char to_date now overlaps date
+    """)
+# The sums that give no single value away, whichever rows they are over.
+SUMS = words("count sum avg stddev stddev_pop stddev_samp variance var_pop var_samp")
+
 ALLOWED = AGGREGATES | _TEXT | _NUMBERS | _TIMES | _DATA | _SESSION | _CATALOG
 
 # The extension citext has functions of these names for its type; the built-in ones distinguish between cases.

@@ -11,6 +11,7 @@ INVARIANT: no expression of a catalog-naming type remains in an outgoing stateme
 from __future__ import annotations
 
 import re
+from collections.abc import Container
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -273,11 +274,11 @@ def guarded(message: Message) -> bool:
     return False
 
 
-def names_output(node: Message) -> bool:
-    """Whether a guard stands where PostgreSQL looks for the name of an output column."""
+def names_output(node: Message, places: Container[int] = ()) -> bool:
+    """Whether a guard stands where PostgreSQL looks for the name of an output column; calls at `places` count."""
     message = concrete(node)
     while message is not None:
-        if guarded(message):
+        if guarded(message) or (type(message) is pb.FuncCall and message.location in places):
             return True
         if type(message) in {pb.TypeCast, pb.CollateClause, pb.A_Indirection}:
             message = concrete(message.arg)

@@ -58,6 +58,7 @@ class Lens:
     enumerations: frozenset[str] = frozenset()
     column_names: frozenset[str] = frozenset()
     caseless: frozenset[str] = frozenset()
+    aggregates: bool = False
 
     def table(self, qualified: str) -> Table | None:
         """The relation of the policy, None when it does not exist for this view.
@@ -89,7 +90,13 @@ def lens_of(view: View) -> Lens:
     key = view.key
     lens = _lenses.get(key)
     if lens is None:
-        lens = Lens(view, enumerations=_enumerations(view), column_names=_column_names(view), caseless=_caseless(view))
+        lens = Lens(
+            view,
+            enumerations=_enumerations(view),
+            column_names=_column_names(view),
+            caseless=_caseless(view),
+            aggregates=any(one.aggregate for rule in view.policy.tables.values() for one in rule.columns.values()),
+        )
         _lenses[key] = lens
         while len(_lenses) > _LENSES:
             _lenses.popitem(last=False)

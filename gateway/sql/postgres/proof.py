@@ -44,11 +44,13 @@ class Proof:
         self.view = view
         self.raw = raw
         self.moved: set[int] = set()
+        self.sums: dict[int, Message] = {}
         self.words: set[str] = set()
         self.alone: set[str] = set()
         self.named: set[str] = set()
         self.everything = True
         self.declared_safely = True
+        self.around: Message = None
         self._user: Message = None
         self._sources: Sources | None = None
         self._own_names: set[int] | None = None

@@ -15,7 +15,7 @@ from typing import NoReturn
 
 from postgast import pg_query_pb2 as pb
 
-from gateway.sql.postgres import advice, functions, guards, settings, types
+from gateway.sql.postgres import advice, aggregates, functions, guards, settings, types
 from gateway.sql.postgres.attributes import Item, items_by_alias, may_call, suspicious
 from gateway.sql.postgres.catalogs import SYSTEM_COLUMNS
 from gateway.sql.postgres.deparse import Loose
@@ -25,7 +25,7 @@ from gateway.sql.postgres.names import output_name
 from gateway.sql.postgres.search import settle_from
 from gateway.sql.postgres.tree import Message, Node, concrete, fill, parts, refuse, texts, words
 from gateway.sql.postgres.versions import SINCE
-from gateway.sql.statement import ExactSearch, Notice
+from gateway.sql.statement import Notice, RawUse
 
 Env = frozenset[str]
 Stack = list[tuple[Message, Env]]
@@ -39,7 +39,7 @@ class Found:
     relations: dict[str, None] = field(default_factory=dict)
     columns: dict[str, dict[str, None]] = field(default_factory=lambda: {"clear": {}, "masked": {}, "revealed": {}})
     scope: dict[str, None] = field(default_factory=dict)
-    searches: list[ExactSearch] = field(default_factory=list)
+    searches: list[RawUse] = field(default_factory=list)
     notices: dict[str, Notice] = field(default_factory=dict)
 
 
@@ -54,6 +54,8 @@ class Rewriter:
         self.parameters_plain = True
         self.certain: frozenset[int] = frozenset()
         self.items: dict[str, list[Item]] = {}
+        self.guarded: dict[int, Message] = {}
+        self.summed: dict[int, list[Message]] = {}
 
     def query(self, root: Message) -> None:
         """Rewrite one query, given as the node or message that holds it.
@@ -90,7 +92,7 @@ class Rewriter:
 
         Raises: Refused (`relation-not-available`): unknown and forbidden ones answer alike.
         """
-        table = self._find(schema, name)
+        table = self.find(schema, name)
         if table is None:
             written = f"{schema}.{name}" if schema else name
             refuse(
@@ -102,7 +104,8 @@ class Rewriter:
             )
         return table
 
-    def _find(self, schema: str, name: str) -> Table | None:
+    def find(self, schema: str, name: str) -> Table | None:
+        """The relation that a name stands for, None when there is none for the view."""
         if schema in {"pg_catalog", "information_schema"}:
             return self.lens.system(f"{schema}.{name}")
         if schema:
@@ -113,11 +116,11 @@ class Rewriter:
         return next((table for table in found if table is not None), None)
 
     def _name_of(self, source: Message) -> str:
-        table = self._find(source.schemaname, source.relname)
+        table = self.find(source.schemaname, source.relname)
         return table.name if table else ""
 
     def _columns_of(self, source: Message) -> Collection[str]:
-        table = self._find(source.schemaname, source.relname)
+        table = self.find(source.schemaname, source.relname)
         return table.columns if table else ()
 
     def derived(self, source: Message, table: Table, inner: list[Message]) -> Message:
@@ -132,6 +135,8 @@ class Rewriter:
             select.target_list.append(shown.target)
             if not table.system:
                 self.found.columns[shown.how][f"{table.name}.{name}"] = None
+        for target in self.summed.get(source.location, ()):
+            select.target_list.append(target)
         if inner:
             conditions = [select.where_clause] if select.HasField("where_clause") else []
             conditions = [_copied(one) for one in conditions] + inner
@@ -214,6 +219,7 @@ def _select(self: Rewriter, _holder: Message, message: Message, env: Env, stack:
     if message.HasField("with_clause"):
         env = _with(message.with_clause, env, stack)
     if message.from_clause:
+        aggregates.survey(self, message, env)
         settle_from(self, message, env, stack)
     for described, value in message.ListFields():
         if described.name not in _SETTLED and described.message_type is not None:
@@ -264,6 +270,9 @@ def _indirection(self: Rewriter, _holder: Message, message: Message, env: Env, s
 
 
 def _function(self: Rewriter, holder: Message, message: Message, env: Env, stack: Stack) -> None:
+    if message.location in self.guarded:
+        holder.CopyFrom(self.guarded[message.location])
+        return
     names = texts(message.funcname) or ()
     schema, name = _resolve_function(self, names)
     if not schema:
@@ -501,11 +510,11 @@ def _sampled(_self: Rewriter, _holder: Message, message: Message, _env: Env, _st
     )
 
 
-def _output(_self: Rewriter, _holder: Message, message: Message, env: Env, stack: Stack) -> None:
+def _output(self: Rewriter, _holder: Message, message: Message, env: Env, stack: Stack) -> None:
     if message.name or not message.HasField("val"):
         stack.extend((part, env) for part in parts(message))
         return
-    if guards.names_output(message.val):
+    if guards.names_output(message.val, self.guarded):
         message.name = output_name(message.val)
     stack.append((message.val, env))
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from sqlviews import view
+from aggregate_view import aggregate_view
+from sqlviews import CATALOG, view
 
 from gateway.errors import Refusal
 from gateway.sql.cache import Judgement, plan_fields, union
@@ -85,3 +86,31 @@ def test_either_of_two_judgements_keeps_every_search_of_a_list() -> None:
 
 def test_a_name_that_nobody_made_is_refused(names: SqlNames) -> None:
     assert isinstance(names.resolve(judged("execute other")), Refusal)
+
+
+def test_each_run_of_a_prepared_sum_is_counted_and_named() -> None:
+    def summing(text: str) -> Judgement:
+        plan = analyse(text, aggregate_view(CATALOG))
+        assert isinstance(plan, Plan), plan
+        return Judgement(plan, plan_fields(plan), plan.rewritten)
+
+    names, made = SqlNames(), summing("prepare p(int) as select avg(salary) from employees where id > $1")
+    names.define(made.plan.defines[0], made)
+    answer = names.resolve(summing("execute p(1); execute p(2)"))
+
+    assert isinstance(answer, Judgement)
+    assert len(answer.plan.aggregations) == 2
+    assert answer.plan.exact_searches == ()
+    assert answer.fields["columns_aggregated"] == ["public.employees.salary"]
+
+
+def test_what_is_fetched_was_counted_when_its_cursor_was_declared() -> None:
+    plan = analyse("declare c cursor for select avg(salary) from employees", aggregate_view(CATALOG))
+    assert isinstance(plan, Plan)
+    names = SqlNames()
+    names.define(plan.defines[0], Judgement(plan, plan_fields(plan), plan.rewritten))
+    answer = names.resolve(judged("fetch c"))
+
+    assert isinstance(answer, Judgement)
+    assert answer.plan.aggregations == ()
+    assert answer.fields["columns_aggregated"] == ["public.employees.salary"]
