@@ -40,9 +40,7 @@ def yields(proof: Proof, around: Message, relation: Message, meant: Evidence, ta
     """
     alias = relation.alias.aliasname or relation.relname
     require(around is not None and len(around.from_clause) == 1, "raw values beside another relation")
-    require(
-        concrete(around.from_clause[0]) is relation or same(around.from_clause[0], relation), "raw values elsewhere"
-    )
+    require(same(around.from_clause[0], relation), "raw values elsewhere")
     require(not relation.alias.colnames, "raw values under other names")
     require(around.op == pb.SETOP_NONE, "raw values of a set operation")
     present = {described.name for described, _ in around.ListFields()}
@@ -83,9 +81,9 @@ def _row_by_row(around: Message, alias: str, columns: frozenset[str]) -> None:
             outputs.add(message.location)
     for message in _below(around):
         require(type(message) in _SAFE, f"raw values beside {type(message).__name__}")
-        if type(message) in {pb.String, pb.ResTarget}:
-            word = message.sval if type(message) is pb.String else message.name
-            require(word[:8] != "gateway ", "raw values beside a name that could be theirs")
+        # GROUP BY would take such a name of an output for the raw value.
+        own = type(message) is not pb.ResTarget or message.name[:8] != "gateway "
+        require(own, "raw values beside a name that could be theirs")
         if type(message) is pb.ColumnRef and message.location not in outputs:
             fields = texts(message.fields)
             require(fields and fields[-1] in columns, "raw values beside a reference to something else")
@@ -145,8 +143,8 @@ def compared(proof: Proof, before: Message, after: Message) -> bool:
 
     Raises: Refused (`scope-not-provable`).
     """
-    wanted = proof.sums.get(before.location) if type(before) is pb.FuncCall else None
-    if wanted is None:
+    if type(before) is not pb.FuncCall or before.location not in proof.sums or not _taken(before):
         return False
+    wanted = proof.sums[before.location]
     require(same(wanted, after), "a sum of raw values is not under the test of its group")
     return True

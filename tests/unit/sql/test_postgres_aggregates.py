@@ -44,6 +44,8 @@ SUMMED = [
     "select min(salary), avg(salary) from employees",
     "select avg(salary) from employees union select avg(net) from payslips",
     "select case when count(*) > 3 then avg(salary) end from employees",
+    "select 'gateway raw 5', avg(salary) from employees where status <> 'gateway subject 5'",
+    'select avg("E".salary) from employees "E" group by "E".status',
 ]
 
 MASKED = [
