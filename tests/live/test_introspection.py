@@ -100,6 +100,9 @@ def test_what_a_client_asks_is_answered_without_anything_hidden(
         return
     raw = rich.pgconn
     prepared = raw.prepare(b"", answer.rewritten.encode())
+    if "fails" in case:
+        assert prepared.error_field(pq.DiagnosticField.SQLSTATE) == case["fails"].encode()
+        return
     assert prepared.status != pq.ExecStatus.FATAL_ERROR, prepared.error_message
     nulls: list[Any] = [None] * raw.describe_prepared(b"").nparams
     result = raw.exec_prepared(b"", nulls)
