@@ -114,4 +114,5 @@ def _yield_to_the_loop() -> None:
     """Give this thread a lower priority; Linux schedules threads one by one, elsewhere nothing happens."""
     if hasattr(os, "setpriority") and os.uname().sysname == "Linux":
         with contextlib.suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
+            thread = threading.get_native_id()
+            os.setpriority(os.PRIO_PROCESS, thread, max(10, os.getpriority(os.PRIO_PROCESS, thread)))

@@ -218,7 +218,10 @@ def _copy_policies(directory: Path) -> None:
     if not (source / f"{TARGET}.yaml").is_file():
         raise DemoError(f"the demonstration runs from the project's directory; there is no {source}")
     shutil.rmtree(directory, ignore_errors=True)
-    shutil.copytree(source, directory)
+    # Contents only: the modes of a checkout are whatever its maker's umask was, and others may not change a policy.
+    shutil.copytree(source, directory, copy_function=shutil.copyfile)
+    for path in (directory, *directory.rglob("*")):
+        path.chmod(0o755 if path.is_dir() else 0o644)
 
 
 def _yaml(tree: Mapping[str, Any]) -> str:

@@ -10,6 +10,7 @@ import pytest
 from gateway.access.directory.file import FileDirectory
 from gateway.access.tickets.file import FileTickets
 from gateway.config import Config, load_config
+from gateway.demo import company as company_module
 from gateway.demo.company import (
     CLOSED_TICKET,
     FOREIGN_TICKET,
@@ -53,6 +54,20 @@ def test_the_secrets_can_be_read_and_by_their_owner_only(company: Company, confi
     assert config.targets["payroll"].password.read()
     for name in ("master.key", "backend.password", "passwords.json", "tls/server.key"):
         assert stat.S_IMODE((company.directory / name).stat().st_mode) == 0o600
+
+
+def test_nobody_else_may_change_a_policy_whatever_the_umask_of_the_checkout(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = tmp_path / "checkout" / "gateway" / "demo" / "company.py"
+    source = tmp_path / "checkout" / "policies"
+    source.mkdir(parents=True)
+    (source / "payroll.yaml").write_text("target: payroll\n")
+    source.chmod(0o775)
+    (source / "payroll.yaml").chmod(0o664)
+    monkeypatch.setattr(company_module, "__file__", str(module))
+    company_module._copy_policies(tmp_path / "copy")
+    assert {path.stat().st_mode & 0o022 for path in (tmp_path / "copy", tmp_path / "copy" / "payroll.yaml")} == {0}
 
 
 def test_the_people_have_the_passwords_that_the_demonstration_shows(company: Company) -> None:
