@@ -1,4 +1,5 @@
 # Every target does its own set-up: on a machine with Python >= 3.11 and make, `make demo` is the first command to type.
+# Root gets Debian's packages that are missing; anybody else is told which they are, or does without.
 #
 #   make demo     a whole company on this machine, to try the gateway by hand (Ctrl-C ends it)
 #   make tour     the same, acted out by a program; exits 0 only if everything did what it should
@@ -33,19 +34,22 @@ $(shell [ ! -e $(VENV) ] || $(BIN)/python -c pass 2>/dev/null || rm -rf $(VENV))
 
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: demo tour test check bench lock clean
+.PHONY: demo tour test servers check bench lock clean
 
 demo: $(VENV)/.demo $(VENV)/.native
-	@$(PREPARE) debian client || true
+	@$(PREPARE) wish client
 	@exec $(BIN)/gateway demo
 
 tour: $(VENV)/.demo $(VENV)/.native
-	@$(PREPARE) debian client || true
+	@$(PREPARE) wish client
 	@exec $(BIN)/gateway demo --tour
 
-test: $(VENV)/.test $(VENV)/.native
-	@$(PREPARE) debian $(SERVERS)
+test: servers $(VENV)/.test $(VENV)/.native
 	$(BIN)/python -m pytest $(if $(filter no,$(LIVE)),-m "not live and not faults") $(PYTEST_ARGS)
+
+# First of all, so that who may not install them learns it at once.
+servers:
+	@$(PREPARE) debian $(SERVERS) || { echo "Without them: make test LIVE=no" >&2; exit 1; }
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -75,5 +79,4 @@ $(VENV)/.demo $(VENV)/.test $(VENV)/.dev: $(VENV)/.%: $(LOCKS)/build.txt $(LOCKS
 	@touch $@
 
 $(VENV)/.native: $(NATIVE) $(LOCKS)/build.txt
-	@$(PREPARE) native $(VENV)
-	@touch $@
+	@if $(PREPARE) native $(VENV); then touch $@; fi

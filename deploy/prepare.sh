@@ -4,12 +4,14 @@
 #   prepare.sh python                 print the interpreter to use: the newest that really works
 #   prepare.sh venv DIRECTORY         make a virtual environment with it
 #   prepare.sh install VENV LOCK...   install hash-locked requirements, then this project, without asking an index for more
-#   prepare.sh native VENV            compile the optional modules; the pure Python twins serve where that fails
+#   prepare.sh native VENV            compile the optional modules; fails, and says why, where a compiler is missing: then
+#                                     their twins in Python serve, and the next call tries again
 #   prepare.sh node LOCK DIRECTORY    install the locked packages of npm, so that DIRECTORY/node_modules has them
 #   prepare.sh debian WHAT...         see that system software is there: server client jdbc node pgbouncer strace
+#   prepare.sh wish WHAT...           the same for what one can do without: root gets it, others hear nothing
 set -eu
 
-say() { printf '%s\n' "$*" >&2; }
+say() { printf '%s\n' "$@" >&2; }
 die() { say "$@"; exit 1; }
 
 is_root() { [ "$(id -u)" -eq 0 ]; }
@@ -41,7 +43,7 @@ apt_install() {
         mkdir -p /etc/postgresql-common
         printf 'create_main_cluster = false\n' >/etc/postgresql-common/createcluster.conf
     fi
-    say "installing $* ..."
+    say "installing $(echo "$@") ..."
     export DEBIAN_FRONTEND=noninteractive UCF_FORCE_CONFFOLD=1
     log=$(mktemp)
     if apt-get update -qq >"$log" 2>&1 \
@@ -87,14 +89,26 @@ install() {
 
 native() {
     environment=$1
+    compiler=$("$environment/bin/python" -c 'import sysconfig; print((sysconfig.get_config_var("CC") or "cc").split()[0])')
     headers=$("$environment/bin/python" -c 'import sysconfig; print(sysconfig.get_path("include") + "/Python.h")')
+    packages=
+    command -v "$compiler" >/dev/null || packages="gcc libc6-dev"
     case $headers in
-        /usr/include/*) [ -e "$headers" ] || ! is_root || apt_install gcc libc6-dev python3-dev || true ;;
+        /usr/include/*) [ -e "$headers" ] || packages="${packages:-gcc libc6-dev} python3-dev" ;;
     esac
+    # shellcheck disable=SC2086 # a list of names
+    if [ -n "$packages" ] && ! { is_root && apt_install $packages; }; then
+        # What was compiled from other sources may not stand in for them.
+        find gateway -name '_*.so' | xargs rm -f
+        say "The optional modules are not compiled, so their twins in Python serve: all works, only slower." \
+            "To change that: sudo apt-get install $packages"
+        return 1
+    fi
     find gateway -name '_*.pyx' | sort | xargs "$environment/bin/python" -m gateway.wire.build
 }
 
-node() {
+# Not named `node`: `command -v node` below would find the function.
+node_packages() {
     if cmp -s "$1/package-lock.json" "$2/installed.json"; then
         return 0
     fi
@@ -130,14 +144,23 @@ debian() {
     if is_root && apt_install $packages; then
         return 0
     fi
+    packages=${packages% }
+    if is_root; then
+        die "Software is missing that could not be installed: $packages"
+    fi
     die "Software is missing that only root can install: $packages" \
         "Run: sudo apt-get install $packages"
+}
+
+wish() {
+    ! is_root || (debian "$@") || say "going on without it"
 }
 
 action=$1
 shift
 case $action in
     python) python_ ;;
-    venv | install | native | node | debian) "$action" "$@" ;;
+    node) node_packages "$@" ;;
+    venv | install | native | debian | wish) "$action" "$@" ;;
     *) die "unknown action: $action" ;;
 esac

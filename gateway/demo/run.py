@@ -83,7 +83,10 @@ def _instruct(console: Console, stage: Stage) -> None:
     program = "psql" if find_psql() else f"{sys.executable} -m gateway.demo.prompt"
     if program != "psql":
         console.print(
-            Text("There is no psql with TLS here; a simple prompt takes its place. (Debian: postgresql-client)")
+            Text(
+                "There is no psql with TLS here, so a simple prompt takes its place. "
+                "For psql: sudo apt-get install postgresql-client"
+            )
         )
     email = _somebody(stage)
     gateway = Path(sys.executable).with_name("gateway")
