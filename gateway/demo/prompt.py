@@ -9,10 +9,12 @@ from typing import Any
 
 import psycopg
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Column, Table
 from rich.text import Text
 
 _MOST_ROWS = 50
+_ENDLESS = 1_000_000
 
 
 def main(arguments: list[str]) -> int:
@@ -71,13 +73,28 @@ def _show(console: Console, cursor: psycopg.Cursor[Any]) -> None:
     if cursor.description is None:
         console.print(cursor.statusmessage or "", markup=False)
         return
-    table = Table(*(Column(Text(column.name)) for column in cursor.description))
-    rows = cursor.fetchall()
-    for row in rows[:_MOST_ROWS]:
-        table.add_row(*(Text("" if value is None else str(value)) for value in row))
-    console.print(table)
+    names = [column.name for column in cursor.description]
+    rows = [["" if value is None else str(value) for value in row] for row in cursor.fetchall()]
+    for part in _laid_out(names, rows[:_MOST_ROWS], console):
+        console.print(part)
     shown = f" (the first {_MOST_ROWS} shown)" if len(rows) > _MOST_ROWS else ""
-    console.print(f"({len(rows)} rows){shown}", markup=False)
+    console.print(f"({len(rows)} row{'' if len(rows) == 1 else 's'}){shown}", markup=False)
+
+
+def _laid_out(names: list[str], rows: list[list[str]], console: Console) -> Iterator[Table]:
+    """One table, or one of names and values for each row where it would have to cut values (psql's `\\x auto`)."""
+    table = Table(*(Column(Text(name)) for name in names))
+    for row in rows:
+        table.add_row(*map(Text, row))
+    wanted = Measurement.get(console, console.options.update(max_width=_ENDLESS), table).maximum
+    if not rows or wanted <= console.width:
+        yield table
+        return
+    for number, row in enumerate(rows, 1):
+        record = Table(title=f"row {number}", title_justify="left", show_header=False)
+        for name, value in zip(names, row, strict=True):
+            record.add_row(Text(name), Text(value))
+        yield record
 
 
 if __name__ == "__main__":

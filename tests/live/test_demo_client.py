@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -103,4 +104,20 @@ def test_the_prompt_for_machines_without_psql_answers_and_reports(postgres: Embe
     assert "[bold]" in done.stdout
     assert 'ERROR: 42703: column "nowhere" does not exist' in done.stdout
     assert "CREATE TABLE" in done.stdout
-    assert "8" not in done.stdout.replace("(1 rows)", "")
+    assert "8" not in done.stdout.replace("(1 row)", "")
+
+
+def test_the_prompt_turns_rows_that_are_too_wide_instead_of_cutting_values(postgres: EmbeddedPostgres) -> None:
+    conninfo = make_conninfo("", **parameters(postgres), password=postgres.password(OWNER))
+    columns = [f"'value-number-{number}' as column_{number}" for number in range(12)]
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "gateway.demo.prompt", conninfo],
+        input=f"select {', '.join(columns)};\n",
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        env={**os.environ, "COLUMNS": "80"},
+    )
+    assert done.returncode == 0, done.stderr
+    assert [number for number in range(12) if f"value-number-{number}" not in done.stdout] == []
