@@ -134,7 +134,15 @@ class _Worker:
     async def ask(self, text: str, view: View) -> Plan | Refusal:
         if self._process is None:
             self._process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", __name__, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+                sys.executable,
+                # Nothing is imported from the directory that the gateway happens to run in.
+                "-P",
+                "-m",
+                __name__,
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                # A terminal's Ctrl-C is for the gateway; the worker ends when its pipe closes.
+                start_new_session=True,
             )
         process = self._process
         assert process.stdin is not None

@@ -120,6 +120,16 @@ def test_a_worker_that_died_between_two_statements_is_replaced() -> None:
     assert with_workers(steps, count=1) == analyse(EMPLOYEES, view())
 
 
+def test_a_terminals_ctrl_c_does_not_reach_a_worker() -> None:
+    async def steps(workers: Workers) -> int:
+        await workers.analyse(EMPLOYEES, view())
+        process = workers._idle[0]._process
+        assert process is not None
+        return os.getpgid(process.pid)
+
+    assert with_workers(steps, count=1) != os.getpgid(0)
+
+
 @pytest.mark.usefixtures("faulty")
 def test_hanging_statements_do_not_keep_others_waiting_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(worker, "_WAIT_S", 0.5)
