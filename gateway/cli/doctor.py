@@ -5,8 +5,10 @@ INVARIANT: the doctor only reads, but for one empty file in the state directory 
 
 from __future__ import annotations
 
+import grp
 import ipaddress
 import os
+import pwd
 import shutil
 import stat
 import tempfile
@@ -229,10 +231,26 @@ def _audit(config: Config) -> Iterator[Finding]:
 
 
 def _open_to_others(path: Path) -> bool:
-    """Whether the file's mode and those of all directories above let others read it."""
-    if not path.exists() or not path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH):
+    """Whether the file's mode and those of all directories above let others read it.
+
+    A group of one account is nobody else: files that root writes and the service reads are root's, of its group.
+    """
+    if not path.exists():
+        return False
+    facts = path.stat()
+    shared = facts.st_mode & stat.S_IRGRP and len(_accounts(facts.st_gid)) > 1
+    if not shared and not facts.st_mode & stat.S_IROTH:
         return False
     return all(above.stat().st_mode & (stat.S_IXGRP | stat.S_IXOTH) for above in path.resolve().parents)
+
+
+def _accounts(group: int) -> set[str]:
+    """The accounts in that group, root left out: it reads everything."""
+    try:
+        members = set(grp.getgrgid(group).gr_mem)
+    except KeyError:
+        members = set()
+    return members | {entry.pw_name for entry in pwd.getpwall() if entry.pw_gid == group and entry.pw_uid != 0}
 
 
 def _existing(path: Path) -> Path:

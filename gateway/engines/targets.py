@@ -230,6 +230,8 @@ def connection_settings(target: Target) -> dict[str, Any]:
     }
     if target.tls != "off":
         settings["sslrootcert"] = str(target.ca) if target.ca is not None else "system"
+        # What lies in a home directory (`~/.postgresql/postgresql.crt`) is neither sent nor in the way.
+        settings["sslcertmode"] = "disable"
     return settings
 
 

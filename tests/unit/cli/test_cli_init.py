@@ -178,6 +178,17 @@ def test_a_file_below_a_closed_directory_is_not_open_to_others(installed: Path) 
     assert levels(look(load_config(installed / "gateway.yaml", {}), "_files"), "files") == [OK]
 
 
+@pytest.mark.parametrize(("accounts", "level"), [({"gateway"}, OK), ({"gateway", "eve"}, FAIL)])
+def test_a_group_is_others_unless_it_is_one_account(
+    installed: Path, monkeypatch: pytest.MonkeyPatch, accounts: set[str], level: str
+) -> None:
+    for above in (installed, *installed.parents[:3]):
+        above.chmod(0o755)
+    (installed / "people.yaml").chmod(0o640)
+    monkeypatch.setattr(doctor, "_accounts", lambda _group: accounts)
+    assert levels(look(load_config(installed / "gateway.yaml", {}), "_files"), "files") == [level]
+
+
 @pytest.mark.parametrize("content", ["short", ""])
 def test_a_weak_master_key_is_found(installed: Path, content: str) -> None:
     (installed / "master.key").write_text(content)
