@@ -14,6 +14,7 @@ import httpx2
 import segno
 import typer
 
+from gateway.cli import client
 from gateway.cli.client import Api, Server
 from gateway.cli.output import emit_facts, emit_json, emit_text, moment, say
 from gateway.cli.setup import anonymous, ask, ask_secret, configuration, setup, signed_in
@@ -40,7 +41,7 @@ def invite(
         emit_json(answer)
         return
     emit_text(answer["invitation"])
-    say(f"give it to {answer['login']} over a channel you trust; then: gateway people enrol")
+    say(f"give it to {answer['login']} over a channel you trust; then: gateway people enrol{_where(local)}")
 
 
 @app.command()
@@ -60,6 +61,7 @@ def enrol(login: Annotated[str | None, typer.Argument(metavar="[LOGIN]")] = None
         emit_facts([("secret", begun["secret"]), ("uri", begun["uri"]), ("until", moment(begun["expires_at"]))])
         say("scan it with an authenticator app, or type the secret into it")
     done = _finished(api, proof)
+    client.remember_server(api.server, environ)
     if setup().as_json:
         emit_json(done)
         return
@@ -124,6 +126,14 @@ def _finished(api: Api, proof: dict[str, str]) -> Any:
                 raise
             say("that was not the code of the moment; once more")
     return api.post("/enrol/finish", {**proof, "otp": ask_secret("first code")})
+
+
+def _where(local: bool) -> str:
+    """The options that a person who never spoke to this gateway needs, as far as its configuration tells."""
+    if not local:
+        return ""
+    found = client.find_server(None, None, configuration("--local"), {})
+    return f" --url {found.url}" + (f" --ca {found.ca}" if found.ca else "")
 
 
 def _local() -> Api:

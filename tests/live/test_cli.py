@@ -276,7 +276,14 @@ def test_a_person_is_reset_invited_and_enrols_again(people: People, house: House
     amir, bob = people("amir"), people("bob")
     bob.run("people", "reset", "amir")
     assert amir.run("status", code=77).stderr.startswith("refused (second-factor-required): ")
-    invitation = amir.run("people", "invite", "amir", "--local").stdout.strip()
+    invited = amir.run("people", "invite", "amir", "--local")
+    invitation = invited.stdout.strip()
+    company = house.company
+    assert f"enrol --url https://localhost:{company.ports['api']} --ca {company.tls.ca}" in invited.stderr.replace(
+        "127.0.0.1", "localhost"
+    )
+    kept = Path(amir.environment()["XDG_STATE_HOME"], "gateway", "server.json")
+    kept.unlink(missing_ok=True)
     actor = house.actor("amir")
     process = subprocess.Popen(
         amir.line("people", "enrol", "amir", "--output", "json"),
@@ -296,6 +303,7 @@ def test_a_person_is_reset_invited_and_enrols_again(people: People, house: House
     rest, _ = process.communicate(actor.code() + "\n", timeout=60)
     assert process.returncode == 0
     assert len(json.loads(rest)["recovery_codes"]) == 10
+    assert json.loads(kept.read_text())["ca"] == str(company.tls.ca), "the next command knows the gateway"
     amir.run("login", "amir", otp=True)
     assert amir.json("status")["person"]["person"]["login"] == "amir"
 
