@@ -6,6 +6,7 @@
 #   make test     all tests, against real servers     PYTEST_ARGS="-k name" chooses some, LIVE=no leaves out the servers
 #   make check    style, types, layers
 #   make bench    measurements against a direct connection and pgbouncer, into loadtests/RESULTS.md
+#   make install  the gateway into a virtual environment of its own, PREFIX=/opt/gateway
 #   make lock     resolve the hash-locked requirements anew
 #   make clean    remove what the targets made here
 #
@@ -17,6 +18,7 @@ LIVE ?= yes
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
 DEMO_STATE ?=
+PREFIX ?= /opt/gateway
 
 export PYTHON
 ifneq ($(DEMO_STATE),)
@@ -34,7 +36,7 @@ $(shell [ ! -e $(VENV) ] || $(BIN)/python -c pass 2>/dev/null || rm -rf $(VENV))
 
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: demo tour test servers check bench lock clean
+.PHONY: demo tour test servers check bench install lock clean
 
 demo: $(VENV)/.demo $(VENV)/.native
 	@$(PREPARE) wish client
@@ -60,6 +62,9 @@ check: $(VENV)/.dev
 bench: $(VENV)/.dev $(VENV)/.native
 	@$(PREPARE) debian server client pgbouncer
 	$(BIN)/python -m loadtests $(BENCH_ARGS)
+
+install:
+	@$(PREPARE) deploy $(PREFIX)
 
 # The development lock holds everything, so the others are constrained by it and one environment serves all targets.
 lock: $(VENV)/.dev

@@ -4,6 +4,7 @@
 #   prepare.sh python                 print the interpreter to use: the newest that really works
 #   prepare.sh venv DIRECTORY         make a virtual environment with it
 #   prepare.sh install VENV LOCK...   install hash-locked requirements, then this project, without asking an index for more
+#   prepare.sh deploy DIRECTORY       install the gateway itself, apart from this checkout, into a virtual environment there
 #   prepare.sh native VENV            compile the optional modules; fails, and says why, where a compiler is missing: then
 #                                     their twins in Python serve, and the next call tries again
 #   prepare.sh node LOCK DIRECTORY    install the locked packages of npm, so that DIRECTORY/node_modules has them
@@ -87,8 +88,26 @@ install() {
     $pip install --no-deps --no-build-isolation --no-index -e .
 }
 
+# Nothing of an earlier version may stay: neither files that setuptools built nor modules compiled from other sources.
+deploy() {
+    venv "$1"
+    pip="$1/bin/python -m pip --disable-pip-version-check --no-input -qq"
+    for lock in build run; do
+        say "installing $lock requirements ..."
+        $pip install --no-deps --require-hashes -r "deploy/requirements/$lock.txt"
+    done
+    rm -rf build
+    $pip install --no-deps --no-build-isolation --no-index --force-reinstall .
+    rm -rf build
+    package=$("$1/bin/python" -P -c 'import gateway, os; print(os.path.dirname(gateway.__file__))')
+    find "$package" -name '_*.so' | xargs rm -f
+    native "$1" "$package" || true
+    say "$("$1/bin/gateway" --version) is in $1: $1/bin/gateway"
+}
+
 native() {
     environment=$1
+    package=${2:-gateway}
     compiler=$("$environment/bin/python" -c 'import sysconfig; print((sysconfig.get_config_var("CC") or "cc").split()[0])')
     headers=$("$environment/bin/python" -c 'import sysconfig; print(sysconfig.get_path("include") + "/Python.h")')
     packages=
@@ -99,12 +118,12 @@ native() {
     # shellcheck disable=SC2086 # a list of names
     if [ -n "$packages" ] && ! { is_root && apt_install $packages; }; then
         # What was compiled from other sources may not stand in for them.
-        find gateway -name '_*.so' | xargs rm -f
+        find "$package" -name '_*.so' | xargs rm -f
         say "The optional modules are not compiled, so their twins in Python serve: all works, only slower." \
             "To change that: sudo apt-get install $packages"
         return 1
     fi
-    find gateway -name '_*.pyx' | sort | xargs "$environment/bin/python" -m gateway.wire.build
+    find "$package" -name '_*.pyx' | sort | xargs "$environment/bin/python" -P -m gateway.wire.build
 }
 
 # Not named `node`: `command -v node` below would find the function.
@@ -161,6 +180,6 @@ shift
 case $action in
     python) python_ ;;
     node) node_packages "$@" ;;
-    venv | install | native | debian | wish) "$action" "$@" ;;
+    venv | install | deploy | native | debian | wish) "$action" "$@" ;;
     *) die "unknown action: $action" ;;
 esac

@@ -23,6 +23,7 @@ from gateway.cli.setup import setup
 from gateway.errors import GatewayError
 
 _TARGET = re.compile(r"[a-z][a-z0-9_-]{0,62}")
+_HOST = re.compile(r"[A-Za-z0-9:]([A-Za-z0-9.:-]{0,251}[A-Za-z0-9:])?")
 
 
 def register(app: typer.Typer) -> None:
@@ -33,11 +34,15 @@ def register(app: typer.Typer) -> None:
 def init(
     directory: Annotated[Path, typer.Argument(help="Where to write; made when it is missing.")] = Path(),
     target: Annotated[str, typer.Option(help="A name for the database behind the gateway.")] = "main",
+    host: Annotated[list[str] | None, typer.Option(help="A name by which clients will reach the gateway.")] = None,
 ) -> None:
     """Write a commented configuration, a policy, example files, a master key and a certificate."""
     if not _TARGET.fullmatch(target):
         raise typer.BadParameter("a target's name is lower case letters, digits, `_` and `-`")
-    hosts = _hosts()
+    for name in host or ():
+        if not _HOST.fullmatch(name):
+            raise typer.BadParameter(f"`{name}` is not the name of a host")
+    hosts = list(dict.fromkeys([*_hosts(), *(host or ())]))
     written, kept = write(directory, target, hosts)
     if setup().as_json:
         emit_json({"written": [str(path) for path in written], "kept": [str(path) for path in kept]})
@@ -105,14 +110,17 @@ def _template(name: str) -> str:
 
 def _hosts() -> list[str]:
     name = re.sub(r"[^A-Za-z0-9.-]", "-", socket.gethostname()) or "gateway"
-    return list(dict.fromkeys(["localhost", "127.0.0.1", "::1", name]))
+    full = socket.getfqdn()
+    whole = [full] if full.startswith(f"{name}.") and _HOST.fullmatch(full) else []
+    return list(dict.fromkeys(["localhost", "127.0.0.1", "::1", name, *whole]))
 
 
 def _show_next_steps(directory: Path, target: str) -> None:
     config = directory / "gateway.yaml"
     steps = [
         f"Make a role for the gateway in the database, with SELECT on what `policies/{target}.yaml` will name:",
-        "    create role gateway_reader login password '…'; grant select on … to gateway_reader;",
+        "    create role gateway_ro login password '…'; grant select on … to gateway_ro;",
+        "    (deploy/postgres/backend-role.sql does that, and takes away what it need not have)",
         f"    its password goes into {directory / (target + '.password')} (chmod 600)",
         f"Say in {config} where the database is.",
         f"Say in {directory / 'policies' / (target + '.yaml')} who may see what.",

@@ -28,6 +28,23 @@ def test_every_file_the_example_names_has_its_rights_set() -> None:
     assert {name for name in named if not any(Path(name).match(pattern) for pattern in secret)} == set()
 
 
+def test_the_role_in_the_database_is_the_one_that_configurations_name() -> None:
+    made = re.search(
+        r"^create role (\w+)", (ROOT / "deploy" / "postgres" / "backend-role.sql").read_text(), re.MULTILINE
+    )
+    assert made is not None
+    for path in (ROOT / "deploy" / "etc" / "gateway.yaml", ROOT / "gateway" / "cli" / "templates" / "gateway.yaml"):
+        assert re.findall(r"^    user: (\w+)$", path.read_text(), re.MULTILINE) == [made[1]]
+
+
+def test_the_service_is_where_make_installs_it() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    prefix = re.search(r"^PREFIX \?= (\S+)$", makefile, re.MULTILINE)
+    assert prefix is not None
+    assert f"ExecStart={prefix[1]}/bin/gateway " in UNIT.read_text()
+    assert re.search(r"^install:$", makefile, re.MULTILINE)
+
+
 def test_the_service_runs_commands_that_exist() -> None:
     run = re.findall(r"^Exec\w+=/opt/gateway/bin/gateway (\w+)", UNIT.read_text(), re.MULTILINE)
     assert run == ["serve"]

@@ -27,6 +27,14 @@ def installed(terminal: Any) -> Path:
     return Path(terminal.home / "here")
 
 
+def test_the_certificate_has_the_names_that_clients_will_use(terminal: Any) -> None:
+    assert terminal.run("init", "there", "--host", "gateway.example.com", "--host", "192.0.2.7").code == 0
+    assert {"localhost", "gateway.example.com", "192.0.2.7"} <= set(
+        certificates.describe(terminal.home / "there" / "server.crt").names
+    )
+    assert terminal.run("init", "elsewhere", "--host", "two words").code == 2
+
+
 def uncommented(text: str) -> str:
     """The configuration with every setting that it shows switched on."""
     return re.sub(r"^( *)#(?=\w)", r"\1", text, flags=re.MULTILINE)
