@@ -7,8 +7,8 @@ Policies change together or not at all; a catalog is read again every half minut
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +24,16 @@ from gateway.policy.schema import Policy
 from gateway.ports import Trail
 from gateway.record import event
 from gateway.sql.catalog import Catalog
-from gateway.sql.fit import check_against
+from gateway.sql.fit import check_against, unknown_to
 from gateway.sql.postgres import load_catalog
 from gateway.sql.render import mask_settings
 from gateway.sql.statement import Limits, View
 
 _REFRESH_S = 30.0
 _RETRY_S = 3.0
+_MOST_NEWS = 100
 
+Drift = Mapping[str, tuple[str, ...]]
 Report = Callable[[str, BaseException], None]
 Cut = Callable[[str, Refusal], None]
 
@@ -43,6 +45,7 @@ class _State:
     upstream: Upstream
     catalog: Catalog | None = None
     problem: str = "the target's catalog was not read yet"
+    announced: Drift = field(default_factory=dict)
 
 
 class Targets:
@@ -137,21 +140,39 @@ class Targets:
     async def _refresh(self, name: str, state: _State) -> None:
         try:
             catalog = await asyncio.to_thread(read_catalog, state.config)
-            problems = _fit(state.policy, catalog)
+            drift = _fit(state.policy, catalog)
         except GatewayError as error:
             if state.problem != error.refusal.message:
                 self._report(f"target {name}", error)
             state.catalog, state.problem = None, error.refusal.message
             return
-        if state.catalog is None or problems != _drift(state.policy, state.catalog):
-            for relation, columns in problems.items():
-                self._trail.append(
-                    event("catalog.drift", target=name, relation=relation, columns=columns, reason="not in the policy")
-                )
+        self._announce(name, state, drift)
         changed = state.catalog is not None and state.catalog.digest != catalog.digest
         state.catalog, state.problem = catalog, ""
         if changed:
             self.renewed(name)
+
+    def _announce(self, name: str, state: _State, drift: Drift) -> None:
+        """Record what is new and hidden, once: at most a hundred relations, and then how many more."""
+        news = []
+        for relation, columns in drift.items():
+            known = state.announced.get(relation)
+            fresh = [column for column in columns if column not in (known or ())]
+            if fresh or known is None:
+                news.append((relation, fresh))
+        for relation, fresh in news[:_MOST_NEWS]:
+            whole = relation not in state.policy.tables
+            reason = "relation not in the policy" if whole else "not in the policy"
+            if len(fresh) > _MOST_NEWS:
+                reason += f"; {len(fresh) - _MOST_NEWS} more columns are not listed here"
+            listed = fresh[:_MOST_NEWS]
+            self._trail.append(
+                event("catalog.drift", target=name, relation=relation, columns=listed, reason=reason), urgent=False
+            )
+        if len(news) > _MOST_NEWS:
+            more = f"{len(news) - _MOST_NEWS} more relations are not in the policy, or have columns that are not"
+            self._trail.append(event("catalog.drift", target=name, reason=more), urgent=False)
+        state.announced = drift
 
     def _pins(self, name: str, policy: Policy) -> dict[str, str]:
         """What every connection to the target is started with; nothing a session does can undo it for good."""
@@ -235,19 +256,10 @@ def connection_settings(target: Target) -> dict[str, Any]:
     return settings
 
 
-def _fit(policy: Policy, catalog: Catalog) -> dict[str, list[str]]:
+def _fit(policy: Policy, catalog: Catalog) -> Drift:
     """What the catalog has beyond the policy. Raises `GatewayError("policy-invalid")` when the policy does not fit."""
     problems = check_against(policy, catalog)
     faults = [problem.message for problem in problems if problem.severity == "error"]
     if faults:
         raise GatewayError("policy-invalid", f"the policy of `{policy.target}` does not fit: {'; '.join(faults)}")
-    return _drift(policy, catalog)
-
-
-def _drift(policy: Policy, catalog: Catalog) -> dict[str, list[str]]:
-    return {
-        name: unknown
-        for name, rule in policy.tables.items()
-        if (relation := catalog.relation(name)) is not None
-        and (unknown := [column.name for column in relation.columns if column.name not in rule.columns])
-    }
+    return unknown_to(policy, catalog)

@@ -39,10 +39,30 @@ def check_against(policy: Policy, catalog: Catalog) -> list[Mismatch]:
             continue
         found += _columns(table, relation, policy.schemas)
         found += _scope(table, relation, catalog)
-    for name, relation in catalog.relations.items():
-        if name not in policy.tables and relation.kind in READABLE:
-            found.append(Mismatch("info", name, "", f"relation `{name}` is not named in the policy, so it is hidden"))
+    for name, columns in unknown_to(policy, catalog).items():
+        if name not in policy.tables:
+            listed = f", with all its columns: {', '.join(f'`{one}`' for one in columns)}" if columns else ""
+            message = f"relation `{name}` is not named in the policy, so it is hidden{listed}"
+            found.append(Mismatch("info", name, "", message))
+        else:
+            for column in columns:
+                message = f"column `{column}` of `{name}` is not named in the policy, so it is hidden"
+                found.append(Mismatch("info", name, column, message))
     return sorted(found, key=lambda one: (one.severity, one.relation, one.column))
+
+
+def unknown_to(policy: Policy, catalog: Catalog) -> dict[str, tuple[str, ...]]:
+    """What the target has and the policy does not name, by relation: its columns, all of them for a whole relation."""
+    found: dict[str, tuple[str, ...]] = {}
+    for name, relation in sorted(catalog.relations.items()):
+        if relation.kind not in READABLE:
+            continue
+        table = policy.tables.get(name)
+        known = table.columns if table is not None else {}
+        columns = tuple(column.name for column in relation.columns if column.name not in known)
+        if columns or table is None:
+            found[name] = columns
+    return found
 
 
 def _columns(table: TableRule, relation: Relation, schemas: tuple[str, ...]) -> Iterator[Mismatch]:
@@ -64,8 +84,6 @@ def _columns(table: TableRule, relation: Relation, schemas: tuple[str, ...]) -> 
             # FAIL CLOSED: `=` would be that of text, and the same query would find other rows than without a gateway.
             message = f"column `{rule.name}` is citext, whose operators are in `{home}`: name `{home}` in `schemas`"
             yield Mismatch("error", table.name, rule.name, message)
-    for name in names.keys() - table.columns.keys():
-        yield Mismatch("info", table.name, name, f"column `{name}` is not named in the policy, so it is hidden")
 
 
 def _aggregate(relation: str, name: str, of: types.ColumnType, subject: Column | None) -> Iterator[Mismatch]:
@@ -88,7 +106,7 @@ def _scope(table: TableRule, relation: Relation, catalog: Catalog) -> Iterator[M
         yield Mismatch("error", table.name, scope.column, message)
         return
     if scope.kind == "customer":
-        if not _names_customers(column):
+        if not names_customer(column):
             message = (
                 f"the scope's column `{column.name}` has type `{column.type}`; a customer is an integer, uuid or text"
             )
@@ -99,14 +117,20 @@ def _scope(table: TableRule, relation: Relation, catalog: Catalog) -> Iterator[M
     if other is None:
         message = f"the scope follows `{scope.other}.{scope.other_column}`, which is not in the target"
         yield Mismatch("error", table.name, scope.column, message)
-    elif _group(other) != _group(column):
+    elif not comparable(column, other):
         message = f"the scope compares `{column.type}` with `{other.type}` of `{scope.other}.{scope.other_column}`"
         yield Mismatch("error", table.name, scope.column, message)
 
 
-def _names_customers(column: Column) -> bool:
+def names_customer(column: Column) -> bool:
+    """Whether a ticket's customer can be compared with the column: it is an integer, a uuid or a text."""
     of = column_type(column.type, column.base)
     return of.group in {types.INTEGER, types.UUID} or of.name in {"text", "varchar"}
+
+
+def comparable(column: Column, other: Column) -> bool:
+    """Whether a scope may follow from one of the columns to the other."""
+    return _group(column) == _group(other)
 
 
 def _group(column: Column) -> str:

@@ -10,7 +10,7 @@ import pytest
 from gateway.policy.load import load_policy
 from gateway.policy.schema import AggregateRule
 from gateway.sql.catalog import Catalog, Column, Relation
-from gateway.sql.fit import check_against
+from gateway.sql.fit import check_against, unknown_to
 
 POLICY = load_policy(Path(__file__).parents[3] / "policies" / "payroll.yaml")
 TABLES = {
@@ -136,3 +136,25 @@ def test_a_new_table_and_a_new_column_are_told() -> None:
 
     told = {(one.relation, one.column) for one in found if one.severity == "info"}
     assert {("public.salaries", ""), ("public.departments", "head")} <= told
+
+
+def test_every_relation_and_column_that_the_policy_does_not_know_is_listed() -> None:
+    found = catalog(
+        departments="code text, label text, head text", badges="id integer, photo bytea", empty="", old="id integer"
+    )
+    found.relations["public.old"] = replace(found.relations["public.old"], kind="S")
+    found.relations["public.empty"] = replace(found.relations["public.empty"], columns=())
+
+    assert unknown_to(POLICY, found) == {
+        "public.badges": ("id", "photo"),
+        "public.departments": ("head",),
+        "public.employees": ("notes", "profile"),
+        "public.empty": (),
+    }
+    assert [one.message for one in check_against(POLICY, found)] == [
+        "relation `public.badges` is not named in the policy, so it is hidden, with all its columns: `id`, `photo`",
+        "column `head` of `public.departments` is not named in the policy, so it is hidden",
+        "column `notes` of `public.employees` is not named in the policy, so it is hidden",
+        "column `profile` of `public.employees` is not named in the policy, so it is hidden",
+        "relation `public.empty` is not named in the policy, so it is hidden",
+    ]
