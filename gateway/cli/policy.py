@@ -1,4 +1,7 @@
-"""`gateway policy check | diff | explain | test`: what policies say, worked out on files, without a running gateway."""
+"""`gateway policy check | diff | explain | scaffold | test`: what policies say and what a first one could say.
+
+Worked out on files and targets' catalogs, without a running gateway; `scaffold` alone reads rows.
+"""
 
 from __future__ import annotations
 
@@ -111,6 +114,41 @@ def explain(
         if not setup().as_json:
             show_refusal(refusal)
         raise Ended(REFUSED)
+
+
+@app.command()
+def scaffold(
+    target: Annotated[str, typer.Argument(help="A target of the configuration.")],
+    schemas: Annotated[list[str] | None, typer.Option("--schema", help="A schema to read (public).")] = None,
+    customer: Annotated[str, typer.Option(help="schema.table.column that names the customer; guessed otherwise.")] = "",
+    sample: Annotated[int, typer.Option(min=1, max=10_000, help="Rows to look at in each table.")] = 500,
+    out: Annotated[Path | None, typer.Option(help="A file for the policy; its cases go beside it.")] = None,
+) -> None:
+    """Propose a first policy from a target's catalog and a sample of its rows; no value is shown or kept."""
+    from gateway.cli.scaffold import drafted
+    from gateway.cli.scaffold_text import cases_beside, vetted, write
+
+    if out is not None and out.name.endswith("_test.yaml"):
+        raise typer.BadParameter("a file called *_test.yaml holds cases, not a policy")
+    cases = cases_beside(out, target) if out is not None else None
+    draft = drafted(configuration("the target"), target, tuple(schemas or ["public"]), customer, sample)
+    text = vetted(draft) if out is None or cases is None else write(draft, out, cases)
+    files = [str(path) for path in (out, cases) if path is not None]
+    if setup().as_json:
+        emit_json(draft.as_json() | ({"written": files} if files else {"policy": text}))
+    elif not files:
+        emit_text(text.rstrip("\n"))
+    for name in files:
+        say(f"wrote  {name}")
+    if draft.customer.guessed:
+        say(f"the customer is `{draft.customer.relation}.{draft.customer.column}`, guessed {draft.customer.guessed}")
+    masks = [one.mask for judged in draft.entries for one in judged.columns]
+    clear = sum(mask is not None and mask["mask"] == "clear" for mask in masks)
+    hidden = sum(mask is None for mask in masks)
+    say(
+        f"{len(draft.entries)} relations proposed: {clear} columns clear, {len(masks) - clear - hidden} masked,"
+        f" {hidden} left out; {len(draft.others)} relations need `scope:`, {len(draft.left_out)} names are left out"
+    )
 
 
 def _chosen(paths: list[Path] | None) -> list[Path]:

