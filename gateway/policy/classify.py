@@ -152,6 +152,7 @@ _SORTS = (
           {"mask": "pseudonym", "domain": "token"}),
     _Sort("post code", ("postcode", "post code", "zip", "zipcode", "postal code", "code postal", "cp"), None,
           {"mask": "partial", "keep_start": 2}),
+    _Sort("town", ("city", "ville", "town", "commune", "municipality"), None, {"mask": "redact"}),
     _Sort("date of birth", ("birth", "birthday", "birthdate", "naissance", "dob", "born"), contents.is_day, None,
           nameless=False),
 )  # fmt: skip
