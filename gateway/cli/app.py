@@ -65,7 +65,7 @@ for part in (access, initial, doctor, serving):
     part.register(app)
 for name, group, text in (
     ("people", people.app, "Invitations, second factors, password hashes."),
-    ("policy", policy.app, "Check, explain and test policies; works on files."),
+    ("policy", policy.app, "Propose, check, explain and test policies; needs no running gateway."),
     ("audit", audit.app, "Read, prove and verify the audit trail."),
 ):
     app.add_typer(group, name=name, help=text, no_args_is_help=True)

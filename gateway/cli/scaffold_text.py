@@ -20,6 +20,7 @@ from gateway.errors import GatewayError
 from gateway.policy.cases import parse_cases
 from gateway.policy.classify import Proposal
 from gateway.policy.load import parse_policy
+from gateway.policy.shapes import LARGEST
 from gateway.sql.fit import check_against
 
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*(?:\.[A-Za-z_][A-Za-z0-9_]*)?")
@@ -44,13 +45,18 @@ def spoken(text: str) -> str:
 def vetted(draft: Draft, tests: str = "") -> str:
     """The policy's text, once it was read back and compared with the catalog.
 
-    Raises `GatewayError("policy-invalid")` when the draft has no relation, or is not what a gateway would take.
+    Raises `GatewayError`: `policy-invalid` when the draft has no relation or is not what a gateway would take,
+    `request-invalid` when it is too large.
     """
     if not draft.entries:
         raise GatewayError(
             "policy-invalid", "no relation can be proposed", hint="name another column of customers with --customer"
         )
     text = policy_text(draft, tests)
+    if len(text.encode()) > LARGEST:
+        raise GatewayError(
+            "request-invalid", "the proposal is larger than a policy may be", hint="name fewer schemas with --schema"
+        )
     policy = parse_policy(text, "the proposal")
     faults = [one.message for one in check_against(policy, draft.catalog) if one.severity == "error"]
     if faults:

@@ -24,6 +24,7 @@ PERSON, ORGANISATION, NEITHER = "person", "organisation", ""
 _SURE = 0.8
 _NUMERIC_SURE = 0.9
 _FEW = 30
+_FIRST = 50
 _STRUCTURED = frozenset({types.JSON, types.JSONB, types.BYTES, types.ARRAY, types.TIME, types.OTHER})
 
 
@@ -37,7 +38,7 @@ class Seen:
 
     name: str
     type: ColumnType
-    values: tuple[str, ...] = ()
+    values: tuple[str, ...] = field(default=(), repr=False)
     enum: bool = False
     key: bool = False
     foreign: bool = False
@@ -264,7 +265,9 @@ def _text(seen: Seen, found: tuple[str, ...], about: str, reference: bool) -> Pr
         return _hidden(seen, "secret", "its values look like hashes, keys or tokens", secret)
     named = next((sort for sort in _SORTS if has(found, *sort.phrases)), None)
     for sort in _SORTS:
-        matched = share(sort.test, values) if sort.test is not None and (sort.nameless or sort is named) else 0.0
+        if sort.test is None or not (sort.nameless or sort is named) or share(sort.test, values[:_FIRST]) < 0.5:
+            continue
+        matched = share(sort.test, values)
         if count >= sort.least and matched >= _SURE:
             why = "by its name and its values" if sort is named else "by its values"
             return _judged(seen, sort.what, why, _mask_of(sort, about), matched, reveal=sort.reveal)

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from gateway_fixture import change_yaml, merge
+from gateway_fixture import change_yaml, merge, open_house
 from rich_schema import CANARY, SCHEMA
 
 from gateway.config import load_config
@@ -136,6 +136,36 @@ def test_the_proposal_and_its_cases_stand_before_the_target(config: Path, comman
     assert "--target judges" not in done.stderr
 
 
+def test_the_check_lists_what_the_proposal_left_out(config: Path, command: Command, tmp_path: Path) -> None:
+    out = tmp_path / "payroll.yaml"
+    command(config, "policy", "scaffold", TARGET, "--out", str(out))
+    told = command(config, "policy", "check", str(out), "--target").stdout
+    for sentence in (
+        "relation `public.departments` is not named in the policy, so it is hidden,"
+        " with all its columns: `code`, `label`",
+        "column `notes` of `public.employees` is not named in the policy, so it is hidden",
+        "column `profile` of `public.employees` is not named in the policy, so it is hidden",
+    ):
+        assert f"info  {out}: {sentence}" in told
+
+
+def test_a_gateway_runs_with_the_proposal_and_announces_what_it_hides(
+    proposed: tuple[Policy, str], postgres: EmbeddedPostgres, tmp_path: Path
+) -> None:
+    _, text = proposed
+    with open_house(tmp_path / "house", postgres, policy=text.replace("tests: payroll_test.yaml", "")) as house:
+        with house.connect() as connection:
+            rows = connection.execute("select first_name, email, birth_date::text, salary from employees").fetchall()
+        held = {row[0] for row in house.truth("select email from employees")}
+        announced = [one for one in house.records() if one["kind"] == "catalog.drift"]
+    assert rows
+    assert all(row[1] not in held and row[2].endswith("-01-01") and row[3] % 10_000 == 0 for row in rows)
+    assert {(one["relation"], tuple(one["columns"])) for one in announced} == {
+        ("public.departments", ("code", "label")),
+        ("public.employees", ("notes", "profile")),
+    }
+
+
 def test_nothing_is_written_over(config: Path, command: Command, tmp_path: Path) -> None:
     out = tmp_path / "payroll.yaml"
     out.with_name("payroll_test.yaml").write_text("mine")
@@ -243,11 +273,15 @@ create table "we ird".two_keys (a uuid references "we ird".customers, b uuid ref
 create table "we ird".loop_a (id int primary key, b int);
 create table "we ird".loop_b (id int primary key, a int references "we ird".loop_a);
 alter table "we ird".loop_a add foreign key (b) references "we ird".loop_b;
+create table "we ird".many (id int primary key, customer uuid references "we ird".customers, contact text);
 create table "we ird".wide as select * from (select 1 as id) x;
 insert into "we ird".customers values ('00000000-0000-4000-8000-000000000042', 'Ann Dupont');
 insert into "we ird".unusual (customer, l, o, h) values
     ('00000000-0000-4000-8000-000000000042', 'NaN', 'infinity', '1 day'),
     ('00000000-0000-4000-8000-000000000042', 1e30, '4000-01-01 BC', '1 day');
+insert into "we ird".many
+    select n, '00000000-0000-4000-8000-000000000042', 'user' || n || '@mail.example' from generate_series(1, 20000) n;
+analyze "we ird".many;
 """
 
 
@@ -274,5 +308,8 @@ def test_whatever_the_catalog_has_becomes_a_policy_or_is_said_to_be_left_out(
         assert policy.tables["we ird.empty"].scope.column == "customer id"
         for left_out in ("dot.ted", "\\x0atarget: other", "has.dot", "partitions", "loop_a", "SQLSTATE 22012"):
             assert left_out in text, left_out
+        # Of a large table, rows from all over it.
+        assert policy.tables["we ird.many"].columns["contact"].mask.kind == "email"
+        assert "by its values; 100 % of" in text
         assert "leads to the customer as well: b -> we ird.customers.id" in text
         leaked(postgres, other, policy, lambda _: None, "00000000-0000-4000-8000-000000000042")

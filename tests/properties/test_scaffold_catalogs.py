@@ -27,6 +27,7 @@ TYPES = {
     "numeric(10,2)": "numeric", "date": "date", "timestamp with time zone": "timestamptz", "boolean": "bool",
     "inet": "inet", "jsonb": "jsonb", "text[]": "text[]", "money": "money", "public.mood": "public.mood",
     "public.citext": "public.citext", 'public."we\nird"': "text", "double precision": "float8",
+    'public."o\ndd\x1b"': "public.o\ndd\x1b",
 }  # fmt: skip
 VALUES = ["1", "42", "a@b.example", "+33 6 39 98 12 34", "", "NaN", "active", "2001-02-03", "\x00\u202e", "'\"\n: {"]
 NAMES = st.one_of(
