@@ -248,11 +248,11 @@ def _number(seen: Seen, found: tuple[str, ...], about: str) -> Proposal:
             return Proposal(seen.name, sort.what, "by its name", _mask_of(sort, about))
     if has(found, *_BIRTH) or names(found, frozenset({"age"})):
         return Proposal(seen.name, "age", "by its name", {"mask": "bucket", "size": 10})
+    if seen.type.group == types.INTEGER and found[-1:] == ("id",):
+        return _shown(seen, "identifier", "by its name, though no constraint says of what")
     if names(found, words.AMOUNT):
         size, why = _size(seen.values)
         return Proposal(seen.name, "amount", f"by its name; {why}", {"mask": "bucket", "size": size})
-    if seen.type.group == types.INTEGER and found[-1:] == ("id",):
-        return _shown(seen, "identifier", "by its name, though no constraint says of what")
     if seen.type.group == types.INTEGER and names(found, words.COUNT):
         return _shown(seen, "count", "by its name")
     return _hidden(seen, "number", "nothing says what it counts")

@@ -76,8 +76,10 @@ def find_customer(keys: Mapping[str, str], references: Iterable[Reference]) -> C
         found.append((-reached, len(parts) * 100 + words.CUSTOMER.index(parts[-1]), relation))
     if not found:
         return None
-    reached, _, relation = min(found)
-    why = f"by its name, and {-reached} other relations lead to it by foreign keys"
+    (reached, _, relation), *others = sorted(found)
+    why = f"by its name; foreign keys lead to it from {-reached} other relations"
+    if others:
+        why += f"; called alike: {', '.join(name for _, _, name in others[:3])}{', …' if len(others) > 3 else ''}"
     return Customer(relation, keys[relation], why)
 
 

@@ -53,7 +53,7 @@ SENSITIVE = _set(
     "religion confession ethnic ethnicity race racial disability handicap rqth health medical diagnosis disease illness"
     " sante maladie diagnostic pregnancy grossesse syndicat union sexual orientation political politique criminal"
     " conviction genetic biometric fingerprint blood treatment medication prescription allergy gender sexe sex"
-    " marital matrimonial nationality nationalite citizenship"
+    " marital matrimonial maternity maternite paternity sick arret nationality nationalite citizenship"
 )
 FREE_TEXT = _set(
     "note comment commentaire remark remarque description message body content contenu text texte memo bio biography"

@@ -143,6 +143,7 @@ def test_a_text_is_taken_for(name: str, values: tuple[str, ...], about: str, wan
         ("quantity", "integer", ("1",), NEITHER, "clear"),
         ("score", "integer", ("1",), NEITHER, "hidden"),
         ("external_id", "bigint", (), NEITHER, "clear"),
+        ("payment_id", "bigint", ("7",), NEITHER, "clear"),
         ("national_id", "bigint", (), PERSON, "redact"),
         ("n", "bigint", ("255081416802538",) * 8, NEITHER, "redact"),
         ("n", "bigint", ("73282932000074",) * 8, ORGANISATION, "clear"),

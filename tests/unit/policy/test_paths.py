@@ -41,6 +41,12 @@ def test_the_customers_are(relations: tuple[str, ...], references: tuple[Referen
     assert found is None or "by its name" in found.guessed
 
 
+def test_what_else_the_customers_could_be_is_said() -> None:
+    found = find_customer(keys("customers", "accounts", "orders"), ())
+    assert found is not None
+    assert found.guessed.endswith("; called alike: public.accounts")
+
+
 def test_a_scope_is_direct_or_follows_the_other_tables() -> None:
     ways = find_ways(Customer("public.companies", "id"), PAYROLL)
     assert {name: way.scope for name, way in ways.items()} == {
