@@ -245,7 +245,7 @@ def _number(seen: Seen, found: tuple[str, ...], about: str) -> Proposal:
             if len(seen.values) >= 8 and matched >= _NUMERIC_SURE:
                 return _judged(seen, sort.what, "by its values", _mask_of(sort, about), matched)
         if sort.what not in {"UUID", "IP address"} and has(found, *sort.phrases) and sort.what != "date of birth":
-            return Proposal(seen.name, sort.what, "by its name", _mask_of(sort, about))
+            return _named(seen, sort, about, None)
     if has(found, *_BIRTH) or names(found, frozenset({"age"})):
         return Proposal(seen.name, "age", "by its name", {"mask": "bucket", "size": 10})
     if seen.type.group == types.INTEGER and found[-1:] == ("id",):
@@ -274,8 +274,7 @@ def _text(seen: Seen, found: tuple[str, ...], about: str, reference: bool) -> Pr
     status = names(found[-1:], words.STATUS) and count > 0
     if named is not None and not (status and named.test is not None and share(named.test, values) == 0):
         matched_share = share(named.test, values) if named.test is not None and count else None
-        mask = _mask_of(named, about)
-        return _judged(seen, named.what, "by its name", mask, matched_share, reveal=named.reveal)
+        return _named(seen, named, about, matched_share)
     return _plain_text(seen, found, about, reference)
 
 
@@ -314,6 +313,14 @@ def _plain_text(seen: Seen, found: tuple[str, ...], about: str, reference: bool)
     if reference and about == NEITHER and count > 0 and names(found, words.LABEL):
         return _judged(seen, "label", "a name in a small table that refers to no other", _CLEAR, None)
     return _hidden(seen, "text", "nothing says what it holds" if count else "no values to judge by")
+
+
+def _named(seen: Seen, sort: _Sort, about: str, matched: float | None) -> Proposal:
+    """What a name alone says, its values not being of the sort for the most part: enough to mask, not to show."""
+    mask = _mask_of(sort, about)
+    if mask == _CLEAR and sort.test is not None:
+        return _hidden(seen, sort.what, "by its name, which its values do not bear out", matched)
+    return _judged(seen, sort.what, "by its name", mask, matched, reveal=sort.reveal)
 
 
 def _mask_of(sort: _Sort, about: str) -> Mapping[str, Any] | None:
