@@ -21,7 +21,7 @@ from typing import Generic, Protocol, TypeVar, cast
 from gateway.access.context import durable
 from gateway.config import Limits, PostgresListener
 from gateway.engines.crowd import Crowd
-from gateway.engines.postgres_client import Client, ahead, exactly, last_words, peek
+from gateway.engines.postgres_client import Client, TlsClient, ahead, exactly, last_words, peek
 from gateway.engines.postgres_relay import Relay
 from gateway.engines.postgres_scrub import SHOWN, refusal_bytes
 from gateway.engines.postgres_startup import Wishes, judge_startup
@@ -152,7 +152,7 @@ class PostgresEngine(Generic[C]):
 
     async def _greet(self, sock: socket.socket, address: str) -> None:
         """Everything from the first byte to the relay. Nothing that a client does may raise out of here."""
-        client = Client()
+        client = Client() if self._tls is None else TlsClient()
         try:
             async with asyncio.timeout(self._settings.login_timeout):
                 packet = await self._open(client, sock)

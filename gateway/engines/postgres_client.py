@@ -13,14 +13,14 @@ from typing import cast
 
 from gateway.engines.inbox import Inbox
 from gateway.engines.postgres_relay import Relay
-from gateway.engines.reading import Reading
+from gateway.engines.reading import Lending, Line
 from gateway.errors import GatewayError
 from gateway.wire import postgres as wire
 
 _LOGIN_MESSAGE = 8192
 
 
-class Client(Reading):
+class Client(Line):
     """One client's connection: an inbox until the log-in is done, then the relay's.
 
     `transport` is None while the bare socket is read, and when the connection is lost; `encrypting` is set from the
@@ -133,6 +133,12 @@ class Client(Reading):
             relay.client_data(waiting)
         if inbox.lost is not None:
             relay.finish()
+
+
+class TlsClient(Lending, Client):
+    """A client whose connection is encrypted, or will be."""
+
+    __slots__ = ()
 
 
 def _settle(future: asyncio.Future[None]) -> None:

@@ -13,13 +13,13 @@ import socket
 import ssl
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol, cast
+from typing import Protocol, cast
 
 from gateway.config import Target
 from gateway.engines.inbox import Inbox
-from gateway.engines.reading import Reading
+from gateway.engines.reading import Lending, Line
 from gateway.errors import GatewayError
 from gateway.wire import auth, postgres
 
@@ -49,7 +49,7 @@ class Facts:
     secret: bytes = b""
 
 
-class Backend(Reading):
+class Backend(Line):
     """One authenticated connection to a target."""
 
     __slots__ = ("_framer", "_inbox", "_owner", "facts", "opened_at", "transport")
@@ -152,6 +152,12 @@ class Backend(Reading):
             raise GatewayError("target-unavailable", "the target closed the connection", detail=str(lost)) from lost
 
 
+class TlsBackend(Lending, Backend):
+    """A connection that is encrypted."""
+
+    __slots__ = ()
+
+
 class Upstream:
     """One target: opens connections, keeps a few clean ones ready, passes on cancel requests."""
 
@@ -195,7 +201,7 @@ class Upstream:
         """Ask the target to stop what that connection runs. Errors are the target's business and end here."""
         with contextlib.suppress(OSError, GatewayError, TimeoutError):
             async with asyncio.timeout(self._target.connect_timeout):
-                transport, _ = await self._connect(Backend)
+                transport, _ = await self._connect()
                 transport.write(postgres.encode_cancel(facts.pid, facts.secret))
                 transport.close()
 
@@ -239,7 +245,7 @@ class Upstream:
     async def _open(self, pins: Mapping[str, str] | None = None) -> Backend:
         try:
             async with asyncio.timeout(self._target.connect_timeout):
-                transport, protocol = await self._connect(Backend)
+                transport, protocol = await self._connect()
                 backend = cast(Backend, protocol)
                 try:
                     await self._start(backend, transport, self._pins | dict(pins or {}))
@@ -254,8 +260,9 @@ class Upstream:
         except OSError as error:
             raise _unavailable("the target cannot be reached", error) from error
 
-    async def _connect(self, factory: Callable[[], Any]) -> tuple[asyncio.Transport, asyncio.BaseProtocol]:
+    async def _connect(self) -> tuple[asyncio.Transport, asyncio.BaseProtocol]:
         loop = asyncio.get_running_loop()
+        factory = Backend if self._tls is None else TlsBackend
         target = self._target
         if target.unix:
             path = f"{target.host}/.s.PGSQL.{target.port}"
