@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import importlib.util
-from importlib.machinery import ExtensionFileLoader
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from native_module import built
 from ruamel.yaml import YAML
 
 from gateway.sql import template
 from gateway.sql.template import cut_python
-from gateway.wire.build import build
 
 CORPUS = Path(__file__).parents[1] / "corpus"
 
@@ -22,15 +20,7 @@ CORPUS = Path(__file__).parents[1] / "corpus"
 @pytest.fixture(scope="module")
 def native(tmp_path_factory: pytest.TempPathFactory) -> ModuleType:
     """The compiled module of this very source, built for the test."""
-    directory = tmp_path_factory.mktemp("shape")
-    assert build(Path(template.__file__).with_name("_shape.pyx"), directory) == ""
-    (library,) = directory.glob("_shape*")
-    loader = ExtensionFileLoader("_shape", str(library))
-    spec = importlib.util.spec_from_file_location("_shape", library, loader=loader)
-    assert spec is not None
-    module = importlib.util.module_from_spec(spec)
-    loader.exec_module(module)
-    return module
+    return built(Path(template.__file__).with_name("_shape.pyx"), tmp_path_factory.mktemp("shape"))
 
 
 pieces = st.sampled_from(

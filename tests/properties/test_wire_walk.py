@@ -1,17 +1,16 @@
 """The two walkers over rows: the same answers, and none past what is allowed."""
 
-import importlib.util
 import sys
 from collections.abc import Callable
-from importlib.machinery import ExtensionFileLoader
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from native_module import built
 
 from gateway.wire import postgres as pg
-from gateway.wire.build import WALK, build, main
+from gateway.wire.build import WALK, main
 from gateway.wire.walk import walk_rows_python
 
 Walk = Callable[[bytes | bytearray | memoryview, int, int, int, int], tuple[int, int]]
@@ -20,15 +19,7 @@ Walk = Callable[[bytes | bytearray | memoryview, int, int, int, int], tuple[int,
 @pytest.fixture(scope="module")
 def compiled(tmp_path_factory: pytest.TempPathFactory) -> Walk:
     """The Cython twin of this very source, built for the test."""
-    directory = tmp_path_factory.mktemp("walk")
-    assert build(WALK, directory) == ""
-    (library,) = directory.glob("_walk*")
-    loader = ExtensionFileLoader("_walk", str(library))
-    spec = importlib.util.spec_from_file_location("_walk", library, loader=loader)
-    assert spec is not None
-    module = importlib.util.module_from_spec(spec)
-    loader.exec_module(module)
-    walk: Walk = module.walk_rows
+    walk: Walk = built(WALK, tmp_path_factory.mktemp("walk")).walk_rows
     return walk
 
 

@@ -1,17 +1,15 @@
 """What is laid out once, compiled and not: the same leaves, ids and times, the same values left to the slow road."""
 
-import importlib.util
 import random
-from importlib.machinery import ExtensionFileLoader
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from native_module import built
 
 from gateway.audit import encode
 from gateway.audit.encode import LEAF_LIMIT, PythonLayout, PythonStamps, leaf_of
-from gateway.wire.build import build
 
 SOURCE = Path(encode.__file__).with_name("_encode.pyx")
 
@@ -19,13 +17,7 @@ SOURCE = Path(encode.__file__).with_name("_encode.pyx")
 @pytest.fixture(scope="module")
 def native(tmp_path_factory):
     """The compiled module of this very source, built for the test."""
-    directory = tmp_path_factory.mktemp("encode")
-    assert build(SOURCE, directory) == ""
-    (library,) = directory.glob("_encode*")
-    loader = ExtensionFileLoader("_encode", str(library))
-    module = importlib.util.module_from_spec(importlib.util.spec_from_file_location("_encode", library, loader=loader))
-    loader.exec_module(module)
-    return module
+    return built(SOURCE, tmp_path_factory.mktemp("encode"))
 
 
 plain = st.text("abcXYZ019 .,:;_+-", max_size=30)

@@ -5,17 +5,16 @@ import contextlib
 import errno
 import fcntl
 import hashlib
-import importlib.util
 import os
 import random
 import threading
 import time
 import zlib
 from datetime import UTC, datetime
-from importlib.machinery import ExtensionFileLoader
 from pathlib import Path
 
 import pytest
+from native_module import built
 
 from gateway.audit import writer as writer_module
 from gateway.audit.checkpoint import Signer
@@ -25,7 +24,6 @@ from gateway.audit.tree import Frontier, leaf_hash
 from gateway.audit.verify import verify_log
 from gateway.audit.writer import COMMITTED, END, ROLL, PythonCore, Writer
 from gateway.errors import GatewayError
-from gateway.wire.build import build
 
 SOURCE = Path(writer_module.__file__).with_name("_writer.pyx")
 ORIGIN = "gateway.example/twins"
@@ -36,13 +34,7 @@ BATCH = SEGMENT // 4
 @pytest.fixture(scope="module")
 def native(tmp_path_factory):
     """The compiled module of this very source, built for the test."""
-    directory = tmp_path_factory.mktemp("writer")
-    assert build(SOURCE, directory) == ""
-    (library,) = directory.glob("_writer*")
-    loader = ExtensionFileLoader("_writer", str(library))
-    module = importlib.util.module_from_spec(importlib.util.spec_from_file_location("_writer", library, loader=loader))
-    loader.exec_module(module)
-    return module
+    return built(SOURCE, tmp_path_factory.mktemp("writer"))
 
 
 @pytest.fixture(params=["compiled", "direct", "python"])
