@@ -284,6 +284,8 @@ cdef enum:
     # buffers that one burst made larger than this are given back
     KEEP_BYTES = 4 << 20
 
+# So many who waited at the last commit make a crowd, and so long three quarters of it are waited for at the most. Without,
+# a batch under 32 clients was two or three statements, each with a write and two wake-ups; 0.15 and 0.6 ms did as well.
 cdef size_t CROWD = 4
 cdef int64_t DELAY_NS = 300_000
 

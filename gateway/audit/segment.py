@@ -79,18 +79,13 @@ class Disk:
             raise
 
     def blank(self, direct: int, start: int, end: int) -> bool:
-        """Write zeros from one multiple of 4,096 to another; False where the file system takes no such writes.
+        """Write zeros from one multiple of 4,096 to another; whether all were taken. Raises `OSError`.
 
         Blocks that were only allocated cost the file system a journal entry when they are first written.
         """
-        try:
-            # an anonymous map is zeros, at the beginning of a page
-            with mmap.mmap(-1, end - start) as zeros:
-                return os.pwrite(direct, zeros, start) == end - start
-        except OSError as error:
-            if error.errno in _NO_DIRECT:
-                return False
-            raise
+        # an anonymous map is zeros, at the beginning of a page
+        with mmap.mmap(-1, end - start) as zeros:
+            return os.pwrite(direct, zeros, start) == end - start
 
     def free(self, directory: Path) -> int:
         """Bytes that may still be written in the directory's file system."""

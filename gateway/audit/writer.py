@@ -6,13 +6,12 @@ call, flushes, and says so: through an eventfd that the loop watches, or, where 
 also returns when a segment is full, and at the end; what then happens to files is up to `Writer`. The format is
 described in `log.py`.
 
-There is no timer: under load the flush itself is the delay that fills the next batch. (Waiting for a crowd of waiters
-to come back made them all wait for one another.)
-
-There are two cores. `_writer.pyx` is `PythonCore` compiled, and needs the interpreter's lock neither to work nor to
-report. It is taken when it has been built (`python -m gateway.wire.build gateway/audit/_writer.pyx`) and the disk is
-the real one; what they write is the same. It writes around the page cache where the file system lets it, which needs
-blocks that were written before: a thread fills the spare segment with zeros while it is spare.
+There are two cores. `PythonCore` has no timer: under load the flush itself is the delay that fills the next batch.
+`_writer.pyx` is the same compiled, and needs the interpreter's lock neither to work nor to report. It is taken when it
+has been built (`python -m gateway.wire.build gateway/audit/_writer.pyx`) and the disk is the real one; what they write
+is the same. For a crowd it does wait, a moment, and for a part of the crowd only: waiting until all were back had made
+all wait for one another. It writes around the page cache where the file system lets it, which needs blocks that were
+written before: a thread fills the spare segment with zeros while it is spare.
 
 INVARIANT: `durable` grows only after the flush of the commit returned.
 INVARIANT: after a failed write or flush nothing is written again: what the kernel did with the pages is unknown.
