@@ -69,7 +69,10 @@ class Ticket:
 
 @dataclass(frozen=True, slots=True)
 class AccessRequest:
-    """What a person asked for and what became of it. Kept for ever, never overwritten."""
+    """What a person asked for and what became of it. Kept for ever, never overwritten.
+
+    `statement` is the one writing statement that is asked for, as it was filed; empty for access in general.
+    """
 
     id: str
     person: str
@@ -85,13 +88,15 @@ class AccessRequest:
     decided_at: datetime | None = None
     decided_by: tuple[str, ...] = ()
     decision_reason: str = ""
+    statement: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Grant:
     """Permission for one person on one target for one ticket's customers, until `expires_at`.
 
-    `reveal` holds (qualified relation, column) pairs whose mask the approval turned off.
+    `reveal` holds (qualified relation, column) pairs whose mask the approval turned off. `statement` is the digest of
+    the one writing statement that was approved, if one was; `spent` once it was let run.
     """
 
     id: str
@@ -108,6 +113,8 @@ class Grant:
     expires_at: datetime
     approved_by: tuple[str, ...] = ()
     ended_reason: str = ""
+    statement: str = ""
+    spent: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +192,37 @@ class Outcome(NamedTuple):
     code: str = ""
     duration_us: int = 0
     tag: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """What a statement that writes would do, as its analysis found it.
+
+    `verb` is `INSERT`, `UPDATE` or `DELETE`; `columns` are those of the qualified `relation` that it sets; `rows` is
+    how many rows it may meet. `approval` is `statement` when this very statement must be approved, `request` when a
+    grant for writing is enough. `canonical` is the statement in one form, whatever its spacing, case and comments;
+    `digest` is the SHA-256 of that, in hexadecimal. `preview` is a SELECT, to be analysed like anybody's, of the rows
+    that it would meet and of what it would set; empty for an INSERT. `parameters` says that it has placeholders.
+    """
+
+    verb: str
+    relation: str
+    columns: tuple[str, ...]
+    rows: int
+    approval: str
+    canonical: str
+    digest: str
+    preview: str = ""
+    parameters: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """The rows that a statement would meet, as text; None is NULL. `more` when there are more than were fetched."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str | None, ...], ...]
+    more: bool = False
 
 
 class Receipt(Protocol):

@@ -87,6 +87,7 @@ class Targets:
             session.grant.customers,
             session.grant.reveal,
             state.policy.schemas,
+            session.grant.write and bool(state.policy.write),
             self._limits,
         )
 

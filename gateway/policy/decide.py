@@ -61,11 +61,13 @@ def decide_access(
         f"{principal.login} is in {', '.join(sorted(principal.teams & access.teams))}",
         f"ticket {ticket.id} is {ticket.status}, with {ticket.assignee or ticket.team}, for customer {customers}",
     ]
-    if access.auto_approve == "masked_reads" and not wanted:
+    if access.auto_approve == "masked_reads" and not wanted and not write:
         reasons.append("masked, row-scoped reads are approved at once")
         return Decision(True, tuple(reasons), policy.digest, expires_at)
     if wanted:
         reasons.append("asks to see in clear: " + ", ".join(sorted(f"{name}.{column}" for name, column in wanted)))
+    if write:
+        reasons.append("asks to write")
     if not access.approver_teams:
         # FAIL CLOSED: nobody is named who could agree.
         return Refusal("approval-required", "the request needs an approver, and the policy names none")
@@ -150,7 +152,7 @@ def _refuse_ticket(policy: Policy, principal: Principal, ticket: Ticket | None) 
 def _refuse_request(
     policy: Policy, write: bool, reveal: frozenset[tuple[str, str]], duration_s: int | None
 ) -> Refusal | None:
-    if write:
+    if write and not policy.write:
         return Refusal("read-only", f"`{policy.target}` can only be read", "ask for read access")
     for relation, column in sorted(reveal):
         if column not in policy.reveal.get(relation, frozenset()):

@@ -10,7 +10,17 @@ from collections.abc import Iterable, Iterator
 from dataclasses import fields
 from typing import Any, NamedTuple
 
-from gateway.policy.schema import AccessRule, AggregateRule, LimitRule, Mask, Policy, Scope, TableRule, TicketRule
+from gateway.policy.schema import (
+    AccessRule,
+    AggregateRule,
+    LimitRule,
+    Mask,
+    Policy,
+    Scope,
+    TableRule,
+    TicketRule,
+    WriteRule,
+)
 
 WIDER, NARROWER, CHANGED = "wider", "narrower", "changed"
 
@@ -32,6 +42,7 @@ def differences(old: Policy, new: Policy) -> list[Difference]:
     """All differences, what becomes wider first."""
     found = [*_access(old.access, new.access), *_limits(old.limits, new.limits), *_tables(old, new)]
     found += _set("reveal", _reveals(old), _reveals(new))
+    found += _writes(old, new)
     found += _set("functions", old.functions, new.functions)
     for name in ("target", "schemas", "purpose"):
         found += _plain(name, getattr(old, name), getattr(new, name))
@@ -103,6 +114,27 @@ def _columns(relation: str, old: TableRule | None, new: TableRule | None) -> Ite
         marks = [rule.identifier if rule is not None else False for rule in (one, other)]
         if marks[0] != marks[1]:
             yield Difference(CHANGED, f"{what}.identifier", *map(_text, marks))
+
+
+def _writes(old: Policy, new: Policy) -> Iterator[Difference]:
+    nothing = WriteRule(rows=0)
+    for name in sorted(old.write.keys() | new.write.keys()):
+        before, after = old.write.get(name, nothing), new.write.get(name, nothing)
+        what = f"write.{name}"
+        yield from _set(f"{what}.update", before.update, after.update)
+        yield from _set(f"{what}.insert", before.insert, after.insert)
+        if before.delete != after.delete:
+            yield Difference(
+                WIDER if after.delete else NARROWER, f"{what}.delete", *map(_text, (before.delete, after.delete))
+            )
+        if before.rows != after.rows:
+            yield Difference(
+                WIDER if after.rows > before.rows else NARROWER, f"{what}.rows", str(before.rows), str(after.rows)
+            )
+        if before.approval != after.approval and before is not nothing and after is not nothing:
+            yield Difference(
+                WIDER if after.approval == "request" else NARROWER, f"{what}.approval", before.approval, after.approval
+            )
 
 
 def _unmasking(old: Mask | None, new: Mask | None) -> str:

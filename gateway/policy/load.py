@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from gateway.policy import kinds, shapes
+from gateway.policy import consistency, kinds, shapes
 from gateway.policy.schema import (
     AccessRule,
     AggregateRule,
@@ -25,6 +25,7 @@ from gateway.policy.schema import (
     Scope,
     TableRule,
     TicketRule,
+    WriteRule,
 )
 from gateway.policy.shapes import (
     AnyValue,
@@ -121,6 +122,11 @@ def digest(policy: Policy) -> str:
             for name, table in policy.tables.items()
         },
     }
+    if policy.write:
+        content["write"] = {
+            name: {member: sorted(v) if isinstance(v, frozenset) else v for member, v in _members(rule).items()}
+            for name, rule in policy.write.items()
+        }
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), default=_members)
     return hashlib.sha256(b"gateway policy 1\n" + text.encode()).hexdigest()[:32]
 
@@ -147,11 +153,7 @@ def _parse(text: str, source: str) -> tuple[Policy, str]:
     reading = Reading()
     read = shapes.read_document(POLICY, text, source, reading)
     if not reading.problems:
-        _judge_scopes(read["tables"], reading)
-        _judge_reveal(read, reading)
-        _judge_access(read["access"], bool(read.get("reveal")), reading)
-        _judge_searches(read, reading)
-        _judge_aggregates(read, reading)
+        consistency.judge(read, reading)
     if reading.problems:
         raise DocumentInvalid(source, reading.problems)
     policy = _policy(read, source)
@@ -197,76 +199,14 @@ def _policy(read: dict[str, Any], source: str) -> Policy:
         schemas=read.get("schemas", ("public",)),
         purpose=read.get("purpose", "target"),
         source=source,
-    )
-
-
-def _judge_scopes(tables: dict[str, Any], reading: Reading) -> None:
-    for name, table in tables.items():
-        at = ("tables", name, "scope")
-        trail, scope = [name], table["scope"]
-        while scope.kind == "follows":
-            if scope.other in trail:
-                reading.fault(at, f"the scope goes in a circle: {' -> '.join([*trail, scope.other])}")
-                break
-            if scope.other not in tables:
-                reading.fault(at, f"`{scope.other}` is not in this policy{shapes.nearest(scope.other, tables)}")
-                break
-            trail.append(scope.other)
-            scope = tables[scope.other]["scope"]
-        else:
-            if scope.kind == "none" and len(trail) > 1:
-                reading.fault(
-                    at, f"`{trail[-1]}` has `scope: none`, so following it leaves all rows; write `scope: none` here"
-                )
-
-
-def _judge_reveal(read: dict[str, Any], reading: Reading) -> None:
-    tables = read["tables"]
-    for name, columns in read.get("reveal", {}).items():
-        if name not in tables:
-            reading.fault(("reveal", name), f"`{name}` is not in this policy{shapes.nearest(name, tables)}")
-            continue
-        named = tables[name]["columns"]
-        for index, column in enumerate(columns):
-            at = ("reveal", name, index)
-            if column not in named:
-                reading.fault(at, f"`{name}` has no column `{column}` in this policy{shapes.nearest(column, named)}")
-            elif named[column].mask.kind == "clear":
-                reading.fault(at, f"`{column}` is clear already")
-
-
-def _judge_access(access: dict[str, Any], reveals: bool, reading: Reading) -> None:
-    if access["duration"]["default"] > access["duration"]["max"]:
-        reading.fault(("access", "duration", "default"), "the default duration is longer than the maximum")
-    if "approvers" not in access and (reveals or access.get("auto_approve", "never") == "never"):
-        reading.fault(("access",), "`approvers` is missing: some requests need one, and nobody could approve them")
-
-
-def _judge_searches(read: dict[str, Any], reading: Reading) -> None:
-    if "exact_searches_per_hour" in read.get("limits", {}):
-        return
-    for name, table in read["tables"].items():
-        for column, rule in table["columns"].items():
-            if rule.search:
-                # FAIL CLOSED: without a budget, equality on the raw value can be asked until it is guessed.
-                at = ("tables", name, "columns", column)
-                reading.fault(at, "`search: exact` needs a budget: set `limits.exact_searches_per_hour`")
-
-
-def _judge_aggregates(read: dict[str, Any], reading: Reading) -> None:
-    for name, table in read["tables"].items():
-        for column, rule in table["columns"].items():
-            if rule.aggregate is None:
-                continue
-            at, subject = ("tables", name, "columns", column), rule.aggregate.subject
-            if "aggregates_per_hour" not in read.get("limits", {}):
-                # FAIL CLOSED: without a budget, sums over groups that differ in one person can be asked of everybody.
-                reading.fault(at, "`aggregate` needs a budget: set `limits.aggregates_per_hour`")
-            if subject == column or subject not in table["columns"]:
-                near = shapes.nearest(subject, table["columns"])
-                reading.fault(
-                    at, f"the `subject` of `aggregate` must be another column named here, not `{subject}`{near}"
-                )
+        write={
+            name: WriteRule(
+                frozenset(rule.get("update", ())), frozenset(rule.get("insert", ())), rule.get("delete", False),
+                rule.get("rows", 1), rule.get("approval", "statement"),
+            )
+            for name, rule in read.get("write", {}).items()
+        },
+    )  # fmt: skip
 
 
 def _scope(text: str) -> Scope:
@@ -396,7 +336,14 @@ POLICY = Record({
         "columns": Field(MapOf(_NAMED, AnyValue(_column_rule, _column_schema)), "the columns that exist", True),
     })), "the relations that exist; whatever is not named does not", True),
     "reveal": Field(MapOf(_QUALIFIED, ListOf(_NAMED)), "columns that an approved request may see in clear"),
-    "write": Field(Record({}), "", refused="this release is read only: a policy must not have `write`"),
+    "write": Field(MapOf(_QUALIFIED, Record({
+        "update": Field(ListOf(_NAMED), "columns that UPDATE may set (none)"),
+        "insert": Field(ListOf(_NAMED), "columns that INSERT may set (none)"),
+        "delete": Field(Flag(), "whether rows may be deleted (false)"),
+        "rows": Field(Whole(1, 1000), "how many rows one statement may write (1)"),
+        "approval": Field(Choice(("statement", "request")), "what somebody else approves: each statement as it is, or"
+            " the request for a grant that may write (statement)"),
+    })), "what may be written with an approved request; whatever is not named is only read"),
     "functions": Field(ListOf(_QUALIFIED), "extra functions that the owner vouches for"),
     "schemas": Field(ListOf(_NAMED), "where names without a schema are looked up (public)"),
     "purpose": Field(Choice(("global", "target", "ticket")), "what pseudonyms are bound to (target)"),

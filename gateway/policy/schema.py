@@ -64,6 +64,20 @@ class TableRule:
 
 
 @dataclass(frozen=True, slots=True)
+class WriteRule:
+    """What may be written to one relation: the columns that UPDATE and INSERT may set, whether DELETE is allowed, and
+    how many rows one statement may meet. `approval` is `statement` when somebody else must approve each statement as
+    it is, `request` when an approved grant for writing is enough.
+    """
+
+    update: frozenset[str] = frozenset()
+    insert: frozenset[str] = frozenset()
+    delete: bool = False
+    rows: int = 1
+    approval: str = "statement"
+
+
+@dataclass(frozen=True, slots=True)
 class TicketRule:
     """Which tickets justify access. `assigned_to` is `requester` or `team`."""
 
@@ -105,7 +119,8 @@ class Policy:
     """One target's policy. `digest` identifies its content; every decision and record carries it.
 
     `reveal` maps a relation to the columns that an approved request may see in clear. `functions` are extra
-    functions vouched for by the owner, qualified. `purpose` is what keyed masks are bound to.
+    functions vouched for by the owner, qualified. `write` maps a relation to what may be written to it. `purpose` is
+    what keyed masks are bound to.
     """
 
     target: str
@@ -118,6 +133,7 @@ class Policy:
     schemas: tuple[str, ...] = ("public",)
     purpose: str = "target"
     source: str = ""
+    write: dict[str, WriteRule] = field(default_factory=dict)
 
     def table(self, qualified: str) -> TableRule | None:
         """The rule of that relation, or None: it does not exist for the gateway's users."""

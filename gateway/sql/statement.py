@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from gateway.model import Write
 from gateway.policy.schema import Policy
 from gateway.sql.catalog import Catalog
 
@@ -41,7 +42,7 @@ class View:
     """Through which eyes a statement is read: everything that a plan depends on besides the text.
 
     `customers` are the grant's, as text; `reveal` the (qualified relation, column) pairs shown in clear;
-    `search_path` the schemas that unqualified names are looked up in. `user` is what `current_user` answers.
+    `search_path` the schemas that unqualified names are looked up in; `write` whether the grant is for writing too.
     """
 
     policy: Policy
@@ -49,6 +50,7 @@ class View:
     customers: tuple[str, ...]
     reveal: frozenset[tuple[str, str]] = frozenset()
     search_path: tuple[str, ...] = ("public",)
+    write: bool = False
     limits: Limits = field(default_factory=Limits)
 
     @property
@@ -61,6 +63,7 @@ class View:
             self.customers,
             self.reveal,
             self.search_path,
+            self.write,
         )
 
 
@@ -94,7 +97,8 @@ class Plan:
     text, both with every literal taken out. Relations are qualified; columns are `relation.column`.
     `defines` and `uses` name prepared statements and cursors as (`statement`|`cursor`, name) pairs, so that the
     record of an EXECUTE or a FETCH can say what it reads. `searches` are all uses of raw values that each run is
-    counted for. `repin` asks the engine to restore the pinned settings afterwards.
+    counted for. `repin` asks the engine to restore the pinned settings afterwards. `write` is what it would write,
+    when it writes; such a statement is the only one of its text.
     """
 
     rewritten: str
@@ -113,6 +117,7 @@ class Plan:
     defines: tuple[tuple[str, str], ...] = ()
     uses: tuple[tuple[str, str], ...] = ()
     repin: bool = False
+    write: Write | None = None
     writes: bool = field(init=False)
     """Whether any part can change the target's data."""
     exact_searches: tuple[RawUse, ...] = field(init=False)

@@ -9,7 +9,7 @@ import pytest
 
 from gateway.policy.diff import differences
 from gateway.policy.load import parse_policy
-from gateway.policy.schema import AggregateRule, Policy
+from gateway.policy.schema import AggregateRule, Policy, WriteRule
 
 TEXT = (Path(__file__).parents[3] / "policies" / "payroll.yaml").read_text()
 OLD = parse_policy(TEXT, "old")
@@ -88,3 +88,30 @@ def test_every_field_of_a_policy_is_compared() -> None:
     changed = TEXT.replace("target: payroll", "target: other\npurpose: ticket\nschemas: [public, x]", 1)
     found = {one.what for one in differences(OLD, parse_policy(changed, "new"))}
     assert {"target", "purpose", "schemas"} <= found
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        (None, WriteRule(frozenset({"status"})),
+         {("wider", "update", "", "status"), ("wider", "rows", "0", "1")}),
+        (WriteRule(frozenset({"status"})), None,
+         {("narrower", "update", "status", ""), ("narrower", "rows", "1", "0")}),
+        (WriteRule(delete=True), WriteRule(insert=frozenset({"id"})),
+         {("narrower", "delete", "yes", "no"), ("wider", "insert", "", "id")}),
+        (WriteRule(delete=True), WriteRule(delete=True, rows=2), {("wider", "rows", "1", "2")}),
+        (WriteRule(delete=True), WriteRule(delete=True, approval="request"),
+         {("wider", "approval", "statement", "request")}),
+    ],
+)  # fmt: skip
+def test_what_may_be_written_is_compared(
+    old: WriteRule | None, new: WriteRule | None, said: set[tuple[str, str, str, str]]
+) -> None:
+    def having(rule: WriteRule | None) -> Policy:
+        return replace(OLD, write={"public.employees": rule} if rule else {})
+
+    found = {
+        (one.effect, one.what.rpartition(".")[2], one.old, one.new) for one in differences(having(old), having(new))
+    }
+
+    assert found == said

@@ -9,7 +9,7 @@ import pytest
 
 from gateway.errors import GatewayError
 from gateway.policy.load import json_schema, load_document, load_policy, parse_policy
-from gateway.policy.schema import AggregateRule, Mask, Scope
+from gateway.policy.schema import AggregateRule, Mask, Scope, WriteRule
 from gateway.policy.shapes import LARGEST, DocumentInvalid
 
 POLICIES = Path(__file__).parents[3] / "policies"
@@ -121,6 +121,37 @@ def test_a_column_may_be_aggregated_in_groups() -> None:
     assert len({policy.digest, fewer.digest, parse_policy(smaller).digest}) == 3
 
 
+def test_what_may_be_written_is_part_of_the_policy_and_its_digest() -> None:
+    written = (
+        "write:\n  public.people: {update: [size], insert: [id], delete: true, rows: 3, approval: request}\nreveal:"
+    )
+    policy = parse_policy(changed("reveal:", written))
+
+    assert policy.write == {
+        "public.people": WriteRule(frozenset({"size"}), frozenset({"id"}), delete=True, rows=3, approval="request")
+    }
+    least = parse_policy(changed("reveal:", "write:\n  public.people: {delete: true}\nreveal:"))
+    assert least.write == {"public.people": WriteRule(delete=True, rows=1, approval="statement")}
+    assert len({policy.digest, least.digest, parse_policy(SMALL).digest}) == 3
+
+
+def test_an_aggregated_column_cannot_be_written() -> None:
+    rule = "size: 0.50, aggregate: {min_group: 5, subject: id}"
+    text = SMALL.replace("size: 0.50", rule).replace("limits: {", "limits: {aggregates_per_hour: 9, ")
+
+    faults = refused(text.replace("reveal:", "write:\n  public.people: {update: [size]}\nreveal:"))
+
+    assert "`size` is aggregated" in faults[0]
+
+
+def test_whatever_writes_needs_approvers() -> None:
+    text = changed("  approvers: {teams: [security]}\n", "").replace(
+        "reveal:\n  public.people: [email]", "write:\n  public.people: {delete: true}"
+    )
+
+    assert "whatever writes needs the approval of somebody else" in refused(text)[0]
+
+
 def test_the_demo_policy_loads_and_names_its_cases() -> None:
     document = load_document(POLICIES / "payroll.yaml")
 
@@ -226,7 +257,22 @@ def test_the_schema_for_editors_is_current() -> None:
         ("[email]", "[emil]", "20:19: `public.people` has no column `emil` in this policy; did you mean `email`?"),
         ("[email]", "[id]", "20:19: `id` is clear already"),
         ("reveal:\n  public.people", "reveal:\n  public.persons", "20:3: `public.persons` is not in this policy"),
-        ("reveal:", "write:\n  public.people: {update: [size]}\nreveal:", "19:1: this release is read only"),
+        ("reveal:", "write:\n  public.people: {}\nreveal:", "20:3: nothing is allowed here"),
+        (
+            "reveal:",
+            "write:\n  public.persons: {delete: true}\nreveal:",
+            "20:3: `public.persons` is not in this policy",
+        ),
+        ("reveal:", "write:\n  public.people: {update: [sise]}\nreveal:", "20:28: there is no column `sise`"),
+        ("reveal:", "write:\n  public.people: {insert: [email]}\nreveal:", "20:28: `email` is masked with a key"),
+        ("reveal:", "write:\n  public.people: {update: [id], rows: 0}\nreveal:", "20:33: wanted a whole number"),
+        ("reveal:", "write:\n  public.people: {delete: true, approval: no}\nreveal:", "20:33: wanted one of"),
+        (
+            "scope: person in public.people.id\n    columns: {id: clear}\nreveal:",
+            "scope: person in public.people.id\n    columns: {id: clear, person: clear}\n"
+            "write:\n  public.orders: {update: [person]}\nreveal:",
+            "20:28: `person` says whose row it is",
+        ),
         ("target: crm", "target: &a crm", "1:1: anchors and aliases"),
         (
             "target: crm",

@@ -1,0 +1,121 @@
+"""What must hold between the parts of a policy file, once each part is well-formed by itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gateway.policy import kinds, shapes
+from gateway.policy.shapes import Reading
+
+
+def judge(read: dict[str, Any], reading: Reading) -> None:
+    """Note the faults of a policy whose parts do not fit together."""
+    _judge_scopes(read["tables"], reading)
+    _judge_reveal(read, reading)
+    _judge_access(read["access"], bool(read.get("reveal")), reading)
+    _judge_searches(read, reading)
+    _judge_aggregates(read, reading)
+    _judge_writes(read, reading)
+
+
+def _judge_scopes(tables: dict[str, Any], reading: Reading) -> None:
+    for name, table in tables.items():
+        at = ("tables", name, "scope")
+        trail, scope = [name], table["scope"]
+        while scope.kind == "follows":
+            if scope.other in trail:
+                reading.fault(at, f"the scope goes in a circle: {' -> '.join([*trail, scope.other])}")
+                break
+            if scope.other not in tables:
+                reading.fault(at, f"`{scope.other}` is not in this policy{shapes.nearest(scope.other, tables)}")
+                break
+            trail.append(scope.other)
+            scope = tables[scope.other]["scope"]
+        else:
+            if scope.kind == "none" and len(trail) > 1:
+                reading.fault(
+                    at, f"`{trail[-1]}` has `scope: none`, so following it leaves all rows; write `scope: none` here"
+                )
+
+
+def _judge_reveal(read: dict[str, Any], reading: Reading) -> None:
+    tables = read["tables"]
+    for name, columns in read.get("reveal", {}).items():
+        if name not in tables:
+            reading.fault(("reveal", name), f"`{name}` is not in this policy{shapes.nearest(name, tables)}")
+            continue
+        named = tables[name]["columns"]
+        for index, column in enumerate(columns):
+            at = ("reveal", name, index)
+            if column not in named:
+                reading.fault(at, f"`{name}` has no column `{column}` in this policy{shapes.nearest(column, named)}")
+            elif named[column].mask.kind == "clear":
+                reading.fault(at, f"`{column}` is clear already")
+
+
+def _judge_access(access: dict[str, Any], reveals: bool, reading: Reading) -> None:
+    if access["duration"]["default"] > access["duration"]["max"]:
+        reading.fault(("access", "duration", "default"), "the default duration is longer than the maximum")
+    if "approvers" not in access and (reveals or access.get("auto_approve", "never") == "never"):
+        reading.fault(("access",), "`approvers` is missing: some requests need one, and nobody could approve them")
+
+
+def _judge_searches(read: dict[str, Any], reading: Reading) -> None:
+    if "exact_searches_per_hour" in read.get("limits", {}):
+        return
+    for name, table in read["tables"].items():
+        for column, rule in table["columns"].items():
+            if rule.search:
+                # FAIL CLOSED: without a budget, equality on the raw value can be asked until it is guessed.
+                at = ("tables", name, "columns", column)
+                reading.fault(at, "`search: exact` needs a budget: set `limits.exact_searches_per_hour`")
+
+
+def _judge_aggregates(read: dict[str, Any], reading: Reading) -> None:
+    for name, table in read["tables"].items():
+        for column, rule in table["columns"].items():
+            if rule.aggregate is None:
+                continue
+            at, subject = ("tables", name, "columns", column), rule.aggregate.subject
+            if "aggregates_per_hour" not in read.get("limits", {}):
+                # FAIL CLOSED: without a budget, sums over groups that differ in one person can be asked of everybody.
+                reading.fault(at, "`aggregate` needs a budget: set `limits.aggregates_per_hour`")
+            if subject == column or subject not in table["columns"]:
+                near = shapes.nearest(subject, table["columns"])
+                reading.fault(
+                    at, f"the `subject` of `aggregate` must be another column named here, not `{subject}`{near}"
+                )
+
+
+def _judge_writes(read: dict[str, Any], reading: Reading) -> None:
+    tables, write = read["tables"], read.get("write", {})
+    if write and "approvers" not in read["access"]:
+        reading.fault(("write",), "`access.approvers` is missing: whatever writes needs the approval of somebody else")
+    for name, rule in write.items():
+        if name not in tables:
+            reading.fault(("write", name), f"`{name}` is not in this policy{shapes.nearest(name, tables)}")
+            continue
+        if not (rule.get("update") or rule.get("insert") or rule.get("delete")):
+            reading.fault(("write", name), "nothing is allowed here: name columns to `update` or `insert`, or `delete`")
+        for verb in ("update", "insert"):
+            for index, column in enumerate(rule.get(verb, ())):
+                problem = _not_writable(tables[name], column, verb)
+                if problem:
+                    reading.fault(("write", name, verb, index), problem)
+
+
+def _not_writable(table: dict[str, Any], column: str, verb: str) -> str:
+    """Why a policy may not let a column be written; empty when it may."""
+    named = table["columns"]
+    if column not in named:
+        return f"there is no column `{column}` in this policy{shapes.nearest(column, named)}"
+    rule = named[column]
+    if kinds.KINDS[rule.mask.kind].keyed or rule.mask.kind == "json":
+        # FAIL CLOSED: who may choose a value and see its pseudonym learns whose pseudonym that is elsewhere
+        return f"`{column}` is masked with a key: who may write it could look pseudonyms up"
+    if rule.aggregate is not None:
+        # FAIL CLOSED: in a group whose other values one has written, a sum tells the last one
+        return f"`{column}` is aggregated: who may write it could tell single values from sums"
+    if verb == "update" and column == table["scope"].column:
+        return f"`{column}` says whose row it is: an UPDATE could move rows to other customers"
+    return ""
