@@ -43,6 +43,30 @@ class Relation:
         return next((c for c in self.columns if c.name == name), None)
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class Unique:
+    """A unique or exclusion index of a relation or of what inherits from it.
+
+    `touched` are all columns that take part, be it in an expression or a predicate; `key` those that are part of the
+    key as they are.
+    """
+
+    relation: str
+    touched: tuple[str, ...]
+    key: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Reference:
+    """A foreign key; the two lists of columns go together. `on_delete` is pg_constraint.confdeltype."""
+
+    relation: str
+    columns: tuple[str, ...]
+    other: str
+    other_columns: tuple[str, ...]
+    on_delete: str = "a"
+
+
 @dataclass(frozen=True)
 class Catalog:
     """All relations outside the system schemas, and what could capture a built-in's name.
@@ -54,6 +78,8 @@ class Catalog:
     `calls` are the names, PostgreSQL's own included, of all functions that take one argument and of all types:
     `a.name` can call one or cast to one. `row_calls` are those of functions that take a record of any kind.
     `parents` are the qualified names of relations that others inherit from; partitioned ones are among them.
+    `uniques`, `references` and `checks` (a relation, and the columns that one constraint reads) are what a written
+    value is compared with; `ruled` are relations with rewrite rules.
     """
 
     relations: dict[str, Relation] = field(default_factory=dict)
@@ -65,6 +91,10 @@ class Catalog:
     row_calls: frozenset[str] = frozenset()
     parents: frozenset[str] = frozenset()
     server_version: int = 0
+    uniques: frozenset[Unique] = frozenset()
+    references: frozenset[Reference] = frozenset()
+    checks: frozenset[tuple[str, tuple[str, ...]]] = frozenset()
+    ruled: frozenset[str] = frozenset()
 
     def relation(self, qualified: str) -> Relation | None:
         """The relation of that qualified name."""
@@ -84,6 +114,10 @@ class Catalog:
                 sorted(self.row_calls),
                 sorted(self.parents),
                 self.server_version,
+                sorted(self.uniques),
+                sorted(self.references),
+                sorted(self.checks),
+                sorted(self.ruled),
             )
         )
         return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -54,6 +54,15 @@ def _plan(text: str, view: View) -> Plan:
     mark = fingerprint(text)
     rewriter = Rewriter(lens_of(view))
     settled = [settle(statement.stmt, rewriter) for statement in parsed.tree.stmts]
+    write = next((one.write for one in settled if one.write is not None), None)
+    if write is not None and len(settled) > 1:
+        raise Refused(
+            Refusal(
+                "statement-not-allowed",
+                f"{write.verb} may not stand in one message with other statements",
+                "send each statement on its own; BEGIN and COMMIT around them may be",
+            )
+        )
     rewritten = deparse(parsed.tree, rewriter.loose)
     outgoing = check.prove(text, rewritten, view)
     return _made(rewritten, before, canonical_normalised(outgoing), mark, settled, rewriter)
@@ -78,6 +87,7 @@ def _made(rewritten: str, before: str, after: str, mark: str, settled: list[Sett
         defines=tuple(pair for one in settled for pair in one.defines),
         uses=tuple(pair for one in settled for pair in one.uses),
         repin=any(one.repin for one in settled),
+        write=next((one.write for one in settled if one.write is not None), None),
     )
 
 

@@ -18,6 +18,7 @@ from postgast import pg_query_pb2 as pb
 from gateway.sql.postgres import check_aggregates, guards, settings
 from gateway.sql.postgres.check_from import SAFE_CASTS
 from gateway.sql.postgres.check_nodes import RULES
+from gateway.sql.postgres.check_writes import prove_write
 from gateway.sql.postgres.parse import Parsed, parse_tree
 from gateway.sql.postgres.proof import NOTHING, Env, Proof, Stack, names_type, pair, require, unproven
 from gateway.sql.postgres.tree import Message, Refused, concrete, fill, same, texts, walk
@@ -36,6 +37,8 @@ def prove(user_text: str, outgoing_text: str, view: View) -> Parsed:
         raise unproven(f"the outgoing text cannot be read: {error}") from error
     user, raw = parse_tree(user_text), outgoing_text.encode()
     require(len(user.stmts) == len(tree.stmts), "the number of statements changed")
+    alone = len(tree.stmts) == 1 or not any(type(concrete(one.stmt)) in _WRITING for one in tree.stmts)
+    require(alone, "a statement that writes is not alone")
     for before, after in zip(user.stmts, tree.stmts, strict=True):
         _statement(Proof(view, raw), before.stmt, after.stmt)
     return Parsed(outgoing_text, raw, tree, tokens)
@@ -59,6 +62,8 @@ def _statement(proof: Proof, user: Message, outgoing: Message) -> None:
         _statement(proof, before.query, after.query)
     elif kind is pb.CopyStmt:
         _copy(proof, before, after)
+    elif kind in _WRITING:
+        prove_write(proof, before, after, _compare)
     else:
         require(kind in _CARRIERS, f"{kind.__name__} may not run")
         if kind is pb.PrepareStmt:
@@ -192,23 +197,23 @@ def _option(node: Message) -> tuple[str, str]:
     return (option.defname, option.arg.string.sval)
 
 
-def _transaction(after: Message, _view: View) -> bool:
-    return after.kind in _TRANSACTIONS and _modes(after.options)
+def _transaction(after: Message, view: View) -> bool:
+    return after.kind in _TRANSACTIONS and _modes(after.options, view)
 
 
-def _modes(options: Message) -> bool:
+def _modes(options: Message, view: View) -> bool:
     for node in options:
         name, value = node.def_elem.defname, node.def_elem.arg.a_const.ival.ival
         if name not in {"transaction_read_only", "transaction_isolation", "transaction_deferrable"}:
             return False
-        if name == "transaction_read_only" and value != 1:
+        if name == "transaction_read_only" and value != 1 and not view.write:
             return False
     return True
 
 
 def _setting(after: Message, view: View) -> bool:
     if after.kind == pb.VAR_SET_MULTI:
-        return after.name in {"TRANSACTION", "SESSION CHARACTERISTICS"} and _modes(after.args)
+        return after.name in {"TRANSACTION", "SESSION CHARACTERISTICS"} and _modes(after.args, view)
     if after.kind == pb.VAR_RESET_ALL:
         return True
     if after.kind in {pb.VAR_RESET, pb.VAR_SET_DEFAULT}:
@@ -227,6 +232,7 @@ def _anyhow(_after: Message, _view: View) -> bool:
     return True
 
 
+_WRITING = frozenset({pb.InsertStmt, pb.UpdateStmt, pb.DeleteStmt})
 _EXPLAINED = frozenset({pb.SelectStmt, pb.ExecuteStmt, pb.DeclareCursorStmt})
 _CARRIERS = frozenset({pb.DeclareCursorStmt, pb.PrepareStmt, pb.ExecuteStmt})
 _COPY_OPTIONS = frozenset({"format", "delimiter", "null", "header", "quote", "escape", "force_quote", "encoding"})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import postgast
 from postgast import pg_query_pb2 as pb
 
 from gateway.errors import GatewayError
@@ -18,6 +19,8 @@ _MOST_PROVEN = 1_000
 _PROVEN_BYTES = 2 * 1024**2
 _SAFE_COLUMNS = words("int2 int4 int8 numeric text varchar bpchar bool date timestamp timestamptz uuid")
 SAFE_CASTS = _SAFE_COLUMNS | {"name", "char"}
+# What the derived table of a relation that is written yields besides its columns: which row each is.
+_IDENTITY = postgast.parse('SELECT t.tableoid AS "gateway table", t.ctid AS "gateway row"').stmts[0].stmt
 _DERIVED = frozenset({"target_list", "from_clause", "where_clause", "limit_offset", "limit_option", "op"})
 _SOURCES = frozenset({pb.RangeSubselect, pb.RangeFunction, pb.JsonTable})
 _COMPARING: dict[int, frozenset[str]] = {
@@ -132,11 +135,17 @@ def _relation(proof: Proof, before: Message, after: Message, env: Env) -> Leaf:
     )
     require(source.alias.aliasname == "t" and not source.alias.colnames, "the inner alias changed")
     columns = list(select.target_list)
+    marked = before.location == proof.marked
+    if marked:
+        require(same(_IDENTITY.select_stmt, _identity(columns[-2:])), "a row that is written has no identity")
+        columns = columns[:-2]
     more = next((at for at, one in enumerate(columns) if one.res_target.name not in meant.values), len(columns))
     if more < len(columns):
         # INVARIANT: not among the texts that were proven before, since what is around decides.
         check_aggregates.yields(proof, proof.around, before, meant, columns[more:])
         _complete(proof, meant, _compared(columns[:more], meant), alias, renamed=False)
+    elif marked:
+        _complete(proof, meant, _compared(columns, meant), alias, renamed=False)
     else:
         _columns(proof, select, meant, alias, source.location, renamed=bool(before.alias.colnames))
     inside = conjuncts(select.where_clause) if select.HasField("where_clause") else []
@@ -147,6 +156,15 @@ def _relation(proof: Proof, before: Message, after: Message, env: Env) -> Leaf:
     fenced = offset.WhichOneof("val") == "ival" and offset.ival.ival == 0
     require(fenced if meant.fenced else not select.HasField("limit_offset"), "the fence is not where it should be")
     return Leaf(alias, meant, inside[needed:], renamed=bool(before.alias.colnames))
+
+
+def _identity(columns: list[Message]) -> Message:
+    made = pb.SelectStmt()
+    made.CopyFrom(_IDENTITY.select_stmt)
+    del made.target_list[:]
+    for column in columns:
+        made.target_list.append(column)
+    return made
 
 
 def _rows(proof: Proof, select: Message, meant: Evidence, inside: list[Message], start: int) -> bool:

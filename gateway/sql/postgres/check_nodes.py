@@ -26,7 +26,7 @@ _PLAIN = words(
     GroupingFunc A_Star ParamRef SQLValueFunction String Integer Alias TypeCast CTESearchClause
     CTECycleClause
     JsonFormat JsonOutput JsonReturning JsonValueExpr JsonKeyValue JsonArgument JsonBehavior JsonAggConstructor
-    JsonTablePathSpec JsonTableColumn
+    JsonTablePathSpec JsonTableColumn SetToDefault
     """
 )
 

@@ -113,6 +113,14 @@ def _of_policy(schema: str, name: str, view: View) -> Evidence | None:
     return made
 
 
+def row_condition(view: View, qualified: str, alias: str) -> str:
+    """The condition on rows of a relation of the policy under an alias; empty when every row exists.
+
+    Raises: GatewayError.
+    """
+    return _rows(view, qualified, alias, frozenset())
+
+
 def _rows(view: View, qualified: str, alias: str, passed: frozenset[str]) -> str:
     scope = view.policy.tables[qualified].scope
     if scope.kind == "none":

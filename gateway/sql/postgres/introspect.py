@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from gateway.sql.catalog import Catalog, Column, Relation
+from gateway.sql.catalog import Catalog, Column, Reference, Relation, Unique
 
 _LASTING = "n.nspname !~ '^pg_(toast|temp)'"
 _OUTSIDE = f"n.nspname NOT IN ('pg_catalog', 'information_schema') AND {_LASTING}"
@@ -60,6 +60,58 @@ _QUERIES = {
         SELECT DISTINCT n.nspname, c.relname FROM pg_catalog.pg_inherits i
         JOIN pg_catalog.pg_class c ON c.oid = i.inhparent
         JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace""",
+    # One row a column that takes part; a column of the key as it is says so.
+    "uniques": f"""
+        WITH RECURSIVE tree(oid, top) AS (
+            SELECT c.oid, c.oid FROM pg_catalog.pg_class c WHERE c.relkind IN ('r', 'p')
+            UNION
+            SELECT i.inhrelid, t.top FROM pg_catalog.pg_inherits i JOIN tree t ON i.inhparent = t.oid
+        ), part(index, top, attnum, is_key) AS (
+            SELECT x.indexrelid, t.top, k.attnum, k.place <= x.indnkeyatts
+            FROM pg_catalog.pg_index x JOIN tree t ON t.oid = x.indrelid
+            CROSS JOIN LATERAL pg_catalog.unnest(x.indkey) WITH ORDINALITY AS k(attnum, place)
+            WHERE x.indisunique OR x.indisexclusion
+            UNION
+            SELECT x.indexrelid, t.top, d.refobjsubid, false
+            FROM pg_catalog.pg_index x JOIN tree t ON t.oid = x.indrelid
+            JOIN pg_catalog.pg_depend d ON d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass
+                AND d.objid = x.indexrelid AND d.refclassid = d.classid AND d.refobjid = x.indrelid
+            WHERE x.indisunique OR x.indisexclusion
+        )
+        SELECT n.nspname, c.relname, p.index::pg_catalog.int8, a.attname, pg_catalog.bool_or(p.is_key)
+        FROM part p JOIN pg_catalog.pg_class c ON c.oid = p.top
+        JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+        JOIN pg_catalog.pg_index x ON x.indexrelid = p.index
+        JOIN pg_catalog.pg_attribute a ON a.attrelid = x.indrelid AND a.attnum = p.attnum AND p.attnum > 0
+        WHERE {_OUTSIDE}
+        GROUP BY 1, 2, 3, 4""",  # noqa: S608
+    "references": f"""
+        SELECT n.nspname, c.relname, f.oid::pg_catalog.int8, k.place::pg_catalog.int4, a.attname,
+               m.nspname, o.relname, b.attname, f.confdeltype::pg_catalog.text
+        FROM pg_catalog.pg_constraint f
+        JOIN pg_catalog.pg_class c ON c.oid = f.conrelid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+        JOIN pg_catalog.pg_class o ON o.oid = f.confrelid JOIN pg_catalog.pg_namespace m ON m.oid = o.relnamespace
+        CROSS JOIN LATERAL pg_catalog.unnest(f.conkey, f.confkey) WITH ORDINALITY AS k(mine, theirs, place)
+        JOIN pg_catalog.pg_attribute a ON a.attrelid = f.conrelid AND a.attnum = k.mine
+        JOIN pg_catalog.pg_attribute b ON b.attrelid = f.confrelid AND b.attnum = k.theirs
+        WHERE f.contype = 'f' AND {_OUTSIDE}
+        ORDER BY 3, 4""",  # noqa: S608
+    "checks": f"""
+        WITH RECURSIVE tree(oid, top) AS (
+            SELECT c.oid, c.oid FROM pg_catalog.pg_class c WHERE c.relkind IN ('r', 'p')
+            UNION
+            SELECT i.inhrelid, t.top FROM pg_catalog.pg_inherits i JOIN tree t ON i.inhparent = t.oid
+        )
+        SELECT DISTINCT n.nspname, c.relname, f.oid::pg_catalog.int8, a.attname
+        FROM pg_catalog.pg_constraint f JOIN tree t ON t.oid = f.conrelid
+        JOIN pg_catalog.pg_class c ON c.oid = t.top JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+        CROSS JOIN LATERAL pg_catalog.unnest(f.conkey) AS k(attnum)
+        JOIN pg_catalog.pg_attribute a ON a.attrelid = f.conrelid AND a.attnum = k.attnum
+        WHERE f.contype = 'c' AND {_OUTSIDE}""",  # noqa: S608
+    "ruled": f"""
+        SELECT n.nspname, c.relname FROM pg_catalog.pg_class c
+        JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+        WHERE c.relkind IN ('r', 'p') AND c.relhasrules AND {_OUTSIDE}""",  # noqa: S608
     # Whatever `a.name` could call or cast to; true for what takes a row (its argument's type is a pseudo-type).
     "calls": f"""
         SELECT p.proname, pg_catalog.bool_or(t.typtype = 'p') FROM pg_catalog.pg_proc p
@@ -126,7 +178,39 @@ def catalog_from_rows(rows: Mapping[str, Sequence[tuple[Any, ...]]]) -> Catalog:
         row_calls=frozenset(str(row[0]) for row in rows["calls"] if row[1]),
         parents=frozenset(f"{row[0]}.{row[1]}" for row in rows["parents"]),
         server_version=int(version),
+        uniques=_uniques(rows["uniques"]),
+        references=_references(rows["references"]),
+        checks=_checks(rows["checks"]),
+        ruled=frozenset(f"{row[0]}.{row[1]}" for row in rows["ruled"]),
     )
+
+
+def _uniques(rows: Sequence[tuple[Any, ...]]) -> frozenset[Unique]:
+    found: dict[tuple[str, int], list[tuple[str, bool]]] = {}
+    for schema, name, index, column, is_key in rows:
+        found.setdefault((f"{schema}.{name}", int(index)), []).append((str(column), is_key in (True, "t")))
+    return frozenset(
+        Unique(relation, tuple(sorted(name for name, _ in parts)), tuple(sorted(name for name, key in parts if key)))
+        for (relation, _), parts in found.items()
+    )
+
+
+def _references(rows: Sequence[tuple[Any, ...]]) -> frozenset[Reference]:
+    found: dict[tuple[int, str, str, str], list[tuple[str, str]]] = {}
+    for schema, name, constraint, _, column, other_schema, other, other_column, on_delete in rows:
+        key = (int(constraint), f"{schema}.{name}", f"{other_schema}.{other}", str(on_delete))
+        found.setdefault(key, []).append((str(column), str(other_column)))
+    return frozenset(
+        Reference(relation, tuple(mine for mine, _ in pairs), other, tuple(theirs for _, theirs in pairs), on_delete)
+        for (_, relation, other, on_delete), pairs in found.items()
+    )
+
+
+def _checks(rows: Sequence[tuple[Any, ...]]) -> frozenset[tuple[str, tuple[str, ...]]]:
+    found: dict[tuple[str, int], list[str]] = {}
+    for schema, name, constraint, column in rows:
+        found.setdefault((f"{schema}.{name}", int(constraint)), []).append(str(column))
+    return frozenset((relation, tuple(sorted(columns))) for (relation, _), columns in found.items())
 
 
 def _begins_with_schema(written: str, schema: str) -> bool:

@@ -51,6 +51,7 @@ class Proof:
         self.everything = True
         self.declared_safely = True
         self.around: Message = None
+        self.marked = -1
         self._user: Message = None
         self._sources: Sources | None = None
         self._own_names: set[int] | None = None

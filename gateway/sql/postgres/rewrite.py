@@ -52,6 +52,7 @@ class Rewriter:
         self.mentions = Mentions()
         self.loose = Loose()
         self.parameters_plain = True
+        self.defaults = False
         self.certain: frozenset[int] = frozenset()
         self.items: dict[str, list[Item]] = {}
         self.guarded: dict[int, Message] = {}
@@ -501,6 +502,12 @@ def _column_definition(self: Rewriter, _holder: Message, message: Message, env: 
         stack.append((message.coll_clause, env))
 
 
+def _default(self: Rewriter, _holder: Message, message: Message, _env: Env, _stack: Stack) -> None:
+    if not self.defaults:
+        spoken, hint = advice.kind("SetToDefault")
+        refuse("statement-not-supported", f"{spoken} is not supported here", hint, location=message.location)
+
+
 def _sampled(_self: Rewriter, _holder: Message, message: Message, _env: Env, _stack: Stack) -> None:
     refuse(
         "statement-not-supported",
@@ -591,5 +598,6 @@ _HANDLERS: dict[type, Handler] = {
     pb.ColumnDef: _column_definition,
     pb.CollateClause: _collation,
     pb.RangeTableSample: _sampled,
+    pb.SetToDefault: _default,
     pb.ResTarget: _output,
 }

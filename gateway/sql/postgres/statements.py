@@ -11,16 +11,14 @@ from typing import NoReturn
 
 from postgast import pg_query_pb2 as pb
 
-from gateway.sql.postgres import advice, settings
+from gateway.model import Write
+from gateway.sql.postgres import advice, settings, writes
 from gateway.sql.postgres.rewrite import Rewriter
 from gateway.sql.postgres.search import plain_type
 from gateway.sql.postgres.tree import Message, Node, concrete, refuse, texts, walk
 from gateway.sql.statement import Kind, View
 
 _WRITES = {
-    "InsertStmt": "INSERT",
-    "UpdateStmt": "UPDATE",
-    "DeleteStmt": "DELETE",
     "MergeStmt": "MERGE",
     "TruncateStmt": "TRUNCATE",
     "CreateTableAsStmt": "CREATE TABLE AS",
@@ -76,6 +74,7 @@ class Settled:
     defines: tuple[tuple[str, str], ...] = ()
     uses: tuple[tuple[str, str], ...] = ()
     repin: bool = False
+    write: Write | None = None
 
 
 def settle(statement: Message, rewriter: Rewriter) -> Settled:
@@ -108,18 +107,31 @@ def _select(statement: Message, message: Message, rewriter: Rewriter) -> Settled
     return Settled(Kind.READ, "VALUES" if message.values_lists else "SELECT")
 
 
-def _transaction(_statement: Message, message: Message, _rewriter: Rewriter) -> Settled:
+def _write(statement: Message, message: Message, rewriter: Rewriter) -> Settled:
+    write = writes.settle(statement, message, rewriter)
+    if not rewriter.lens.view.write:
+        asking = "--statement 'the statement'" if write.approval == "statement" else "--write"
+        refuse(
+            "read-only",
+            f"this grant is for reading, and {write.verb} writes",
+            f"ask for the approval of it: `gateway open TICKET {asking}`",
+            name=write.relation,
+        )
+    return Settled(Kind.WRITE, write.verb, write=write)
+
+
+def _transaction(_statement: Message, message: Message, rewriter: Rewriter) -> Settled:
     verb = _TRANSACTIONS.get(message.kind)
     if verb is None:
         refuse("statement-not-allowed", "two-phase commit is not allowed here", "use COMMIT or ROLLBACK")
-    _judge_modes(message.options)
+    _judge_modes(message.options, rewriter.lens.view)
     return Settled(Kind.TRANSACTION, verb)
 
 
-def _judge_modes(options: Message) -> None:
+def _judge_modes(options: Message, view: View) -> None:
     for option in options:
         name, value = option.def_elem.defname, option.def_elem.arg.a_const
-        if name == "transaction_read_only" and value.ival.ival != 1:
+        if name == "transaction_read_only" and value.ival.ival != 1 and not view.write:
             refuse("read-only", "READ WRITE is not allowed here", "leave it out: this grant is for reading")
         if name not in {"transaction_read_only", "transaction_isolation", "transaction_deferrable"}:
             refuse("statement-not-allowed", f"`{name}` is not allowed here", "an isolation level and READ ONLY are")
@@ -133,7 +145,7 @@ def _set(_statement: Message, message: Message, rewriter: Rewriter) -> Settled:
                 f"SET {message.name} is not allowed here",
                 "SET TRANSACTION ISOLATION LEVEL and SET name = value are",
             )
-        _judge_modes(message.args)
+        _judge_modes(message.args, rewriter.lens.view)
         return Settled(Kind.SETTING, f"SET {message.name}")
     if message.kind == pb.VAR_RESET_ALL:
         return Settled(Kind.SETTING, "RESET ALL", repin=True)
@@ -369,6 +381,9 @@ def _add_option(message: Message, name: str, value: str) -> None:
 Handler = Callable[[Message, Message, Rewriter], Settled]
 _HANDLERS: dict[type, Handler] = {
     pb.SelectStmt: _select,
+    pb.InsertStmt: _write,
+    pb.UpdateStmt: _write,
+    pb.DeleteStmt: _write,
     pb.TransactionStmt: _transaction,
     pb.VariableSetStmt: _set,
     pb.VariableShowStmt: _show,
