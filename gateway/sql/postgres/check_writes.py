@@ -24,7 +24,7 @@ Compare = Callable[[Proof, Message, Message], None]
 _OUTER = {
     pb.UpdateStmt: {"relation", "target_list", "from_clause", "where_clause", "returning_clause"},
     pb.DeleteStmt: {"relation", "using_clause", "where_clause", "returning_clause"},
-    pb.InsertStmt: {"relation", "cols", "select_stmt", "returning_clause", "override"},
+    pb.InsertStmt: {"relation", "cols", "select_stmt", "returning_clause", "with_clause", "override"},
 }
 
 
@@ -257,6 +257,9 @@ def _insert(proof: Proof, meant: Evidence, before: Message, after: Message, comp
     require(set(given) <= rule.insert | {scope.column}, "a column may not be set")
     select = Node()
     select.CopyFrom(after.select_stmt)
+    require(not select.select_stmt.HasField("with_clause"), "WITH in WITH")
+    if after.HasField("with_clause"):
+        select.select_stmt.with_clause.CopyFrom(after.with_clause)
     rows = select.select_stmt.values_lists
     require(0 < len(rows) <= rule.rows, "too many rows")
     for row in rows:

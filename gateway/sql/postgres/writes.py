@@ -270,12 +270,15 @@ def _insert(rewriter: Rewriter, message: Message, writing: Writing) -> tuple[str
         given = any(_item(row, at).WhichOneof("node") != "set_to_default" for row in rows)
         _judge_column(rewriter, writing, names[at], allowed, "INSERT", node.res_target, given=given)
     if message.HasField("with_clause"):
+        # seen by VALUES, which with a WITH of its own would no longer take its columns' types
         select.with_clause.CopyFrom(message.with_clause)
-        message.ClearField("with_clause")
     rewriter.defaults = True
     rewriter.query(message.select_stmt)
     rewriter.defaults = False
     _refuse_masked(message.select_stmt, rewriter)
+    if select.HasField("with_clause"):
+        message.with_clause.CopyFrom(select.with_clause)
+        select.ClearField("with_clause")
     if scope.kind == "customer" and scope.column not in names:
         _add_customer(rewriter, message, writing, scope.column)
         names.append(scope.column)
