@@ -31,6 +31,7 @@ from gateway import __version__
 from gateway.access.directory.file import FileDirectory
 from gateway.access.service import Access, AccessSettings
 from gateway.access.tickets.file import FileTickets
+from gateway.admitted import Windows
 from gateway.audit.checkpoint import Signer, create_signer, load_signer
 from gateway.audit.log import FileLog
 from gateway.audit.search import Search
@@ -42,7 +43,7 @@ from gateway.console.serve import local_socket, serve_app, server_context
 from gateway.engines.postgres import Doors, PostgresEngine
 from gateway.engines.targets import Targets
 from gateway.errors import GatewayError
-from gateway.gate import Gate, Windows
+from gateway.gate import Gate
 from gateway.sql.cache import PlanCache
 from gateway.sql.postgres import analyse, free_literals, normalise
 from gateway.sql.worker import Workers

@@ -21,12 +21,13 @@ import time
 from collections import deque
 from typing import Protocol
 
+from gateway.admitted import Admitted
 from gateway.engines.postgres_flow import INTERNAL, Flow
 from gateway.engines.postgres_requests import Requests
 from gateway.engines.postgres_scrub import FREE, PINNED, error_bytes, notice_bytes, refusal_bytes
 from gateway.engines.upstream import Backend
 from gateway.errors import GatewayError, Refusal
-from gateway.gate import Admitted, Gate
+from gateway.gate import Gate
 from gateway.model import Outcome, Receipt
 from gateway.wire import postgres as wire
 from gateway.wire.walk import walk_rows

@@ -17,8 +17,8 @@ INVARIANT: a name stands for all that the target may take it for; the record of 
 
 from __future__ import annotations
 
+from gateway.admitted import SETTLED, Refused
 from gateway.errors import GatewayError, Refusal
-from gateway.gate import SETTLED, Refused
 from gateway.model import Permit, Receipt
 from gateway.sql.cache import Judgement, union
 from gateway.wire import postgres as wire

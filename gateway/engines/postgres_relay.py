@@ -14,12 +14,13 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 
+from gateway.admitted import Admitted
 from gateway.engines.postgres_answers import Answers
 from gateway.engines.postgres_flow import INTERNAL, Flow
 from gateway.engines.postgres_requests import Requests
 from gateway.engines.upstream import Backend, Upstream
 from gateway.errors import GatewayError, Refusal
-from gateway.gate import Admitted, Gate
+from gateway.gate import Gate
 from gateway.wire import postgres as wire
 
 _FAULT = Refusal("internal-error", "the gateway met a fault; the session ends", fatal=True)

@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import replace
 
+from gateway.admitted import Admitted, Refused
 from gateway.engines.postgres_flow import INTERNAL, PLAIN, SYNC, Flow, Names
 from gateway.errors import GatewayError, Refusal
-from gateway.gate import Admitted, Gate, Refused
+from gateway.gate import Gate
 from gateway.model import Statement
 from gateway.sql.cache import Judgement, union
 from gateway.sql.named import missing

@@ -312,7 +312,8 @@ def _value(chance: random.Random, column: str, name: str) -> str:
             f"case when {name}.visits > 1 then 'often' else {name}.status end",
         )),
         "visits": lambda: chance.choice((
-            "visits + 1", f"{name}.visits * 2 - 1", f"(select count(*) from payslips p where p.employee_id = {name}.id)",
+            "visits + 1", f"{name}.visits * 2 - 1",
+            f"(select count(*) from payslips p where p.employee_id = {name}.id)",
             "length(status)", "1 / visits", "default",
         )),
         "since": lambda: chance.choice(("since + 1", f"coalesce({name}.since, '2020-01-01')", "'2020-01-01'::date")),

@@ -15,6 +15,7 @@ LAYERS: list[tuple[str, ...]] = [
     ("server",),
     ("engines", "console"),
     ("gate",),
+    ("admitted",),
     ("budgets",),
     ("access", "audit"),
     ("sql", "store"),

@@ -7,11 +7,12 @@ from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 
+from gateway.admitted import Windows
 from gateway.budgets import Budgets
 from gateway.engines.postgres_relay import Relay
 from gateway.engines.upstream import Backend, Facts
 from gateway.errors import GatewayError, Refusal
-from gateway.gate import Gate, Windows
+from gateway.gate import Gate
 from gateway.model import Grant, GrantState, Peer, Principal, Session, Ticket
 from gateway.policy.schema import AccessRule, LimitRule, Policy, TicketRule
 from gateway.record import Form

@@ -7,8 +7,8 @@ import asyncio
 import pytest
 from dialogue import Dialogue, analyse, error, kinds, policy, ready, row
 
+from gateway.admitted import Windows
 from gateway.errors import Refusal
-from gateway.gate import Windows
 from gateway.sql.catalog import Catalog
 from gateway.sql.statement import Plan, View
 from gateway.wire import postgres as wire

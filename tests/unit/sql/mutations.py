@@ -57,6 +57,11 @@ _OPTIONAL = frozenset(
         "JoinExpr.quals",
         "CommonTableExpr.search_clause",
         "CommonTableExpr.cycle_clause",
+        "UpdateStmt.where_clause",
+        "UpdateStmt.returning_clause",
+        "DeleteStmt.where_clause",
+        "DeleteStmt.returning_clause",
+        "InsertStmt.returning_clause",
     ]
 )
 _FIXED = 9

@@ -17,6 +17,7 @@ from mutations import Mutation, harmless, mutated, mutations
 from sql_grammar import schema
 from sql_grammar.statements import statement
 from sqlviews import cases, view
+from write_view import write_view
 
 from gateway.policy.load import parse_policy
 from gateway.sql.postgres import analyse, check
@@ -40,6 +41,7 @@ def plans() -> dict[str, tuple[str, View]]:
     tapes = [bytes(chance.randrange(256) for _ in range(chance.choice((30, 60, 100)))) for _ in range(GENERATED)]
     asked = [(case["sql"], view()) for case in cases("sql") + cases("attacks")]
     asked += [(case["sql"], generated_view()) for case in cases("oracle")]
+    asked += [(case["sql"], write_view()) for case in cases("writes") if "code" not in case]
     asked += [(statement(tape, lambda address: address).user, generated_view()) for tape in tapes]
     found = {}
     for sql, seen in asked:

@@ -1,0 +1,111 @@
+"""What the gate hands out besides permits: sessions that are inside, windows and refusals. No judgement."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from gateway.errors import Refusal
+from gateway.model import Outcome, Receipt, Session
+from gateway.record import Form
+from gateway.sql.cache import Judgement
+from gateway.sql.named import SqlNames
+from gateway.sql.statement import View
+
+_FORMS = 64
+_BEGIN = ("statement", "protocol", "parameters", "window_rows", "window_bytes")
+_END = ("statement", "begin", "rows", "bytes", "duration_us")
+
+
+@dataclass(frozen=True, slots=True)
+class Windows:
+    """How much of a result one record announces; each further window doubles the total."""
+
+    rows: int = 1000
+    bytes: int = 1024 * 1024
+
+
+@dataclass(slots=True, eq=False)
+class Admitted:
+    """A session inside: what is fixed for its life, and its running totals.
+
+    `names` remembers what SQL-level cursors and prepared statements read, for the records of FETCH and EXECUTE.
+    """
+
+    session: Session
+    view: View
+    number: int
+    fields: dict[str, Any]
+    begin: Receipt
+    started_ns: int
+    studied: tuple[str, Judgement | Refusal] | None = None
+    statements: int = 0
+    rows: int = 0
+    bytes: int = 0
+    names: SqlNames = field(default_factory=SqlNames)
+    forms: dict[Any, tuple[Any, Form]] = field(default_factory=dict)
+
+    def begin_form(self, judged: Judgement) -> Form:
+        """The begin records of a plan in this session."""
+        # the fields of a judgement are one object for all statements of a template
+        found = self.forms.get(id(judged.fields))
+        if found is not None:
+            return found[1]
+        verdict = {"decision": "permit", "policy": self.view.policy.digest}
+        form = Form("statement.begin", (self.fields, judged.fields, verdict), _BEGIN)
+        if judged.plan.uses:
+            # what its names stand for may be different the next time
+            return form
+        if len(self.forms) >= _FORMS:
+            self.forms.clear()
+        self.forms[id(judged.fields)] = judged.fields, form
+        return form
+
+    def end_form(self, outcome: Outcome) -> Form:
+        """The end records of this session's statements with that outcome, apart from their numbers."""
+        key = outcome.status, outcome.code, bool(outcome.tag)
+        found = self.forms.get(key)
+        if found is not None:
+            return found[1]
+        constant = {"session": self.session.id, "status": outcome.status}
+        if outcome.code:
+            constant["sqlstate"] = outcome.code
+        form = Form("statement.end", (constant,), (*_END, "tag") if outcome.tag else _END)
+        if len(self.forms) >= _FORMS:
+            self.forms.clear()
+        self.forms[key] = None, form
+        return form
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Refused:
+    """A denial with the receipt of its record; it is shown once the record is durable."""
+
+    refusal: Refusal
+    receipt: Receipt | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Window:
+    """What may leave once `receipt` is durable, counted from the statement's start."""
+
+    receipt: Receipt
+    rows: int
+    bytes: int
+
+
+class Settled:
+    """The receipt of what needs no record of its own: already durable."""
+
+    __slots__ = ()
+    index = -1
+    durable = True
+    failed = False
+
+    def add_done_callback(self, callback: Callable[[Receipt], Any]) -> None:
+        """Call back at once."""
+        callback(self)
+
+
+SETTLED = Settled()
