@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,6 +30,7 @@ class Windows:
 class Admitted:
     """A session inside: what is fixed for its life, and its running totals.
 
+    `claimed` is the digest of the approved statement that may run next; `unclaimed` why it may not.
     `names` remembers what SQL-level cursors and prepared statements read, for the records of FETCH and EXECUTE.
     """
 
@@ -40,6 +41,8 @@ class Admitted:
     begin: Receipt
     started_ns: int
     studied: tuple[str, Judgement | Refusal] | None = None
+    claimed: str = ""
+    unclaimed: Refusal | None = None
     statements: int = 0
     rows: int = 0
     bytes: int = 0
@@ -76,6 +79,16 @@ class Admitted:
             self.forms.clear()
         self.forms[key] = None, form
         return form
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """Approvals of single statements. `claim` spends one for good, or says why there is none; `release` gives one back
+    that certainly had no effect.
+    """
+
+    claim: Callable[[Session, str], Awaitable[Refusal | None]]
+    release: Callable[[Session, str], None]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

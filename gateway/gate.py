@@ -2,6 +2,7 @@
 
     enter    an authenticated session begins: its record is appended, its view fixed
     study    a long text is analysed elsewhere, ahead of its turn
+    claim    the approval of a writing statement is spent, ahead of its turn
     judge    a text becomes a plan under that view, or a refusal (cached by text and view)
     admit    the grant still lives -> the plan is one that may run -> a begin record is appended -> a Permit
     extend   more rows than announced are about to leave: a window record is appended first
@@ -9,6 +10,9 @@
     leave    the session ended
 
 INVARIANT: only `admit` and `prepare` construct a `Permit`, and `admit` only after `trail.append` took the begin record.
+INVARIANT: a statement that needs an approval of its own is admitted once for a claim, which spends the approval.
+INVARIANT: the engine forwards a statement that writes only when the permit's receipt is durable, and lets its
+completion leave only when its end record is.
 INVARIANT: the engine releases nothing of a permit's result before the permit's receipt is durable, and nothing
 beyond the announced window before the window's receipt is.
 # FAIL CLOSED: a trail that cannot take a record raises; the raise becomes a refusal that ends the session.
@@ -20,16 +24,18 @@ import time
 from collections.abc import Callable
 
 from gateway import record
-from gateway.admitted import SETTLED, Admitted, Refused, Window, Windows
+from gateway.admitted import SETTLED, Admitted, Claims, Refused, Window, Windows
 from gateway.budgets import Budgets
 from gateway.errors import GatewayError, Refusal
-from gateway.model import Outcome, Permit, Receipt, Session, Statement
+from gateway.model import Outcome, Permit, Receipt, Session, Statement, Write
 from gateway.ports import Trail
 from gateway.sql.cache import Judgement, PlanCache
 from gateway.sql.statement import View
 from gateway.sql.worker import Workers, is_short
 
 _NAMES = 1000
+_SYNC_FIRST = "send Sync before it is used, or give it a name of its own"
+_ANOTHER = "`gateway open TICKET --statement 'the statement'` asks for the approval of exactly that"
 
 
 class Gate:
@@ -45,6 +51,7 @@ class Gate:
         normalise: Callable[[str], str],
         workers: Workers,
         budgets: Budgets,
+        claims: Claims,
         windows: Windows,
     ) -> None:
         self._trail = trail
@@ -54,6 +61,7 @@ class Gate:
         self._normalise = normalise
         self._workers = workers
         self._budgets = budgets
+        self._claims = claims
         self._windows = windows
         self.entered = self.permitted = self.refused = 0
 
@@ -93,6 +101,22 @@ class Gate:
         verdict = plan if isinstance(plan, Refusal) else self._plans.keep(number, text, plan)
         inside.studied = text, verdict
 
+    def needs_claim(self, inside: Admitted, judged: Judgement | Refusal | None) -> bool:
+        """Whether the statement runs only under an approval of its own that is not claimed yet: `claim` it first."""
+        if judged is None or isinstance(judged, Refusal) or judged.plan.write is None:
+            return False
+        return judged.plan.write.approval == "statement" and not inside.claimed and inside.unclaimed is None
+
+    async def claim(self, inside: Admitted, judged: Judgement) -> None:
+        """Spend the approval of a statement; what comes of it is what `admit` finds next."""
+        assert judged.plan.write is not None
+        digest = judged.plan.write.digest
+        try:
+            inside.unclaimed = self._living(inside) or await self._claims.claim(inside.session, digest)
+        except GatewayError as error:
+            inside.unclaimed = error.refusal
+        inside.claimed = digest if inside.unclaimed is None else ""
+
     def judge(self, inside: Admitted, text: str) -> Judgement | Refusal:
         """The plan of that text under the session's view, remembered for the next time."""
         if inside.studied is not None and inside.studied[0] == text:
@@ -104,7 +128,7 @@ class Gate:
         judged = self._living(inside) or self.judge(inside, statement.text)
         if isinstance(judged, Refusal):
             return self.refuse(inside, statement, judged)
-        refusal = self._runnable(inside, judged)
+        refusal = self._runnable(inside, judged, runs=False)
         if refusal is not None:
             return self.refuse(inside, statement, refusal, judged)
         return self._permit(inside, statement, judged, SETTLED, 0, 0), judged
@@ -142,6 +166,7 @@ class Gate:
                 self._warn(inside)
         except GatewayError as error:
             return Refused(_ending(error.refusal), None)
+        inside.claimed = ""
         for name in plan.defines:
             inside.names.define(name, verdict)
         inside.statements += 1
@@ -182,13 +207,17 @@ class Gate:
         )  # fmt: skip
         if outcome.tag:
             values += (outcome.tag,)
-        return self._trail.append_form(inside.end_form(outcome), values, urgent=False)
+        write = permit.plan.write
+        if write is not None and write.approval == "statement" and outcome.status == "error":
+            self._claims.release(inside.session, write.digest)
+        return self._trail.append_form(inside.end_form(outcome), values, urgent=write is not None)
 
     def refuse(
         self, inside: Admitted, statement: Statement, refusal: Refusal, judged: Judgement | None = None
     ) -> Refused:
         """Record a denial; it may be shown once the receipt is durable."""
         self.refused += 1
+        self._forgo(inside)
         try:
             receipt = self._trail.append(
                 record.event(
@@ -212,6 +241,7 @@ class Gate:
 
     def leave(self, inside: Admitted, reason: Refusal | None = None) -> None:
         """End a session. Raises `GatewayError("audit-not-writable")`."""
+        self._forgo(inside)
         self._trail.append(
             record.event(
                 "session.end",
@@ -240,11 +270,17 @@ class Gate:
         refusal = self._check(inside.session)
         return None if refusal is None else _ending(refusal)
 
-    def _runnable(self, inside: Admitted, judged: Judgement) -> Refusal | None:
+    def _forgo(self, inside: Admitted) -> None:
+        """Give an approval back that was claimed and not used, and forget why there was none."""
+        if inside.claimed:
+            self._claims.release(inside.session, inside.claimed)
+        inside.claimed, inside.unclaimed = "", None
+
+    def _runnable(self, inside: Admitted, judged: Judgement, *, runs: bool = True) -> Refusal | None:
         if judged.plan.defines and len(inside.names) >= _NAMES:
             return Refusal("statement-too-complex", f"a session may name {_NAMES} cursors and prepared statements")
         if judged.plan.writes:
-            return Refusal("read-only", "this grant is for reading", hint="writes are not part of this release")
+            return _writable(inside, judged.plan.write, runs=runs)
         return None
 
     def _permit(
@@ -254,6 +290,23 @@ class Gate:
         return Permit(
             statement, inside.session, judged.text, plan, receipt, rows, size, time.monotonic_ns(), plan.notices
         )
+
+
+def _writable(inside: Admitted, write: Write | None, *, runs: bool) -> Refusal | None:
+    """Why a statement that writes may not run now; None when it may. One that does not run yet needs no claim."""
+    grant = inside.session.grant
+    if write is None:
+        # FAIL CLOSED: the name may stand for several statements, and one of them writes
+        return Refusal("statement-not-allowed", "which statement the name stands for is not certain", _SYNC_FIRST)
+    if not grant.write:
+        return Refusal("read-only", "this grant is for reading", hint="ask for one that may write")
+    if write.approval == "request" and not grant.statement:
+        return None
+    if write.approval == "request" or write.parameters:
+        return Refusal("approval-required", "this grant is for one statement, written out", _ANOTHER)
+    if inside.claimed == write.digest or not runs:
+        return None
+    return inside.unclaimed or Refusal("approval-required", "this statement needs an approval of its own", _ANOTHER)
 
 
 def _ending(refusal: Refusal) -> Refusal:

@@ -37,6 +37,8 @@ SQL = (
     "columns_masked",
     "columns_revealed",
     "columns_aggregated",
+    "columns_written",
+    "digest",
     "scope",
     "searches",
     "parameters",

@@ -31,7 +31,7 @@ from gateway import __version__
 from gateway.access.directory.file import FileDirectory
 from gateway.access.service import Access, AccessSettings
 from gateway.access.tickets.file import FileTickets
-from gateway.admitted import Windows
+from gateway.admitted import Claims, Windows
 from gateway.audit.checkpoint import Signer, create_signer, load_signer
 from gateway.audit.log import FileLog
 from gateway.audit.search import Search
@@ -42,8 +42,9 @@ from gateway.console.ops import create_ops_app
 from gateway.console.serve import local_socket, serve_app, server_context
 from gateway.engines.postgres import Doors, PostgresEngine
 from gateway.engines.targets import Targets
-from gateway.errors import GatewayError
+from gateway.errors import GatewayError, Refusal
 from gateway.gate import Gate
+from gateway.model import Session
 from gateway.sql.cache import PlanCache
 from gateway.sql.postgres import analyse, free_literals, normalise
 from gateway.sql.worker import Workers
@@ -133,6 +134,7 @@ class Server:
             normalise=normalise,
             workers=self.workers,
             budgets=Budgets(time.time),
+            claims=Claims(_unclaimable, lambda _session, _digest: None),
             windows=windows,
         )
         self.engine = PostgresEngine(
@@ -400,6 +402,10 @@ def certificate_binding(path: Path) -> bytes | None:
     except (OSError, ValueError) as error:
         raise GatewayError("configuration-invalid", f"the certificate `{path}` cannot be read: {error}") from error
     return tls_server_end_point(certificate.public_bytes(Encoding.DER))
+
+
+async def _unclaimable(_session: Session, _digest: str) -> Refusal | None:
+    return Refusal("approval-required", "single statements cannot be approved yet")
 
 
 def _reachable(listener: Listener) -> str:

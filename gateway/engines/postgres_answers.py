@@ -21,7 +21,7 @@ import time
 from collections import deque
 from typing import Protocol
 
-from gateway.admitted import Admitted
+from gateway.admitted import SETTLED, Admitted
 from gateway.engines.postgres_flow import INTERNAL, Flow
 from gateway.engines.postgres_requests import Requests
 from gateway.engines.postgres_scrub import FREE, PINNED, error_bytes, notice_bytes, refusal_bytes
@@ -29,6 +29,7 @@ from gateway.engines.upstream import Backend
 from gateway.errors import GatewayError, Refusal
 from gateway.gate import Gate
 from gateway.model import Outcome, Receipt
+from gateway.sql.postgres import write_refusal
 from gateway.wire import postgres as wire
 from gateway.wire.walk import walk_rows
 
@@ -212,6 +213,11 @@ class Answers:
                 raise GatewayError("target-unavailable", "the target sent a malformed message", fatal=True)
             if end - pos < length:
                 break
+            if kind == wire.COMMAND_COMPLETE and not flow.settled and flow.permit and flow.permit.plan.writes:
+                # not a byte of the completion leaves before the end record is durable: the loop waits for that now
+                flow.tag = wire.parse_command_complete(data[pos + 5 : pos + length])
+                flow.receipt = self._settle(flow, "ok")
+                continue
             if flow.kind == INTERNAL or (flow.dropping and kind in _ROWS):
                 out.append(view[start:pos])
                 self._unseen(kind, data[pos + 5 : pos + length], out)
@@ -354,7 +360,10 @@ class Answers:
                 self._owner.cut(flow.refusal, told=True)
                 return
         else:
-            out.append(error_bytes(fields))
+            bound = write_refusal(fields, flow.permit.plan.write) if flow.permit is not None else None
+            out.append(error_bytes(fields) if bound is None else refusal_bytes(bound))
+            if bound is not None:
+                fields["C"] = bound.meaning.sqlstate
             self._told = fields.get("V") in ("FATAL", "PANIC")
         if flow.kind == wire.QUERY:
             flow.tag = f"!{fields.get('C', '')}"
@@ -410,12 +419,13 @@ class Answers:
             status, code, flow.tag = "error", flow.tag[1:], ""
         self._settle(flow, status, code)
 
-    def _settle(self, flow: Flow, status: str, code: str = "") -> None:
+    def _settle(self, flow: Flow, status: str, code: str = "") -> Receipt:
         if flow.settled or flow.permit is None:
-            return
+            return SETTLED
         flow.settled = True
         duration = (time.monotonic_ns() - flow.permit.started_ns) // 1000
-        self._gate.settle(self._inside, flow.permit, Outcome(status, flow.rows, flow.size, code, duration, flow.tag))
+        outcome = Outcome(status, flow.rows, flow.size, code, duration, flow.tag)
+        return self._gate.settle(self._inside, flow.permit, outcome)
 
     def _hold(self, receipt: Receipt) -> None:
         self._held = b""

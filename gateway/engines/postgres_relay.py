@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 
 from gateway.admitted import Admitted
 from gateway.engines.postgres_answers import Answers
@@ -21,6 +21,7 @@ from gateway.engines.postgres_requests import Requests
 from gateway.engines.upstream import Backend, Upstream
 from gateway.errors import GatewayError, Refusal
 from gateway.gate import Gate
+from gateway.model import Receipt
 from gateway.wire import postgres as wire
 
 _FAULT = Refusal("internal-error", "the gateway met a fault; the session ends", fatal=True)
@@ -42,6 +43,7 @@ class Relay:
         "_client",
         "_framer",
         "_gate",
+        "_held",
         "_inside",
         "_later",
         "_queue",
@@ -50,6 +52,7 @@ class Relay:
         "_studying",
         "_throttled",
         "_upstream",
+        "_writing",
         "closed",
         "ended",
         "heard_at",
@@ -77,6 +80,8 @@ class Relay:
         self._later: list[tuple[int, bytes]] | None = None
         self._studying: asyncio.Task[None] | None = None
         self._blocked = False
+        self._held = b""
+        self._writing = inside.view.write
         self._stalled_at: float | None = None
         self._throttled = False
         self.closed = closed
@@ -116,10 +121,20 @@ class Relay:
             text = self._requests.unstudied(kind, body)
             if text is not None:
                 self._later = list(messages[number:])
-                self._study(text)
+                self._wait_for(self._gate.study(self._inside, text))
                 break
+            if self._writing:
+                judged = self._requests.unclaimed(kind, body)
+                if judged is not None:
+                    self._later = list(messages[number:])
+                    self._wait_for(self._gate.claim(self._inside, judged))
+                    break
             if not self._requests.take(kind, body, out):
                 self.finish()
+                return
+            if self._requests.held is not None:
+                self._later = list(messages[number + 1 :])
+                self._hold(out)
                 return
         if out:
             self._backend.send(out[0] if len(out) == 1 else b"".join(out))
@@ -129,10 +144,29 @@ class Relay:
             # the Sync that would make the target send its answers may be among what is not read now
             self._backend.send(wire.encode_flush())
 
-    def _study(self, text: str) -> None:
-        """Let a long text be analysed elsewhere; the client's further messages wait for it."""
+    def _hold(self, out: list[bytes]) -> None:
+        """Send what writes, and all before it, once its record is durable; the client's further messages wait."""
+        receipt, self._requests.held = self._requests.held, None
+        assert receipt is not None
         self._client.pause_reading()
-        self._studying = asyncio.get_running_loop().create_task(self._gate.study(self._inside, text))
+        self._held = b"".join(out)
+        receipt.add_done_callback(self._forward)
+
+    def _forward(self, receipt: Receipt) -> None:
+        held, self._held = self._held, b""
+        if self.ended:
+            return
+        if receipt.failed:
+            self.cut(Refusal("audit-not-writable", "the audit trail cannot be written", fatal=True))
+            return
+        self._backend.send(held)
+        self.heard_at = time.monotonic()
+        self._go_on()
+
+    def _wait_for(self, work: Coroutine[None, None, None]) -> None:
+        """Let a statement be analysed elsewhere, or its approval be claimed; the client's further messages wait."""
+        self._client.pause_reading()
+        self._studying = asyncio.get_running_loop().create_task(work)
         self._studying.add_done_callback(self._studied)
 
     def _studied(self, task: asyncio.Task[None]) -> None:
@@ -140,7 +174,7 @@ class Relay:
         if self.ended or task.cancelled():
             return
         if task.exception() is not None:
-            self.cut(Refusal("internal-error", "the statement could not be analysed", fatal=True))
+            self.cut(Refusal("internal-error", "the statement could not be judged", fatal=True))
             return
         self._go_on()
 

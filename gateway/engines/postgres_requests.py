@@ -14,7 +14,7 @@ from gateway.admitted import Admitted, Refused
 from gateway.engines.postgres_flow import INTERNAL, PLAIN, SYNC, Flow, Names
 from gateway.errors import GatewayError, Refusal
 from gateway.gate import Gate
-from gateway.model import Statement
+from gateway.model import Permit, Receipt, Statement
 from gateway.sql.cache import Judgement, union
 from gateway.sql.named import missing
 from gateway.sql.postgres.types import NAMING_OIDS, declared
@@ -35,11 +35,12 @@ _REG_TYPE = "a parameter's type looks names up in the catalog; pass the name as 
 class Requests:
     """Turns a client's messages into a target's. `queue` is shared with the relay, which takes flows off its head.
 
+    `held` is the receipt that what was taken last waits for, because it writes; the relay takes it out.
     `skipping` is set by the relay when an error left nothing due: all is dropped until the next Sync, as the target
     does.
     """
 
-    __slots__ = ("_gate", "_inside", "_names", "_number", "_queue", "_repin", "_restore", "skipping")
+    __slots__ = ("_gate", "_inside", "_names", "_number", "_queue", "_repin", "_restore", "held", "skipping")
 
     def __init__(self, gate: Gate, inside: Admitted, queue: deque[Flow], *, restore: str) -> None:
         self._gate, self._inside, self._queue = gate, inside, queue
@@ -49,6 +50,7 @@ class Requests:
         inside.names.wire_name = self._wire_name
         self._repin = False
         self.skipping = False
+        self.held: Receipt | None = None
 
     def take(self, kind: int, body: bytes, out: list[bytes]) -> bool:
         """Append to `out` what the target gets for this message; False when the client said goodbye.
@@ -97,6 +99,17 @@ class Requests:
         text = wire.decode_query(body).text if kind == wire.QUERY else wire.decode_parse(body).text
         return text if not self.skipping and self._gate.needs_study(self._inside, text) else None
 
+    def unclaimed(self, kind: int, body: bytes) -> Judgement | None:
+        """The statement of a message that needs its approval claimed before its turn."""
+        if self.skipping or kind not in (wire.QUERY, wire.EXECUTE):
+            return None
+        judged: Judgement | Refusal | None
+        if kind == wire.QUERY:
+            judged = self._gate.judge(self._inside, wire.decode_query(body).text)
+        else:
+            judged = self._names.find(wire.PORTAL, wire.decode_execute(body).portal)
+        return judged if isinstance(judged, Judgement) and self._gate.needs_claim(self._inside, judged) else None
+
     def _statement(self, text: str, protocol: str, parameters: int = 0, max_rows: int = 0) -> Statement:
         """What the client asks, under an id of its own: the session's, and a number."""
         self._number += 1
@@ -132,6 +145,7 @@ class Requests:
             return
         self._queue.append(Flow(wire.QUERY, admitted))
         out.append(wire.encode_query(admitted.text))
+        self._hold(admitted)
         if admitted.plan.repin:
             self._repin = True
             if self._settled:
@@ -180,7 +194,12 @@ class Requests:
         flow.announced = True  # its notices were shown when it was prepared
         self._queue.append(flow)
         out.append(wire.frame(wire.EXECUTE, body))
+        self._hold(admitted)
         self._repin = self._repin or admitted.plan.repin
+
+    def _hold(self, permit: Permit) -> None:
+        if permit.plan.writes and not permit.receipt.durable:
+            self.held = permit.receipt
 
     def _keep(self, portal: bytes, judged: Judgement) -> None:
         resolved = self._inside.names.resolve(judged)

@@ -92,11 +92,14 @@ class Targets:
         )
 
     def session_pins(self, session: Session) -> dict[str, str]:
-        """What this session's connection needs beyond the target's pins: its ticket's mask key, if masks use one."""
-        grant = session.grant
-        if self._states[grant.target].policy.purpose != "ticket":
-            return {}
-        return self._mask_pins("ticket", f"{grant.target}\0{grant.ticket_system}\0{grant.ticket_id}")
+        """What this session's connection needs beyond the target's pins: its ticket's mask key, if masks use one, and
+        leave to write, if its grant gives that.
+        """
+        grant, policy = session.grant, self._states[session.grant.target].policy
+        pins = {"default_transaction_read_only": "off"} if grant.write and policy.write else {}
+        if policy.purpose == "ticket":
+            pins |= self._mask_pins("ticket", f"{grant.target}\0{grant.ticket_system}\0{grant.ticket_id}")
+        return pins
 
     def missing(self) -> dict[str, str]:
         """The targets that cannot be used now, each with the reason; empty when all can."""

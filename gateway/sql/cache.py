@@ -40,6 +40,8 @@ def plan_fields(plan: Plan) -> dict[str, Any]:
         "columns_revealed": list(plan.columns_revealed),
         "columns_aggregated": list(plan.columns_aggregated),
         "scope": list(plan.scope),
+        "columns_written": [f"{plan.write.relation}.{one}" for one in plan.write.columns] if plan.write else [],
+        "digest": plan.write.digest if plan.write else "",
         "searches": [f"{s.relation}.{s.column}" for s in plan.exact_searches],
         "notices": len(plan.notices) or None,
     }
@@ -58,8 +60,12 @@ def union(first: Judgement, second: Judgement) -> Judgement:
         elif name in ("sql", "rewritten") and value not in fields.get(name, ""):
             fields[name] = f"{value}; {fields.get(name, '')}"[:20_000]
     one, other = first.plan, second.plan
+    sure = one.write == other.write
     plan = replace(
         other,
+        # FAIL CLOSED: what may or may not write is known to write, and not known what
+        kinds=other.kinds if sure else tuple(dict.fromkeys(one.kinds + other.kinds)),
+        write=other.write if sure else None,
         searches=most(one.searches, other.searches),
         defines=tuple(dict.fromkeys(one.defines + other.defines)),
         uses=tuple(dict.fromkeys(one.uses + other.uses)),

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
+
+from gateway.errors import Refusal
+from gateway.model import Write
 from gateway.sql.postgres.lens import ALIAS, identifier, quoted, revealed, scope_sql
 from gateway.sql.postgres.parse import expression
 from gateway.sql.postgres.tree import Message
@@ -9,6 +14,27 @@ from gateway.sql.statement import View
 
 MARKS = {"rows": "gateway: too many rows: ", "scope": "gateway: not of this customer: "}
 """What the target's error begins with when a bound of ours ended the statement; the first is followed by how many."""
+
+
+def write_refusal(fields: Mapping[str, str], write: Write | None) -> Refusal | None:
+    """What an error of the target says when a bound of ours ended the statement; None for any other error."""
+    message = fields.get("M", "")
+    if write is None or fields.get("C") != "22P02":
+        return None
+    if MARKS["rows"] in message:
+        found = re.match(r"[0-9]{1,18}", message.partition(MARKS["rows"])[2])
+        return Refusal(
+            "write-too-large",
+            f"the statement meets {found[0] if found else 'more'} rows; the policy allows {write.rows}",
+            "narrow the condition, or send it in parts",
+        )
+    if MARKS["scope"] in message:
+        return Refusal(
+            "row-out-of-scope",
+            f"a value would make a row of `{write.relation}` another customer's, or refer to one of another's",
+            "use rows of the ticket's customer",
+        )
+    return None
 
 
 def unsafe(view: View, table: str, name: str, *, insert: bool) -> str:

@@ -7,13 +7,13 @@ from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 
-from gateway.admitted import Windows
+from gateway.admitted import Claims, Windows
 from gateway.budgets import Budgets
 from gateway.engines.postgres_relay import Relay
 from gateway.engines.upstream import Backend, Facts
 from gateway.errors import GatewayError, Refusal
 from gateway.gate import Gate
-from gateway.model import Grant, GrantState, Peer, Principal, Session, Ticket
+from gateway.model import Grant, GrantState, Peer, Principal, Session, Ticket, Write
 from gateway.policy.schema import AccessRule, LimitRule, Policy, TicketRule
 from gateway.record import Form
 from gateway.sql.cache import PlanCache
@@ -100,7 +100,7 @@ class FakeTransport:
 
 
 def analyse(text: str, _view: View) -> Plan | Refusal:
-    """A stand-in for the SQL room: `no…` is refused, `find…` searches, `remark…` has a notice."""
+    """A stand-in for the SQL room: `no…` is refused, `find…` searches, `remark…` has a notice, `write…` writes."""
     if text.startswith("no"):
         return Refusal("relation-not-available", "the relation `x` does not exist", hint="ask")
     searches = (RawUse("public.employees", "email"),) if text.startswith("find") else ()
@@ -108,9 +108,14 @@ def analyse(text: str, _view: View) -> Plan | Refusal:
     uses = (("cursor", "c"),) if text.startswith("FETCH") else ()
     defines = (("cursor", "c"),) if text.startswith("declare") else ()
     relations = (f"public.{text.split()[-1]}",) if text.startswith(("read", "declare")) else ()
+    write = None
+    if text.startswith("write"):
+        approval = "statement" if "approved" in text else "request"
+        write = Write("UPDATE", "public.employees", ("status",), 2, approval, text, f"digest of {text}")
     return Plan(
-        f"/*rewritten*/ {text}", (Kind.READ,), ("SELECT",), f"<{text}>", "<rewritten>", "f", relations,
-        searches=searches, notices=notices, uses=uses, defines=defines, repin=text.startswith("reset"),
+        f"/*rewritten*/ {text}", (Kind.WRITE if write else Kind.READ,), ("SELECT",), f"<{text}>", "<rewritten>", "f",
+        relations, searches=searches, notices=notices, uses=uses, defines=defines, repin=text.startswith("reset"),
+        write=write,
     )  # fmt: skip
 
 
@@ -119,10 +124,11 @@ def policy(**limits: int) -> Policy:
     return Policy("payroll", "digest", access, {}, LimitRule(**limits))
 
 
-def session() -> Session:
+def session(*, write: bool = False, statement: str = "") -> Session:
     grant = Grant(
-        "g1", "r1", "u1", "payroll", "tickets", "SUP-1", ("42",), frozenset(), False, GrantState.ACTIVE, NOW, NOW
-    )
+        "g1", "r1", "u1", "payroll", "tickets", "SUP-1", ("42",), frozenset(), write, GrantState.ACTIVE, NOW, NOW,
+        statement=statement,
+    )  # fmt: skip
     person = Principal("u1", "alice", "Alice", frozenset({"support"}))
     ticket = Ticket("SUP-1", "tickets", "t", "open", "alice", ("42",))
     return Session("s1", person, grant, ticket, "p1", "totp", NOW, Peer("127.0.0.1:5"), NOW)
@@ -131,10 +137,15 @@ def session() -> Session:
 class Dialogue:
     """Drive it with `client` and `target`; read what either side got with `sent_up` and `sent_down`."""
 
-    def __init__(self, windows: Windows = WINDOWS, restore: str = "", **limits: int) -> None:
+    def __init__(
+        self, windows: Windows = WINDOWS, restore: str = "", *, write: bool = False, statement: str = "", **limits: int
+    ) -> None:
         self.trail = FakeTrail()
         self.check: Refusal | None = None
-        view = View(policy(**limits), Catalog(), ("42",))
+        self.claims: list[str] = []
+        self.released: list[str] = []
+        self.unclaimable: Refusal | None = None
+        view = View(policy(**limits), Catalog(), ("42",), write=write)
         self.gate = Gate(
             trail=self.trail,
             check=lambda _session: self.check,
@@ -143,6 +154,7 @@ class Dialogue:
             normalise=lambda text: f"<{text}>",
             workers=self,  # type: ignore[arg-type]
             budgets=Budgets(NOW.timestamp),
+            claims=Claims(self.claim, lambda _session, digest: self.released.append(digest)),
             windows=windows,
         )
         self.down, self.up = FakeTransport(), FakeTransport()
@@ -158,7 +170,7 @@ class Dialogue:
             backend,
             SimpleNamespace(cancel_soon=self.cancelled.append),  # type: ignore[arg-type]
             self.gate,
-            self.gate.enter(session()),
+            self.gate.enter(session(write=write, statement=statement)),
             closed=lambda _relay: setattr(self, "ended", True),
             restore=restore,
         )
@@ -168,6 +180,11 @@ class Dialogue:
     async def analyse(self, text: str, view: View) -> Plan | Refusal:
         """In place of the worker processes."""
         return analyse(text, view)
+
+    async def claim(self, _session: Session, digest: str) -> Refusal | None:
+        """In place of the approvals."""
+        self.claims.append(digest)
+        return self.unclaimable
 
     def client(self, *messages: bytes) -> list[tuple[int, bytes]]:
         """The client sends; answers what the target got."""

@@ -90,7 +90,7 @@ def test_a_changed_rewriting_is_unproven(action: str) -> None:
         if text and proven(sql, text, seen) and not harmless(rewritten, text, clear(seen)):
             passed.append((one, sql, text))
 
-    assert not passed, passed[0]
+    assert not passed, repr(passed[0])
     assert tried >= len(wanted) // 2
 
 
