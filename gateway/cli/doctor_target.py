@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import psycopg
@@ -18,7 +18,8 @@ from gateway.cli.finding import FAIL, OK, WARN, Finding, failed
 from gateway.config import Config, Target
 from gateway.engines.targets import connection_settings, load_policies
 from gateway.engines.upstream import Upstream
-from gateway.errors import GatewayError
+from gateway.errors import GatewayError, Refusal
+from gateway.policy.schema import Policy, WriteRule
 from gateway.sql.fit import check_against
 from gateway.sql.postgres import load_catalog
 
@@ -62,6 +63,15 @@ select 1 from pg_class c join pg_namespace n on n.oid = c.relnamespace join pg_a
 where n.nspname = %s and c.relname = %s and a.attname = %s and has_schema_privilege(n.oid, 'USAGE')
   and has_column_privilege(c.oid, a.attnum, 'SELECT')
 """
+_COLUMN_RIGHTS = """
+select a.attname, has_column_privilege(c.oid, a.attnum, 'UPDATE'), has_column_privilege(c.oid, a.attnum, 'INSERT')
+from pg_class c join pg_namespace n on n.oid = c.relnamespace join pg_attribute a on a.attrelid = c.oid
+where n.nspname = %s and c.relname = %s and a.attnum > 0 and not a.attisdropped
+"""
+_TABLE_RIGHTS = """
+select has_table_privilege(c.oid, 'DELETE'), has_table_privilege(c.oid, 'TRUNCATE, TRIGGER')
+from pg_class c join pg_namespace n on n.oid = c.relnamespace where n.nspname = %s and c.relname = %s
+"""
 _SETTINGS = """
 select distinct split_part(setting, '=', 1) as name
 from pg_db_role_setting s, unnest(s.setconfig) as setting
@@ -96,8 +106,16 @@ def examine(name: str, target: Target, config: Config) -> Iterator[Finding]:
     try:
         with psycopg.connect(**connection_settings(target), autocommit=True) as connection:
             yield from _server(check, connection)
-            yield from _role(check, target, connection)
-            yield from _policy(check, name, config, connection)
+            policy = _loaded(name, config)
+            written = policy.write if isinstance(policy, Policy) else {}
+            yield from _role(check, target, connection, written)
+            if isinstance(policy, Policy):
+                yield from _policy(check, policy, connection)
+                for relation, rule in written.items():
+                    yield from _rights(check, target, policy, relation, rule, connection)
+            else:
+                for line in policy.message.splitlines():
+                    yield Finding(check, FAIL, line, policy.hint or "`gateway policy check` reads it again")
     except psycopg.Error as error:
         yield Finding(check, FAIL, f"asking the target failed: {type(error).__name__} {error.sqlstate or ''}".rstrip())
 
@@ -133,15 +151,66 @@ def _server(check: str, connection: psycopg.Connection[Any]) -> Iterator[Finding
         yield Finding(check, WARN, f"its encoding is {encoding}; the gateway speaks UTF-8", "use a UTF8 database")
 
 
-def _role(check: str, target: Target, connection: psycopg.Connection[Any]) -> Iterator[Finding]:
+def _loaded(name: str, config: Config) -> Policy | Refusal:
+    try:
+        return load_policies(config)[name]
+    except GatewayError as error:
+        return error.refusal
+
+
+def _role(
+    check: str, target: Target, connection: psycopg.Connection[Any], write: Mapping[str, WriteRule]
+) -> Iterator[Finding]:
     role = sql.Identifier(target.user).as_string(connection)
-    found = len(clean := list(_excess(check, role, connection)))
+    found = len(clean := list(_excess(check, role, connection, write)))
     yield from clean
     if not any(finding.level == FAIL for finding in clean):
-        yield Finding(check, OK, f"the role {role} can read and do no harm" + (" beyond the above" if found else ""))
+        what = "write what the policy says, and" if write else "read and"
+        yield Finding(check, OK, f"the role {role} can {what} do no harm" + (" beyond the above" if found else ""))
 
 
-def _excess(check: str, role: str, connection: psycopg.Connection[Any]) -> Iterator[Finding]:
+def _rights(
+    check: str, target: Target, policy: Policy, relation: str, rule: WriteRule, connection: psycopg.Connection[Any]
+) -> Iterator[Finding]:
+    """What the role lacks, or has beyond, on a relation that the policy lets be written."""
+    role = sql.Identifier(target.user).as_string(connection)
+    name = sql.Identifier(*_split(relation)).as_string(connection)
+    scope = policy.tables[relation].scope.column
+    wanted = {
+        "update": set(rule.update),
+        "insert": rule.insert | ({scope} if rule.insert and scope else set()),
+    }
+    given: dict[str, set[str]] = {"update": set(), "insert": set()}
+    for column, updates, inserts in _rows(connection, _COLUMN_RIGHTS, *_split(relation)):
+        given["update"] |= {column} if updates else set()
+        given["insert"] |= {column} if inserts else set()
+    for right, columns in wanted.items():
+        for level, which, verb in ((FAIL, columns - given[right], "grant"), (WARN, given[right] - columns, "revoke")):
+            if which:
+                listed = ", ".join(sql.Identifier(one).as_string(connection) for one in sorted(which))
+                lacks = "cannot" if verb == "grant" else "can, and the policy does not let anybody,"
+                way = "to" if verb == "grant" else "from"
+                yield Finding(
+                    check,
+                    level,
+                    f"the role {role} {lacks} {right} {listed} of {name}",
+                    f"{verb} {right} ({listed}) on {name} {way} {role};",
+                )
+    for deletes, more in _rows(connection, _TABLE_RIGHTS, *_split(relation)):
+        if deletes != rule.delete:
+            verb, way = ("revoke", "from") if deletes else ("grant", "to")
+            level, lacks = (WARN, "can, and the policy does not let anybody,") if deletes else (FAIL, "cannot")
+            yield Finding(
+                check, level, f"the role {role} {lacks} delete rows of {name}", f"{verb} delete on {name} {way} {role};"
+            )
+        if more:
+            message = f"the role {role} can truncate {name}, or put triggers on it"
+            yield Finding(check, FAIL, message, f"revoke truncate, trigger on {name} from {role}, public;")
+
+
+def _excess(
+    check: str, role: str, connection: psycopg.Connection[Any], write: Mapping[str, WriteRule]
+) -> Iterator[Finding]:
     powers = _rows(connection, f"select {', '.join(_POWERS)} from pg_roles where rolname = current_user")[0]  # noqa: S608
     excess = [name for name, given in zip(_POWERS, powers, strict=True) if given]
     if excess:
@@ -169,7 +238,8 @@ def _excess(check: str, role: str, connection: psycopg.Connection[Any]) -> Itera
         yield Finding(check, level, f"the role {role} is a member of {quoted}", f"revoke {quoted} from {role};")
     writable = _rows(connection, _WRITABLE)
     owned = [name for name, owner in writable if owner]
-    written = [name for name, owner in writable if not owner]
+    by_policy = {sql.Identifier(*_split(name)).as_string(connection).replace('"', "") for name in write}
+    written = [name for name, owner in writable if not owner and name.replace('"', "") not in by_policy]
     if owned:
         yield Finding(
             check,
@@ -211,18 +281,15 @@ def _excess(check: str, role: str, connection: psycopg.Connection[Any]) -> Itera
         )
 
 
-def _policy(check: str, name: str, config: Config, connection: psycopg.Connection[Any]) -> Iterator[Finding]:
-    try:
-        policy = load_policies(config)[name]
-    except GatewayError as error:
-        for line in error.refusal.message.splitlines():
-            yield Finding(check, FAIL, line, error.refusal.hint or "`gateway policy check` reads it again")
-        return
+def _policy(check: str, policy: Policy, connection: psycopg.Connection[Any]) -> Iterator[Finding]:
     found = check_against(policy, load_catalog(lambda text: _rows(connection, text)))
     errors = [one for one in found if one.severity == "error"]
     for one in errors:
         yield Finding(check, FAIL, f"the policy does not fit: {one.message}", f"correct {policy.source}")
-    hidden = sum(one.severity != "error" for one in found)
+    for one in found:
+        if one.severity == "warning":
+            yield Finding(check, WARN, one.message, f"take it out of `write` in {policy.source}")
+    hidden = sum(one.severity == "info" for one in found)
     if not errors:
         more = f"; {hidden} relations or columns are not named, so hidden" if hidden else ""
         yield Finding(check, OK, f"the policy fits the database ({len(policy.tables)} relations){more}")

@@ -15,7 +15,7 @@ from gateway.config import Config, Target
 from gateway.console.schemas import columns
 from gateway.engines.targets import load_policies, policy_files, read_catalog
 from gateway.errors import GatewayError, Refusal
-from gateway.model import Principal
+from gateway.model import Principal, Write
 from gateway.policy.cases import Case, judge_statement, load_cases, run_case
 from gateway.policy.decide import Decision, decide_access
 from gateway.policy.diff import differences
@@ -121,7 +121,8 @@ def explained(
     if query is None:
         return answer, None
     catalog = read_catalog(config.targets[target])
-    judged = analyse(query, View(policy, catalog, justification.customers, wanted, policy.schemas))
+    view = View(policy, catalog, justification.customers, wanted, policy.schemas, write=bool(policy.write))
+    judged = analyse(query, view)
     return answer | _judged(judged), judged if isinstance(judged, Refusal) else None
 
 
@@ -181,7 +182,7 @@ def _judged(judged: Plan | Refusal) -> dict[str, Any]:
             "position": judged.position,
         }
     return {
-        "statement": "allowed" if not judged.writes else "read-only",
+        "statement": _NEEDS[judged.write.approval] if judged.write else "allowed",
         "rewritten": judged.rewritten,
         "relations": list(judged.relations),
         "columns_clear": list(judged.columns_clear),
@@ -191,4 +192,15 @@ def _judged(judged: Plan | Refusal) -> dict[str, Any]:
         "columns_aggregated": list(judged.columns_aggregated),
         "searches": [f"{search.relation}.{search.column}" for search in judged.exact_searches],
         "notices": [notice.message for notice in judged.notices],
+    } | (_written(judged.write) if judged.write else {})
+
+
+_NEEDS = {"statement": "allowed once it is approved", "request": "allowed under an approved grant for writing"}
+
+
+def _written(write: Write) -> dict[str, Any]:
+    return {
+        "columns_written": [f"{write.relation}.{column}" for column in write.columns],
+        "rows_at_most": write.rows,
+        "preview": write.preview,
     }

@@ -14,13 +14,17 @@ from gateway.policy.schema import Policy, TableRule
 from gateway.policy.shapes import nearest
 from gateway.policy.types import column_type
 from gateway.sql.catalog import Catalog, Column, Relation
+from gateway.sql.writable import unsafe, unsafe_delete, unwritable
 
 READABLE = frozenset("rvmpf")
 
 
 @dataclass(frozen=True, slots=True)
 class Mismatch:
-    """One difference between policy and catalog. `severity` is `error` or `info`; `column` is empty for a relation."""
+    """One difference between policy and catalog. `column` is empty for a relation.
+
+    `severity` is `error`, `info` for what is hidden, or `warning` for what the policy lets be written and is refused.
+    """
 
     severity: str
     relation: str
@@ -39,6 +43,8 @@ def check_against(policy: Policy, catalog: Catalog) -> list[Mismatch]:
             continue
         found += _columns(table, relation, policy.schemas)
         found += _scope(table, relation, catalog)
+    for name in policy.write:
+        found += _writes(policy, catalog, name)
     for name, columns in unknown_to(policy, catalog).items():
         if name not in policy.tables:
             listed = f", with all its columns: {', '.join(f'`{one}`' for one in columns)}" if columns else ""
@@ -94,6 +100,21 @@ def _aggregate(relation: str, name: str, of: types.ColumnType, subject: Column |
     counted = column_type(subject.type, subject.base) if subject is not None else None
     if counted is None or counted.ignores_case or counted.group not in {types.INTEGER, types.UUID, types.TEXT}:
         yield Mismatch("error", relation, name, f"column `{name}`: its `subject` must be an integer, uuid or text")
+
+
+def _writes(policy: Policy, catalog: Catalog, name: str) -> Iterator[Mismatch]:
+    """What `write` allows and the rewriting refuses all the same."""
+    rule, problem = policy.write[name], unwritable(catalog, name)
+    if problem:
+        yield Mismatch("warning", name, "", f"`{name}` can never be written: {problem}")
+        return
+    if rule.delete and (problem := unsafe_delete(policy, catalog, name)):
+        yield Mismatch("warning", name, "", f"deletion of rows of `{name}` is refused: {problem}")
+    for verb, columns in (("UPDATE", rule.update), ("INSERT", rule.insert)):
+        for column in sorted(columns):
+            problem = unsafe(policy, catalog, frozenset(), name, column, insert=verb == "INSERT")
+            if problem:
+                yield Mismatch("warning", name, column, f"{verb} of `{column}` of `{name}` is refused: {problem}")
 
 
 def _scope(table: TableRule, relation: Relation, catalog: Catalog) -> Iterator[Mismatch]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from gateway.errors import Refusal
 from gateway.model import Write
-from gateway.sql.postgres.lens import ALIAS, identifier, quoted, revealed, scope_sql
+from gateway.sql.postgres.lens import ALIAS, identifier, quoted, scope_sql
 from gateway.sql.postgres.parse import expression
 from gateway.sql.postgres.tree import Message
 from gateway.sql.statement import View
@@ -35,56 +35,6 @@ def write_refusal(fields: Mapping[str, str], write: Write | None) -> Refusal | N
             "use rows of the ticket's customer",
         )
     return None
-
-
-def unsafe(view: View, table: str, name: str, *, insert: bool) -> str:
-    """Why success or failure of writing a column would tell of what is not shown; empty when it would not."""
-    policy, catalog = view.policy, view.catalog
-    scope = policy.tables[table].scope
-    if name == scope.column and scope.kind != "none":
-        return ""
-    for unique in catalog.uniques:
-        if unique.relation != table or name not in unique.touched:
-            continue
-        if scope.kind != "none" and scope.column not in unique.key:
-            return "its values are unique over all customers, so that a failure would tell of others"
-        if not all(_is_clear(view, table, column) for column in unique.touched):
-            return "it is unique together with a column that is not shown, so that a failure would tell of that one"
-    for relation, columns in catalog.checks:
-        if relation == table and name in columns and not all(_is_clear(view, table, one) for one in columns):
-            return "a constraint compares it with a column that is not shown, so that a failure would tell of that one"
-    for reference in catalog.references:
-        if reference.relation == table and name in reference.columns:
-            known = reference.other in policy.tables and reference.other in catalog.relations
-            if not known or len(reference.columns) > 1:
-                return "it refers to rows that cannot be checked to be of this customer"
-        if reference.other == table and name in reference.other_columns and not insert:
-            return "other rows refer to it"
-    return ""
-
-
-def unsafe_delete(view: View, table: str) -> str:
-    """Why deleting rows would tell of, or change, what is not shown; empty when it would not."""
-    policy = view.policy
-    for reference in sorted(view.catalog.references):
-        if reference.other != table or reference.relation == table:
-            continue
-        there = policy.tables.get(reference.relation)
-        if there is None:
-            return "rows that you cannot see may refer to it"
-        if policy.tables[table].scope.kind == "none" and there.scope.kind != "none":
-            return f"rows of other customers in `{reference.relation}` may refer to it"
-        rule = policy.write.get(reference.relation)
-        follows = reference.on_delete == "c" and not (rule and rule.delete)
-        clears = reference.on_delete in {"n", "d"} and not (rule and rule.update.issuperset(reference.columns))
-        if follows or clears:
-            return f"rows of `{reference.relation}` would be changed with it, which the policy does not allow"
-    return ""
-
-
-def _is_clear(view: View, table: str, column: str) -> bool:
-    rule = view.policy.tables[table].columns.get(column)
-    return rule is not None and (rule.mask.kind == "clear" or revealed(view, table, column))
 
 
 def bindings(view: View, table: str, name: str, *, insert: bool) -> list[str]:

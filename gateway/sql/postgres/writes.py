@@ -36,7 +36,8 @@ from gateway.sql.postgres.parse import expression
 from gateway.sql.postgres.rewrite import Rewriter
 from gateway.sql.postgres.tree import Message, Node, Refused, concrete, parts, refuse, texts, walk
 from gateway.sql.postgres.write_asking import asking, assigned, digest, is_outside, preview, text_of
-from gateway.sql.postgres.write_values import MARKS, bindings, bound_value, unsafe, unsafe_delete
+from gateway.sql.postgres.write_values import MARKS, bindings, bound_value
+from gateway.sql.writable import unsafe, unsafe_delete, unwritable
 
 SOURCE = "gateway write"
 TABLE, ROW, ROWS = "gateway table", "gateway row", "gateway rows"
@@ -117,10 +118,11 @@ def _writing(rewriter: Rewriter, message: Message, verb: str) -> Writing:
             name=table.name,
             location=relation.location,
         )
-    if known.kind not in {"r", "p"} or table.name in view.catalog.ruled:
+    problem = unwritable(view.catalog, table.name)
+    if problem:
         refuse(
             "statement-not-supported",
-            f"`{table.name}` is a view, a foreign table, or has rewrite rules: it cannot be written here",
+            f"`{table.name}` cannot be written here: {problem}",
             "write the table that is behind it",
             name=table.name,
         )
@@ -154,7 +156,8 @@ def _update(rewriter: Rewriter, message: Message, writing: Writing) -> tuple[str
 
 
 def _delete(rewriter: Rewriter, message: Message, writing: Writing) -> tuple[str, ...]:
-    problem = unsafe_delete(rewriter.lens.view, writing.table.name)
+    view = rewriter.lens.view
+    problem = unsafe_delete(view.policy, view.catalog, writing.table.name)
     if problem:
         refuse("read-only", f"rows of `{writing.table.name}` cannot be deleted: {problem}", name=writing.table.name)
     select = asking(message, message.using_clause, [])
@@ -363,7 +366,8 @@ def _judge_column(
             name=name,
             location=target.location,
         )
-    problem = unsafe(view, table, name, insert=verb == "INSERT") if given else ""
+    insert = verb == "INSERT"
+    problem = unsafe(view.policy, view.catalog, view.reveal, table, name, insert=insert) if given else ""
     if problem:
         refuse("column-not-writable", f"`{name}` of `{table}` cannot be written: {problem}", name=name)
 
