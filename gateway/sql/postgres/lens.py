@@ -10,7 +10,6 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 
 import postgast
-from postgast import pg_query_pb2 as pb
 
 from gateway.errors import GatewayError
 from gateway.policy.schema import ColumnRule, Mask, TableRule
@@ -18,7 +17,7 @@ from gateway.policy.types import column_type
 from gateway.sql import render
 from gateway.sql.catalog import Column, Relation
 from gateway.sql.postgres import catalogs
-from gateway.sql.postgres.tree import Message, Refused, refuse
+from gateway.sql.postgres.tree import Message, Refused, copied, refuse
 from gateway.sql.statement import View
 
 ALIAS = "t"
@@ -117,7 +116,7 @@ def _table(view: View, qualified: str) -> Table | None:
     sql = f"SELECT {', '.join(sql for *_, sql in masked)} FROM {quoted(relation)} AS {ALIAS}{where}{fence}"  # noqa: S608
     skeleton = postgast.parse(sql).stmts[0].stmt.select_stmt
     shown = {
-        column.name: Shown(column, column_rule, how, _copy(target))
+        column.name: Shown(column, column_rule, how, copied(target))
         for (column, column_rule, how, _), target in zip(masked, skeleton.target_list, strict=False)
     }
     del skeleton.target_list[:]
@@ -187,7 +186,7 @@ def _system(view: View, qualified: str) -> Table | None:
         name = target.name
         column = Column(name, 0, "", "", "")
         plain = target.val.WhichOneof("node") == "column_ref" and bool(name)
-        shown[name] = Shown(column, _CLEAR, "clear" if plain else "constant", _copy(node))
+        shown[name] = Shown(column, _CLEAR, "clear" if plain else "constant", copied(node))
     del skeleton.target_list[:]
     return Table(qualified, shown, skeleton, "", system=True, fenced=skeleton.HasField("limit_offset"))
 
@@ -225,9 +224,3 @@ def _caseless(view: View) -> frozenset[str]:
 
 def _column_names(view: View) -> frozenset[str]:
     return frozenset(column for rule in view.policy.tables.values() for column in rule.columns)
-
-
-def _copy(node: Message) -> Message:
-    made = pb.Node()
-    made.CopyFrom(node)
-    return made

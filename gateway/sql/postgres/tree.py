@@ -94,6 +94,22 @@ def texts(nodes: Iterable[Message]) -> tuple[str, ...] | None:
     return tuple(found)
 
 
+def set_names(nodes: Message, names: tuple[str, ...]) -> None:
+    """Make a list of String nodes say those names."""
+    if texts(nodes) == names:
+        return
+    del nodes[:]
+    for name in names:
+        nodes.add().string.sval = name
+
+
+def copied(node: Message) -> Message:
+    """A `Node` of its own with the same content."""
+    made = Node()
+    made.CopyFrom(node)
+    return made
+
+
 def same(one: Message, other: Message, hole: Message | None = None) -> bool:
     """Whether two trees are equal, positions apart. With a `hole`, each `ParamRef` 0 of `one` stands for that tree."""
     stack = [(one, other)]

@@ -14,7 +14,7 @@ from postgast import pg_query_pb2 as pb
 from gateway.sql.postgres.deparse import deparse
 from gateway.sql.postgres.mentions import mentions
 from gateway.sql.postgres.parse import expression
-from gateway.sql.postgres.tree import POSITIONS, Message, Node, concrete, refuse, walk
+from gateway.sql.postgres.tree import POSITIONS, Message, Node, concrete, copied, refuse, walk
 
 _MOST_PREVIEWED = 50
 
@@ -48,7 +48,7 @@ def is_outside(value: Message) -> bool:
 def assigned(target: Message) -> Message:
     """The value that an item of SET gives to its column."""
     if target.val.WhichOneof("node") != "multi_assign_ref":
-        return _copied(target.val)
+        return copied(target.val)
     multiple = target.val.multi_assign_ref
     source = concrete(multiple.source)
     if type(source) is not pb.RowExpr or len(source.args) != multiple.ncolumns:
@@ -58,12 +58,12 @@ def assigned(target: Message) -> Message:
             "set each column with an expression of its own",
             location=target.location,
         )
-    return _copied(source.args[multiple.colno - 1])
+    return copied(source.args[multiple.colno - 1])
 
 
 def digest(asked: Message) -> str:
     """The same for the same tree, wherever its parts stood in the text."""
-    copy = _copied(asked)
+    copy = copied(asked)
     for one in walk(copy):
         for place in POSITIONS:
             if place in one.DESCRIPTOR.fields_by_name:
@@ -99,9 +99,3 @@ def text_of(node: Message) -> str:
     tree.stmts[0].stmt.CopyFrom(node)
     seen = mentions(tree.stmts[0].stmt)
     return deparse(tree, seen.loose)
-
-
-def _copied(node: Message) -> Message:
-    made = Node()
-    made.CopyFrom(node)
-    return made

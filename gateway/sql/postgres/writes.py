@@ -34,7 +34,7 @@ from gateway.sql.postgres.lens import ALIAS, Table, identifier, scope_sql
 from gateway.sql.postgres.mentions import mentions
 from gateway.sql.postgres.parse import expression
 from gateway.sql.postgres.rewrite import Rewriter
-from gateway.sql.postgres.tree import Message, Node, Refused, concrete, parts, refuse, texts, walk
+from gateway.sql.postgres.tree import Message, Node, Refused, concrete, copied, parts, refuse, texts, walk
 from gateway.sql.postgres.write_asking import asking, assigned, digest, is_outside, preview, text_of
 from gateway.sql.postgres.write_values import MARKS, bindings, bound_value
 from gateway.sql.writable import unsafe, unsafe_delete, unwritable
@@ -60,7 +60,7 @@ def settle(statement: Message, message: Message, rewriter: Rewriter) -> Write:
     asked.CopyFrom(statement)
     verb = _VERBS[type(message)]
     writing = _writing(rewriter, message, verb)
-    returning = [_copied(node) for node in message.returning_clause.exprs]
+    returning = [copied(node) for node in message.returning_clause.exprs]
     if message.returning_clause.options:
         refuse("statement-not-supported", "names for OLD and NEW are not supported here", "leave WITH (…) out")
     alias = message.relation.alias.aliasname or message.relation.relname
@@ -407,16 +407,10 @@ def _returned(rewriter: Rewriter, table: Table, alias: str, target: Message) -> 
     made = []
     for column in table.columns if star else [name]:
         shown = table.columns[column]
-        node = _copied(shown.target)
+        node = copied(shown.target)
         node.res_target.name = target.name or column
         rewriter.found.columns[shown.how][f"{table.name}.{column}"] = None
         made.append(node)
-    return made
-
-
-def _copied(node: Message) -> Message:
-    made = Node()
-    made.CopyFrom(node)
     return made
 
 

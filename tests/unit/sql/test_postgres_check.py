@@ -10,7 +10,7 @@ import pytest
 from sqlviews import cases, view
 
 from gateway.errors import Refusal
-from gateway.sql.postgres import analyse, check, lens, rewrite
+from gateway.sql.postgres import analyse, check, lens, rewrite, rewrite_calls, rewrite_nodes
 from gateway.sql.postgres.evidence import evidence
 from gateway.sql.postgres.tree import Refused
 from gateway.sql.statement import Plan
@@ -207,10 +207,10 @@ MUTANTS: list[tuple[str, Any, str, Any]] = [
     ("reveals what nobody approved", lens, "revealed", lambda *_: True),
     ("leaves relations alone", rewrite, "settle_from", lambda *_: None),
     ("sees WITH items everywhere", rewrite, "_with", lambda clause, env, stack: env),
-    ("judges no function", rewrite, "_resolve_function", lambda self, names: ("pg_catalog", names[-1])),
-    ("judges no operator", rewrite, "_judge_operator", lambda *_: None),
-    ("judges no field", rewrite, "may_call", lambda *_: False),
-    ("judges no result of a function", rewrite, "may_call", lambda *_: False),
+    ("judges no function", rewrite_calls, "_resolve_function", lambda self, names: ("pg_catalog", names[-1])),
+    ("judges no operator", rewrite_nodes, "_judge_operator", lambda *_: None),
+    ("judges no field", rewrite_calls, "may_call", lambda *_: False),
+    ("judges no result of a function", rewrite_calls, "may_call", lambda *_: False),
 ]
 QUERIES = {
     "forgets the scope": "select id from employees",
