@@ -6,8 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from write_view import POLICY as WRITTEN
+from write_view import write_view
 
-from gateway.policy.load import load_policy
+from gateway.policy.load import load_policy, parse_policy
 from gateway.policy.schema import AggregateRule
 from gateway.sql.catalog import Catalog, Column, Relation
 from gateway.sql.fit import check_against, unknown_to
@@ -158,3 +160,16 @@ def test_every_relation_and_column_that_the_policy_does_not_know_is_listed() -> 
         "column `profile` of `public.employees` is not named in the policy, so it is hidden",
         "relation `public.empty` is not named in the policy, so it is hidden",
     ]
+
+
+def test_what_may_be_written_and_is_refused_all_the_same_is_said() -> None:
+    policy = parse_policy(WRITTEN)
+    found = [one for one in check_against(policy, write_view().catalog) if one.severity == "warning"]
+
+    assert [(one.relation, one.column) for one in found] == [
+        ("public.countries", ""),
+        ("public.employees", "badge"),
+    ]
+    assert "unique over all customers" in found[-1].message
+    ruled = replace(write_view().catalog, ruled=frozenset({"public.companies"}))
+    assert any("rewrite rules" in one.message for one in check_against(policy, ruled))
