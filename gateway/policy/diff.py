@@ -149,6 +149,8 @@ def _summing(old: AggregateRule | None, new: AggregateRule | None) -> str:
         return WIDER if old is None else NARROWER
     if old.subject != new.subject:
         return CHANGED
+    if old.extremes != new.extremes:
+        return WIDER if new.extremes else CHANGED if new.min_group < old.min_group else NARROWER
     return WIDER if new.min_group < old.min_group else NARROWER
 
 
@@ -199,7 +201,9 @@ def _mask(mask: Mask | None) -> str:
 
 
 def _aggregate(rule: AggregateRule | None) -> str:
-    return f"groups of {rule.min_group} {rule.subject}" if rule is not None else ""
+    if rule is None:
+        return ""
+    return f"groups of {rule.min_group} {rule.subject}" + (", extremes too" if rule.extremes else "")
 
 
 def _text(value: Any) -> str:

@@ -242,13 +242,13 @@ def _column_rule(value: Any) -> ColumnRule:
 
 
 def _aggregate(value: Any) -> AggregateRule:
-    given = value if isinstance(value, dict) and value.keys() == {"min_group", "subject"} else {}
-    least, subject = given.get("min_group"), given.get("subject")
+    given = value if isinstance(value, dict) and value.keys() <= {"min_group", "subject", "extremes"} else {}
+    least, subject, extremes = given.get("min_group"), given.get("subject"), given.get("extremes", False)
     whole = isinstance(least, int) and not isinstance(least, bool) and SMALLEST_GROUP <= least <= LARGEST_GROUP
-    if not whole or not isinstance(subject, str):
-        wanted = f"{{min_group: {SMALLEST_GROUP} to {LARGEST_GROUP}, subject: a column of this relation}}"
-        raise ValueError(f"`aggregate` must be {wanted}")
-    return AggregateRule(int(given["min_group"]), subject)
+    if not whole or not isinstance(subject, str) or not isinstance(extremes, bool):
+        wanted = f"min_group: {SMALLEST_GROUP} to {LARGEST_GROUP}, subject: a column of this relation"
+        raise ValueError(f"`aggregate` must be {{{wanted}}}, and may have `extremes: true`")
+    return AggregateRule(int(given["min_group"]), subject, extremes)
 
 
 def _column_schema() -> dict[str, Any]:
@@ -291,6 +291,7 @@ _AGGREGATE_SCHEMA = {
     "properties": {
         "min_group": {"type": "integer", "minimum": SMALLEST_GROUP, "maximum": LARGEST_GROUP},
         "subject": {"type": "string"},
+        "extremes": {"type": "boolean"},
     },
     "required": ["min_group", "subject"],
     "additionalProperties": False,

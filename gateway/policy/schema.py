@@ -20,10 +20,14 @@ class Mask:
 
 @dataclass(frozen=True, slots=True)
 class AggregateRule:
-    """Which groups of raw values may be summed up: those with `min_group` different values of the column `subject`."""
+    """Which groups of raw values may be summed up: those with `min_group` different values of the column `subject`.
+
+    `extremes` lets min, max and percentiles of such groups be told as well, each of which is one subject's own value.
+    """
 
     min_group: int
     subject: str
+    extremes: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -158,6 +159,24 @@ def test_large_groups_are_told_the_truth_and_small_ones_nothing(pair: Pair, post
     assert mine[:2] == truth[:2]
     assert all(row[1:7] == (None,) * 6 for row in mine[2:])
     assert [row[7] for row in mine] == [8, 5, 4, 1, 6]
+
+
+def test_extremes_of_large_groups_are_true_where_the_policy_tells_them(pair: Pair, postgres: EmbeddedPostgres) -> None:
+    policy = parse_policy(POLICY.replace("min_group: 5, subject: id}", "min_group: 5, subject: id, extremes: true}"))
+    tells = "min(salary), max(salary), percentile_cont(0.5) within group (order by salary), max(bonus)"
+    more = "percentile_disc(0.25) within group (order by salary desc)"
+    sql = f"select status, {tells}, {more} from employees e where {{}} group by status order by status"
+
+    plan = analyse(sql.format("id <> 42006"), replace(view(pair[0]), policy=policy))
+    assert isinstance(plan, Plan), plan
+    mine, truth = (
+        pair[0].execute(plan.rewritten).fetchall(),
+        true(postgres, sql.format("id <> 42006 and company_id = 42")),
+    )
+
+    assert mine[:2] == truth[:2]
+    assert all(row[1:4] + row[5:] == (None,) * 4 for row in mine[2:])
+    assert len(plan.aggregations) == 5
 
 
 def test_the_types_are_those_of_the_sums(pair: Pair, postgres: EmbeddedPostgres) -> None:

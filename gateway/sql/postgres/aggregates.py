@@ -11,7 +11,8 @@ else, each reference in it names a visible column of that relation, and all that
 row. So it has one answer wherever it stands and however often it runs, no expression of the user's reaches the two
 columns, and its groups have no row in common: nobody can be isolated by comparing groups of one SELECT.
 FAIL CLOSED: everything else (joins, sub-queries, FILTER, DISTINCT, windows, GROUPING SETS, arithmetics on the column)
-sees the mask, with a notice. So do `min`, `max` and percentiles everywhere: their answer is one person's value.
+sees the mask, with a notice. So do `min`, `max` and percentiles unless the policy says `extremes: true`, since their
+answer is one person's value; each of those is counted as a use of its own.
 
 `check_aggregates.py` proves this again from the outgoing text, with rules of its own.
 """
@@ -28,7 +29,8 @@ from gateway.policy.schema import AggregateRule
 from gateway.sql import render
 from gateway.sql.postgres import functions
 from gateway.sql.postgres.lens import ALIAS, Shown, Table, identifier
-from gateway.sql.postgres.tree import Message, concrete, parts, texts, walk, words
+from gateway.sql.postgres.parse import expression
+from gateway.sql.postgres.tree import Message, Node, concrete, parts, texts, walk, words
 from gateway.sql.statement import Notice, RawUse
 
 if TYPE_CHECKING:
@@ -51,6 +53,7 @@ _TYPES = words(
     """
 )
 _BARE = words("funcname args funcformat location")
+_WITHIN = words("agg_order agg_within_group")
 
 
 def survey(rewriter: Rewriter, select: Message, env: Env) -> None:
@@ -68,22 +71,25 @@ def survey(rewriter: Rewriter, select: Message, env: Env) -> None:
         return
     taken = _closed(rewriter, select, env)
     columns: dict[str, Shown] = {}
+    sums: set[str] = set()
     for call in calls:
         shown = _summed(call, relations[0]) if taken else None
         if shown is None or shown.rule.aggregate is None:
             _note_masked(rewriter, call, relations)
             continue
+        if _name(call) in functions.EXTREMES or shown.column.name not in sums:
+            rewriter.found.searches.append(RawUse(relations[0][1].name, shown.column.name, summed=True))
+        if _name(call) in functions.SUMS:
+            sums.add(shown.column.name)
         columns[shown.column.name] = shown
-        alias = relations[0][0]
-        rewriter.guarded[call.location] = _guarded(_name(call), alias, shown.column.number, shown.rule.aggregate)
+        rewriter.guarded[call.location] = _guarded(call, relations[0][0], shown.column.number, shown.rule.aggregate)
     if not columns:
         return
     table = relations[0][1]
     rewriter.summed[concrete(select.from_clause[0]).location] = [
         target for shown in columns.values() for target in _targets(rewriter, table, shown)
     ]
-    for name, shown in columns.items():
-        rewriter.found.searches.append(RawUse(table.name, name, summed=True))
+    for shown in columns.values():
         _note_groups(rewriter, table, shown)
 
 
@@ -164,14 +170,24 @@ def _name(call: Message) -> str:
 
 def _summed(call: Message, relation: tuple[str, Table]) -> Shown | None:
     """The hidden column whose raw values a call may take; it has the column for its argument, and nothing more."""
-    if _name(call) not in functions.SUMS or len(call.args) != 1:
+    name, present = _name(call), {described.name for described, _ in call.ListFields()}
+    if name in functions.PERCENTILES:
+        fraction, ordered = call.args[0] if len(call.args) == 1 else Node(), list(call.agg_order)
+        plain = fraction.WhichOneof("node") == "a_const" and len(ordered) == 1
+        if not plain or not present <= _BARE | _WITHIN or ordered[0].sort_by.use_op:
+            return None
+        argument = concrete(ordered[0].sort_by.node)
+    elif name in functions.SUMS or name in functions.EXTREMES:
+        if len(call.args) != 1 or not present <= _BARE:
+            return None
+        argument = concrete(call.args[0])
+    else:
         return None
-    if not {described.name for described, _ in call.ListFields()} <= _BARE:
-        return None
-    argument = concrete(call.args[0])
     names = (texts(argument.fields) or ()) if type(argument) is pb.ColumnRef else ()
     shown = relation[1].columns.get(names[-1]) if names else None
-    return shown if shown is not None and shown.how == "masked" else None
+    if shown is None or shown.how != "masked" or shown.rule.aggregate is None:
+        return None
+    return shown if name in functions.SUMS or shown.rule.aggregate.extremes else None
 
 
 def _targets(rewriter: Rewriter, table: Table, shown: Shown) -> list[Message]:
@@ -185,13 +201,21 @@ def _targets(rewriter: Rewriter, table: Table, shown: Shown) -> list[Message]:
     return list(postgast.parse(sql).stmts[0].stmt.select_stmt.target_list)
 
 
-def _guarded(function: str, alias: str, number: int, rule: AggregateRule) -> Message:
-    of = identifier(alias)
+def _guarded(call: Message, alias: str, number: int, rule: AggregateRule) -> Message:
+    of, function = identifier(alias), _name(call)
+    raw = f'{of}."gateway raw {number}"'
+    taken = f"({raw})"
+    if function in functions.PERCENTILES:
+        direction = " DESC" if call.agg_order[0].sort_by.sortby_dir == pb.SORTBY_DESC else ""
+        taken = f"(0) WITHIN GROUP (ORDER BY {raw}{direction})"
     sql = (
         f'CASE WHEN pg_catalog.count(DISTINCT {of}."gateway subject {number}") OPERATOR(pg_catalog.>=) {rule.min_group}'
-        f' THEN pg_catalog.{function}({of}."gateway raw {number}") END'
+        f" THEN pg_catalog.{function}{taken} END"
     )
-    return postgast.parse(f"SELECT {sql}").stmts[0].stmt.select_stmt.target_list[0].res_target.val
+    made = expression(sql)
+    if function in functions.PERCENTILES:
+        made.case_expr.args[0].case_when.result.func_call.args[0].CopyFrom(call.args[0])
+    return made
 
 
 def _note_groups(rewriter: Rewriter, table: Table, shown: Shown) -> None:
@@ -213,8 +237,9 @@ def _note_masked(rewriter: Rewriter, call: Message, relations: list[tuple[str, T
                 continue
             name = f"{table.name}.{shown.column.name}"
             said = f"`{name}` is masked: an aggregate saw the masked values"
+            extremes = ", min, max and percentiles" if shown.rule.aggregate.extremes else ""
             hint = (
-                "count, sum, avg, stddev and variance of the column alone see the real ones, in a SELECT from this"
-                " relation alone, without FILTER, DISTINCT, windows, GROUPING SETS and sub-queries"
+                f"count, sum, avg, stddev, variance{extremes} of the column alone see the real ones, in a SELECT from"
+                " this relation alone, without FILTER, DISTINCT, windows, GROUPING SETS and sub-queries"
             )
             rewriter.found.notices[f"{name} aggregate"] = Notice(said, hint)

@@ -63,7 +63,7 @@ def yields(proof: Proof, around: Message, relation: Message, meant: Evidence, ta
     _row_by_row(around, alias, frozenset(meant.values))
     for call in _below(around):
         column = _taken(call) if type(call) is pb.FuncCall else ""
-        if column in wanted:
+        if column in wanted and (_own(call.funcname) in functions.SUMS or wanted[column].extremes):
             proof.sums[call.location] = _under_test(call, alias, wanted[column])
 
 
@@ -113,11 +113,21 @@ def _own(names: Iterable[Message]) -> str:
 
 
 def _taken(call: Message) -> str:
-    """The column that a sum is of, when it is of a column and nothing more is to it."""
-    if _own(call.funcname) not in functions.SUMS or len(call.args) != 1:
+    """The column that a sum, an extreme or a percentile is of, when it is of a column and nothing more is to it."""
+    name = _own(call.funcname)
+    if name not in functions.SUMS | functions.EXTREMES or len(call.args) != 1:
         return ""
-    more = call.agg_distinct or call.agg_star or call.agg_within_group or call.func_variadic or len(call.agg_order)
     reference = concrete(call.args[0])
+    if name in functions.PERCENTILES:
+        if type(reference) is not pb.A_Const or not call.agg_within_group or len(call.agg_order) != 1:
+            return ""
+        order = call.agg_order[0].sort_by
+        reference = concrete(order.node)
+        if order.use_op:
+            return ""
+    elif call.agg_within_group or len(call.agg_order):
+        return ""
+    more = call.agg_distinct or call.agg_star or call.func_variadic
     if more or call.HasField("agg_filter") or call.HasField("over") or type(reference) is not pb.ColumnRef:
         return ""
     return (texts(reference.fields) or ("",))[-1]
@@ -125,14 +135,22 @@ def _taken(call: Message) -> str:
 
 def _under_test(call: Message, alias: str, summed: Summed) -> Message:
     """What a sum must have become, put together from its parts."""
+    name = _own(call.funcname)
+    ordered = name in functions.PERCENTILES
+    falling = ordered and call.agg_order[0].sort_by.sortby_dir == pb.SORTBY_DESC
+    taken = f"(0) WITHIN GROUP (ORDER BY a.b{' DESC' if falling else ''})" if ordered else "(a.b)"
     made = postgast.parse(
-        "SELECT CASE WHEN pg_catalog.count(DISTINCT a.b) OPERATOR(pg_catalog.>=) 0 THEN pg_catalog.x(a.b) END"
+        f"SELECT CASE WHEN pg_catalog.count(DISTINCT a.b) OPERATOR(pg_catalog.>=) 0 THEN pg_catalog.x{taken} END"
     )
     case = made.stmts[0].stmt.select_stmt.target_list[0].res_target.val
     test, result = case.case_expr.args[0].case_when.expr.a_expr, case.case_expr.args[0].case_when.result.func_call
     test.rexpr.a_const.ival.ival = summed.least
-    result.funcname[1].string.sval = _own(call.funcname)
-    for reference, what in ((test.lexpr.func_call.args[0], "subject"), (result.args[0], "raw")):
+    result.funcname[1].string.sval = name
+    value = result.args[0]
+    if ordered:
+        value.CopyFrom(call.args[0])
+        value = result.agg_order[0].sort_by.node
+    for reference, what in ((test.lexpr.func_call.args[0], "subject"), (value, "raw")):
         fields = reference.column_ref.fields
         fields[0].string.sval, fields[1].string.sval = alias, f"gateway {what} {summed.number}"
     return case

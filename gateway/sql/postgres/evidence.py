@@ -22,12 +22,16 @@ _KEPT = 2_000
 
 @dataclass(frozen=True, slots=True)
 class Summed:
-    """A hidden column whose raw values may be summed: what yields them and whose they are, and of how many at least."""
+    """A hidden column whose raw values may be summed: what yields them and whose they are, and of how many at least.
+
+    `extremes` when the least, the greatest and what is between may be told too.
+    """
 
     number: int
     value: Message
     whose: Message
     least: int
+    extremes: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +113,9 @@ def _of_policy(schema: str, name: str, view: View) -> Evidence | None:
         subject = next(one for one in relation.columns if one.name == told.aggregate.subject)
         plain = render.summable_sql(f"t.{_quote(column.name)}", column)
         whose = render.subject_sql(plain, f"t.{_quote(subject.name)}", subject)
-        made.summed[column.name] = Summed(column.number, _value(plain), _value(whose), told.aggregate.min_group)
+        made.summed[column.name] = Summed(
+            column.number, _value(plain), _value(whose), told.aggregate.min_group, told.aggregate.extremes
+        )
     return made
 
 

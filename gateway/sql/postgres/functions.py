@@ -100,6 +100,9 @@ STEADY = words("""
     """)
 # The sums that give no single value away, whichever rows they are over.
 SUMS = words("count sum avg stddev stddev_pop stddev_samp variance var_pop var_samp")
+# Those whose answer is one of the values, or lies between two of them.
+PERCENTILES = words("percentile_cont percentile_disc")
+EXTREMES = PERCENTILES | {"min", "max"}
 
 ALLOWED = AGGREGATES | _TEXT | _NUMBERS | _TIMES | _DATA | _SESSION | _CATALOG
 

@@ -67,6 +67,9 @@ def test_each_change_is_said_with_its_effect(old: str, new: str, effect: str, wh
         (AggregateRule(5, "id"), AggregateRule(4, "id"), "wider"),
         (AggregateRule(5, "id"), AggregateRule(6, "id"), "narrower"),
         (AggregateRule(5, "id"), AggregateRule(4, "person"), "changed"),
+        (AggregateRule(5, "id"), AggregateRule(5, "id", extremes=True), "wider"),
+        (AggregateRule(5, "id", extremes=True), AggregateRule(5, "id"), "narrower"),
+        (AggregateRule(5, "id", extremes=True), AggregateRule(4, "id"), "changed"),
     ],
 )
 def test_smaller_groups_are_wider(old: AggregateRule | None, new: AggregateRule | None, effect: str) -> None:

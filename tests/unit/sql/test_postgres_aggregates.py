@@ -9,11 +9,12 @@ from contextlib import suppress
 
 import postgast
 import pytest
-from aggregate_view import aggregate_view
+from aggregate_view import POLICY, aggregate_view
 from mutations import harmless, mutated, mutations
 from sqlviews import CATALOG, cases
 
 from gateway.errors import Refusal
+from gateway.policy.load import parse_policy
 from gateway.sql.cache import plan_fields
 from gateway.sql.postgres import aggregates, analyse, check
 from gateway.sql.postgres.tree import Refused
@@ -78,6 +79,31 @@ MASKED = [
 ]
 
 
+EXTREME = [
+    "select min(salary), max(salary) from employees",
+    "select status, max(salary) from employees group by status",
+    "select percentile_cont(0.5) within group (order by salary) from employees",
+    "select status, percentile_disc(0.9) within group (order by salary desc) from employees group by status",
+    "select percentile_disc(1) within group (order by e.salary) from employees e where e.status = 'a'",
+]
+STILL_MASKED = [
+    "select percentile_cont(array[0.1, 0.5]) within group (order by salary) from employees",
+    "select percentile_cont($1) within group (order by salary) from employees",
+    "select percentile_cont(0.5) within group (order by salary + 1) from employees",
+    "select percentile_cont(0.5) within group (order by salary) filter (where id > 3) from employees",
+    "select mode() within group (order by salary) from employees",
+    "select max(salary) over () from employees",
+    "select max(distinct salary) from employees",
+    "select max(e.salary) from employees e, countries c",
+    "select array_agg(salary) from employees",
+    "select rank(5) within group (order by salary) from employees",
+]
+EXTREMES = aggregate_view(
+    CATALOG,
+    policy=parse_policy(POLICY.replace("min_group: 5, subject: id}", "min_group: 5, subject: id, extremes: true}")),
+)
+
+
 @pytest.fixture(autouse=True)
 def faults_surface(monkeypatch: pytest.MonkeyPatch) -> None:
     def see(error: Exception) -> Refusal:
@@ -130,6 +156,56 @@ def test_every_other_aggregate_sees_the_mask_and_says_so(sql: str) -> None:
     assert not answer.aggregations
     assert "t.salary::int AS" not in answer.rewritten
     assert any("an aggregate saw the masked values" in one.message for one in answer.notices)
+
+
+@pytest.mark.parametrize("sql", EXTREME)
+def test_extremes_are_told_of_large_groups_where_the_policy_says_so(sql: str) -> None:
+    answer = analyse(sql, EXTREMES)
+    assert isinstance(answer, Plan), answer
+
+    assert answer.rewritten.count('"gateway subject 5") OPERATOR(pg_catalog.>=) 5 THEN') == len(answer.aggregations)
+    assert not plan(sql).aggregations
+
+
+@pytest.mark.parametrize("sql", STILL_MASKED)
+def test_what_would_list_the_values_sees_the_mask_all_the_same(sql: str) -> None:
+    answer = analyse(sql, EXTREMES)
+    if isinstance(answer, Refusal):
+        assert answer.code == "function-not-allowed"
+        return
+    assert not answer.aggregations
+    assert "gateway raw" not in answer.rewritten
+
+
+def test_each_extreme_is_a_use_of_its_own() -> None:
+    answer = analyse("select min(salary), max(salary), avg(salary) from employees", EXTREMES)
+
+    assert isinstance(answer, Plan)
+    assert len(answer.aggregations) == 3
+    assert len(plan("select avg(salary), sum(salary) from employees").aggregations) == 1
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (">=) 5 THEN", ">=) 4 THEN"),
+        ("percentile_cont(0.5)", "percentile_cont(0.6)"),
+        ('ORDER BY employees."gateway raw 5"', 'ORDER BY employees."gateway raw 5" DESC'),
+        ("percentile_cont", "percentile_disc"),
+        ('WITHIN GROUP (ORDER BY employees."gateway raw 5")', 'WITHIN GROUP (ORDER BY employees."gateway subject 5")'),
+    ],
+)
+def test_a_percentile_that_is_not_what_it_should_be_is_caught(old: str, new: str) -> None:
+    sql = "select percentile_cont(0.5) within group (order by salary) from employees"
+    answer = analyse(sql, EXTREMES)
+    assert isinstance(answer, Plan)
+    assert old in answer.rewritten
+    check.prove(sql, answer.rewritten, EXTREMES)
+
+    with pytest.raises(Refused):
+        check.prove(sql, answer.rewritten.replace(old, new), EXTREMES)
+    with pytest.raises(Refused):
+        check.prove(sql, answer.rewritten, VIEW)
 
 
 def test_a_column_keeps_its_mask_beside_its_sum() -> None:
