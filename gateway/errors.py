@@ -42,6 +42,9 @@ CODES: dict[str, Code] = {
     "directory-unavailable": Code("57P03", 1053, 503, "The directory cannot be asked; access fails closed."),
     "store-unavailable": Code("57P03", 1053, 503, "The gateway's own store cannot be used; access fails closed."),
     "approval-required": Code("42501", 1142, 403, "The request waits for an approver."),
+    "preview-required": Code(
+        "42501", 1142, 409, "Who approves a statement must have seen, just before, what it would change."
+    ),
     "request-invalid": Code("22023", 1210, 400, "The request is malformed or its state does not allow this."),
     "not-found": Code("42704", 1146, 404, "There is no such object, or it is not yours to see."),
     # the end of access

@@ -71,7 +71,9 @@ class Ticket:
 class AccessRequest:
     """What a person asked for and what became of it. Kept for ever, never overwritten.
 
-    `statement` is the one writing statement that is asked for, as it was filed; empty for access in general.
+    `statement` is the one writing statement that is asked for, as it was filed, and `digest` its digest (see `Write`);
+    both are empty for access in general. It may hold personal data: only its author and who may decide about it get
+    to read it.
     """
 
     id: str
@@ -89,6 +91,7 @@ class AccessRequest:
     decided_by: tuple[str, ...] = ()
     decision_reason: str = ""
     statement: str = ""
+    digest: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,6 +44,8 @@ SQL = (
     "parameters",
     "notices",
 )
+WRITING = ("verb", "relation", "columns", "limit", "sql", "digest")
+"""What a statement would write: `limit` is how many rows it may meet, `sql` its text without literals."""
 COUNTS = ("rows", "bytes", "status", "sqlstate", "duration_us", "tag")
 
 KINDS: dict[str, tuple[str, ...]] = {
@@ -54,9 +56,12 @@ KINDS: dict[str, tuple[str, ...]] = {
     "login": (*SESSION, *VERDICT, "method"),
     "enrolment": (*PERSON, *WHERE, *VERDICT, "by", "factor"),
     "factor.reset": (*PERSON, *WHERE, *VERDICT, "by", "factor"),
-    "request": (*PERSON, *WHERE, *WHY, *VERDICT, "target", "state", "by", "reveal", "write", "duration_s"),
-    "grant": (*PERSON, *WHERE, *WHY, *VERDICT, "target", "state", "by", "expires_at"),
+    "request": (*PERSON, *WHERE, *WHY, *VERDICT, "target", "state", "by", "reveal", "write", "duration_s", *WRITING),
+    "request.preview": (*PERSON, *WHERE, *WHY, *FACTOR, *VERDICT, "target", "reveal", "session", *WRITING),
+    "grant": (*PERSON, *WHERE, *WHY, *VERDICT, "target", "state", "by", "expires_at", "write", "digest"),
     "pass.minted": (*PERSON, *WHERE, *WHY, *FACTOR, "target", "expires_at"),
+    "write.claimed": (*SESSION, "digest"),
+    "write.released": (*SESSION, "digest"),
     "session.begin": (*SESSION, "policy", "protection"),
     "session.end": (
         "session",

@@ -41,10 +41,11 @@ from gateway.console.app import create_app, create_local_app
 from gateway.console.ops import create_ops_app
 from gateway.console.serve import local_socket, serve_app, server_context
 from gateway.engines.postgres import Doors, PostgresEngine
+from gateway.engines.postgres_preview import PostgresPreview
 from gateway.engines.targets import Targets
 from gateway.errors import GatewayError, Refusal
 from gateway.gate import Gate
-from gateway.model import Session
+from gateway.model import Preview, Session, Write
 from gateway.sql.cache import PlanCache
 from gateway.sql.postgres import analyse, free_literals, normalise
 from gateway.sql.worker import Workers
@@ -118,6 +119,8 @@ class Server:
             policies=self.targets.policy,
             trail=self.trail,
             database=self.database,
+            study=self._study,
+            preview=self._preview,
             clock=utc_now,
         )
         await self.targets.refresh()
@@ -148,6 +151,7 @@ class Server:
             binding=certificate_binding(config.tls.certificate),
             report=report,
         )
+        self.previews = PostgresPreview(self.gate, self.targets.upstreams, self.targets.session_pins)
         self.targets.renewed = self.engine.renew_target
         self.search = Search(
             config.audit_path,
@@ -157,6 +161,19 @@ class Server:
         )
         self._measure(plans)
         self._listen()
+
+    def _study(
+        self, target: str, customers: tuple[str, ...], reveal: frozenset[tuple[str, str]], text: str
+    ) -> Write | Refusal:
+        plan = analyse(text, self.targets.view_for(target, customers, reveal, True))
+        if isinstance(plan, Refusal):
+            return plan
+        if plan.write is None:
+            return Refusal("request-invalid", "the statement does not write", "reading needs no approval of it")
+        return plan.write
+
+    async def _preview(self, session: Session, text: str) -> Preview | Refusal:
+        return await self.previews.run(session, text)
 
     def _listen(self) -> None:
         config, listen = self.config, self.config.listen

@@ -4,7 +4,8 @@ A pass is `gwp_` and 32 letters and digits: 160 random bits in base32, prefixed 
 find it. It is shown once and kept as a SCRAM verifier only.
 
 INVARIANT: a pass admits nobody once its grant has ended, it was revoked, or its time is over; and no new login once a
-newer pass for the same person, target and ticket was minted.
+newer pass for the same person, target, ticket and purpose was minted. The purposes are reading, writing, and each
+statement that was approved by itself: their passes live side by side, and which of them a client proves is its grant.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ class Register:
     def __init__(self, grants: Iterable[Grant], passes: Iterable[PassRow]) -> None:
         self._grants = {grant.id: grant for grant in grants}
         self._passes: dict[str, PassRow] = {}
-        self._newest: dict[tuple[str, str], dict[str, PassRow]] = {}
+        self._newest: dict[tuple[str, str], dict[tuple[str, str], PassRow]] = {}
         for row in passes:
             self.put_pass(row)
 
@@ -45,7 +46,13 @@ class Register:
         secret = row.secret
         self._passes[secret.id] = row
         if not row.superseded:
-            self._newest.setdefault((row.login, secret.target), {})[secret.ticket_id] = row
+            self._newest.setdefault((row.login, secret.target), {})[secret.ticket_id, self._purpose(row)] = row
+
+    def spend(self, grant_id: str, spent: bool) -> None:
+        """The one statement of a grant was let run, or was not after all."""
+        grant = self._grants.get(grant_id)
+        if grant is not None:
+            self._grants[grant_id] = replace(grant, spent=spent)
 
     def end_grant(self, grant_id: str, state: GrantState, reason: str) -> None:
         """A grant is over, and its passes with it."""
@@ -56,8 +63,9 @@ class Register:
         for row in [row for row in self._passes.values() if row.secret.grant_id == grant_id]:
             del self._passes[row.secret.id]
             held = self._newest.get((row.login, row.secret.target), {})
-            if held.get(row.secret.ticket_id) is row:
-                del held[row.secret.ticket_id]
+            key = row.secret.ticket_id, self._purpose(row)
+            if held.get(key) is row:
+                del held[key]
 
     def forget(self, grant_id: str) -> None:
         """Drop a grant that is over and that no session holds any more."""
@@ -75,16 +83,13 @@ class Register:
         """A pass that was not revoked."""
         return self._passes.get(pass_id)
 
-    def login_pass(self, login: str, target: str, ticket_id: str | None, now: datetime) -> PassRow | None:
-        """The pass that admits a new login: the ticket's, or the newest of all when none is named."""
-        held = self._newest.get((login, target))
-        if not held:
-            return None
-        if ticket_id is not None:
-            row = held.get(ticket_id)
-            return row if row is not None and self.over(row.secret.grant_id, row.secret.id, now) is None else None
-        live = [row for row in held.values() if self.over(row.secret.grant_id, row.secret.id, now) is None]
-        return max(live, key=lambda row: row.secret.created_at, default=None)
+    def login_passes(self, login: str, target: str, ticket_id: str | None, now: datetime) -> list[PassRow]:
+        """The passes that admit a new login, newest first: the ticket's, or those of the newest one's ticket."""
+        held = self._newest.get((login, target), {}).values()
+        live = [row for row in held if self.over(row.secret.grant_id, row.secret.id, now) is None]
+        live.sort(key=lambda row: row.secret.created_at, reverse=True)
+        wanted = ticket_id if ticket_id is not None else live[0].secret.ticket_id if live else None
+        return [row for row in live if row.secret.ticket_id == wanted]
 
     def live(self, person: str, target: str, ticket_id: str, now: datetime) -> list[Grant]:
         """The person's live grants on the target for the ticket, newest first."""
@@ -106,3 +111,7 @@ class Register:
         if grant is None or grant.state is not GrantState.ACTIVE or (pass_id and pass_id not in self._passes):
             return Refusal("grant-revoked", "the grant was revoked", "ask whoever revoked it", fatal=True)
         return None
+
+    def _purpose(self, row: PassRow) -> str:
+        grant = self._grants.get(row.secret.grant_id)
+        return "" if grant is None or not grant.write else grant.statement or "write"

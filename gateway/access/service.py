@@ -26,10 +26,25 @@ from gateway.access.login import Failure, Login, Proof, SignIns, not_accepted
 from gateway.access.names import fold_login, split_user
 from gateway.access.passes import Register, new_pass
 from gateway.access.passwords import hash_password
+from gateway.access.preview import Look, Previews
 from gateway.access.request import Move, is_fresh, stale_factor
-from gateway.access.values import AccessSettings, Challenge, Enrolling, LiveSession, Opened, SignIn
+from gateway.access.sight import Sight
+from gateway.access.values import (
+    AccessSettings,
+    Challenge,
+    Enrolling,
+    Judged,
+    LiveSession,
+    Opened,
+    Previewed,
+    Reveal,
+    Shown,
+    SignIn,
+    Wanted,
+)  # fmt: skip
 from gateway.access.watch import Cut, Watch
-from gateway.access.workflow import Judged, Reveal, Wanted, Workflow
+from gateway.access.workflow import Workflow
+from gateway.access.writing import Study, Writing
 from gateway.errors import GatewayError, Refusal
 from gateway.model import AccessRequest, Grant, Pass, Peer, Principal, RequestState, Session, Ticket
 from gateway.ports import Clock, Directory, TicketSource, Trail
@@ -66,11 +81,16 @@ class Access:
         policies: Policies,
         trail: Trail,
         database: Database,
+        study: Study,
+        preview: Look,
         clock: Clock = utc_now,
         monotonic: Callable[[], float] = time.monotonic,
         token: Token = secrets.token_bytes,
     ) -> None:
-        """Loads what is live from the store, blocking. Raises `GatewayError("store-unavailable")`."""
+        """Loads what is live from the store, blocking. Raises `GatewayError("store-unavailable")`.
+
+        `study` tells what a text would write on a target, `preview` runs a SELECT through the gate.
+        """
         context = Context(settings, directory, tickets, policies, trail, database, clock, monotonic, token)
         grants, passes = database.run_now(rows.load, clock())
         tokens, locks = database.run_now(people.load, clock())
@@ -79,7 +99,12 @@ class Access:
         self._signins = SignIns(context, tokens)
         self._login = Login(context, locks)
         self._watch = Watch(context, self._register, self._signins)
-        self._workflow = Workflow(context, self._register, self._watch.ended)
+        self._sight = Sight(context, self._register, self._watch)
+        self._writing = Writing(context, self._register, study, self._watch.check)
+        self._workflow = Workflow(context, self._register, self._writing, self._watch.ended)
+        self._previews = Previews(
+            context, self._register, self._watch, self._workflow, self._writing, preview, self._sight.sees
+        )
         self._enrolment = Enrolment(context, self._login)
         self._attempts: set[asyncio.Task[Any]] = set()
 
@@ -93,9 +118,10 @@ class Access:
         client connects from (`peer`) makes no difference: a locked address must not be told that it is.
         """
         login, ticket_id = split_user(user)
-        row = self._register.login_pass(login, target, ticket_id, self._context.clock())
-        if row is not None:
-            return Challenge("scram", login, ticket_id, target, row.secret.scram, row.secret.id)
+        found = self._register.login_passes(login, target, ticket_id, self._context.clock())
+        if found:
+            (verifier, pass_id), *others = [(row.secret.scram, row.secret.id) for row in found]
+            return Challenge("scram", login, ticket_id, target, verifier, pass_id, tuple(others))
         policy = self._context.policies(target) if "+" in user and tls else None
         if policy is not None and policy.access.direct_login:
             return Challenge("cleartext", login, ticket_id, target, "", None)
@@ -112,6 +138,14 @@ class Access:
     def check(self, session: Session) -> Refusal | None:
         """Why the session may not run another statement, or None; costs about a microsecond."""
         return self._watch.check(session)
+
+    async def claim(self, session: Session, digest: str) -> Refusal | None:
+        """Let the session run the one statement of its grant, once: None for whoever may, durably recorded."""
+        return await self._writing.claim(session, digest)
+
+    async def release(self, session: Session, digest: str) -> None:
+        """Give a claim back, of a statement that certainly had no effect. Raises `GatewayError`: it stays spent."""
+        await self._writing.release(session, digest)
 
     def attach(self, session: Session, cut: Cut) -> Callable[[], None]:
         """Register a live session: `cut(refusal)` is called once when it has to end. Returns the detach."""
@@ -134,14 +168,20 @@ class Access:
 
     async def open(
         self, signin: SignIn, *, target: str, ticket: str, reason: str = "", duration_s: int = 0,
-        reveal: Reveal = frozenset(), peer: Peer,
+        reveal: Reveal = frozenset(), write: bool = False, statement: str = "", peer: Peer,
     ) -> Opened | Refusal:  # fmt: skip
-        """A pass for a ticket, or the refusal; `approval-required` names the request (`name`) that now waits."""
+        """A pass for a ticket, or the refusal; `approval-required` names the request (`name`) that now waits.
+
+        `write` asks to write as well, in general; `statement` to run that one, once.
+        """
         try:
             person = await self._present(signin)
             if isinstance(person, Refusal):
                 return person
-            wanted = Wanted(person, target, ticket, signin.factor_at, reason, duration_s, reveal)
+            wanted = Wanted(
+                person, target, ticket, signin.factor_at, reason, duration_s, reveal,
+                write=write or bool(statement), statement=statement,
+            )  # fmt: skip
             found = await self._workflow.obtain(wanted, peer)
             if isinstance(found, Refusal):
                 if found.code != "approval-required" or not found.name:
@@ -166,28 +206,21 @@ class Access:
         """Take one's own request back."""
         return await self._decide(signin, request_id, Move.CANCEL, "", peer)
 
+    async def request(self, signin: SignIn, request_id: str) -> Shown | Refusal:
+        """One request as it stands now, with the same view as `requests`; its statement for who may read it."""
+        return await _refusing(self._previews.show(signin, request_id))
+
+    async def preview(self, signin: SignIn, request_id: str, peer: Peer) -> Previewed | Refusal:
+        """What the statement of a waiting request would change; who approves it must have seen that just before."""
+        return await _refusing(self._previews.preview(signin, request_id, peer))
+
     async def requests(self, signin: SignIn, state: RequestState | None = None) -> list[AccessRequest] | Refusal:
         """Requests newest first: one's own, and those one may decide on; all of them for administrators."""
-        viewer = signin.principal
-        try:
-            own = await self._context.store(rows.list_requests, person=viewer.id, state=state)
-            found = await self._context.store(rows.list_requests, state=state)
-        except GatewayError as error:
-            return error.refusal
-        seen = {one.id: one for one in own + [one for one in found if self._sees(viewer, one.person, one.target)]}
-        return sorted(seen.values(), key=lambda one: one.created_at, reverse=True)
+        return await _refusing(self._sight.requests(signin.principal, state))
 
     async def grants(self, signin: SignIn, *, live: bool = True) -> list[Grant] | Refusal:
         """Grants newest first, with the same view as `requests`; `live` leaves out those that are over."""
-        viewer, now = signin.principal, self._context.clock()
-        try:
-            own = await self._context.store(rows.list_grants, person=viewer.id)
-            found = await self._context.store(rows.list_grants)
-        except GatewayError as error:
-            return error.refusal
-        seen = {one.id: one for one in own + [one for one in found if self._sees(viewer, one.person, one.target)]}
-        kept = [one for one in seen.values() if not (live and self._register.over(one.id, None, now))]
-        return sorted(kept, key=lambda one: one.created_at, reverse=True)
+        return await _refusing(self._sight.grants(signin.principal, live))
 
     async def revoke(self, signin: SignIn, grant_id: str, reason: str, peer: Peer) -> Grant | Refusal:
         """End a grant at once: one's own, any for administrators and for the target's approvers."""
@@ -201,7 +234,7 @@ class Access:
 
     def sessions(self, signin: SignIn) -> list[LiveSession]:
         """Live sessions of this process, with the same view as `requests`."""
-        return [one for one in self._watch.sessions() if self._sees(signin.principal, one.person, one.target)]
+        return self._sight.sessions(signin.principal)
 
     # people
 
@@ -230,11 +263,7 @@ class Access:
 
     def is_member(self, principal: Principal, role: str) -> bool:
         """Whether the person has the role `administrators`, `auditors` or `approvers`. Raises `KeyError` for others."""
-        settings = self._context.settings
-        roles = {
-            "administrators": settings.administrators, "auditors": settings.auditors, "approvers": settings.approvers,
-        }  # fmt: skip
-        return principal.active and bool(principal.teams & roles[role])
+        return self._sight.is_member(principal, role)
 
     # life
 
@@ -321,7 +350,9 @@ class Access:
             return await self._not_accepted(failure, peer, challenge=challenge, method="pass")
         fields = {**_grant_fields(grant), **who(person), "pass": row.secret.id, "factor": row.factor}
         fields["factor_age_s"] = self._age_s(row.factor_at)
-        judged = over or self._workflow.judge_on(ticket, person, grant.target, grant.ticket_id)
+        judged = over or self._workflow.judge_on(
+            ticket, person, grant.target, grant.ticket_id, write=grant.write, statement=bool(grant.statement)
+        )
         if not isinstance(judged, Refusal) and set(judged.ticket.customers) != set(grant.customers):
             judged = Refusal(
                 "access-ended", f"the customer of the ticket `{grant.ticket_id}` has changed", "open it again"
@@ -418,11 +449,6 @@ class Access:
         if person is None or not person.active:
             return Refusal("person-inactive", "the directory says that the person is not active")
         return person
-
-    def _sees(self, viewer: Principal, person: str, target: str) -> bool:
-        policy = self._context.policies(target)
-        approvers = policy.access.approver_teams if policy is not None else frozenset()
-        return viewer.id == person or bool(viewer.teams & approvers) or self.is_member(viewer, "administrators")
 
     def _mock(self, name: str, target: str) -> ScramVerifier:
         """What a name without a pass is challenged with; its salt is also the real passes'."""

@@ -1,14 +1,20 @@
-"""What the access rooms are told (settings) and what they hand out (challenges, sign-ins, opened grants).
+"""What the access rooms are told (settings), what they ask each other, and what they hand out (challenges, sign-ins,
+opened grants).
 
 Values only; the rules are in the modules beside this one, and `service.py` is the one door to them.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from gateway.model import AccessRequest, Grant, Peer, Principal
+from gateway.errors import Refusal
+from gateway.model import AccessRequest, Grant, Peer, Preview, Principal, Ticket, Write
+from gateway.policy.schema import Policy
+
+Reveal = frozenset[tuple[str, str]]
+"""(qualified relation, column) pairs to be shown in clear."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +23,8 @@ class AccessSettings:
 
     `master_key` is at least 32 bytes; every key of this package derives from it by HKDF. `administrators`, `auditors`
     and `approvers` are team names. `watch_interval_s` is how often live sessions are compared with the directory, the
-    tickets and the policies; `grace_s` is the greatest age of an answer that still gives access: when a source
+    tickets and the policies; `preview_life_s` is how long an approver may rely on having seen what a statement would
+    change; `grace_s` is the greatest age of an answer that still gives access: when a source
     cannot be read, new logins fail at once and live sessions are cut after it.
 
     Lock-out: `lock_free` failures cost nothing, the next one `lock_base_s`, each further one twice as much up to
@@ -34,6 +41,7 @@ class AccessSettings:
     token_life_s: int = 8 * 3600
     invitation_life_s: int = 72 * 3600
     pending_life_s: int = 24 * 3600
+    preview_life_s: int = 900
     watch_interval_s: float = 0.25
     grace_s: float = 5.0
     lock_free: int = 5
@@ -52,11 +60,42 @@ class AccessSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class Wanted:
+    """What somebody asks for. `duration_s` 0 means the policy's default; `direct` is a login without a pass.
+
+    `write` is access to write: to run `statement`, once, where there is one, else in general. `digest` is its digest,
+    once it was studied.
+    """
+
+    person: Principal
+    target: str
+    ticket_id: str
+    factor_at: datetime
+    reason: str = ""
+    duration_s: int = 0
+    reveal: Reveal = frozenset()
+    direct: bool = False
+    write: bool = False
+    statement: str = field(default="", repr=False)
+    digest: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A request that the rules allow to be made, and whether the policy approves it by itself."""
+
+    policy: Policy
+    ticket: Ticket
+    approve: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Challenge:
     """How an engine must authenticate the client that connects.
 
     `method` is `scram` or `cleartext`. `verifier` is the stored SCRAM form to prove against, real or mock, "" for
-    cleartext. `pass_id` None means mock: the proof must be taken as failed whatever the client sends.
+    cleartext. `pass_id` None means mock: the proof must be taken as failed whatever the client sends. `others` are
+    further passes of the ticket that the client may prove instead, each with its verifier.
     """
 
     method: str
@@ -65,6 +104,13 @@ class Challenge:
     target: str
     verifier: str = field(repr=False)
     pass_id: str | None
+    others: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+
+    def proven(self, place: int) -> Challenge:
+        """The challenge as if the pass at that place had been its only one; 0 is the first."""
+        passes = ((self.verifier, self.pass_id), *self.others)
+        verifier, pass_id = passes[place]
+        return replace(self, verifier=verifier, pass_id=pass_id, others=())
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +137,31 @@ class Opened:
     user: str
     secret: str = field(repr=False)
     expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A request with its ticket as it stands now, for who may see it.
+
+    `write` is what its statement would write now; `problem` is why nothing would come of the request now. `readable`
+    says that the viewer may read the statement; the request is without it otherwise.
+    """
+
+    request: AccessRequest
+    requester: Principal | None
+    ticket: Ticket | None
+    readable: bool
+    write: Write | None = None
+    problem: Refusal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Previewed:
+    """What a request's statement would write, and the rows that it would meet, masked as the requester sees them."""
+
+    request: AccessRequest
+    write: Write
+    preview: Preview
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,9 @@ itself stands still, statements are refused and sessions cut once the last good 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -57,6 +58,7 @@ class Watch:
     def __init__(self, context: Context, register: Register, signins: SignIns) -> None:
         self._context, self._register, self._signins = context, register, signins
         self._live: dict[str, _Live] = {}
+        self._visits: dict[str, float] = {}
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="watch")
 
     def begin(self, session: Session, policy: Policy) -> None:
@@ -75,11 +77,21 @@ class Watch:
             self._cut(live, live.refusal)
         return lambda: self._detach(session.id)
 
+    @contextmanager
+    def visit(self, session: Session, seconds: float) -> Iterator[None]:
+        """Let `check` pass a session of the gateway's own meanwhile, that long at most; its reasons were judged."""
+        self._visits[session.id] = self._context.monotonic() + seconds
+        try:
+            yield
+        finally:
+            del self._visits[session.id]
+
     def check(self, session: Session) -> Refusal | None:
         """Why the session may not go on, from what is known; constant time, nothing is asked."""
         live = self._live.get(session.id)
         if live is None:
-            return _unknown()
+            visiting = self._context.monotonic() < self._visits.get(session.id, float("-inf"))
+            return None if visiting else _unknown()
         if live.refusal is not None:
             return live.refusal
         if self._context.clock() >= session.grant.expires_at:
@@ -180,7 +192,8 @@ class Watch:
             return _ended(f"the ticket `{grant.ticket_id}` does not exist any more")
         if set(ticket.customers) != set(grant.customers):
             return _ended(f"the customer of the ticket `{grant.ticket_id}` has changed")
-        decision = decide_access(policy, person, ticket, self._context.clock(), write=grant.write)
+        now, statement = self._context.clock(), bool(grant.statement)
+        decision = decide_access(policy, person, ticket, now, write=grant.write, statement=statement)
         return _ended(decision.message) if isinstance(decision, Refusal) else None
 
     def _cut(self, live: _Live, refusal: Refusal) -> None:

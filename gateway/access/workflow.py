@@ -9,66 +9,47 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
-from typing import Any
+from dataclasses import replace
+from datetime import timedelta
 
-from gateway.access.context import Context, verdict, where, who
+from gateway.access.context import Context
 from gateway.access.names import is_ticket_id
 from gateway.access.passes import Register
+from gateway.access.records import record_grant, record_refused, record_request
 from gateway.access.request import GRANT_MOVES, Move, decided, is_fresh, may_revoke, overdue, stale_factor
-from gateway.access.values import SignIn
+from gateway.access.values import Judged, Reveal, SignIn, Wanted
+from gateway.access.writing import Writing
 from gateway.errors import GatewayError, Refusal
-from gateway.model import AccessRequest, Grant, GrantState, Peer, Principal, RequestState, Ticket
-from gateway.policy.decide import decide_access
+from gateway.model import AccessRequest, Grant, GrantState, Peer, Principal, RequestState, Ticket, Write
+from gateway.policy.decide import STATEMENT_S, decide_access
 from gateway.policy.schema import Policy
 from gateway.store import access
 
-Reveal = frozenset[tuple[str, str]]
 LOCAL = Peer("", engine="gateway")
 """Where the gateway itself acts from."""
 
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """What somebody asks for. `duration_s` 0 means the policy's default; `direct` is a login without a pass."""
-
-    person: Principal
-    target: str
-    ticket_id: str
-    factor_at: datetime
-    reason: str = ""
-    duration_s: int = 0
-    reveal: Reveal = frozenset()
-    direct: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Judged:
-    """A request that the rules allow to be made, and whether the policy approves it by itself."""
-
-    policy: Policy
-    ticket: Ticket
-    approve: bool
+_MOST_STATEMENTS = 20
+"""How many statements of one person may wait: each is something that somebody else has to read."""
 
 
 class Workflow:
     """Files, decides and ends; `ended(grant_id)` is called when a grant is over, to cut its sessions."""
 
-    def __init__(self, context: Context, register: Register, ended: Callable[[str], None]) -> None:
-        self._context, self._register, self._ended = context, register, ended
+    def __init__(self, context: Context, register: Register, writing: Writing, ended: Callable[[str], None]) -> None:
+        self._context, self._register, self._writing, self._ended = context, register, writing, ended
         self._turn = asyncio.Lock()
 
     async def judge(
-        self, person: Principal, target: str, ticket_id: str, reveal: Reveal = frozenset(), duration_s: int = 0
-    ) -> Judged | Refusal:
+        self, person: Principal, target: str, ticket_id: str, reveal: Reveal = frozenset(), duration_s: int = 0, *,
+        write: bool = False, statement: bool = False,
+    ) -> Judged | Refusal:  # fmt: skip
         """Whether person, target and ticket go together now. Raises `GatewayError` when the ticket cannot be read."""
         ticket = await self._context.ticket(ticket_id) if is_ticket_id(ticket_id) else None
-        return self.judge_on(ticket, person, target, ticket_id, reveal, duration_s)
+        return self.judge_on(ticket, person, target, ticket_id, reveal, duration_s, write=write, statement=statement)
 
     def judge_on(
         self, ticket: Ticket | None, person: Principal, target: str, ticket_id: str, reveal: Reveal = frozenset(),
-        duration_s: int = 0,
+        duration_s: int = 0, *, write: bool = False, statement: bool = False,
     ) -> Judged | Refusal:  # fmt: skip
         """As `judge`, on a ticket that was just read.
 
@@ -79,8 +60,9 @@ class Workflow:
         if policy is None:
             return Refusal("target-not-available", f"there is no target `{target[:64]}` for you")
         decision = decide_access(
-            policy, person, ticket, self._context.clock(), reveal=reveal, duration_s=duration_s or None
-        )
+            policy, person, ticket, self._context.clock(), write=write, statement=statement, reveal=reveal,
+            duration_s=duration_s or None,
+        )  # fmt: skip
         if isinstance(decision, Refusal) and decision.code == "ticket-required" and ticket_id:
             return Refusal("ticket-not-found", f"there is no ticket `{ticket_id[:64]}`", "look at its id again")
         if isinstance(decision, Refusal) or ticket is None:
@@ -91,9 +73,13 @@ class Workflow:
         """A live grant: one that lives already, a new one where the policy approves, or a request that has to wait.
 
         An approved grant is used while it lives. One that the policy gave by itself is used again while at least half
-        of the asked time is left (by a direct login: any time), else a new one is made.
+        of the asked time is left (by a direct login: any time), else a new one is made. Who asks to write gets a
+        grant that was approved for that: for writing in general, or for the very statement and only until it ran.
         """
-        judged = await self.judge(wanted.person, wanted.target, wanted.ticket_id, wanted.reveal, wanted.duration_s)
+        judged = await self.judge(
+            wanted.person, wanted.target, wanted.ticket_id, wanted.reveal, wanted.duration_s,
+            write=wanted.write, statement=bool(wanted.statement),
+        )  # fmt: skip
         if isinstance(judged, Refusal):
             return judged
         rule = judged.policy.access
@@ -104,6 +90,13 @@ class Workflow:
         if wanted.direct and not rule.direct_login:
             return Refusal("target-not-available", f"`{wanted.target}` takes no direct logins", "open a pass")
         duration_s = wanted.duration_s or rule.default_duration_s
+        write: Write | None = None
+        if wanted.statement:
+            duration_s = min(duration_s, STATEMENT_S)
+            found = await self._writing.study(wanted.target, judged.ticket.customers, wanted.reveal, wanted.statement)
+            if isinstance(found, Refusal):
+                return found
+            write, wanted = found, replace(wanted, digest=found.digest)
         async with self._turn:
             grant = self._reusable(wanted, judged, duration_s)
             if grant is not None:
@@ -111,7 +104,7 @@ class Workflow:
                 if request is None:
                     return Refusal("not-found", "the grant's request is not in the store", "tell an operator")
                 return grant, request, judged
-            return await self._file(wanted, judged, duration_s, peer)
+            return await self._file(wanted, judged, duration_s, peer, write)
 
     async def decide(
         self, signin: SignIn, request_id: str, move: Move, reason: str, peer: Peer
@@ -124,8 +117,8 @@ class Workflow:
                 return Refusal("not-found", "there is no such request, or it is not yours to see")
             outcome = await self._decide(signin, request, policy, move, reason, peer)
             if isinstance(outcome, Refusal):
-                await self._record_request(
-                    request, None, signin.principal, peer, request.state, reason, refusal=outcome
+                await record_request(
+                    self._context, request, None, signin.principal, peer, request.state, reason, refusal=outcome
                 )
             return outcome
 
@@ -151,7 +144,7 @@ class Workflow:
         self._ended(grant.id)
         if not await self._context.store(access.move_grant, grant.id, grant.state, state, reason):
             return Refusal("request-invalid", "the grant was over already", "look at it again")
-        await self._record_grant(over, None, peer, by=by.id if by else "gateway", reason=reason)
+        await record_grant(self._context, over, None, peer, by=by.id if by else "gateway", reason=reason)
         return over
 
     async def end_all(self, person: str, reason: str, peer: Peer) -> None:
@@ -187,7 +180,7 @@ class Workflow:
                     move = (request.id, RequestState.PENDING, RequestState.EXPIRED, now, "nobody decided in time")
                     if await context.store(access.move_request, *move):
                         reason = "nobody decided in time"
-                        await self._record_request(request, None, None, LOCAL, RequestState.EXPIRED, reason)
+                        await record_request(context, request, None, None, LOCAL, RequestState.EXPIRED, reason)
 
     def _reusable(self, wanted: Wanted, judged: Judged, duration_s: int) -> Grant | None:
         now = self._context.clock()
@@ -195,7 +188,9 @@ class Workflow:
         fitting = [
             grant
             for grant in live
-            if wanted.reveal <= grant.reveal and set(grant.customers) == set(judged.ticket.customers)
+            if (grant.write, grant.statement, grant.spent) == (wanted.write, wanted.digest, False)
+            and wanted.reveal <= grant.reveal
+            and set(grant.customers) == set(judged.ticket.customers)
         ]
         enough = now + timedelta(seconds=duration_s / 2)
         approved = [grant for grant in fitting if grant.approved_by]
@@ -203,12 +198,14 @@ class Workflow:
         return next(iter(approved + lasting), None)
 
     async def _file(
-        self, wanted: Wanted, judged: Judged, duration_s: int, peer: Peer
+        self, wanted: Wanted, judged: Judged, duration_s: int, peer: Peer, write: Write | None
     ) -> tuple[Grant, AccessRequest, Judged] | Refusal:
         context = self._context
         now = context.clock()
         if not judged.approve:
             waiting = await self._waiting(wanted)
+            if isinstance(waiting, Refusal):
+                return waiting
             if waiting is not None:
                 return _must_wait(waiting)
         request = AccessRequest(
@@ -219,37 +216,41 @@ class Workflow:
             ticket_id=judged.ticket.id,
             reason=wanted.reason[:500],
             reveal=wanted.reveal,
-            write=False,
+            write=wanted.write,
             duration_s=duration_s,
             state=RequestState.APPROVED if judged.approve else RequestState.PENDING,
             created_at=now,
             decided_at=now if judged.approve else None,
             decision_reason="approved by policy" if judged.approve else "",
+            statement=wanted.statement,
+            digest=wanted.digest,
         )
         grant = self._grant(request, judged.ticket, ()) if judged.approve else None
-        await self._record_request(
-            request,
-            wanted.person,
-            wanted.person,
-            peer,
-            request.state,
-            request.reason,
-            ticket=judged.ticket,
-            policy=judged.policy,
-        )
+        await record_request(
+            context, request, wanted.person, wanted.person, peer, request.state, request.reason,
+            ticket=judged.ticket, policy=judged.policy, write=write,
+        )  # fmt: skip
         if grant is None:
             await context.store(access.insert_request, request)
             return _must_wait(request)
-        await self._record_grant(grant, wanted.person, peer, by="policy", policy=judged.policy)
+        await record_grant(context, grant, wanted.person, peer, by="policy", policy=judged.policy)
         await context.store(access.insert_request, request, grant)
         self._register.put_grant(grant)
         return grant, request, judged
 
-    async def _waiting(self, wanted: Wanted) -> AccessRequest | None:
-        """The same request when it waits already."""
+    async def _waiting(self, wanted: Wanted) -> AccessRequest | Refusal | None:
+        """The same request when it waits already; a refusal when too many wait."""
         pending = await self._context.store(access.list_requests, person=wanted.person.id, state=RequestState.PENDING)
-        same = (wanted.target, wanted.ticket_id, wanted.reveal)
-        return next((one for one in pending if (one.target, one.ticket_id, one.reveal) == same), None)
+        same = (wanted.target, wanted.ticket_id, wanted.reveal, wanted.write, wanted.digest)
+        for one in pending:
+            if (one.target, one.ticket_id, one.reveal, one.write, one.digest) == same:
+                return one
+        if wanted.statement and sum(one.statement != "" for one in pending) >= _MOST_STATEMENTS:
+            return Refusal(
+                "request-invalid", f"{_MOST_STATEMENTS} statements of yours wait already",
+                "take some back: gateway requests, gateway cancel ID",
+            )  # fmt: skip
+        return None
 
     async def _decide(
         self, signin: SignIn, request: AccessRequest, policy: Policy, move: Move, reason: str, peer: Peer
@@ -270,25 +271,35 @@ class Workflow:
         if isinstance(state, Refusal):
             return state
         if move is not Move.APPROVE:
-            await self._record_request(request, requester, by, peer, state, reason, policy=policy)
+            await record_request(context, request, requester, by, peer, state, reason, policy=policy)
             moved = await context.store(access.move_request, request.id, request.state, state, now, reason)
             done = replace(request, state=state, decided_at=now, decision_reason=reason)
             return done if moved else _lost()
         if requester is None or not requester.active:
             return Refusal("person-inactive", "the requester is not active any more")
-        judged = await self.judge(requester, request.target, request.ticket_id, request.reveal)
+        judged = await self.judge(
+            requester, request.target, request.ticket_id, request.reveal, write=request.write,
+            statement=bool(request.statement),
+        )  # fmt: skip
         if isinstance(judged, Refusal):
             return judged
+        write: Write | None = None
+        if request.statement:
+            found = await self._writing.approvable(request, judged.ticket, judged.policy, by)
+            if isinstance(found, Refusal):
+                return found
+            write = found
         approvers = (*request.decided_by, by.id)
-        await self._record_request(
-            request, requester, by, peer, state, reason, ticket=judged.ticket, policy=policy, approvers=approvers
-        )
+        await record_request(
+            context, request, requester, by, peer, state, reason, ticket=judged.ticket, policy=policy,
+            approvers=approvers, write=write,
+        )  # fmt: skip
         approved = replace(request, decided_by=approvers, state=state)
         if state is RequestState.PENDING:
             counted = await context.store(access.add_approval, request.id, by.id, now, request.decided_by)
             return approved if counted else _lost()
         grant = self._grant(request, judged.ticket, approvers)
-        await self._record_grant(grant, requester, peer, by=by.id, policy=policy)
+        await record_grant(context, grant, requester, peer, by=by.id, policy=policy)
         moved = await context.store(access.move_request, request.id, request.state, state, now, reason, grant=grant)
         if not moved:
             return _lost()
@@ -297,6 +308,7 @@ class Workflow:
 
     def _grant(self, request: AccessRequest, ticket: Ticket, approvers: tuple[str, ...]) -> Grant:
         now = self._context.clock()
+        seconds = min(request.duration_s, STATEMENT_S) if request.statement else request.duration_s
         return Grant(
             id=self._context.new_id("grant"),
             request_id=request.id,
@@ -309,47 +321,14 @@ class Workflow:
             write=request.write,
             state=GrantState.ACTIVE,
             created_at=now,
-            expires_at=now + timedelta(seconds=request.duration_s),
+            expires_at=now + timedelta(seconds=seconds),
             approved_by=approvers,
+            statement=request.digest,
         )
 
     async def refuse(self, wanted: Wanted, refusal: Refusal, peer: Peer) -> None:
         """Record a request that was not even filed."""
-        # What names no target and cannot name a ticket may be a secret typed into the wrong field.
-        known = self._context.policies(wanted.target) is not None
-        formed = is_ticket_id(wanted.ticket_id)
-        shown = refusal if known and formed else Refusal(refusal.code, refusal.meaning.meaning)
-        await self._context.record(
-            "request", **who(wanted.person), **where(peer), **verdict(shown), target=wanted.target if known else "",
-            ticket=wanted.ticket_id if formed else "", state="refused",
-            reveal=_names(wanted.reveal) if known else (),
-        )  # fmt: skip
-
-    async def _record_request(
-        self, request: AccessRequest, requester: Principal | None, by: Principal | None, peer: Peer,
-        state: RequestState, reason: str, *, ticket: Ticket | None = None, policy: Policy | None = None,
-        approvers: tuple[str, ...] = (), refusal: Refusal | None = None,
-    ) -> None:  # fmt: skip
-        fields: dict[str, Any] = verdict(refusal) if refusal else {"decision": "permit", "reason": reason}
-        await self._context.record(
-            "request", **(who(requester) or {"person": request.person}), **where(peer), **fields,
-            ticket_system=request.ticket_system, ticket=request.ticket_id, ticket_state=ticket.status if ticket else "",
-            customers=list(ticket.customers) if ticket else [], request=request.id, approvers=list(approvers),
-            policy=policy.digest if policy else "", target=request.target, state=state.value,
-            by=by.id if by else "gateway", reveal=_names(request.reveal), duration_s=request.duration_s,
-        )  # fmt: skip
-
-    async def _record_grant(
-        self, grant: Grant, person: Principal | None, peer: Peer, *, by: str, reason: str = "",
-        policy: Policy | None = None,
-    ) -> None:  # fmt: skip
-        holder = who(person) if person else {"person": grant.person}
-        await self._context.record(
-            "grant", **holder, **where(peer), decision="permit", reason=reason, by=by, state=grant.state.value,
-            ticket_system=grant.ticket_system, ticket=grant.ticket_id, customers=list(grant.customers),
-            grant=grant.id, request=grant.request_id, approvers=list(grant.approved_by), target=grant.target,
-            policy=policy.digest if policy else "", expires_at=grant.expires_at.isoformat(),
-        )  # fmt: skip
+        await record_refused(self._context, wanted, refusal, peer)
 
 
 def _lost() -> Refusal:
@@ -363,7 +342,3 @@ def _must_wait(request: AccessRequest) -> Refusal:
         "open the ticket again once it is approved",
         name=request.id,
     )
-
-
-def _names(reveal: Reveal) -> list[str]:
-    return sorted(f"{relation}.{column}" for relation, column in reveal)

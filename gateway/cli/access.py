@@ -1,8 +1,9 @@
-"""Signing in and out, opening access, deciding requests, and what is open now."""
+"""Signing in and out, opening access, and what is asked for and open now."""
 
 from __future__ import annotations
 
 import os
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,6 +12,7 @@ import typer
 
 from gateway.cli import client, connection
 from gateway.cli.client import ApiRefused
+from gateway.cli.deciding import Reason, path_id, writing
 from gateway.cli.output import (
     REFUSED,
     Column,
@@ -28,13 +30,12 @@ from gateway.cli.setup import server, setup, sign_in, signed_in
 from gateway.config import seconds
 from gateway.errors import GatewayError
 
-Reason = Annotated[str, typer.Option(help="Why, in a few words; kept in the trail.")]
-
 _GRANTS = [
     Column("id", "GRANT"),
     Column("target", "TARGET"),
     Column("ticket", "TICKET"),
     Column("customers", "CUSTOMER"),
+    Column("writing", "WRITE"),
     Column("left", "LEFT"),
 ]
 _REQUESTS = [
@@ -44,6 +45,7 @@ _REQUESTS = [
     Column("ticket", "TICKET"),
     Column("state", "STATE"),
     Column("reveal", "REVEAL"),
+    Column("writing", "WRITE"),
     Column("reason", "REASON"),
 ]
 _SESSIONS = [
@@ -62,7 +64,7 @@ def register(app: typer.Typer) -> None:
     app.command()(login)
     app.command()(logout)
     app.command("open")(open_)
-    for command in (status, revoke, requests, approve, deny, cancel, sessions):
+    for command in (status, revoke, requests, sessions):
         app.command()(command)
 
 
@@ -100,6 +102,13 @@ def open_(
     reason: Reason = "",
     duration: Annotated[str | None, typer.Option(help="How long: 30m, 2h. The policy's default otherwise.")] = None,
     reveal: Annotated[list[str] | None, typer.Option(help="A column to see in clear: schema.table.column.")] = None,
+    write: Annotated[bool, typer.Option("--write", help="Ask to write as well; somebody else must approve.")] = False,
+    statement: Annotated[
+        str | None, typer.Option(help="Ask to run this one statement, once; somebody else must approve it.")
+    ] = None,
+    statement_file: Annotated[
+        Path | None, typer.Option(help="The same with the statement in a file, `-` for standard input.")
+    ] = None,
     save_pgpass: Annotated[bool, typer.Option("--save-pgpass", help="Keep the pass in ~/.pgpass.")] = False,
     save_service: Annotated[bool, typer.Option("--save-service", help="Keep a ~/.pg_service.conf entry.")] = False,
     execute: Annotated[
@@ -110,6 +119,11 @@ def open_(
     options = setup()
     if execute and not options.child:
         raise typer.BadParameter("name a program after it, as in: gateway open SUP-1423 --exec psql")
+    if statement is not None and statement_file is not None:
+        raise typer.BadParameter("give the statement once: --statement or --statement-file")
+    text = _read_statement(statement_file) if statement_file is not None else statement
+    if text is not None and not text.strip():
+        raise typer.BadParameter("the statement is empty")
     api = signed_in()
     try:
         answer = api.post(
@@ -120,6 +134,8 @@ def open_(
                 "reason": reason,
                 "duration_s": _seconds(duration),
                 "reveal": reveal or None,
+                "write": write or None,
+                "statement": text,
             },
         )
     except ApiRefused as refused:
@@ -164,7 +180,7 @@ def status() -> None:
 
 def revoke(grant: Annotated[str, typer.Argument(help="The grant's id.")], reason: Reason = "") -> None:
     """End a grant at once; its open sessions are cut."""
-    answer = signed_in().post(f"/grants/{_id(grant)}/revoke", {"reason": reason})
+    answer = signed_in().post(f"/grants/{path_id(grant)}/revoke", {"reason": reason})
     if setup().as_json:
         emit_json(answer)
     else:
@@ -177,26 +193,7 @@ def requests(every: Annotated[bool, typer.Option("--all", help="Decided ones as 
     if setup().as_json:
         emit_json(found)
     else:
-        emit_table(found, _REQUESTS, "no requests")
-
-
-def approve(request: Annotated[str, typer.Argument(help="The request's id.")], reason: Reason = "") -> None:
-    """Approve somebody else's access request."""
-    _decide("approve", request, reason)
-
-
-def deny(request: Annotated[str, typer.Argument(help="The request's id.")], reason: Reason = "") -> None:
-    """Deny an access request."""
-    _decide("deny", request, reason)
-
-
-def cancel(request: Annotated[str, typer.Argument(help="The request's id.")]) -> None:
-    """Take one's own access request back."""
-    answer = signed_in().post(f"/requests/{_id(request)}/cancel")
-    if setup().as_json:
-        emit_json(answer)
-    else:
-        say(f"request {request} is {answer['state']}")
+        emit_table([{**one, "writing": writing(one)} for one in found], _REQUESTS, "no requests")
 
 
 def sessions() -> None:
@@ -206,14 +203,6 @@ def sessions() -> None:
         emit_json(found)
     else:
         _show_sessions(found)
-
-
-def _decide(what: str, request: str, reason: str) -> None:
-    answer = signed_in().post(f"/requests/{_id(request)}/{what}", {"reason": reason})
-    if setup().as_json:
-        emit_json(answer)
-    else:
-        say(f"request {request} is {answer['state']}")
 
 
 def _show_opened(opened: connection.Connection) -> None:
@@ -226,6 +215,7 @@ def _show_opened(opened: connection.Connection) -> None:
             ("password", opened.password),
             ("root certificate", opened.sslrootcert),
             ("customer", opened.customer),
+            ("writing", writing({"write": opened.write, "statement": opened.statement})),
             ("until", moment(opened.expires_at)),
         ]
     )
@@ -246,13 +236,24 @@ def _show_waiting(refused: ApiRefused) -> None:
 
 def _show_grants(grants: list[dict[str, Any]]) -> None:
     now = datetime.now(UTC)
-    rows = [{**grant, "left": left(grant["expires_at"], now)} for grant in grants if grant["state"] == "active"]
+    rows = [
+        {**grant, "left": left(grant["expires_at"], now), "writing": writing(grant)}
+        for grant in grants
+        if grant["state"] == "active"
+    ]
     emit_table(rows, _GRANTS, "no live grants")
 
 
 def _show_sessions(found: list[dict[str, Any]]) -> None:
     rows = [{**one, "since": moment(one["started_at"])} for one in found]
     emit_table(rows, _SESSIONS, "no open sessions")
+
+
+def _read_statement(path: Path) -> str:
+    try:
+        return sys.stdin.read() if str(path) == "-" else path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise typer.BadParameter(f"`{path}` cannot be read as text") from error
 
 
 def _seconds(duration: str | None) -> int | None:
@@ -262,13 +263,6 @@ def _seconds(duration: str | None) -> int | None:
         return int(seconds(duration))
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
-
-
-def _id(value: str) -> str:
-    # an id becomes a path segment, so nothing that could leave the segment is sent
-    if not value or not all(c.isascii() and (c.isalnum() or c in "-_") for c in value):
-        raise GatewayError("not-found", "that is not an id")
-    return value
 
 
 def _become(child: tuple[str, ...], environ: dict[str, str]) -> None:

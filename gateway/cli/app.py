@@ -17,7 +17,7 @@ import typer
 from typer.exceptions import TyperException
 
 from gateway import __version__
-from gateway.cli import access, audit, doctor, initial, output, people, policy, serving
+from gateway.cli import access, audit, deciding, doctor, initial, output, people, policy, serving
 from gateway.cli.setup import Setup, begin
 from gateway.errors import GatewayError
 
@@ -61,7 +61,7 @@ def _global(
     begin(Setup(config, url, ca, output_, _child))
 
 
-for part in (access, initial, doctor, serving):
+for part in (access, deciding, initial, doctor, serving):
     part.register(app)
 for name, group, text in (
     ("people", people.app, "Invitations, second factors, password hashes."),

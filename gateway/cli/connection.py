@@ -28,7 +28,10 @@ _OURS = frozenset({"GATEWAY_PASSWORD", "GATEWAY_OTP"})
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """How to connect, for as long as the pass lives. `customer` joins several with commas."""
+    """How to connect, for as long as the pass lives. `customer` joins several with commas.
+
+    `write` says that the grant is for writing too; `statement` is the digest of the only statement that may write.
+    """
 
     target: str
     host: str
@@ -43,6 +46,8 @@ class Connection:
     ticket: str
     grant: str
     expires_at: str
+    write: bool = False
+    statement: str = ""
 
     @property
     def service(self) -> str:
@@ -77,6 +82,8 @@ class Connection:
             "ticket": self.ticket,
             "grant": self.grant,
             "expires_at": self.expires_at,
+            "write": self.write,
+            "statement": self.statement,
             "uri": self.uri(with_password=True),
         }
 
@@ -104,6 +111,8 @@ def from_answer(answer: Mapping[str, Any], keep: Path) -> Connection:
         ticket=answer["ticket"],
         grant=answer["grant"],
         expires_at=answer["expires_at"],
+        write=answer.get("write", False),
+        statement=answer.get("statement", ""),
     )
 
 

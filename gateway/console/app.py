@@ -136,6 +136,8 @@ def _access_routes() -> APIRouter:
             reason=body.reason,
             duration_s=body.duration_s,
             reveal=schemas.columns(body.reveal),
+            write=body.write,
+            statement=body.statement,
             peer=origin,
         )
         if isinstance(answer, Refusal):
@@ -148,6 +150,20 @@ def _access_routes() -> APIRouter:
         found = given(await of.access.requests(me, state))
         people = await _logins(of, (one for request in found for one in (request.person, *request.decided_by)))
         return schemas.RequestsAnswer(requests=[schemas.request_answer(one, people) for one in found])
+
+    @routes.get("/requests/{id}")
+    async def request_(id: Id, me: Me, of: Of) -> schemas.ShownAnswer:
+        """One request with its ticket as it is now; its statement for its author and for who may decide about it."""
+        shown = given(await of.access.request(me, id))
+        policy = of.policies(shown.request.target)
+        approvers, needed = (policy.access.approver_teams, policy.access.approver_count) if policy else (frozenset(), 0)
+        logins = await _logins(of, (shown.request.person, *shown.request.decided_by))
+        return schemas.shown_answer(shown, logins, approvers, needed)
+
+    @routes.post("/requests/{id}/preview")
+    async def preview(id: Id, me: Me, of: Of, origin: From) -> schemas.PreviewAnswer:
+        """Read, masked, the rows that a request's statement would meet; recorded, and needed before approving it."""
+        return schemas.preview_answer(given(await of.access.preview(me, id, origin)))
 
     @routes.post("/requests/{id}/approve")
     async def approve(id: Id, body: schemas.ReasonBody, me: Me, of: Of, origin: From) -> schemas.RequestAnswer:
@@ -283,6 +299,8 @@ def _opened(of: Parts, opened: Opened, hostname: str) -> schemas.OpenAnswer:
         grant=opened.grant.id,
         request=opened.request.id,
         expires_at=opened.expires_at,
+        write=opened.grant.write,
+        statement=opened.grant.statement,
     )
 
 

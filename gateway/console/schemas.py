@@ -11,8 +11,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints
 
-from gateway.access.values import LiveSession, SignIn
-from gateway.model import AccessRequest, Grant
+from gateway.access.values import LiveSession, Previewed, Shown, SignIn
+from gateway.access.writing import MAX_STATEMENT
+from gateway.model import AccessRequest, Grant, Write
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 Ticket = Annotated[str, StringConstraints(max_length=64)]
@@ -35,13 +36,18 @@ class SignInBody(_Body):
 
 
 class OpenBody(_Body):
-    """Which access is wanted. `target` may be left out when there is one; `duration_s` 0 is the policy's default."""
+    """Which access is wanted. `target` may be left out when there is one; `duration_s` 0 is the policy's default.
+
+    `write` is access to write in general; `statement` to run that one statement, once.
+    """
 
     ticket: Ticket
     target: Annotated[str, StringConstraints(max_length=64)] = ""
     reason: Reason = ""
     duration_s: int = Field(default=0, ge=0, le=7 * 86400)
     reveal: list[RevealedColumn] = Field(default_factory=list, max_length=64)
+    write: bool = False
+    statement: Annotated[str, StringConstraints(max_length=MAX_STATEMENT)] = ""
 
 
 class ReasonBody(_Body):
@@ -89,7 +95,10 @@ class SignInAnswer(WhoamiAnswer):
 
 
 class OpenAnswer(_Body):
-    """How to connect. `ca` is the PEM of the authority to verify the gateway with, empty for the system's."""
+    """How to connect. `ca` is the PEM of the authority to verify the gateway with, empty for the system's.
+
+    `write` says that the grant is for writing too; `statement` is the digest of the only statement that may write.
+    """
 
     target: str
     host: str
@@ -104,10 +113,15 @@ class OpenAnswer(_Body):
     grant: str
     request: str
     expires_at: datetime
+    write: bool
+    statement: str
 
 
 class RequestAnswer(_Body):
-    """An access request; `login` and `decided_by` are empty for people whom the directory no longer knows."""
+    """An access request; `login` and `decided_by` are empty for people whom the directory no longer knows.
+
+    `digest` is that of the one statement that is asked for, empty where there is none.
+    """
 
     id: str
     login: str
@@ -121,6 +135,66 @@ class RequestAnswer(_Body):
     decided_at: datetime | None
     decided_by: list[str]
     decision_reason: str
+    write: bool
+    digest: str
+
+
+class TicketAnswer(_Body):
+    """A ticket as its source has it now."""
+
+    id: str
+    title: str
+    status: str
+    assignee: str
+    customers: list[str]
+    url: str
+
+
+class WriteAnswer(_Body):
+    """What a statement would write: at most `rows` rows of the relation. `canonical` is what would run."""
+
+    verb: str
+    relation: str
+    columns: list[str]
+    rows: int
+    canonical: str
+
+
+class ProblemAnswer(_Body):
+    """Why nothing would come of a request as things are."""
+
+    code: str
+    message: str
+    hint: str
+
+
+class ShownAnswer(RequestAnswer):
+    """A request with its ticket, its person, and what its statement would write now.
+
+    `statement` is the text as it was filed, for its author and for who may decide about it; it may hold personal data.
+    """
+
+    name: str
+    teams: list[str]
+    approvers: list[str]
+    approvals_needed: int
+    ticket_now: TicketAnswer | None
+    statement: str
+    would_write: WriteAnswer | None
+    problem: ProblemAnswer | None
+
+
+class PreviewAnswer(_Body):
+    """The rows that a request's statement would meet, masked, as text; `more` when there are more than are shown.
+
+    A statement that inserts meets none: `columns` is empty.
+    """
+
+    request: str
+    would_write: WriteAnswer
+    columns: list[str]
+    rows: list[list[str | None]]
+    more: bool
 
 
 class RequestsAnswer(_Body):
@@ -144,6 +218,9 @@ class GrantAnswer(_Body):
     expires_at: datetime
     approved_by: list[str]
     ended_reason: str
+    write: bool
+    statement: str
+    spent: bool
 
 
 class GrantsAnswer(_Body):
@@ -226,19 +303,43 @@ def person(signin: SignIn) -> PersonAnswer:
 
 def request_answer(request: AccessRequest, logins: dict[str, str]) -> RequestAnswer:
     """A request with its people by login."""
-    return RequestAnswer(
-        id=request.id,
-        login=logins.get(request.person, ""),
-        target=request.target,
-        ticket=request.ticket_id,
-        reason=request.reason,
-        reveal=_dotted(request.reveal),
-        duration_s=request.duration_s,
-        state=request.state.value,
-        created_at=request.created_at,
-        decided_at=request.decided_at,
-        decided_by=[logins.get(one, "") for one in request.decided_by],
-        decision_reason=request.decision_reason,
+    return RequestAnswer(**_request(request, logins))
+
+
+def shown_answer(shown: Shown, logins: dict[str, str], approvers: frozenset[str], needed: int) -> ShownAnswer:
+    """A request as it stands now."""
+    ticket, problem, requester = shown.ticket, shown.problem, shown.requester
+    return ShownAnswer(
+        **_request(shown.request, logins),
+        name=requester.name if requester else "",
+        teams=sorted(requester.teams) if requester else [],
+        approvers=sorted(approvers),
+        approvals_needed=needed,
+        ticket_now=TicketAnswer(
+            id=ticket.id,
+            title=ticket.title,
+            status=ticket.status,
+            assignee=ticket.assignee,
+            customers=list(ticket.customers),
+            url=ticket.url,
+        )
+        if ticket
+        else None,
+        statement=shown.request.statement,
+        would_write=_would_write(shown.write) if shown.write else None,
+        problem=ProblemAnswer(code=problem.code, message=problem.message, hint=problem.hint) if problem else None,
+    )
+
+
+def preview_answer(previewed: Previewed) -> PreviewAnswer:
+    """What a request's statement would change."""
+    preview = previewed.preview
+    return PreviewAnswer(
+        request=previewed.request.id,
+        would_write=_would_write(previewed.write),
+        columns=list(preview.columns),
+        rows=[list(row) for row in preview.rows],
+        more=preview.more,
     )
 
 
@@ -257,6 +358,9 @@ def grant_answer(grant: Grant, logins: dict[str, str]) -> GrantAnswer:
         expires_at=grant.expires_at,
         approved_by=[logins.get(one, "") for one in grant.approved_by],
         ended_reason=grant.ended_reason,
+        write=grant.write,
+        statement=grant.statement,
+        spent=grant.spent,
     )
 
 
@@ -271,6 +375,35 @@ def session_answer(live: LiveSession) -> SessionAnswer:
         address=live.peer.address,
         application=live.peer.application,
         started_at=live.started_at,
+    )
+
+
+def _request(request: AccessRequest, logins: dict[str, str]) -> dict[str, Any]:
+    return {
+        "id": request.id,
+        "login": logins.get(request.person, ""),
+        "target": request.target,
+        "ticket": request.ticket_id,
+        "reason": request.reason,
+        "reveal": _dotted(request.reveal),
+        "duration_s": request.duration_s,
+        "state": request.state.value,
+        "created_at": request.created_at,
+        "decided_at": request.decided_at,
+        "decided_by": [logins.get(one, "") for one in request.decided_by],
+        "decision_reason": request.decision_reason,
+        "write": request.write,
+        "digest": request.digest,
+    }
+
+
+def _would_write(write: Write) -> WriteAnswer:
+    return WriteAnswer(
+        verb=write.verb,
+        relation=write.relation,
+        columns=list(write.columns),
+        rows=write.rows,
+        canonical=write.canonical,
     )
 
 

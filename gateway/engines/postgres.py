@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Generic, Protocol, TypeVar, cast
+from typing import Generic, Protocol, Self, TypeVar, cast
 
 from gateway.access.context import durable
 from gateway.config import Limits, PostgresListener
@@ -47,6 +47,9 @@ class Challenge(Protocol):
     def verifier(self) -> str: ...
     @property
     def pass_id(self) -> str | None: ...
+    @property
+    def others(self) -> tuple[tuple[str, str], ...]: ...
+    def proven(self, place: int, /) -> Self: ...
 
 
 C = TypeVar("C", bound=Challenge)
@@ -266,9 +269,11 @@ class PostgresEngine(Generic[C]):
             nonce=auth.make_nonce(),
             channel_binding=binding,
             mechanism=initial.mechanism,
+            others=[auth.ScramVerifier.parse(verifier) for verifier, _ in challenge.others],
         )
         client.send(wire.encode_auth_sasl_continue(server.first(initial.data or b"")))
         proven, final = server.final(wire.decode_sasl_response(await client.message(wire.SASL_RESPONSE)))
+        challenge = challenge.proven(server.proven)
         session = await self._doors.admit_pass(challenge, proven and challenge.pass_id is not None, peer)
         if isinstance(session, Session):
             client.send(wire.encode_auth_sasl_final(final))

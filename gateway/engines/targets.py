@@ -73,23 +73,24 @@ class Targets:
 
     def view(self, session: Session) -> View:
         """Through which eyes the session's statements are read. Raises `GatewayError("target-unavailable")`."""
-        state = self._states[session.grant.target]
-        if state.catalog is None:
+        grant = session.grant
+        return self.view_for(grant.target, grant.customers, grant.reveal, grant.write)
+
+    def view_for(
+        self, target: str, customers: tuple[str, ...], reveal: frozenset[tuple[str, str]], write: bool
+    ) -> View:
+        """The same for a grant that is only thought of. Raises `GatewayError("target-unavailable")`."""
+        state = self._states[target]
+        # read once: a refresh may take it away meanwhile, on another thread
+        catalog, policy = state.catalog, state.policy
+        if catalog is None:
             raise GatewayError(
                 "target-unavailable",
-                f"the target `{session.grant.target}` is not ready",
+                f"the target `{target}` is not ready",
                 hint="operators: `gateway doctor` says what is wrong",
                 detail=state.problem,
             )
-        return View(
-            state.policy,
-            state.catalog,
-            session.grant.customers,
-            session.grant.reveal,
-            state.policy.schemas,
-            session.grant.write and bool(state.policy.write),
-            self._limits,
-        )
+        return View(policy, catalog, customers, reveal, policy.schemas, write and bool(policy.write), self._limits)
 
     def session_pins(self, session: Session) -> dict[str, str]:
         """What this session's connection needs beyond the target's pins: its ticket's mask key, if masks use one, and

@@ -17,6 +17,9 @@ from gateway.policy.schema import ColumnRule, Mask, Policy
 
 CLEAR = Mask("clear")
 
+STATEMENT_S = 3600
+"""How long a grant for one statement lasts at most, in seconds."""
+
 
 @dataclass(frozen=True, slots=True)
 class Decision:
@@ -39,23 +42,27 @@ def decide_access(
     now: datetime,
     *,
     write: bool = False,
+    statement: bool = False,
     reveal: Iterable[tuple[str, str]] = (),
     duration_s: int | None = None,
 ) -> Refusal | Decision:
     """Whether `principal` may have access to the policy's target for `ticket`, and whether others must agree.
 
     `reveal` are (qualified relation, column) pairs wanted in clear; `duration_s` is None for the policy's default.
+    `write` asks to write in general; with `statement` it is about one statement that is known.
     """
     wanted = frozenset(reveal)
     refusal = (
         _refuse_person(policy, principal)
         or _refuse_ticket(policy, principal, ticket)
-        or _refuse_request(policy, write, wanted, duration_s)
+        or _refuse_writing(policy, write, statement, duration_s)
+        or _refuse_request(policy, wanted, duration_s)
     )
     if refusal is not None or ticket is None:
         return refusal or _no_ticket()
     access = policy.access
-    expires_at = now + timedelta(seconds=duration_s or access.default_duration_s)
+    seconds = duration_s or access.default_duration_s
+    expires_at = now + timedelta(seconds=min(seconds, STATEMENT_S) if statement else seconds)
     customers = ", ".join(ticket.customers)
     reasons = [
         f"{principal.login} is in {', '.join(sorted(principal.teams & access.teams))}",
@@ -67,7 +74,7 @@ def decide_access(
     if wanted:
         reasons.append("asks to see in clear: " + ", ".join(sorted(f"{name}.{column}" for name, column in wanted)))
     if write:
-        reasons.append("asks to write")
+        reasons.append("asks to run one statement that writes" if statement else "asks to write")
     if not access.approver_teams:
         # FAIL CLOSED: nobody is named who could agree.
         return Refusal("approval-required", "the request needs an approver, and the policy names none")
@@ -149,11 +156,27 @@ def _refuse_ticket(policy: Policy, principal: Principal, ticket: Ticket | None) 
     return None
 
 
-def _refuse_request(
-    policy: Policy, write: bool, reveal: frozenset[tuple[str, str]], duration_s: int | None
-) -> Refusal | None:
-    if write and not policy.write:
+def _refuse_writing(policy: Policy, write: bool, statement: bool, duration_s: int | None) -> Refusal | None:
+    if not write:
+        return None
+    if not policy.write:
         return Refusal("read-only", f"`{policy.target}` can only be read", "ask for read access")
+    if not statement and not any(rule.approval == "request" for rule in policy.write.values()):
+        return Refusal(
+            "read-only",
+            f"on `{policy.target}` each statement that writes is approved by itself",
+            "ask with the statement: gateway open TICKET --statement 'UPDATE ...'",
+        )
+    if statement and duration_s is not None and duration_s > STATEMENT_S:
+        return Refusal(
+            "request-invalid",
+            f"a grant for one statement lasts at most {STATEMENT_S // 60} minutes",
+            "ask for less time",
+        )
+    return None
+
+
+def _refuse_request(policy: Policy, reveal: frozenset[tuple[str, str]], duration_s: int | None) -> Refusal | None:
     for relation, column in sorted(reveal):
         if column not in policy.reveal.get(relation, frozenset()):
             return Refusal(

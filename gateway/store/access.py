@@ -1,6 +1,7 @@
 """Requests, grants and passes as rows.
 
-INVARIANT: rows of requests and grants change state and are never deleted.
+INVARIANT: rows of requests and grants change state and are never deleted. A request's statement is kept as it was
+filed and may hold personal data; who gets to read it is said in `access/writing.py`.
 """
 
 from __future__ import annotations
@@ -57,6 +58,8 @@ def insert_request(connection: Connection, request: AccessRequest, grant: Grant 
             created_at=request.created_at,
             decided_at=request.decided_at,
             decision_reason=request.decision_reason,
+            statement=request.statement,
+            digest=request.digest,
         )
     )
     if grant is not None:
@@ -130,6 +133,62 @@ def move_grant(connection: Connection, grant_id: str, source: GrantState, to: Gr
     return True
 
 
+def claim_statement(connection: Connection, grant_id: str, digest: str, session: str, at: datetime) -> bool:
+    """Mark a live grant's one statement as spent by that session; False when it is another one, spent, or over."""
+    table = schema.grants
+    moved = connection.execute(
+        table.update()
+        .where(
+            table.c.id == grant_id,
+            table.c.state == GrantState.ACTIVE.value,
+            table.c.expires_at > at,
+            table.c.write,
+            table.c.statement != "",
+            table.c.statement == digest,
+            table.c.spent_at.is_(None),
+        )
+        .values(spent_by=session, spent_at=at)
+    )
+    return moved.rowcount == 1
+
+
+def release_statement(connection: Connection, grant_id: str, digest: str, session: str) -> bool:
+    """Undo that session's claim of a grant that is not over; False when there is none."""
+    table = schema.grants
+    moved = connection.execute(
+        table.update()
+        .where(
+            table.c.id == grant_id,
+            table.c.state == GrantState.ACTIVE.value,
+            table.c.statement == digest,
+            table.c.spent_by == session,
+            table.c.spent_at.is_not(None),
+        )
+        .values(spent_by="", spent_at=None)
+    )
+    return moved.rowcount == 1
+
+
+def put_preview(connection: Connection, request_id: str, person: str, seen: str, at: datetime) -> bool:
+    """Keep what a person saw of a pending request, in place of what he saw before; False when it is decided."""
+    table = schema.previews
+    pending = sa.select(schema.requests.c.id).where(
+        schema.requests.c.id == request_id, schema.requests.c.state == RequestState.PENDING.value
+    )
+    if connection.execute(pending).first() is None:
+        return False
+    connection.execute(table.delete().where(table.c.request_id == request_id, table.c.person == person))
+    connection.execute(table.insert().values(request_id=request_id, person=person, seen=seen, at=at))
+    return True
+
+
+def list_previews(connection: Connection, request_id: str) -> dict[str, tuple[str, datetime]]:
+    """What each person saw of a request last, and when."""
+    table = schema.previews
+    rows = connection.execute(sa.select(table).where(table.c.request_id == request_id))
+    return {row.person: (row.seen, row.at) for row in rows}
+
+
 def list_grants(connection: Connection, *, person: str | None = None, limit: int = 500) -> list[Grant]:
     """Grants in any state, newest first."""
     query = sa.select(schema.grants).order_by(schema.grants.c.created_at.desc()).limit(limit)
@@ -139,14 +198,24 @@ def list_grants(connection: Connection, *, person: str | None = None, limit: int
 
 
 def insert_pass(connection: Connection, row: PassRow) -> None:
-    """Keep a pass; older ones of the same person, target and ticket admit no new login from here on."""
-    secret, table = row.secret, schema.passes
+    """Keep a pass; older ones of the same person, target, ticket and purpose admit no new login from here on.
+
+    The purposes are reading, writing, and each statement that was approved by itself.
+    """
+    secret, table, grants = row.secret, schema.passes, schema.grants
+    this = sa.select(grants.c.write, grants.c.statement).where(grants.c.id == secret.grant_id).subquery()
+    alike = (
+        sa.select(grants.c.id)
+        .join(this, sa.and_(grants.c.write == this.c.write, grants.c.statement == this.c.statement))
+        .where(grants.c.person == secret.person)
+    )
     connection.execute(
         table.update()
         .where(
             table.c.person == secret.person,
             table.c.target == secret.target,
             table.c.ticket_id == secret.ticket_id,
+            table.c.grant_id.in_(alike),
             ~table.c.superseded,
         )
         .values(superseded=True)
@@ -195,6 +264,8 @@ def _requests(connection: Connection, where: sa.ColumnElement[bool], limit: int 
             decided_at=row.decided_at,
             decided_by=tuple(by.get(row.id, ())),
             decision_reason=row.decision_reason,
+            statement=row.statement,
+            digest=row.digest,
         )
         for row in rows
     ]
@@ -216,6 +287,7 @@ def _insert_grant(connection: Connection, grant: Grant) -> None:
             created_at=grant.created_at,
             expires_at=grant.expires_at,
             approved_by=list(grant.approved_by),
+            statement=grant.statement,
         )
     )
 
@@ -236,6 +308,8 @@ def _grant(row: sa.Row[Any]) -> Grant:
         expires_at=row.expires_at,
         approved_by=tuple(row.approved_by),
         ended_reason=row.ended_reason,
+        statement=row.statement,
+        spent=row.spent_at is not None,
     )
 
 

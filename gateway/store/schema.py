@@ -58,6 +58,8 @@ requests = sa.Table(
     sa.Column("created_at", Moment, nullable=False),
     sa.Column("decided_at", Moment),
     sa.Column("decision_reason", sa.Text, nullable=False, server_default=""),
+    sa.Column("statement", sa.Text, nullable=False, server_default=""),
+    sa.Column("digest", sa.Text, nullable=False, server_default=""),
 )
 
 approvals = sa.Table(
@@ -65,6 +67,15 @@ approvals = sa.Table(
     metadata,
     sa.Column("request_id", sa.ForeignKey("requests.id"), primary_key=True),
     sa.Column("person", sa.Text, primary_key=True),
+    sa.Column("at", Moment, nullable=False),
+)
+
+previews = sa.Table(
+    "previews",
+    metadata,
+    sa.Column("request_id", sa.ForeignKey("requests.id"), primary_key=True),
+    sa.Column("person", sa.Text, primary_key=True),
+    sa.Column("seen", sa.Text, nullable=False),
     sa.Column("at", Moment, nullable=False),
 )
 
@@ -85,6 +96,9 @@ grants = sa.Table(
     sa.Column("expires_at", Moment, nullable=False),
     sa.Column("approved_by", sa.JSON, nullable=False),
     sa.Column("ended_reason", sa.Text, nullable=False, server_default=""),
+    sa.Column("statement", sa.Text, nullable=False, server_default=""),
+    sa.Column("spent_by", sa.Text, nullable=False, server_default=""),
+    sa.Column("spent_at", Moment),
 )
 
 passes = sa.Table(
@@ -160,7 +174,23 @@ def _first(connection: sa.Connection) -> None:
     metadata.create_all(connection)
 
 
-STEPS: tuple[Callable[[sa.Connection], None], ...] = (_first,)
+def _writing(connection: sa.Connection) -> None:
+    """Requests and grants for writing: the statement, and that it ran; who saw what it would change."""
+    previews.create(connection, checkfirst=True)
+    _add(connection, requests.c.statement, requests.c.digest)
+    _add(connection, grants.c.statement, grants.c.spent_by, grants.c.spent_at)
+
+
+def _add(connection: sa.Connection, *columns: sa.Column[Any]) -> None:
+    """Add the columns that are missing: in a new store the first step made them with their table."""
+    for column in columns:
+        there = {one["name"] for one in sa.inspect(connection).get_columns(column.table.name)}
+        if column.name not in there:
+            described = sa.schema.CreateColumn(column).compile(dialect=connection.dialect)
+            connection.exec_driver_sql(f"ALTER TABLE {column.table.name} ADD COLUMN {described}")
+
+
+STEPS: tuple[Callable[[sa.Connection], None], ...] = (_first, _writing)
 """Step n brings a store from version n to n + 1."""
 
 

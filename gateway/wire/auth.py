@@ -103,19 +103,27 @@ class ScramServer:
     """The server's half: `first`, then `final`, each once.
 
     `channel_binding` is the hash of the certificate in use (`tls_server_end_point`) when SCRAM-SHA-256-PLUS was
-    offered, else None. `mechanism` is what the client chose.
+    offered, else None. `mechanism` is what the client chose. `others` are further passwords that the client may know;
+    after `final`, `proven` is the place of the one that it does, 0 for `verifier` itself.
     """
 
-    __slots__ = ("_auth", "_binding", "_gs2", "_mechanism", "_nonce", "_verifier")
+    __slots__ = ("_auth", "_binding", "_gs2", "_mechanism", "_nonce", "_verifiers", "proven")
 
     def __init__(
-        self, verifier: ScramVerifier, *, nonce: str, channel_binding: bytes | None, mechanism: str = SCRAM_SHA_256
+        self,
+        verifier: ScramVerifier,
+        *,
+        nonce: str,
+        channel_binding: bytes | None,
+        mechanism: str = SCRAM_SHA_256,
+        others: Sequence[ScramVerifier] = (),
     ) -> None:
         if mechanism not in (SCRAM_SHA_256, SCRAM_SHA_256_PLUS):
             raise violation("the client chose a mechanism that was not offered")
         if mechanism == SCRAM_SHA_256_PLUS and channel_binding is None:
             raise violation("the client chose a mechanism that was not offered")
-        self._verifier = verifier
+        self._verifiers = (verifier, *others)
+        self.proven = 0
         self._nonce = nonce.encode("ascii")
         self._binding = channel_binding
         self._mechanism = mechanism
@@ -147,8 +155,8 @@ class ScramServer:
             raise violation("the SCRAM nonce is malformed")
         self._gs2 = flag + b",,"
         self._nonce = nonce + self._nonce
-        salt = _base64(self._verifier.salt).encode()
-        answer = b"r=%b,s=%b,i=%d" % (self._nonce, salt, self._verifier.iterations)
+        salt = _base64(self._verifiers[0].salt).encode()
+        answer = b"r=%b,s=%b,i=%d" % (self._nonce, salt, self._verifiers[0].iterations)
         self._auth = bare + b"," + answer
         return answer
 
@@ -173,14 +181,19 @@ class ScramServer:
             return False, b"e=channel-bindings-dont-match"
         if not hmac.compare_digest(attributes[1][1], self._nonce):
             raise violation("the SCRAM nonce does not match")
-        verifier = self._verifier
-        signature = _hmac(verifier.stored_key, auth)
-        stored_key = hashlib.sha256(_xor(proof, signature)).digest()
-        # INVARIANT: `mock` is judged after the comparison, so that both take the same time.
-        right = hmac.compare_digest(stored_key, verifier.stored_key)
-        if not right or verifier.mock:
-            return False, b"e=invalid-proof"
-        return True, b"v=" + base64.b64encode(_hmac(verifier.server_key, auth))
+        told = self._verifiers[0]
+        for place, verifier in enumerate(self._verifiers):
+            # the client was told one salt and one count: what was made with others cannot be proven here
+            if (verifier.salt, verifier.iterations) != (told.salt, told.iterations):
+                continue
+            signature = _hmac(verifier.stored_key, auth)
+            stored_key = hashlib.sha256(_xor(proof, signature)).digest()
+            # INVARIANT: `mock` is judged after the comparison, so that both take the same time.
+            right = hmac.compare_digest(stored_key, verifier.stored_key)
+            if right and not verifier.mock:
+                self.proven = place
+                return True, b"v=" + base64.b64encode(_hmac(verifier.server_key, auth))
+        return False, b"e=invalid-proof"
 
     def _check_binding_flag(self, flag: bytes) -> None:
         plus = self._mechanism == SCRAM_SHA_256_PLUS

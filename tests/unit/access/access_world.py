@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pyotp
+from access_sql import Look, Sql
 
 from gateway.access.service import Access, AccessSettings, Challenge, SignIn
 from gateway.errors import GatewayError, Refusal
@@ -183,6 +184,7 @@ class World:
         self.settings = AccessSettings(b"k" * 32, administrators=frozenset({"platform"}))
         self.path = path
         self.database = Database(path)
+        self.study, self.look = Sql(self), Look(self)
         self.access = self.make()
 
     def make(self) -> Access:
@@ -193,6 +195,8 @@ class World:
             policies=self.policies.get,
             trail=self.trail,
             database=self.database,
+            study=self.study,
+            preview=self.look,
             clock=self.time,
             monotonic=self.time.monotonic,
         )
@@ -253,6 +257,14 @@ class World:
 
     def last(self, kind: str = "login") -> dict[str, Any]:
         return self.trail.of(kind)[-1]
+
+
+def prove(challenge: Challenge, secret: str) -> tuple[Challenge, bool]:
+    """The challenge as a client that knows the secret leaves it, and whether it proved anything."""
+    for place in range(1 + len(challenge.others)):
+        if proves(challenge.proven(place), secret):
+            return challenge.proven(place), True
+    return challenge, False
 
 
 def proves(challenge: Challenge, secret: str) -> bool:

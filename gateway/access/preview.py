@@ -1,0 +1,196 @@
+"""What a request would do, shown to whoever has to decide about it.
+
+A preview is a disclosure: it needs the rights of a decision and a recent second factor, is recorded before it is made,
+and is read through the gate like anybody's statement, in a session of its own that lives for seconds, holds no pass
+and can only read. The rows are masked and scoped as the request's grant would show them.
+
+INVARIANT: who files a request learns nothing from it. His own preview shows what he could read anyway: only while he
+has, or would get without an approver, access to read, and without the columns that the request asks to reveal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from datetime import timedelta
+
+from gateway.access.context import Context, where, who
+from gateway.access.passes import Register
+from gateway.access.records import named, writing_fields
+from gateway.access.request import Move, decided, is_fresh, overdue, stale_factor
+from gateway.access.values import Judged, Previewed, Reveal, Shown, SignIn
+from gateway.access.watch import Watch
+from gateway.access.workflow import Workflow
+from gateway.access.writing import Writing, mark_of, readable_by
+from gateway.errors import GatewayError, Refusal
+from gateway.model import AccessRequest, Grant, GrantState, Peer, Preview, Principal, RequestState, Session, Write
+from gateway.record import verdict_fields
+from gateway.store import access
+
+Look = Callable[[Session, str], Awaitable[Preview | Refusal]]
+"""Runs a SELECT through the gate for that session."""
+
+LIFE_S = 60.0
+"""How long a preview may take."""
+
+Sees = Callable[[Principal, str, str], bool]
+"""Whether a viewer sees requests of that person for that target."""
+
+
+class Previews:
+    """Shows requests, and what their statements would change."""
+
+    def __init__(
+        self, context: Context, register: Register, watch: Watch, workflow: Workflow, writing: Writing, look: Look,
+        sees: Sees,
+    ) -> None:  # fmt: skip
+        self._context, self._register, self._watch = context, register, watch
+        self._workflow, self._writing, self._look, self._sees = workflow, writing, look, sees
+
+    async def show(self, signin: SignIn, request_id: str) -> Shown | Refusal:
+        """A request as it stands now. Raises `GatewayError` when the ticket or the directory cannot be asked."""
+        context, viewer = self._context, signin.principal
+        request = await context.store(access.find_request, request_id)
+        if request is None or not self._sees(viewer, request.person, request.target):
+            return _no_request()
+        requester = await context.by_id(request.person)
+        ticket = await context.ticket(request.ticket_id)
+        if not readable_by(viewer, request, requester, context.policies(request.target)):
+            return Shown(replace(request, statement=""), requester, ticket, False)
+        shown = Shown(request, requester, ticket, True)
+        if request.state is not RequestState.PENDING:
+            return shown
+        try:
+            judged = await self._judged(request, requester)
+            if isinstance(judged, Refusal):
+                return replace(shown, problem=judged)
+            write = await self._writing.study_again(request, judged.ticket) if request.statement else None
+        except GatewayError as error:
+            return replace(shown, problem=error.refusal)
+        return replace(shown, problem=write) if isinstance(write, Refusal) else replace(shown, write=write)
+
+    async def preview(self, signin: SignIn, request_id: str, peer: Peer) -> Previewed | Refusal:
+        """What the statement of a waiting request would change; an approver may rely on it for a while.
+
+        Raises `GatewayError` for an outage.
+        """
+        context = self._context
+        request = await context.store(access.find_request, request_id)
+        if request is None or not self._sees(signin.principal, request.person, request.target):
+            return _no_request()
+        by = await context.by_id(signin.principal.id)
+        if by is None or not by.active:
+            return Refusal("person-inactive", "the directory says that you are not active")
+        ready = await self._ready(signin, by, request)
+        if isinstance(ready, Refusal):
+            await self._record(signin, by, request, peer, refusal=ready)
+            return ready
+        judged, write, reveal = ready
+        session = self._session(signin, by, request, judged, reveal, peer)
+        await self._record(signin, by, request, peer, session=session, write=write)
+        shown: Preview | Refusal = Preview((), ())
+        if write.preview:
+            with self._watch.visit(session, LIFE_S):
+                shown = await self._look(session, write.preview)
+        if isinstance(shown, Refusal):
+            return shown
+        if by.id != request.person:
+            mark = mark_of(write, judged.ticket, judged.policy)
+            if not await context.store(access.put_preview, request.id, by.id, mark, context.clock()):
+                return Refusal("request-invalid", "the request was decided meanwhile", "look at it again")
+        return Previewed(request, write, shown)
+
+    async def _ready(
+        self, signin: SignIn, by: Principal, request: AccessRequest
+    ) -> tuple[Judged, Write, Reveal] | Refusal:
+        """What may be shown to `by`, and the columns in clear."""
+        context = self._context
+        now, fresh_s = context.clock(), context.settings.factor_fresh_s
+        policy = context.policies(request.target)
+        if policy is None:
+            return _no_request()
+        if not request.statement:
+            return Refusal("request-invalid", "the request names no statement: there is nothing to show beforehand")
+        if request.state is not RequestState.PENDING or overdue(request, now, context.settings.pending_life_s):
+            return Refusal("request-invalid", "the request does not wait any more", "look at it again")
+        if not is_fresh(signin.factor_at, now, fresh_s):
+            return stale_factor()
+        requester = await context.by_id(request.person)
+        reveal = request.reveal
+        if by.id == request.person:
+            if not await self._reads(by, request):
+                return Refusal(
+                    "approval-required", "you have no access to read these rows yet",
+                    "an approver sees them and decides; afterwards your client shows them",
+                )  # fmt: skip
+            reveal = frozenset()
+        else:
+            before = [requester, *[await context.by_id(one) for one in request.decided_by]]
+            state = decided(
+                request, Move.APPROVE, by, policy,
+                same_side=before, factor_at=signin.factor_at, now=now, fresh_s=fresh_s,
+            )  # fmt: skip
+            if isinstance(state, Refusal):
+                return state
+        judged = await self._judged(request, requester)
+        if isinstance(judged, Refusal):
+            return judged
+        write = await self._writing.study_again(request, judged.ticket)
+        return write if isinstance(write, Refusal) else (judged, write, reveal)
+
+    async def _judged(self, request: AccessRequest, requester: Principal | None) -> Judged | Refusal:
+        if requester is None or not requester.active:
+            return Refusal("person-inactive", "the requester is not active any more")
+        return await self._workflow.judge(
+            requester, request.target, request.ticket_id, request.reveal, write=request.write,
+            statement=bool(request.statement),
+        )  # fmt: skip
+
+    async def _reads(self, person: Principal, request: AccessRequest) -> bool:
+        """Whether the person has access to read for the ticket as it is now, or would get it by asking."""
+        judged = await self._workflow.judge(person, request.target, request.ticket_id)
+        if isinstance(judged, Refusal):
+            return False
+        live = self._register.live(person.id, request.target, request.ticket_id, self._context.clock())
+        return judged.approve or any(set(grant.customers) == set(judged.ticket.customers) for grant in live)
+
+    def _session(
+        self, signin: SignIn, by: Principal, request: AccessRequest, judged: Judged, reveal: Reveal, peer: Peer
+    ) -> Session:
+        """A session to read in, under a grant that is in no register and in no store."""
+        now = self._context.clock()
+        grant = Grant(
+            self._context.new_id("preview"), request.id, by.id, request.target, judged.ticket.system, judged.ticket.id,
+            judged.ticket.customers, reveal, False, GrantState.ACTIVE, now, now + timedelta(seconds=LIFE_S),
+        )  # fmt: skip
+        origin = replace(peer, application="preview of a request")
+        return Session(
+            self._context.new_id("session"),
+            by,
+            grant,
+            judged.ticket,
+            None,
+            signin.factor,
+            signin.factor_at,
+            origin,
+            now,
+        )
+
+    async def _record(
+        self, signin: SignIn, by: Principal, request: AccessRequest, peer: Peer, *, session: Session | None = None,
+        write: Write | None = None, refusal: Refusal | None = None,
+    ) -> None:  # fmt: skip
+        verdict = verdict_fields(refusal) if refusal else {"decision": "permit"}
+        age = self._context.clock() - signin.factor_at
+        grant = session.grant if session else None
+        await self._context.record(
+            "request.preview", **who(by), **where(peer), **verdict, target=request.target, request=request.id,
+            ticket_system=request.ticket_system, ticket=request.ticket_id, grant=grant.id if grant else "",
+            customers=list(grant.customers) if grant else [], reveal=named(grant.reveal if grant else frozenset()),
+            session=session.id if session else "", factor=signin.factor, factor_age_s=max(0, int(age.total_seconds())),
+            **writing_fields(write, request.digest),
+        )  # fmt: skip
+
+
+def _no_request() -> Refusal:
+    return Refusal("not-found", "there is no such request, or it is not yours to see")

@@ -1,0 +1,169 @@
+"""Reads, for whoever must approve a statement, the rows that it would meet: a session of one SELECT, through the gate.
+
+The road is that of any client: the session enters, the text is admitted, and nothing is sent before the record of it
+is durable. At most `MOST_ROWS` rows are decoded, within what the record announced; the connection is closed behind
+them, so nothing else of the result is ever read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+
+from gateway.access.context import durable
+from gateway.engines.postgres_scrub import error_bytes
+from gateway.engines.upstream import Backend, Upstream
+from gateway.errors import GatewayError, Refusal
+from gateway.gate import Admitted, Gate, Refused
+from gateway.model import Outcome, Permit, Preview, Session, Statement
+from gateway.wire import postgres as wire
+
+MOST_ROWS = 50
+TIMEOUT_S = 20.0
+_MESSAGE_LIMIT = 1024 * 1024
+_SHOWN = 500
+"""How many characters of a value are shown."""
+
+
+class PostgresPreview:
+    """Runs previews on PostgreSQL targets."""
+
+    def __init__(
+        self,
+        gate: Gate,
+        upstreams: Mapping[str, Upstream],
+        pins: Callable[[Session], Mapping[str, str]],
+        timeout_s: float = TIMEOUT_S,
+    ) -> None:
+        self._gate, self._upstreams, self._pins, self._timeout_s = gate, upstreams, pins, timeout_s
+
+    async def run(self, session: Session, text: str) -> Preview | Refusal:
+        """The first rows of that SELECT, or why they are not to be had; whatever happens, the session is left."""
+        refusal: Refusal | None = None
+        try:
+            inside = self._gate.enter(session)
+            try:
+                async with asyncio.timeout(self._timeout_s):
+                    await durable(inside.begin)
+                    found = await self._read(inside, text)
+                refusal = found if isinstance(found, Refusal) else None
+                return found
+            except TimeoutError:
+                refusal = Refusal("cancelled", "the preview took too long", "ask for a statement that meets fewer rows")
+                return refusal
+            except GatewayError as error:
+                refusal = error.refusal
+                raise
+            finally:
+                self._gate.leave(inside, refusal)
+        except GatewayError as error:
+            return error.refusal
+
+    async def _read(self, inside: Admitted, text: str) -> Preview | Refusal:
+        gate, session = self._gate, inside.session
+        if gate.needs_study(inside, text):
+            await gate.study(inside, text)
+        permit = gate.admit(inside, Statement(f"{session.id}.1", text))
+        if isinstance(permit, Refused):
+            if permit.receipt is not None:
+                await durable(permit.receipt)
+            return permit.refusal
+        outcome = Outcome("cut")
+        started_ns = time.monotonic_ns()
+        upstream = self._upstreams[session.grant.target]
+        backend: Backend | None = None
+        reading = _Reading(min(MOST_ROWS, permit.window_rows), permit.window_bytes)
+        try:
+            await durable(permit.receipt)
+            backend = await upstream.acquire(self._pins(session))
+            if not gate.is_current(inside):
+                raise GatewayError("policy-changed", "the policy changed meanwhile", "look at it again", fatal=True)
+            outcome = Outcome("unknown")
+            backend.own(reading)
+            found = await self._rows(permit, backend, reading)
+            code = "" if isinstance(found, Preview) else reading.sqlstate
+            outcome = Outcome("error" if code else "cut" if reading.more else "ok", code=code)
+            return found
+        finally:
+            if backend is not None:
+                if not reading.ended:
+                    upstream.cancel_soon(backend.facts)
+                backend.close()
+            spent = (time.monotonic_ns() - started_ns) // 1000
+            gate.settle(inside, permit, outcome._replace(rows=len(reading.rows), bytes=reading.size, duration_us=spent))
+
+    async def _rows(self, permit: Permit, backend: Backend, reading: _Reading) -> Preview | Refusal:
+        backend.send(wire.encode_query(permit.text))
+        await reading.done
+        return reading.refusal or Preview(tuple(reading.columns), tuple(reading.rows), reading.more)
+
+
+class _Reading:
+    """Takes the answer to one query: its columns, and rows within bounds; then it is done."""
+
+    def __init__(self, most_rows: int, most_bytes: int) -> None:
+        self.columns: list[str] = []
+        self.rows: list[tuple[str | None, ...]] = []
+        self.size = 0
+        self.more = self.ended = False
+        self.sqlstate = ""
+        self.refusal: Refusal | None = None
+        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._most_rows, self._most_bytes = most_rows, most_bytes
+        self._framer = wire.Framer(_MESSAGE_LIMIT)
+
+    def backend_data(self, data: bytes) -> None:
+        if self.done.done():
+            return
+        try:
+            for kind, body in self._framer.feed(data):
+                self._take(kind, body)
+                if self.done.done():
+                    return
+        except GatewayError as error:
+            self._fail(error.refusal)
+
+    def backend_lost(self) -> None:
+        self.ended = True
+        self._fail(Refusal("target-unavailable", "the target closed the connection", "try again in a moment"))
+
+    def backend_blocked(self, blocked: bool) -> None:
+        """One query is all that is ever sent."""
+
+    def _take(self, kind: int, body: bytes) -> None:
+        if kind == wire.DATA_ROW:
+            if len(self.rows) >= self._most_rows or self.size + len(body) + 5 > self._most_bytes:
+                self.more = True
+                self._finish()
+                return
+            self.size += len(body) + 5
+            self.rows.append(tuple(None if value is None else _shown(value) for value in wire.parse_data_row(body)))
+        elif kind == wire.ROW_DESCRIPTION and not self.columns:
+            self.columns = [field.name for field in wire.parse_row_description(body)]
+        elif kind == wire.ERROR_RESPONSE:
+            fields = wire.parse_error_fields(body)
+            self.sqlstate = fields.get("C", "XX000")
+            # the same words that a client would get for it
+            said = wire.parse_error_fields(error_bytes(fields)[5:])
+            self.refusal = Refusal("target-error", said.get("M", "the target refused"), said.get("H", ""))
+        elif kind == wire.READY_FOR_QUERY:
+            self.ended = True
+            if not self.columns and self.refusal is None:
+                self.refusal = Refusal("internal-error", "the preview gave no table")
+            self._finish()
+        elif kind not in (wire.COMMAND_COMPLETE, wire.NOTICE_RESPONSE, wire.PARAMETER_STATUS):
+            self._fail(Refusal("target-unavailable", "the target sent something unexpected"))
+
+    def _fail(self, refusal: Refusal) -> None:
+        self.refusal = self.refusal or refusal
+        self._finish()
+
+    def _finish(self) -> None:
+        if not self.done.done():
+            self.done.set_result(None)
+
+
+def _shown(value: bytes) -> str:
+    text = value.decode("utf-8", "replace")
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]} ..."
