@@ -1,4 +1,4 @@
-"""Who sees which requests, grants and sessions: one's own, those that one may decide about or end, administrators all."""
+"""Who sees which requests, grants and sessions: his own, those that he may decide about, and administrators all."""
 
 from __future__ import annotations
 

@@ -17,6 +17,7 @@ from gateway.engines.upstream import Backend, Upstream
 from gateway.errors import GatewayError, Refusal
 from gateway.gate import Admitted, Gate, Refused
 from gateway.model import Outcome, Permit, Preview, Session, Statement
+from gateway.sql.statement import Kind
 from gateway.wire import postgres as wire
 
 MOST_ROWS = 50
@@ -64,13 +65,19 @@ class PostgresPreview:
         gate, session = self._gate, inside.session
         if gate.needs_study(inside, text):
             await gate.study(inside, text)
-        permit = gate.admit(inside, Statement(f"{session.id}.1", text))
+        statement = Statement(f"{session.id}.1", text)
+        judged = gate.judge(inside, text)
+        if not isinstance(judged, Refusal) and judged.plan.kinds != (Kind.READ,):
+            # FAIL CLOSED: one SELECT is all that a preview may be, whoever composed it.
+            refusal = Refusal("statement-not-allowed", "a preview is one statement that reads")
+            permit: Permit | Refused = gate.refuse(inside, statement, refusal, judged)
+        else:
+            permit = gate.admit(inside, statement)
         if isinstance(permit, Refused):
             if permit.receipt is not None:
                 await durable(permit.receipt)
             return permit.refusal
-        outcome = Outcome("cut")
-        started_ns = time.monotonic_ns()
+        status, started_ns = "cut", time.monotonic_ns()
         upstream = self._upstreams[session.grant.target]
         backend: Backend | None = None
         reading = _Reading(min(MOST_ROWS, permit.window_rows), permit.window_bytes)
@@ -79,11 +86,10 @@ class PostgresPreview:
             backend = await upstream.acquire(self._pins(session))
             if not gate.is_current(inside):
                 raise GatewayError("policy-changed", "the policy changed meanwhile", "look at it again", fatal=True)
-            outcome = Outcome("unknown")
+            status = "unknown"
             backend.own(reading)
             found = await self._rows(permit, backend, reading)
-            code = "" if isinstance(found, Preview) else reading.sqlstate
-            outcome = Outcome("error" if code else "cut" if reading.more else "ok", code=code)
+            status = "error" if reading.sqlstate else "cut" if reading.more else "ok" if reading.ended else "unknown"
             return found
         finally:
             if backend is not None:
@@ -91,7 +97,8 @@ class PostgresPreview:
                     upstream.cancel_soon(backend.facts)
                 backend.close()
             spent = (time.monotonic_ns() - started_ns) // 1000
-            gate.settle(inside, permit, outcome._replace(rows=len(reading.rows), bytes=reading.size, duration_us=spent))
+            shown = len(reading.rows), reading.size
+            gate.settle(inside, permit, Outcome(status, *shown, code=reading.sqlstate, duration_us=spent))
 
     async def _rows(self, permit: Permit, backend: Backend, reading: _Reading) -> Preview | Refusal:
         backend.send(wire.encode_query(permit.text))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -21,6 +22,8 @@ from gateway.audit.log import FileLog
 from gateway.audit.search import Query, Search
 from gateway.config import load_config
 from gateway.console.app import create_app, create_local_app
+from gateway.errors import Refusal
+from gateway.model import Preview, Session, Write
 from gateway.policy.load import parse_policy
 from gateway.store.database import Database
 
@@ -38,7 +41,10 @@ tables:
     columns: {id: clear, company_id: clear, email: {mask: email}}
 reveal:
   public.employees: [email]
+write:
+  public.employees: {update: [id]}
 """
+STATEMENT = "update employees set id = 8 where id = 7"
 TICKETS = """
 tickets:
   - {id: SUP-1, title: Payslip, status: open, assignee: alice, customer: 42}
@@ -58,6 +64,19 @@ targets:
 roles: {{administrators: [security], auditors: [audit]}}
 """
 PASSWORD = "correct horse battery"
+
+
+def _study(_target: str, _customers: tuple[str, ...], _reveal: object, text: str) -> Write | Refusal:
+    """What one statement would write; every other is refused."""
+    if text != STATEMENT:
+        return Refusal("column-not-available", "`name` may not be written", "`id` may")
+    canonical = "UPDATE public.employees SET id = 8 WHERE id = 7"
+    digest = hashlib.sha256(canonical.encode()).hexdigest()
+    return Write("UPDATE", "public.employees", ("id",), 1, "statement", canonical, digest, "SELECT id")
+
+
+async def _preview(_session: Session, _text: str) -> Preview:
+    return Preview(("id", "email"), (("7", None),))
 
 
 class Desk:
@@ -103,6 +122,8 @@ class Desk:
             policies=policies,
             trail=self.trail,
             database=self.database,
+            study=_study,
+            preview=_preview,
             clock=self.clock,
         )
         self.app = create_app(

@@ -63,6 +63,8 @@ PRIVATE = [
     ("GET", "/v1/whoami"),
     ("POST", "/v1/open"),
     ("GET", "/v1/requests"),
+    ("GET", "/v1/requests/req_1"),
+    ("POST", "/v1/requests/req_1/preview"),
     ("POST", "/v1/requests/req_1/approve"),
     ("POST", "/v1/requests/req_1/deny"),
     ("POST", "/v1/requests/req_1/cancel"),
