@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import stat
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
@@ -20,6 +21,7 @@ from gateway.store.access import PassRow
 from gateway.store.database import Connection, Database
 from gateway.store.people import FactorRow, TokenRow
 
+CORPUS = Path(__file__).parents[2] / "corpus" / "store"
 NOW = datetime(2026, 3, 2, 9, 0, 0, 123456, tzinfo=UTC)
 REVEAL = frozenset({("public.employees", "email"), ("public.employees", "iban")})
 REQUEST = AccessRequest(
@@ -275,4 +277,129 @@ def test_work_runs_beside_the_loop_one_after_another() -> None:
 
     database.run_now(access.insert_request, REQUEST)
     assert asyncio.run(story()) == [True, False, False]
+    database.close()
+
+
+def columns(connection: Connection) -> dict[str, list[tuple[object, ...]]]:
+    """Every table with its columns: name, type, whether it may be null, default, place in the key."""
+    names = [row[0] for row in connection.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'table'")]
+    return {
+        name: sorted(tuple(row[1:]) for row in connection.exec_driver_sql(f"PRAGMA table_info({name})"))
+        for name in names
+    }
+
+
+def test_a_store_of_the_first_version_is_brought_up_with_all_that_is_in_it(path: Path) -> None:
+    old = sqlite3.connect(path)
+    old.executescript((CORPUS / "version-1.sql").read_text())
+    old.close()
+    database = Database(path)
+    found = database.run_now(access.find_request, "req_1")
+    assert found is not None
+    assert (found.state, found.decided_by, found.write, found.statement, found.digest) == (
+        RequestState.APPROVED, ("p3",), False, "", "",
+    )  # fmt: skip
+    (grant,), (row,) = database.run_now(access.load, NOW.replace(microsecond=0))
+    assert (grant.id, grant.write, grant.statement, grant.spent, row.secret.id) == (
+        "grant_1",
+        False,
+        "",
+        False,
+        "pass_1",
+    )
+    fresh = Database("")
+    assert database.run_now(columns) == fresh.run_now(columns)
+    assert database.run_now(schema.migrate) == fresh.run_now(schema.migrate) == len(schema.STEPS)
+    database.run_now(access.insert_request, replace(REQUEST, id="req_3", write=True, statement="s", digest="d"))
+    fresh.close()
+    database.close()
+
+
+WRITING = replace(REQUEST, write=True, statement="UPDATE x", digest="d1")
+ONCE = replace(GRANT, write=True, statement="d1")
+
+
+@pytest.fixture
+def once() -> Iterator[Database]:
+    """A store with a live grant for one statement."""
+    database = Database("")
+    database.run_now(access.insert_request, WRITING, ONCE)
+    yield database
+    database.close()
+
+
+def test_what_is_asked_to_be_written_comes_back_as_it_was_kept(once: Database) -> None:
+    assert once.run_now(access.find_request, "req_1") == WRITING
+    assert once.run_now(access.list_grants) == [ONCE]
+
+
+def test_a_statement_is_claimed_once_and_released_by_who_claimed_it(once: Database) -> None:
+    claim, release = access.claim_statement, access.release_statement
+    assert not once.run_now(release, "grant_1", "d1", "s1")
+    assert not once.run_now(claim, "grant_1", "d2", "s1", NOW)
+    assert not once.run_now(claim, "grant_1", "", "s1", NOW)
+    assert not once.run_now(claim, "grant_2", "d1", "s1", NOW)
+    assert not once.run_now(claim, "grant_1", "d1", "s1", GRANT.expires_at)
+    assert once.run_now(claim, "grant_1", "d1", "s1", NOW)
+    assert not once.run_now(claim, "grant_1", "d1", "s2", NOW)
+    assert once.run_now(access.list_grants) == [replace(ONCE, spent=True)]
+    assert not once.run_now(release, "grant_1", "d1", "s2")
+    assert not once.run_now(release, "grant_1", "d2", "s1")
+    assert once.run_now(release, "grant_1", "d1", "s1")
+    assert not once.run_now(release, "grant_1", "d1", "s1")
+    assert once.run_now(claim, "grant_1", "d1", "s2", NOW)
+
+
+@pytest.mark.parametrize("grant", [GRANT, replace(GRANT, write=True), replace(GRANT, statement="d1")])
+def test_a_grant_without_a_statement_or_without_writing_is_never_claimed(grant: Grant) -> None:
+    database = Database("")
+    database.run_now(access.insert_request, REQUEST, grant)
+    for digest in ("", "d1"):
+        assert not database.run_now(access.claim_statement, "grant_1", digest, "s1", NOW)
+    database.close()
+
+
+def test_what_is_over_is_neither_claimed_nor_released(once: Database) -> None:
+    assert once.run_now(access.claim_statement, "grant_1", "d1", "s1", NOW)
+    once.run_now(access.move_grant, "grant_1", GrantState.ACTIVE, GrantState.REVOKED, "")
+    assert not once.run_now(access.release_statement, "grant_1", "d1", "s1")
+    assert not once.run_now(access.claim_statement, "grant_1", "d1", "s1", NOW)
+
+
+def test_of_many_claims_from_two_processes_one_wins(path: Path) -> None:
+    database = Database(path)
+    database.run_now(access.insert_request, WRITING, ONCE)
+    other = Database(path)
+    with ThreadPoolExecutor(4) as pool:
+        claimed = list(
+            pool.map(
+                lambda at: (database, other)[at % 2].run_now(access.claim_statement, "grant_1", "d1", f"s{at}", NOW),
+                range(8),
+            )
+        )
+    assert sorted(claimed) == [False] * 7 + [True]
+    other.close()
+    database.close()
+
+
+def test_the_last_preview_of_each_person_is_kept_while_the_request_waits(once: Database) -> None:
+    once.run_now(access.insert_request, replace(WRITING, id="req_2"))
+    assert not once.run_now(access.put_preview, "req_unknown", "p3", "m1", NOW)
+    for person, seen in (("p3", "m1"), ("p3", "m2"), ("p4", "m1")):
+        assert once.run_now(access.put_preview, "req_2", person, seen, NOW)
+    assert once.run_now(access.list_previews, "req_2") == {"p3": ("m2", NOW), "p4": ("m1", NOW)}
+    once.run_now(access.move_request, "req_2", RequestState.PENDING, RequestState.DENIED, NOW)
+    assert not once.run_now(access.put_preview, "req_2", "p3", "m3", NOW)
+
+
+def test_passes_of_different_purposes_do_not_supersede_each_other() -> None:
+    database = Database("")
+    kinds = [GRANT, replace(GRANT, write=True), ONCE, replace(ONCE, statement="d2"), replace(ONCE, statement="d2")]
+    for number, grant in enumerate(kinds, start=1):
+        request = replace(REQUEST, id=f"req_{number}")
+        database.run_now(access.insert_request, request, replace(grant, id=f"grant_{number}", request_id=request.id))
+        secret = replace(PASS.secret, id=f"pass_{number}", grant_id=f"grant_{number}")
+        database.run_now(access.insert_pass, replace(PASS, secret=secret))
+    _, found = database.run_now(access.load, NOW)
+    assert {row.secret.id for row in found if row.superseded} == {"pass_4"}
     database.close()
