@@ -194,7 +194,7 @@ def _lines(shown: Mapping[str, Any], preview: Mapping[str, Any]) -> list[str]:
 
 def _count(preview: Mapping[str, Any]) -> str:
     if not preview["columns"]:
-        return "it meets no row that exists: it would add one"
+        return f"it meets no row that exists; it would add at most {preview['would_write']['rows']}"
     many = f"{len(preview['rows'])} row{'' if len(preview['rows']) == 1 else 's'}"
     many = f"more than {many}" if preview["more"] else many
     most = preview["would_write"]["rows"]

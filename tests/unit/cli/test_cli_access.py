@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import stat
@@ -267,3 +268,45 @@ def test_status_shows_person_grants_and_sessions(terminal: Any) -> None:
 def test_a_double_dash_behind_the_program_is_ours_not_the_programs() -> None:
     assert arranged(["open", "SUP-1", "--exec", "psql", "--", "-c", "select 1"])[1] == ("psql", "-c", "select 1")
     assert arranged(["open", "SUP-1", "--exec", "psql", "-c", "--"])[1] == ("psql", "-c", "--")
+
+
+def test_open_sends_what_is_to_be_written(terminal: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "update employees set status = 'x'\nwhere id = 7\n"
+    (tmp_path / "it.sql").write_text(text)
+    terminal.run("open", "SUP-1")
+    assert terminal.sent().keys() & {"write", "statement"} == set()
+    terminal.run("open", "SUP-1", "--write")
+    assert terminal.sent()["write"] is True
+    terminal.run("open", "SUP-1", "--statement", "delete from x where id = 1")
+    assert terminal.sent()["statement"] == "delete from x where id = 1"
+    terminal.run("open", "SUP-1", "--statement-file", str(tmp_path / "it.sql"))
+    assert terminal.sent()["statement"] == text
+    monkeypatch.setattr("sys.stdin", io.StringIO(text))
+    terminal.run("open", "SUP-1", "--statement-file", "-")
+    assert terminal.sent()["statement"] == text
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--statement", "x", "--statement-file", "it.sql"),
+        ("--statement", "  "),
+        ("--statement-file", "missing.sql"),
+        ("--statement-file", "binary.sql"),
+    ],
+)
+def test_open_with_a_statement_that_is_none_is_a_mistake(terminal: Any, tmp_path: Path, words: tuple[str, ...]) -> None:
+    (tmp_path / "it.sql").write_text("x")
+    (tmp_path / "binary.sql").write_bytes(b"\xff\xfe")
+    said = terminal.run("open", "SUP-1", *words)
+    assert said.code == 2
+    assert not terminal.requests
+
+
+def test_open_says_what_may_be_written(terminal: Any) -> None:
+    terminal.answers["POST /open"] = (200, {**OPENED, "write": True, "statement": "d" * 64})
+    assert "writing           one statement\n" in terminal.run("open", "SUP-1", "--statement", "delete").out
+    found = terminal.run("open", "SUP-1", "--statement", "delete", "--output", "json").json
+    assert (found["write"], found["statement"]) == (True, "d" * 64)
+    terminal.answers["POST /open"] = (200, OPENED)
+    assert "writing" not in terminal.run("open", "SUP-1").out

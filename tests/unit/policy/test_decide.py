@@ -13,6 +13,7 @@ from gateway.errors import Refusal
 from gateway.model import Principal, Ticket
 from gateway.policy.decide import Decision, decide_access, decide_approval, effective_columns
 from gateway.policy.load import load_policy
+from gateway.policy.schema import WriteRule
 
 NOW = datetime(2026, 5, 4, 9, 0, tzinfo=UTC)
 POLICY = load_policy(Path(__file__).parents[3] / "policies" / "payroll.yaml")
@@ -153,3 +154,47 @@ def test_a_grant_shows_masks_except_where_it_reveals() -> None:
 )
 def test_a_grant_reveals_nothing_that_the_policy_does_not_let_be_revealed(pair: tuple[str, str]) -> None:
     assert effective_columns(POLICY, pair[0], [pair]) == effective_columns(POLICY, pair[0])
+
+
+def writing(**approval: str) -> Any:
+    """The policy, with relations that may be written to and who approves that."""
+    return replace(
+        POLICY, write={f"public.{name}": WriteRule(delete=True, approval=by) for name, by in approval.items()}
+    )
+
+
+@pytest.mark.parametrize(
+    ("policy", "statement", "duration_s", "code"),
+    [
+        (POLICY, True, None, "read-only"),
+        (writing(employees="statement"), False, None, "read-only"),
+        (writing(employees="statement"), True, 3601, "request-invalid"),
+        (writing(employees="statement"), True, None, ""),
+        (writing(employees="statement"), True, 3600, ""),
+        (writing(employees="statement", notes="request"), False, None, ""),
+        (writing(employees="statement", notes="request"), False, 28_800, ""),
+        (writing(notes="request"), True, None, ""),
+    ],
+)
+def test_writing_waits_for_an_approver_where_it_may_be_asked_for(
+    policy: Any, statement: bool, duration_s: int | None, code: str
+) -> None:
+    answer = decide_access(policy, ALICE, TICKET, NOW, write=True, statement=statement, duration_s=duration_s)
+
+    if code:
+        assert isinstance(answer, Refusal)
+        assert answer.code == code
+        assert answer.hint
+    else:
+        assert isinstance(answer, Decision)
+        assert not answer.approve
+        assert answer.expires_at <= NOW + timedelta(seconds=3600 if statement else 28_800)
+
+
+def test_a_grant_for_one_statement_lasts_an_hour_however_long_the_default_is() -> None:
+    policy = replace(writing(employees="statement"), access=replace(POLICY.access, default_duration_s=7200))
+
+    answer = decide_access(policy, ALICE, TICKET, NOW, write=True, statement=True)
+
+    assert isinstance(answer, Decision)
+    assert answer.expires_at == NOW + timedelta(hours=1)
