@@ -667,3 +667,55 @@ async def test_a_policy_that_takes_the_column_back_is_felt_at_the_next_opening(w
     other = {"public.employees": WriteRule(update=frozenset({"name"}))}
     world.policies["payroll"] = replace(world.policies["payroll"], write=other, digest="digest-2")
     assert code(await ask(world, await world.sign_in("alice"))) == "column-not-available"
+
+
+async def _twin(world: World) -> World:
+    """Another gateway on the same store, with the same sources and clock."""
+    other = World(world.path)
+    other.policies, other.tickets, other.directory, other.time = (
+        world.policies, world.tickets, world.directory, world.time,
+    )  # fmt: skip
+    other.access.close()
+    other.access = other.make()
+    return other
+
+
+@pytest.mark.parametrize("count", [1, 2])
+async def test_of_two_approvals_on_two_gateways_at_the_same_moment_each_counts_once(stored: World, count: int) -> None:
+    request = await filed(writable(stored, approver_count=count))
+    other = await _twin(stored)
+    bob, bea = await stored.sign_in("bob"), await stored.sign_in("bea")
+    try:
+        for world, signin in ((stored, bob), (other, bea)):
+            assert isinstance(await world.access.preview(signin, request, PEER), Previewed)
+        outcomes = await asyncio.gather(
+            stored.access.approve(bob, request, "", PEER), other.access.approve(bea, request, "", PEER)
+        )
+        assert sorted(map(code, outcomes)) == ["", "request-invalid"]
+        grants = stored.database.run_now(rows.list_grants)
+        assert len(grants) == (1 if count == 1 else 0)
+        if count == 2:
+            late = bea if code(outcomes[1]) else bob
+            assert not isinstance(await other.access.approve(late, request, "", PEER), Refusal)
+            assert len(stored.database.run_now(rows.list_grants)) == 1
+    finally:
+        other.close()
+
+
+async def test_a_request_that_is_taken_back_while_it_is_approved_elsewhere_has_one_end(stored: World) -> None:
+    request = await filed(writable(stored))
+    other = await _twin(stored)
+    alice, bob = await stored.sign_in("alice"), await stored.sign_in("bob")
+    try:
+        assert isinstance(await other.access.preview(bob, request, PEER), Previewed)
+        outcomes = await asyncio.gather(
+            stored.access.cancel(alice, request, PEER), other.access.approve(bob, request, "", PEER)
+        )
+        assert sorted(map(code, outcomes)) == ["", "request-invalid"]
+        found = stored.database.run_now(rows.find_request, request)
+        assert found is not None
+        approved_ = code(outcomes[1]) == ""
+        assert found.state is (RequestState.APPROVED if approved_ else RequestState.CANCELLED)
+        assert len(stored.database.run_now(rows.list_grants)) == approved_
+    finally:
+        other.close()
