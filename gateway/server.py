@@ -137,7 +137,7 @@ class Server:
             normalise=normalise,
             workers=self.workers,
             budgets=Budgets(time.time),
-            claims=Claims(_unclaimable, lambda _session, _digest: None),
+            claims=Claims(self.access.claim, self.access.release),
             windows=windows,
         )
         self.engine = PostgresEngine(
@@ -223,6 +223,7 @@ class Server:
         """Stop every part that was started, the trail last."""
         if hasattr(self, "engine") and self._sockets:
             await self.engine.stop(grace_s)
+            await self.access.settled()
         self._stop_serving.set()
         for task in self._tasks:
             if task.get_coro().__name__ != serve_app.__name__:  # type: ignore[union-attr]  # our coroutines have names
@@ -419,10 +420,6 @@ def certificate_binding(path: Path) -> bytes | None:
     except (OSError, ValueError) as error:
         raise GatewayError("configuration-invalid", f"the certificate `{path}` cannot be read: {error}") from error
     return tls_server_end_point(certificate.public_bytes(Encoding.DER))
-
-
-async def _unclaimable(_session: Session, _digest: str) -> Refusal | None:
-    return Refusal("approval-required", "single statements cannot be approved yet")
 
 
 def _reachable(listener: Listener) -> str:

@@ -143,9 +143,13 @@ class Access:
         """Let the session run the one statement of its grant, once: None for whoever may, durably recorded."""
         return await self._writing.claim(session, digest)
 
-    async def release(self, session: Session, digest: str) -> None:
-        """Give a claim back, of a statement that certainly had no effect. Raises `GatewayError`: it stays spent."""
-        await self._writing.release(session, digest)
+    def release(self, session: Session, digest: str) -> None:
+        """Give a claim back, of a statement that certainly had no effect; in an outage it stays spent."""
+        self._writing.release(session, digest)
+
+    async def settled(self) -> None:
+        """Wait until what was claimed and released is in the store; nobody claims any more."""
+        await self._writing.settled()
 
     def attach(self, session: Session, cut: Cut) -> Callable[[], None]:
         """Register a live session: `cut(refusal)` is called once when it has to end. Returns the detach."""

@@ -14,6 +14,7 @@ INVARIANT: of all claims of a grant, in all processes on one store, one takes pl
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import hmac
 from collections.abc import Callable
@@ -49,6 +50,7 @@ class Writing:
     ) -> None:
         self._context, self._register, self._study, self._check = context, register, study, check
         self._claims: dict[str, tuple[str, str]] = {}
+        self._releases: dict[str, asyncio.Task[None]] = {}
         self._under_way: set[asyncio.Task[Any]] = set()
 
     async def study(self, target: str, customers: tuple[str, ...], reveal: Reveal, text: str) -> Write | Refusal:
@@ -64,6 +66,11 @@ class Writing:
             return Refusal(
                 "request-invalid", "the statement has placeholders: nobody could approve what they stand for",
                 "write the values out",
+            )  # fmt: skip
+        if found.approval != "statement":
+            return Refusal(
+                "request-invalid", f"a statement that writes to `{found.relation}` is not approved by itself",
+                "ask to write in general: gateway open TICKET --write",
             )  # fmt: skip
         if not found.digest:
             # FAIL CLOSED: a grant without a digest would be one for writing in general.
@@ -120,21 +127,37 @@ class Writing:
             task.add_done_callback(lambda done: self._unwanted(done, session, digest))
             raise
 
-    async def release(self, session: Session, digest: str) -> None:
-        """Give back what `claim` gave this session, for a statement that certainly had no effect.
-
-        Raises `GatewayError` for an outage; the statement then stays spent.
+    def release(self, session: Session, digest: str) -> None:
+        """Give back what `claim` gave this session, for a statement that certainly had no effect; carried out beside
+        the caller, ahead of the next claim. In an outage the statement stays spent.
         """
         grant = session.grant
         if self._claims.get(grant.id) != (session.id, digest):
             return
         del self._claims[grant.id]
-        await self._context.record("write.released", **session_fields(session), digest=digest)
-        if await self._context.store(access.release_statement, grant.id, digest, session.id):
-            self._register.spend(grant.id, False)
+        task = asyncio.get_running_loop().create_task(self._give_back(session, digest))
+        self._releases[grant.id] = task
+        task.add_done_callback(lambda _: self._releases.pop(grant.id, None))
+        self._keep(task)
+
+    async def settled(self) -> None:
+        """Wait for the claims and releases that are under way."""
+        while self._under_way:
+            await asyncio.wait(self._under_way)
+
+    async def _give_back(self, session: Session, digest: str) -> None:
+        context, grant = self._context, session.grant
+        # FAIL CLOSED: what cannot be recorded is not given back.
+        with contextlib.suppress(GatewayError):
+            await context.record("write.released", **session_fields(session), digest=digest)
+            if await context.store(access.release_statement, grant.id, digest, session.id):
+                self._register.spend(grant.id, False)
 
     async def _claim(self, session: Session, digest: str) -> Refusal | None:
         context, held = self._context, session.grant
+        releasing = self._releases.get(held.id)
+        if releasing is not None:
+            await asyncio.wait({releasing})
         grant = self._register.grant(held.id)
         refusal = self._not_his(grant, session, digest)
         if refusal is not None or grant is None:
@@ -148,7 +171,7 @@ class Writing:
             await context.record("write.claimed", **session_fields(session), digest=digest)
             over = self._over(session) or self._check(session)
             if over is not None:
-                await self.release(session, digest)
+                self.release(session, digest)
             return over
         except GatewayError as error:
             return error.refusal
@@ -171,7 +194,7 @@ class Writing:
     def _unwanted(self, claim: asyncio.Task[Refusal | None], session: Session, digest: str) -> None:
         """Give back a claim that nobody waited for."""
         if not claim.cancelled() and claim.exception() is None and claim.result() is None:
-            self._keep(asyncio.get_running_loop().create_task(self.release(session, digest)))
+            self.release(session, digest)
 
     def _keep(self, task: asyncio.Task[Any]) -> None:
         self._under_way.add(task)

@@ -12,10 +12,11 @@ import time
 from collections.abc import Callable, Mapping
 
 from gateway.access.context import durable
+from gateway.admitted import Admitted, Refused
 from gateway.engines.postgres_scrub import error_bytes
 from gateway.engines.upstream import Backend, Upstream
 from gateway.errors import GatewayError, Refusal
-from gateway.gate import Admitted, Gate, Refused
+from gateway.gate import Gate
 from gateway.model import Outcome, Permit, Preview, Session, Statement
 from gateway.sql.statement import Kind
 from gateway.wire import postgres as wire

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from gateway_fixture import House
 
+from gateway.admitted import SETTLED, Claims, Settled, Windows
 from gateway.budgets import Budgets
 from gateway.config import load_config
 from gateway.demo.company import TARGET
@@ -19,7 +20,7 @@ from gateway.demo.data import CUSTOMER
 from gateway.engines.postgres_preview import MOST_ROWS, PostgresPreview
 from gateway.engines.targets import Targets
 from gateway.errors import Refusal
-from gateway.gate import SETTLED, Gate, Settled
+from gateway.gate import Gate
 from gateway.model import Grant, GrantState, Peer, Preview, Principal, Session, Ticket
 from gateway.record import Form
 from gateway.sql.cache import PlanCache
@@ -41,6 +42,10 @@ class Records:
         return self.append(form.record(values), urgent=urgent)
 
 
+async def _never(*_: object) -> Refusal:
+    return Refusal("approval-required", "nothing is written here")
+
+
 class Window:
     """The previews of a gateway that has the house's configuration and none of its listeners."""
 
@@ -58,6 +63,8 @@ class Window:
             normalise=normalise,
             workers=self.workers,
             budgets=Budgets(time.time),
+            claims=Claims(_never, lambda *_: None),
+            windows=Windows(),
         )
         self.previews = PostgresPreview(gate, self.targets.upstreams, self.targets.session_pins, 10.0)
         self.runner.run(self.targets.refresh())

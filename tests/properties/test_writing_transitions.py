@@ -18,7 +18,7 @@ from access_world import PEOPLE, POLICY, World
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from written import BOTH, PEER, enter
+from written import BOTH, PEER, enter, release
 
 from gateway.access.service import Opened, SignIn
 from gateway.access.values import Previewed
@@ -138,7 +138,7 @@ class Writing(RuleBasedStateMachine):
     @rule(data=st.data())
     def release(self, data: st.DataObject) -> None:
         at, session = self.some_session(data)
-        self.run(self.worlds[at].access.release(session, session.grant.statement))
+        self.run(release(self.worlds[at], session, session.grant.statement))
         if self.model.held.get(session.grant.id) == session.id:
             del self.model.held[session.grant.id]
 

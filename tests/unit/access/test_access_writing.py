@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 from access_world import World
-from written import BOTH, DIGEST, OTHER, PEER, UPDATE, approved, ask, code, enter, filed, writable, writer
+from written import BOTH, DIGEST, OTHER, PEER, UPDATE, approved, ask, code, enter, filed, release, writable, writer
 
 from gateway.access.service import Opened
 from gateway.access.values import Previewed, Shown
@@ -37,7 +37,7 @@ async def test_the_trail_has_no_literal_of_a_statement(world: World) -> None:
     session = await writer(writable(world), statement)
     digest = session.grant.statement
     assert await world.access.claim(session, digest) is None
-    await world.access.release(session, digest)
+    await release(world, session, digest)
     await ask(world, await world.sign_in("alice"), "update employees set salary = 'Jane Doe' where id = 4711")
     await filed(world, statement=statement + " and id > 1")
     text = repr(world.trail.records)
@@ -536,9 +536,9 @@ async def test_of_two_gateways_on_one_store_one_lets_it_run(stored: World) -> No
         assert sorted(map(code, outcomes)) == ["", "approval-required"]
         winner, session = (stored, here) if outcomes[0] is None else (other, there)
         loser = other if winner is stored else stored
-        await loser.access.release(there if winner is stored else here, DIGEST)
+        await release(loser, there if winner is stored else here, DIGEST)
         assert code(await loser.access.claim(there if winner is stored else here, DIGEST)) == "approval-required"
-        await winner.access.release(session, DIGEST)
+        await release(winner, session, DIGEST)
         assert await winner.access.claim(session, DIGEST) is None
     finally:
         other.close()
@@ -599,16 +599,16 @@ async def test_a_grant_that_is_revoked_while_it_is_claimed_lets_nothing_run(worl
 async def test_what_was_never_forwarded_is_given_back_by_its_own_session_once(world: World) -> None:
     opened = await _openable(world)
     session, other = await enter(world, opened), await enter(world, opened)
-    await world.access.release(session, DIGEST)
+    await release(world, session, DIGEST)
     assert not world.trail.of("write.released")
     assert await world.access.claim(session, DIGEST) is None
-    await world.access.release(other, DIGEST)
+    await release(world, other, DIGEST)
     assert code(await world.access.claim(other, DIGEST)) == "approval-required"
-    await world.access.release(session, DIGEST)
-    await world.access.release(session, DIGEST)
+    await release(world, session, DIGEST)
+    await release(world, session, DIGEST)
     assert len(world.trail.of("write.released")) == 1
     assert await world.access.claim(other, DIGEST) is None
-    await world.access.release(session, DIGEST)
+    await release(world, session, DIGEST)
     assert code(await world.access.claim(session, DIGEST)) == "approval-required"
 
 

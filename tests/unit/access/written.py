@@ -71,6 +71,12 @@ async def enter(world: World, opened: Opened | Refusal) -> Session:
     return session
 
 
+async def release(world: World, session: Session, digest: str) -> None:
+    """Give a claim back, and wait until that took place."""
+    world.access.release(session, digest)
+    await world.access.settled()
+
+
 def code(outcome: object) -> str:
     """The code of a refusal; empty for anything else."""
     return outcome.code if isinstance(outcome, Refusal) else ""

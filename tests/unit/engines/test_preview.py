@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from dialogue import Dialogue, FakeTransport, error, ready, row, session
 
+from gateway.admitted import Windows
 from gateway.engines.postgres_preview import MOST_ROWS, PostgresPreview
 from gateway.engines.upstream import Backend, Facts
 from gateway.errors import GatewayError, Refusal
-from gateway.gate import Windows
 from gateway.model import Preview
 from gateway.sql.statement import Kind
 from gateway.wire import postgres as wire
