@@ -48,7 +48,7 @@ from gateway.gate import Gate
 from gateway.model import Preview, Session, Write
 from gateway.sql.cache import PlanCache
 from gateway.sql.postgres import analyse, free_literals, normalise
-from gateway.sql.worker import Workers
+from gateway.sql.worker import Workers, is_short
 from gateway.store.database import Database
 from gateway.telemetry import Log, Metrics, configure_logging, way_to
 from gateway.wire.auth import tls_server_end_point
@@ -89,7 +89,8 @@ class Server:
     async def start(self) -> None:
         """Start every part. Raises `GatewayError` with the reason when one cannot."""
         config = self.config
-        asyncio.get_running_loop().set_exception_handler(self._unhandled)
+        self._loop = asyncio.get_running_loop()
+        self._loop.set_exception_handler(self._unhandled)
         master_key = config.master_key.read()
         if len(master_key) < 32:
             raise GatewayError("configuration-invalid", "the master key must be at least 32 bytes")
@@ -165,7 +166,12 @@ class Server:
     def _study(
         self, target: str, customers: tuple[str, ...], reveal: frozenset[tuple[str, str]], text: str
     ) -> Write | Refusal:
-        plan = analyse(text, self.targets.view_for(target, customers, reveal, True))
+        view = self.targets.view_for(target, customers, reveal, True)
+        if is_short(text):
+            plan = analyse(text, view)
+        else:
+            # where it can be stopped; the loop runs on, for this is called in a thread
+            plan = asyncio.run_coroutine_threadsafe(self.workers.analyse(text, view), self._loop).result()
         if isinstance(plan, Refusal):
             return plan
         if plan.write is None:
@@ -223,12 +229,13 @@ class Server:
         """Stop every part that was started, the trail last."""
         if hasattr(self, "engine") and self._sockets:
             await self.engine.stop(grace_s)
-            await self.access.settled()
         self._stop_serving.set()
         for task in self._tasks:
             if task.get_coro().__name__ != serve_app.__name__:  # type: ignore[union-attr]  # our coroutines have names
                 task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        if hasattr(self, "access"):
+            await self.access.settled()
         if hasattr(self, "workers"):
             await self.workers.close()
         for name in ("targets", "access", "search", "database"):

@@ -5,6 +5,9 @@ approved by enough approvers, denied by one, cancelled by its requester, or runs
 runs out or is revoked. Nothing ever leaves another state. `store/access.py` makes each move by compare-and-swap, so of
 two racing moves one takes place.
 
+A request for one statement is approved only by who saw just before what it would change (`writing.py`), and its grant
+lets that statement run once: a claim and its release move `spent`, by compare-and-swap too.
+
 INVARIANT: nobody decides on his own request, nor through a second account of his (same id or same e-mail address).
 INVARIANT: an approver is active, in an approving team, and proved a second factor within the last `fresh_s` seconds.
 """

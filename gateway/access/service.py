@@ -148,7 +148,7 @@ class Access:
         self._writing.release(session, digest)
 
     async def settled(self) -> None:
-        """Wait until what was claimed and released is in the store; nobody claims any more."""
+        """Wait for what is under way about statements; before `close`, when nobody asks any more."""
         await self._writing.settled()
 
     def attach(self, session: Session, cut: Cut) -> Callable[[], None]:
@@ -299,6 +299,7 @@ class Access:
     def close(self) -> None:
         """Join the worker threads. Cancel `run_watcher` first."""
         self._watch.close()
+        self._writing.close()
         self._login.close()
         self._context.close()
 

@@ -18,7 +18,9 @@ import contextlib
 import hashlib
 import hmac
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from gateway.access.context import Context
@@ -49,9 +51,10 @@ class Writing:
         self, context: Context, register: Register, study: Study, check: Callable[[Session], Refusal | None]
     ) -> None:
         self._context, self._register, self._study, self._check = context, register, study, check
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="study")
         self._claims: dict[str, tuple[str, str]] = {}
         self._releases: dict[str, asyncio.Task[None]] = {}
-        self._under_way: set[asyncio.Task[Any]] = set()
+        self._under_way: set[asyncio.Future[Any]] = set()
 
     async def study(self, target: str, customers: tuple[str, ...], reveal: Reveal, text: str) -> Write | Refusal:
         """What the statement would write now. Raises `GatewayError("target-unavailable")`."""
@@ -59,7 +62,11 @@ class Writing:
             return Refusal(
                 "statement-too-long", f"a statement to approve has at most {MAX_STATEMENT} characters", "split it up"
             )
-        found = await self._context.work(self._study, target, customers, reveal, text)
+        # a thread of its own: a statement that takes long must not hold up look-ups
+        study = partial(self._study, target, customers, reveal, text)
+        studying = asyncio.get_running_loop().run_in_executor(self._thread, study)
+        self._keep(studying)
+        found = await studying
         if isinstance(found, Refusal):
             return found
         if found.parameters:
@@ -141,9 +148,13 @@ class Writing:
         self._keep(task)
 
     async def settled(self) -> None:
-        """Wait for the claims and releases that are under way."""
+        """Wait for the studies, claims and releases that are under way."""
         while self._under_way:
             await asyncio.wait(self._under_way)
+
+    def close(self) -> None:
+        """Join the thread."""
+        self._thread.shutdown(wait=True, cancel_futures=True)
 
     async def _give_back(self, session: Session, digest: str) -> None:
         context, grant = self._context, session.grant
@@ -196,9 +207,9 @@ class Writing:
         if not claim.cancelled() and claim.exception() is None and claim.result() is None:
             self.release(session, digest)
 
-    def _keep(self, task: asyncio.Task[Any]) -> None:
-        self._under_way.add(task)
-        task.add_done_callback(self._under_way.discard)
+    def _keep(self, work: asyncio.Future[Any]) -> None:
+        self._under_way.add(work)
+        work.add_done_callback(self._under_way.discard)
 
 
 def mark_of(write: Write, ticket: Ticket, policy: Policy) -> str:

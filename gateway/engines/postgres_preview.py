@@ -22,6 +22,8 @@ from gateway.sql.statement import Kind
 from gateway.wire import postgres as wire
 
 MOST_ROWS = 50
+MOST_AT_ONCE = 4
+"""How many previews may hold a connection to a target at the same time; the next one waits."""
 TIMEOUT_S = 20.0
 _MESSAGE_LIMIT = 1024 * 1024
 _SHOWN = 500
@@ -39,6 +41,7 @@ class PostgresPreview:
         timeout_s: float = TIMEOUT_S,
     ) -> None:
         self._gate, self._upstreams, self._pins, self._timeout_s = gate, upstreams, pins, timeout_s
+        self._turns = asyncio.Semaphore(MOST_AT_ONCE)
 
     async def run(self, session: Session, text: str) -> Preview | Refusal:
         """The first rows of that SELECT, or why they are not to be had; whatever happens, the session is left."""
@@ -48,7 +51,8 @@ class PostgresPreview:
             try:
                 async with asyncio.timeout(self._timeout_s):
                     await durable(inside.begin)
-                    found = await self._read(inside, text)
+                    async with self._turns:
+                        found = await self._read(inside, text)
                 refusal = found if isinstance(found, Refusal) else None
                 return found
             except TimeoutError:

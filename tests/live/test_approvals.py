@@ -182,3 +182,9 @@ def test_reading_and_writing_side_by_side_each_with_its_own_pass(desk: House, em
         connection.execute(statement)
     with connect(writing) as connection:
         assert connection.execute(statement).rowcount == 1
+
+
+def test_a_long_statement_is_studied_where_it_can_be_stopped(desk: House, employee: tuple[int, str]) -> None:
+    longer = f"update employees set status = status where id = {employee[0]}" + " and id > 0" * 100
+    request = waiting(desk, longer)
+    assert "it would meet 1 row" in run(desk, "bob", "show", request).stdout

@@ -10,7 +10,7 @@ import pytest
 from dialogue import Dialogue, FakeTransport, error, ready, row, session
 
 from gateway.admitted import Windows
-from gateway.engines.postgres_preview import MOST_ROWS, PostgresPreview
+from gateway.engines.postgres_preview import MOST_AT_ONCE, MOST_ROWS, PostgresPreview
 from gateway.engines.upstream import Backend, Facts
 from gateway.errors import GatewayError, Refusal
 from gateway.model import Preview
@@ -236,3 +236,31 @@ def test_long_values_are_cut_short() -> None:
     found = look(Dialogue(), Target(HEAD, row("7", "x" * 5000), DONE, ready()))
     assert isinstance(found, Preview)
     assert found.rows[0][1] == "x" * 500 + " ..."
+
+
+def test_only_so_many_previews_hold_a_connection_at_once() -> None:
+    talk = Dialogue()
+    targets = [Target(HEAD) for _ in range(MOST_AT_ONCE + 2)]
+    free = list(targets)
+
+    class Many:
+        async def acquire(self, pins: object = None) -> Backend:
+            return await free.pop().acquire(pins)
+
+        def cancel_soon(self, facts: Facts) -> None:
+            pass
+
+    async def run() -> None:
+        previews = PostgresPreview(talk.gate, {"payroll": Many()}, lambda _: {})  # type: ignore[dict-item]
+        running = [asyncio.create_task(previews.run(session(), "read employees")) for _ in targets]
+        await asyncio.sleep(0.05)
+        assert len(free) == 2
+        for target in targets[2:]:
+            target.backend.data_received(DONE + ready())
+        await asyncio.sleep(0.05)
+        assert not free
+        for target in targets[:2]:
+            target.backend.data_received(DONE + ready())
+        assert await asyncio.gather(*running) == [Preview(("id", "email"), ())] * len(targets)
+
+    asyncio.run(run())

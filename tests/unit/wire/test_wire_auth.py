@@ -233,6 +233,28 @@ def test_a_mock_verifier_looks_like_a_real_one_and_never_accepts() -> None:
         assert exchange(ours, ScramClient("pencil", "def")) == (False, False)
 
 
+def test_a_client_may_know_any_of_several_passwords_and_it_is_told_which() -> None:
+    others = [ScramVerifier.parse(make_verifier(secret, 4096, RFC_SALT)) for secret in ("crayon", "chalk")]
+    for place, secret in enumerate(["pencil", "crayon", "chalk"]):
+        ours = ScramServer(VERIFIER, nonce="abc", channel_binding=None, others=others)
+        assert exchange(ours, ScramClient(secret, "def")) == (True, True)
+        assert ours.proven == place
+    ours = ScramServer(VERIFIER, nonce="abc", channel_binding=None, others=others)
+    assert exchange(ours, ScramClient("ink", "def")) == (False, False)
+    assert ours.proven == 0
+
+
+def test_what_cannot_be_proven_in_the_exchange_is_passed_over() -> None:
+    mock = ScramVerifier(4096, RFC_SALT, VERIFIER.stored_key, VERIFIER.server_key, mock=True)
+    salted = ScramVerifier.parse(make_verifier("crayon", 4096, b"another salt...."))
+    counted = ScramVerifier.parse(make_verifier("crayon", 4097, RFC_SALT))
+    last = ScramVerifier.parse(make_verifier("chalk", 4096, RFC_SALT))
+    for secret, proven in (("pencil", False), ("crayon", False), ("chalk", True)):
+        ours = ScramServer(mock, nonce="abc", channel_binding=None, others=[salted, counted, last])
+        assert exchange(ours, ScramClient(secret, "def")) == (proven, proven)
+        assert ours.proven == (3 if proven else 0)
+
+
 @pytest.mark.parametrize(
     "message",
     [
