@@ -64,7 +64,7 @@ class Previews:
             judged = await self._judged(request, requester)
             if isinstance(judged, Refusal):
                 return replace(shown, problem=judged)
-            write = await self._writing.study_again(request, judged.ticket) if request.statement else None
+            write = await self._writing.study_again(request, judged.ticket.customers) if request.statement else None
         except GatewayError as error:
             return replace(shown, problem=error.refusal)
         return replace(shown, problem=write) if isinstance(write, Refusal) else replace(shown, write=write)
@@ -95,7 +95,7 @@ class Previews:
         if isinstance(shown, Refusal):
             return shown
         if by.id != request.person:
-            mark = mark_of(write, judged.ticket, judged.policy)
+            mark = mark_of(write, judged.ticket.customers, judged.policy)
             if not await context.store(access.put_preview, request.id, by.id, mark, context.clock()):
                 return Refusal("request-invalid", "the request was decided meanwhile", "look at it again")
         return Previewed(request, write, shown)
@@ -135,7 +135,7 @@ class Previews:
         judged = await self._judged(request, requester)
         if isinstance(judged, Refusal):
             return judged
-        write = await self._writing.study_again(request, judged.ticket)
+        write = await self._writing.study_again(request, judged.ticket.customers)
         return write if isinstance(write, Refusal) else (judged, write, reveal)
 
     async def _judged(self, request: AccessRequest, requester: Principal | None) -> Judged | Refusal:

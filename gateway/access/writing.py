@@ -5,8 +5,8 @@ who may decide about it (`readable_by`), by nobody else and not from the trail, 
 without literals.
 
 INVARIANT: an approval counts only for what its approver saw: the digest, what would be written where, the customers and
-the policy at the time of the preview. When any of them has changed, it is looked at again; what earlier approvers saw
-must be the same.
+the policy at the time of the preview. When any of them has changed before the approval, it is looked at again, and what
+earlier approvers saw must be the same; when any has changed before the statement runs, it does not run.
 INVARIANT: of all claims of a grant, in all processes on one store, one takes place; it is recorded durably before
 `claim` says yes. A process that dies in between leaves the statement spent.
 """
@@ -84,9 +84,9 @@ class Writing:
             return Refusal("statement-not-supported", "the statement cannot be told apart from others")
         return found
 
-    async def study_again(self, request: AccessRequest, ticket: Ticket) -> Write | Refusal:
+    async def study_again(self, request: AccessRequest, customers: tuple[str, ...]) -> Write | Refusal:
         """What the request's statement would write now, the same statement still. Raises as `study`."""
-        found = await self.study(request.target, ticket.customers, request.reveal, request.statement)
+        found = await self.study(request.target, customers, request.reveal, request.statement)
         if not isinstance(found, Refusal) and not hmac.compare_digest(found.digest, request.digest):
             return Refusal(
                 "request-invalid",
@@ -100,10 +100,10 @@ class Writing:
     ) -> Write | Refusal:
         """What `by` would approve, if he and all who approved before him saw just that. Raises as `study`."""
         context = self._context
-        write = await self.study_again(request, ticket)
+        write = await self.study_again(request, ticket.customers)
         if isinstance(write, Refusal):
             return write
-        seen = mark_of(write, ticket, policy)
+        seen = mark_of(write, ticket.customers, policy)
         previews = await context.store(access.list_previews, request.id)
         mark, at = previews.get(by.id, ("", request.created_at))
         if mark != seen or context.clock() - at > timedelta(seconds=context.settings.preview_life_s):
@@ -170,10 +170,13 @@ class Writing:
         if releasing is not None:
             await asyncio.wait({releasing})
         grant = self._register.grant(held.id)
-        refusal = self._not_his(grant, session, digest)
+        refusal = self._not_his(grant, session, digest) or self._check(session)
         if refusal is not None or grant is None:
             return refusal or _ask(held, "the grant is over")
         try:
+            changed = await self._changed(grant)
+            if changed is not None:
+                return changed
             if not await context.store(access.claim_statement, grant.id, digest, session.id, context.clock()):
                 return _ask(held, "the approved statement was let run already, or the grant is over")
             self._register.spend(grant.id, True)
@@ -186,6 +189,21 @@ class Writing:
             return over
         except GatewayError as error:
             return error.refusal
+
+    async def _changed(self, grant: Grant) -> Refusal | None:
+        """Why the grant's statement is not any more what its approvers saw."""
+        request = await self._context.store(access.find_request, grant.request_id)
+        policy = self._context.policies(grant.target)
+        if request is None or policy is None:
+            return _ask(grant, "the statement's request, or its target, is not there any more")
+        write = await self.study_again(request, grant.customers)
+        if isinstance(write, Refusal):
+            return write
+        previews = await self._context.store(access.list_previews, request.id)
+        seen = {previews[by][0] if by in previews else "" for by in grant.approved_by}
+        if seen != {mark_of(write, grant.customers, policy)}:
+            return _ask(grant, "the policy, or what the statement refers to, has changed since it was approved")
+        return None
 
     def _not_his(self, grant: Grant | None, session: Session, digest: str) -> Refusal | None:
         """Why the session may not run that statement, as far as this process knows."""
@@ -212,11 +230,11 @@ class Writing:
         work.add_done_callback(self._under_way.discard)
 
 
-def mark_of(write: Write, ticket: Ticket, policy: Policy) -> str:
+def mark_of(write: Write, customers: tuple[str, ...], policy: Policy) -> str:
     """What a preview showed and an approval rests on, as a digest."""
     parts = (
         write.digest, write.verb, write.relation, *write.columns, str(write.rows), write.approval, write.preview,
-        policy.digest, *sorted(ticket.customers),
+        policy.digest, *sorted(customers),
     )  # fmt: skip
     return hashlib.sha256("".join(f"{len(part)}:{part}" for part in parts).encode()).hexdigest()
 

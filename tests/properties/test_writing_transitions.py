@@ -278,11 +278,12 @@ class Writing(RuleBasedStateMachine):
         healthy = world.access.check(session) is None and before.state is GrantState.ACTIVE
         outcome = await world.access.claim(session, digest)
         if outcome is not None:
-            right = digest != "" and digest == grant.statement
+            right = digest != "" and digest == grant.statement and self.agrees(grant)
             assert not (healthy and right and not before.spent and not self.meeting), outcome
             return
         assert digest
         assert digest == grant.statement == before.statement
+        assert self.agrees(grant)
         assert grant.write
         assert grant.id not in self.model.held
         assert healthy
@@ -349,6 +350,12 @@ class Writing(RuleBasedStateMachine):
     def facts(self) -> tuple[Any, ...]:
         """What an approval rests on, besides the statement."""
         return self.worlds[0].policies["payroll"].digest, self.worlds[0].tickets.tickets[TICKET].customers
+
+    def agrees(self, grant: Grant) -> bool:
+        """Whether all that the approvals of a grant rest on is as it was."""
+        now = (self.facts()[0], grant.customers)
+        writes = self.worlds[0].policies["payroll"].write == BOTH
+        return writes and set(self.model.agreed[grant.request_id].values()) == {now}
 
     def digest(self, statement: str) -> str:
         found = self.worlds[0].study("payroll", ("42",), frozenset(), statement)

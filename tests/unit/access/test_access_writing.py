@@ -583,6 +583,7 @@ async def test_what_is_over_is_not_claimed(world: World, how: str) -> None:
 async def test_a_grant_that_is_revoked_while_it_is_claimed_lets_nothing_run(world: World) -> None:
     session = await writer(writable(world))
     bob = await world.sign_in("bob")
+    await world.access.refresh()
     world.trail.mode = "hold"
     count = len(world.trail.records)
     claim = asyncio.create_task(world.access.claim(session, DIGEST))
@@ -719,3 +720,30 @@ async def test_a_request_that_is_taken_back_while_it_is_approved_elsewhere_has_o
         assert len(stored.database.run_now(rows.list_grants)) == approved_
     finally:
         other.close()
+
+
+@pytest.mark.parametrize("change", ["policy", "rows", "column", "another statement", "outage"])
+async def test_what_is_not_any_more_what_was_approved_does_not_run(world: World, change: str) -> None:
+    session = await writer(writable(world))
+    policy, expected = world.policies["payroll"], "approval-required"
+    if change == "policy":
+        world.policies["payroll"] = replace(policy, digest="digest-2")
+    elif change == "rows":
+        world.study.rows = 1000
+    elif change == "another statement":
+        world.study.salt, expected = "the search path leads elsewhere", "request-invalid"
+    elif change == "outage":
+        world.study.refusal, expected = Refusal("target-unavailable", "not ready"), "target-unavailable"
+    else:
+        other = {"public.employees": WriteRule(update=frozenset({"name"}))}
+        world.policies["payroll"], expected = replace(policy, write=other), "column-not-available"
+    assert code(await world.access.claim(session, DIGEST)) == expected
+    world.policies["payroll"] = policy
+    world.study.rows, world.study.salt, world.study.refusal = 1, "", None
+    assert await world.access.claim(session, DIGEST) is None
+
+
+async def test_a_grant_whose_previews_are_not_in_the_store_lets_nothing_run(world: World) -> None:
+    session = await writer(writable(world))
+    world.database.run_now(lambda connection: connection.exec_driver_sql("DELETE FROM previews"))
+    assert code(await world.access.claim(session, DIGEST)) == "approval-required"
