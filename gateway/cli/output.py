@@ -35,6 +35,7 @@ _EXIT = {
     "audit-damaged": TAMPERED,
     "request-invalid": FAILED,
     "not-found": FAILED,
+    "preview-required": REFUSED,
 }
 
 
