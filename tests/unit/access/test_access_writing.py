@@ -747,3 +747,12 @@ async def test_a_grant_whose_previews_are_not_in_the_store_lets_nothing_run(worl
     session = await writer(writable(world))
     world.database.run_now(lambda connection: connection.exec_driver_sql("DELETE FROM previews"))
     assert code(await world.access.claim(session, DIGEST)) == "approval-required"
+
+
+async def test_a_statement_that_needs_no_approval_of_its_own_is_sent_to_the_general_one(world: World) -> None:
+    outcome = await ask(
+        writable(world, both=True), await world.sign_in("alice"), "update notes set body = 'x' where id = 1"
+    )
+    assert isinstance(outcome, Refusal)
+    assert outcome.code == "request-invalid"
+    assert "--write" in outcome.hint

@@ -198,3 +198,10 @@ def test_requests_say_which_of_them_write(terminal: Any) -> None:
     assert "one statement" in lines[1]
     assert " yes " in lines[2]
     assert "where id" not in "".join(lines)
+
+
+def test_an_approval_that_lacks_its_preview_ends_with_77(terminal: Any, problem: Any) -> None:
+    terminal.answers["POST /requests/req_1/approve"] = problem(409, "preview-required", "the policy has changed")
+    said = terminal.run("approve", "req_1", "--yes")
+    assert said.code == 77
+    assert "refused (preview-required)" in said.err
