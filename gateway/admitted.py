@@ -55,7 +55,7 @@ class Admitted:
         found = self.forms.get(id(judged.fields))
         if found is not None:
             return found[1]
-        verdict = {"decision": "permit", "policy": self.view.policy.digest}
+        verdict = {"decision": "permit", "policy": self.view.policy.digest, **judged.plan.counted}
         form = Form("statement.begin", (self.fields, judged.fields, verdict), _BEGIN)
         if judged.plan.uses:
             # what its names stand for may be different the next time

@@ -1,7 +1,7 @@
 """How much a person may still read: rows and bytes a statement and a day, exact searches and aggregations an hour.
 
 Counts are kept in this process by person and target, over all sessions. Days are UTC days and hours slide. A count is
-never lowered while the process lives; a restart forgets it (the trail does not).
+never lowered while its day or hour lasts; `ledger.py` brings it over a restart.
 
 INVARIANT: what was announced counts until its statement has ended with less, so that statements at the same time, in
 one session or in many, cannot read more than the day allows together.
@@ -18,8 +18,8 @@ from gateway.model import Session
 from gateway.policy.schema import Policy
 from gateway.sql.statement import Plan
 
-_HOUR_S = 3600.0
-_DAY_S = 86_400.0
+HOUR_S = 3600.0
+DAY_S = 86_400.0
 
 Who = tuple[str, str]
 """A person's id, and a target."""
@@ -34,36 +34,74 @@ class BudgetWarning(NamedTuple):
     limit: int
 
 
-class _Day:
-    """One amount that days are limited in: what was used, and what is held for statements that run."""
+class Used(NamedTuple):
+    """What one person has used on one target: rows and bytes of the day, moments of the hour (seconds since 1970)."""
 
-    __slots__ = ("held", "held_by", "used")
+    person: str
+    target: str
+    rows: int
+    bytes: int
+    searches: list[float]
+    aggregations: list[float]
 
-    def __init__(self) -> None:
+
+class _Amount:
+    """One amount that statements and days are limited in: what was used, and what is held for statements that run.
+
+    `what` is its word for one. A limit of 0 limits nothing.
+    """
+
+    __slots__ = ("held", "held_by", "used", "what")
+
+    def __init__(self, what: str) -> None:
+        self.what = what
         self.used: dict[Who, int] = {}
         self.held: dict[str, int] = {}
         self.held_by: dict[Who, int] = {}
 
-    def free(self, who: Who, limit: int, statement: str = "") -> int:
+    def window(self, who: Who, statement: str, wished: int, each: int, daily: int) -> int:
+        """What a statement may have in all: `wished`, or less where a statement (`each`) or the day allows less."""
+        if each and wished > each:
+            wished = each
+        if daily:
+            wished = max(0, min(wished, self._free(who, daily, statement)))
+            self._hold(who, statement, wished)
+        return wished
+
+    def lacks(self, who: Who, statement: str, needed: int, each: int, daily: int) -> Refusal | None:
+        """Why a running statement may not have the `needed` amount in all."""
+        if each and needed > each:
+            return _statement_refusal(self.what, f"{each} {self.what}s")
+        if daily and needed > self._free(who, daily, statement):
+            return _day_refusal(self.what, f"{daily} {self.what}s")
+        return None
+
+    def gone(self, who: Who, daily: int) -> Refusal | None:
+        """Why nothing more may begin on this day."""
+        if daily and self.used.get(who, 0) >= daily:
+            return _day_refusal(self.what, f"{daily} {self.what}s")
+        return None
+
+    def spend(self, who: Who, statement: str, amount: int) -> int:
+        """What is used in all, that included."""
+        if statement in self.held:
+            self._hold(who, statement, 0)
+            del self.held[statement]
+        if not amount:
+            return 0
+        used = self.used[who] = self.used.get(who, 0) + amount
+        return used
+
+    def _free(self, who: Who, limit: int, statement: str) -> int:
         return limit - self.used.get(who, 0) - self.held_by.get(who, 0) + self.held.get(statement, 0)
 
-    def hold(self, who: Who, statement: str, amount: int) -> None:
+    def _hold(self, who: Who, statement: str, amount: int) -> None:
         held = self.held_by.get(who, 0) + amount - self.held.get(statement, 0)
         self.held[statement] = amount
         if held:
             self.held_by[who] = held
         else:
             self.held_by.pop(who, None)
-
-    def spend(self, who: Who, statement: str, amount: int) -> int:
-        """What is used in all, that included."""
-        if statement in self.held:
-            self.hold(who, statement, 0)
-            del self.held[statement]
-        if not amount:
-            return 0
-        used = self.used[who] = self.used.get(who, 0) + amount
-        return used
 
 
 class Budgets:
@@ -73,22 +111,20 @@ class Budgets:
         self.warnings: list[BudgetWarning] = []
         self._clock = clock
         self._today = -1.0
-        self._rows, self._bytes = _Day(), _Day()
+        self._rows, self._bytes = _Amount("row"), _Amount("byte")
         self._searches: dict[Who, deque[float]] = {}
         self._aggregations: dict[Who, deque[float]] = {}
 
     def window(self, session: Session, policy: Policy, statement: str, rows: int, size: int) -> tuple[int, int]:
         """The first window: `rows` and `size` bytes, or less where a statement or the day allows less; even none."""
         limits = policy.limits
-        if limits.rows_per_statement:
-            rows = min(rows, limits.rows_per_statement)
-        if limits.bytes_per_statement:
-            size = min(size, limits.bytes_per_statement)
-        if limits.rows_per_day:
-            rows = self._reserve(self._rows, session, statement, rows, limits.rows_per_day)
-        if limits.bytes_per_day:
-            size = self._reserve(self._bytes, session, statement, size, limits.bytes_per_day)
-        return rows, size
+        if limits.rows_per_day or limits.bytes_per_day:
+            self._turn()
+        who = session.principal.id, session.grant.target
+        return (
+            self._rows.window(who, statement, rows, limits.rows_per_statement, limits.rows_per_day),
+            self._bytes.window(who, statement, size, limits.bytes_per_statement, limits.bytes_per_day),
+        )
 
     def admit(self, session: Session, policy: Policy, plan: Plan) -> Refusal | None:
         """Refuse a statement whose person has nothing left; count its uses of raw values."""
@@ -96,10 +132,9 @@ class Budgets:
         who = session.principal.id, session.grant.target
         if limits.rows_per_day or limits.bytes_per_day:
             self._turn()
-            if limits.rows_per_day and self._rows.used.get(who, 0) >= limits.rows_per_day:
-                return _day_refusal("row", f"{limits.rows_per_day} rows")
-            if limits.bytes_per_day and self._bytes.used.get(who, 0) >= limits.bytes_per_day:
-                return _day_refusal("byte", f"{limits.bytes_per_day} bytes")
+            gone = self._rows.gone(who, limits.rows_per_day) or self._bytes.gone(who, limits.bytes_per_day)
+            if gone is not None:
+                return gone
         if not plan.searches:
             return None
         searched, summed = len(plan.exact_searches), len(plan.aggregations)
@@ -119,27 +154,21 @@ class Budgets:
     ) -> tuple[int, int] | Refusal:
         """Let a running statement have the `wished` rows and bytes in all, at least the `needed` ones, or refuse."""
         limits = policy.limits
-        (rows, size), (more_rows, more_size) = needed, wished
-        if limits.rows_per_statement:
-            if rows > limits.rows_per_statement:
-                return _statement_refusal("row", f"{limits.rows_per_statement} rows")
-            more_rows = min(more_rows, limits.rows_per_statement)
-        if limits.bytes_per_statement:
-            if size > limits.bytes_per_statement:
-                return _statement_refusal("byte", f"{limits.bytes_per_statement} bytes")
-            more_size = min(more_size, limits.bytes_per_statement)
-        who = session.principal.id, session.grant.target
         if limits.rows_per_day or limits.bytes_per_day:
             self._turn()
-            if limits.rows_per_day and rows > self._rows.free(who, limits.rows_per_day, statement):
-                return _day_refusal("row", f"{limits.rows_per_day} rows")
-            if limits.bytes_per_day and size > self._bytes.free(who, limits.bytes_per_day, statement):
-                return _day_refusal("byte", f"{limits.bytes_per_day} bytes")
-            if limits.rows_per_day:
-                more_rows = self._reserve(self._rows, session, statement, more_rows, limits.rows_per_day)
-            if limits.bytes_per_day:
-                more_size = self._reserve(self._bytes, session, statement, more_size, limits.bytes_per_day)
-        return more_rows, more_size
+        who = session.principal.id, session.grant.target
+        of_rows, of_bytes = (
+            (limits.rows_per_statement, limits.rows_per_day),
+            (limits.bytes_per_statement, limits.bytes_per_day),
+        )
+        lacking = self._rows.lacks(who, statement, needed[0], *of_rows)
+        lacking = lacking or self._bytes.lacks(who, statement, needed[1], *of_bytes)
+        if lacking is not None:
+            return lacking
+        return (
+            self._rows.window(who, statement, wished[0], *of_rows),
+            self._bytes.window(who, statement, wished[1], *of_bytes),
+        )
 
     def spend(self, session: Session, policy: Policy, statement: str, rows: int, size: int) -> None:
         """Count what has left when a statement has ended."""
@@ -155,11 +184,34 @@ class Budgets:
         if limits.bytes_per_day:
             self._warn(session, "bytes_per_day", used, size, limits.bytes_per_day)
 
+    def used(self) -> tuple[float, list[Used]]:
+        """The day (since 1970), and what everybody has used; what is held for running statements is not in it."""
+        earliest = self._clock() - HOUR_S
+        people = {*self._rows.used, *self._bytes.used, *self._searches, *self._aggregations}
+        found = []
+        for who in sorted(people):
+            hour = ([at for at in made.get(who, ()) if at > earliest] for made in (self._searches, self._aggregations))
+            found.append(Used(*who, self._rows.used.get(who, 0), self._bytes.used.get(who, 0), *hour))
+        return self._today, found
+
+    def remember(self, used: Used, day: float) -> None:
+        """Count what was used before this process began: what is of this day, and of this hour."""
+        self._turn(day)
+        who = used.person, used.target
+        if day == self._today:
+            for amount, much in ((self._rows, used.rows), (self._bytes, used.bytes)):
+                amount.spend(who, "", much)
+        earliest = self._clock() - HOUR_S
+        for made, when in ((self._searches, used.searches), (self._aggregations, used.aggregations)):
+            recent = [at for at in when if at > earliest]
+            if recent:
+                made.setdefault(who, deque()).extend(recent)
+
     def _fits(self, made: dict[Who, deque[float]], who: Who, added: int, limit: int) -> bool:
         """Whether so many more are allowed within the hour before now."""
         if not added or not limit:
             return True
-        when, earliest = made.setdefault(who, deque()), self._clock() - _HOUR_S
+        when, earliest = made.setdefault(who, deque()), self._clock() - HOUR_S
         while when and when[0] <= earliest:
             when.popleft()
         return len(when) + added <= limit
@@ -170,20 +222,13 @@ class Budgets:
             when.extend(now for _ in range(added))
             self._warn(session, budget, len(when), added, limit)
 
-    def _reserve(self, day: _Day, session: Session, statement: str, amount: int, limit: int) -> int:
-        self._turn()
-        who = session.principal.id, session.grant.target
-        amount = max(0, min(amount, day.free(who, limit, statement)))
-        day.hold(who, statement, amount)
-        return amount
-
     def _warn(self, session: Session, budget: str, used: int, added: int, limit: int) -> None:
         if used * 5 >= limit * 4 > (used - added) * 5:
             self.warnings.append(BudgetWarning(session, budget, used, limit))
 
-    def _turn(self) -> None:
-        """Begin a new day when it is one; a clock that goes back gives nothing back."""
-        day = self._clock() // _DAY_S
+    def _turn(self, known: float = -1.0) -> None:
+        """Begin a new day when it is one; a clock that goes back, also behind a `known` day, gives nothing back."""
+        day = max(self._clock() // DAY_S, known)
         if day > self._today:
             self._today = day
             self._rows.used.clear()

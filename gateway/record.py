@@ -77,7 +77,7 @@ KINDS: dict[str, tuple[str, ...]] = {
         "bytes",
         "duration_us",
     ),
-    "statement.begin": (*SESSION, *SQL, *VERDICT, "window_rows", "window_bytes", "prepared"),
+    "statement.begin": (*SESSION, *SQL, *VERDICT, "window_rows", "window_bytes", "prepared", "aggregations"),
     "statement.window": ("session", "statement", "window_rows", "window_bytes", "rows", "bytes"),
     "statement.end": ("session", "statement", "begin", *COUNTS),
     "statement.refused": (*SESSION, *SQL, *VERDICT, "name"),

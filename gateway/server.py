@@ -45,6 +45,7 @@ from gateway.engines.postgres_preview import PostgresPreview
 from gateway.engines.targets import Targets
 from gateway.errors import GatewayError, Refusal
 from gateway.gate import Gate
+from gateway.ledger import Ledger
 from gateway.model import Preview, Session, Write
 from gateway.sql.cache import PlanCache
 from gateway.sql.postgres import analyse, free_literals, normalise
@@ -130,6 +131,9 @@ class Server:
         plans = PlanCache(analyse, free_literals)
         self.workers = Workers()
         windows = Windows(config.audit.window_rows, config.audit.window_bytes)
+        budgets = Budgets(time.time)
+        self.ledger = Ledger(budgets, self.trail, self.database, time.time)
+        self.ledger.restore()
         self.gate = Gate(
             trail=self.trail,
             check=self.access.check,
@@ -137,7 +141,7 @@ class Server:
             plans=plans,
             normalise=normalise,
             workers=self.workers,
-            budgets=Budgets(time.time),
+            budgets=budgets,
             claims=Claims(self.access.claim, self.access.release),
             windows=windows,
         )
@@ -204,6 +208,7 @@ class Server:
         self._run(serve_app(ops_app, config, ops, secure=False, stop=self._stop_serving))
         self._run(self.access.run_watcher())
         self._run(self.targets.keep_fresh())
+        self._run(self.ledger.keep(self._report))
         self._run(self._measure_lag())
 
     async def wait(self) -> None:

@@ -166,6 +166,11 @@ class FileLog:
         return log
 
     @property
+    def size(self) -> int:
+        """How many records were appended, durable or not."""
+        return self._next_index
+
+    @property
     def durable_size(self) -> int:
         """How many records are durable: a reader shows no others."""
         return self._writer.durable

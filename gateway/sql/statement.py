@@ -135,6 +135,11 @@ class Plan:
         return tuple(dict.fromkeys(f"{one.relation}.{one.column}" for one in self.aggregations))
 
     @property
+    def counted(self) -> dict[str, int]:
+        """What a record says of its uses of raw values that no list in it tells: several may be of one column."""
+        return {"aggregations": len(self.aggregations)} if self.aggregations else {}
+
+    @property
     def parts(self) -> int:
         """How many statements the text holds; 0 for an empty one."""
         return len(self.kinds)

@@ -169,6 +169,8 @@ lockouts = sa.Table(
     sa.Column("failed_at", Moment, nullable=False),
 )
 
+budget_summary = sa.Table("budget_summary", metadata, sa.Column("data", sa.LargeBinary, nullable=False))
+
 
 def _first(connection: sa.Connection) -> None:
     metadata.create_all(connection)
@@ -190,7 +192,12 @@ def _add(connection: sa.Connection, *columns: sa.Column[Any]) -> None:
             connection.exec_driver_sql(f"ALTER TABLE {column.table.name} ADD COLUMN {described}")
 
 
-STEPS: tuple[Callable[[sa.Connection], None], ...] = (_first, _writing)
+def _summaries(connection: sa.Connection) -> None:
+    # a new store has it already: the first step makes all tables that this program knows
+    budget_summary.create(connection, checkfirst=True)
+
+
+STEPS: tuple[Callable[[sa.Connection], None], ...] = (_first, _writing, _summaries)
 """Step n brings a store from version n to n + 1."""
 
 

@@ -16,6 +16,7 @@ LAYERS: list[tuple[str, ...]] = [
     ("engines", "console"),
     ("gate",),
     ("admitted",),
+    ("ledger",),
     ("budgets",),
     ("access", "audit"),
     ("sql", "store"),
