@@ -85,6 +85,9 @@ CODES: dict[str, Code] = {
     "aggregate-budget-exhausted": Code(
         "53400", 1226, 429, "More aggregations of real values than the policy allows in an hour."
     ),
+    "too-many-refusals": Code(
+        "53400", 1226, 429, "Too many statements were refused; the person is kept out for a while."
+    ),
     # wire
     "protocol-violation": Code("08P01", 1835, 400, "The client sent something that the protocol does not allow."),
     "message-too-large": Code("08P01", 1153, 413, "A message is larger than the limit."),

@@ -27,6 +27,7 @@ from gateway import record
 from gateway.admitted import SETTLED, Admitted, Claims, Refused, Window, Windows
 from gateway.budgets import Budgets
 from gateway.errors import GatewayError, Refusal
+from gateway.floods import Floods
 from gateway.model import Outcome, Permit, Receipt, Session, Statement, Write
 from gateway.ports import Trail
 from gateway.sql.cache import Judgement, PlanCache
@@ -63,6 +64,7 @@ class Gate:
         self._budgets = budgets
         self._claims = claims
         self._windows = windows
+        self.floods = Floods(trail)
         self.entered = self.permitted = self.refused = 0
 
     def enter(self, session: Session) -> Admitted:
@@ -95,7 +97,7 @@ class Gate:
         """Analyse a long text in a worker. What comes of it is what `judge` answers for this text next."""
         while True:
             number = inside.number
-            plan = await self._workers.analyse(text, inside.view)
+            plan = await self._workers.analyse(text, inside.view, inside.session.principal.id)
             if number == inside.number:  # else the view was renewed meanwhile, and the plan is one of the old view
                 break
         verdict = plan if isinstance(plan, Refusal) else self._plans.keep(number, text, plan)
@@ -218,16 +220,14 @@ class Gate:
         """Record a denial; it may be shown once the receipt is durable."""
         self.refused += 1
         self._forgo(inside)
+        text = statement.text if judged is None and is_short(statement.text) else ""
+        fields = judged.fields if judged is not None else {"sql": self._normalise(text) if text else ""}
         try:
             receipt = self._trail.append(
                 record.event(
                     "statement.refused",
                     **inside.fields,
-                    **(
-                        judged.fields
-                        if judged is not None
-                        else {"sql": self._normalise(statement.text) if is_short(statement.text) else ""}
-                    ),
+                    **fields,
                     **record.verdict_fields(refusal),
                     statement=statement.id,
                     protocol=statement.protocol,

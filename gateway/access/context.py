@@ -51,6 +51,10 @@ class Context:
         """Append a record and wait until it is durable. Raises `GatewayError("audit-not-writable")`."""
         await durable(self._trail.append(event(kind, **fields)))
 
+    def note(self, kind: str, /, **fields: Any) -> None:
+        """Append a record that nobody waits for. Raises `GatewayError("audit-not-writable")`."""
+        self._trail.append(event(kind, **fields))
+
     async def store(self, function: Callable[Concatenate[Connection, P], T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """One transaction in the store's thread. Raises `GatewayError("store-unavailable")`."""
         return await self._database.run(function, *args, **kwargs)

@@ -3,7 +3,8 @@
 Engines: `challenge`, then `admit_pass` or `admit_direct`, then `attach`, and `check` before every statement.
 The API: `sign_in`, `authenticate`, `open`, requests and grants, enrolment. The server runs `run_watcher`.
 
-INVARIANT: a session is handed out only after its `login` record is durable, and so is every refusal to hand one out.
+INVARIANT: a session is handed out only after its `login` record is durable, and so is a refusal to hand one out, but
+for those of a flood, which are counted (`refused.py`).
 INVARIANT: until somebody has proved who he is, every refusal is the same one; only outages of ours, which are the
 same for everybody, are told as what they are. Which team or ticket is missing is told to the proven person alone.
 FAIL CLOSED: a source, store or trail that cannot be used is a refusal.
@@ -12,6 +13,7 @@ FAIL CLOSED: a source, store or trail that cannot be used is a refusal.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
 import time
 from collections.abc import Awaitable, Callable
@@ -27,6 +29,7 @@ from gateway.access.names import fold_login, split_user
 from gateway.access.passes import Register, new_pass
 from gateway.access.passwords import hash_password
 from gateway.access.preview import Look, Previews
+from gateway.access.refused import RefusedLogins
 from gateway.access.request import Move, is_fresh, stale_factor
 from gateway.access.sight import Sight
 from gateway.access.values import (
@@ -106,6 +109,7 @@ class Access:
             context, self._register, self._watch, self._workflow, self._writing, preview, self._sight.sees
         )
         self._enrolment = Enrolment(context, self._login)
+        self._refused = RefusedLogins(lambda fields: context.note("login", **fields), monotonic)
         self._attempts: set[asyncio.Task[Any]] = set()
 
     # engines
@@ -289,6 +293,7 @@ class Access:
     async def sweep(self, *, requests: bool = True) -> Refusal | None:
         """Expire what ran out. An outage is returned; what ran out gives no access anyway."""
         try:
+            self._refused.flush()
             await self._workflow.sweep()
             if requests:
                 await self._workflow.sweep_requests()
@@ -297,7 +302,9 @@ class Access:
         return None
 
     def close(self) -> None:
-        """Join the worker threads. Cancel `run_watcher` first."""
+        """Join the worker threads, and record what is only counted. Cancel `run_watcher` first."""
+        with contextlib.suppress(GatewayError):
+            self._refused.flush(0.0)
         self._watch.close()
         self._writing.close()
         self._login.close()
@@ -475,7 +482,9 @@ class Access:
     async def _record_login(self, peer: Peer, refusal: Refusal | None, *, method: str, **fields: Any) -> None:
         # A user name that is no login may be a secret typed into the wrong field: it is not recorded.
         named = bool(fields.get("login"))
-        await self._context.record("login", **where(peer, user=named), **verdict(refusal), method=method, **fields)
+        facts = {**where(peer, user=named), **verdict(refusal), "method": method, **fields}
+        if refusal is None or not self._refused.is_one_of_many(peer.host, facts):
+            await self._context.record("login", **facts)
 
 
 async def _refusing(work: Awaitable[T | Refusal]) -> T | Refusal:

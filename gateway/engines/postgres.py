@@ -286,6 +286,10 @@ class PostgresEngine(Generic[C]):
         person, most = session.principal.id, self._settings.max_connections_per_person
         if self._people[person] >= most:
             raise GatewayError("too-many-connections", f"you have {most} sessions", hint="close one of them")
+        barred = self._gate.floods.barred(person)
+        if barred is not None:
+            self._crowd.failed(session.peer.host)
+            raise GatewayError.of(barred)
         self._people[person] += 1
         try:
             await self._enter(client, session, wishes, minor)

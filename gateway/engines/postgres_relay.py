@@ -130,8 +130,14 @@ class Relay:
                     self._wait_for(self._gate.claim(self._inside, judged))
                     break
             if not self._requests.take(kind, body, out):
-                self.finish()
-                return
+                if not self._requests.pause_s:
+                    self.finish()
+                    return
+                self._later = list(messages[number + 1 :])
+                self._client.pause_reading()
+                asyncio.get_running_loop().call_later(self._requests.pause_s, self._go_on)
+                self._requests.pause_s = 0.0
+                break
             if self._requests.held is not None:
                 self._later = list(messages[number + 1 :])
                 self._hold(out)

@@ -37,10 +37,10 @@ class Requests:
 
     `held` is the receipt that what was taken last waits for, because it writes; the relay takes it out.
     `skipping` is set by the relay when an error left nothing due: all is dropped until the next Sync, as the target
-    does.
+    does. `pause_s` is how long the next message has to wait, after too many refusals.
     """
 
-    __slots__ = ("_gate", "_inside", "_names", "_number", "_queue", "_repin", "_restore", "held", "skipping")
+    __slots__ = ("_gate", "_inside", "_names", "_number", "_queue", "_repin", "_restore", "held", "pause_s", "skipping")
 
     def __init__(self, gate: Gate, inside: Admitted, queue: deque[Flow], *, restore: str) -> None:
         self._gate, self._inside, self._queue = gate, inside, queue
@@ -51,9 +51,10 @@ class Requests:
         self._repin = False
         self.skipping = False
         self.held: Receipt | None = None
+        self.pause_s = 0.0
 
     def take(self, kind: int, body: bytes, out: list[bytes]) -> bool:
-        """Append to `out` what the target gets for this message; False when the client said goodbye.
+        """Append to `out` what the target gets for this message; False at the client's goodbye, and for a pause.
 
         Raises `GatewayError` for what ends the session.
         """
@@ -90,7 +91,7 @@ class Requests:
             self._poison(wire.QUERY, self._refuse("statement-not-allowed", _FUNCTION_CALL, "function-call"), out)
         else:
             raise GatewayError("protocol-violation", f"message type {kind:#04x} is not known", fatal=True)
-        return True
+        return not self.pause_s
 
     def unstudied(self, kind: int, body: bytes) -> str | None:
         """The statement of a message that has to be studied before its turn; None for nearly all."""
@@ -257,6 +258,7 @@ class Requests:
         A Parse that fails takes an unnamed statement away, so it is unnamed only where the refused message was.
         """
         self._queue.append(Flow(kind, None, refused))
+        self.pause_s = self._gate.floods.refused(self._inside.session.principal.id, self._inside.fields)
         out.append(wire.encode_query(_POISON) if kind == wire.QUERY else wire.encode_parse(name, _POISON))
 
     def _repin_now(self, out: list[bytes]) -> None:

@@ -2,7 +2,8 @@
 
 The parser is C code and its time and memory are bounded by nothing but the text's length; so is Python's over the
 tree. What is short is analysed on the event loop; everything else comes here. A worker that passes its deadline, or
-dies, costs its statement a refusal and is replaced.
+dies, costs its statement a refusal and is replaced. One person has one worker at a time, and people have their turns
+in order: who floods the workers waits for himself.
 
 Frames on the worker's pipes: a length word (4 bytes, big-endian) and a body. Towards it: pickled (view number, view or
 None, text), from the gateway alone. From it: JSON, decoded into the expected types only, since the worker is the side
@@ -17,6 +18,7 @@ import pickle
 import re
 import resource
 import sys
+from collections import deque
 from typing import Any, BinaryIO
 
 import msgspec
@@ -70,20 +72,20 @@ class Workers:
     def __init__(self, count: int = 2, deadline_s: float = DEADLINE_S) -> None:
         self._deadline_s = deadline_s
         self._idle: list[_Worker] = []
-        self._slots = asyncio.Semaphore(count)
+        self._turns = _Turns(count)
         self._all: set[_Worker] = set()
 
-    async def analyse(self, text: str, view: View) -> Plan | Refusal:
+    async def analyse(self, text: str, view: View, person: str) -> Plan | Refusal:
         """As `analyse` of the grammar, with a deadline. A statement that misses it is refused."""
         try:
             async with asyncio.timeout(_WAIT_S):
-                await self._slots.acquire()
+                await self._turns.begin(person)
         except TimeoutError:
             return _too_complex("other long statements are being analysed; try again in a moment")
         try:
             return await self._analyse(text, view)
         finally:
-            self._slots.release()
+            self._turns.end(person)
 
     async def _analyse(self, text: str, view: View) -> Plan | Refusal:
         worker = self._living()
@@ -116,6 +118,49 @@ class Workers:
             await worker.kill()
         self._all.clear()
         self._idle.clear()
+
+
+class _Turns:
+    """Who may have a worker: at most one for each person, and who was served waits behind all others."""
+
+    def __init__(self, count: int) -> None:
+        self._free = count
+        self._served: set[str] = set()
+        self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
+
+    async def begin(self, person: str) -> None:
+        """Wait for a turn."""
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(person, deque()).append(turn)
+        self._serve()
+        try:
+            await turn
+        except BaseException:
+            if turn.done() and not turn.cancelled():
+                self.end(person)  # it came at the moment of the cancellation
+            raise
+
+    def end(self, person: str) -> None:
+        """A turn is over."""
+        self._free += 1
+        self._served.discard(person)
+        if person in self._waiting:
+            self._waiting[person] = self._waiting.pop(person)  # behind all others
+        self._serve()
+
+    def _serve(self) -> None:
+        while self._free:
+            person = next((one for one in self._waiting if one not in self._served), None)
+            if person is None:
+                return
+            line = self._waiting.pop(person)
+            turn = line.popleft()
+            if line:
+                self._waiting[person] = line
+            if not turn.done():
+                self._free -= 1
+                self._served.add(person)
+                turn.set_result(None)
 
 
 class _Worker:

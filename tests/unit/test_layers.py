@@ -17,7 +17,7 @@ LAYERS: list[tuple[str, ...]] = [
     ("gate",),
     ("admitted",),
     ("ledger",),
-    ("budgets",),
+    ("budgets", "floods"),
     ("access", "audit"),
     ("sql", "store"),
     ("policy", "wire"),

@@ -177,7 +177,7 @@ class Dialogue:
         self.trail.records.clear()
         self.trail.receipts.clear()
 
-    async def analyse(self, text: str, view: View) -> Plan | Refusal:
+    async def analyse(self, text: str, view: View, person: str) -> Plan | Refusal:
         """In place of the worker processes."""
         return analyse(text, view)
 

@@ -443,7 +443,7 @@ def test_a_long_text_that_is_studied_while_the_catalog_changes_is_studied_again(
         changed = View(policy(), Catalog(operators=frozenset({"="})), ("42",))
         seen: list[View] = []
 
-        async def study(text: str, view: View) -> Plan | Refusal:
+        async def study(text: str, view: View, person: str) -> Plan | Refusal:
             seen.append(view)
             if len(seen) == 1:
                 talk.gate._view = lambda _session: changed
