@@ -22,7 +22,7 @@ from collections import deque
 from typing import Protocol
 
 from gateway.admitted import SETTLED, Admitted
-from gateway.engines.postgres_flow import INTERNAL, Flow
+from gateway.engines.postgres_flow import DROPPED, INTERNAL, SCRUBBED, Flow
 from gateway.engines.postgres_requests import Requests
 from gateway.engines.postgres_scrub import FREE, PINNED, error_bytes, notice_bytes, refusal_bytes
 from gateway.engines.upstream import Backend
@@ -30,6 +30,7 @@ from gateway.errors import GatewayError, Refusal
 from gateway.gate import Gate
 from gateway.model import Outcome, Receipt
 from gateway.sql.postgres import write_refusal
+from gateway.sql.postgres.plans import PlanText, shown_indexes
 from gateway.wire import postgres as wire
 from gateway.wire.walk import walk_rows
 
@@ -38,6 +39,12 @@ _MESSAGE_LIMIT = 16 * 1024 * 1024
 
 _ROW_HELD = 64 * 1024
 """Rows up to this size are released whole; larger ones stream through once they are announced."""
+
+_PLAN_LIMIT = 1024 * 1024
+"""The largest row beside an EXPLAIN: it is read whole, to be scrubbed."""
+_LARGE_PLAN = Refusal(
+    "statement-not-supported", "a plan, or a row beside one, has more than 1 MiB", "run the EXPLAIN alone", fatal=True
+)
 
 _READY = 4096
 """Answers up to this size that are free to leave still wait for those behind them that are held."""
@@ -113,8 +120,8 @@ class Answers:
     """
 
     __slots__ = (
-        "_backend", "_client", "_gate", "_held", "_inside", "_limit", "_owner", "_queue", "_ready", "_requests",
-        "_rest", "_through", "_told", "_waiting", "held_at",
+        "_backend", "_client", "_gate", "_held", "_inside", "_limit", "_owner", "_plan", "_queue", "_ready",
+        "_requests", "_rest", "_through", "_told", "_waiting", "held_at",
     )  # fmt: skip
 
     def __init__(
@@ -136,6 +143,7 @@ class Answers:
         self._held: bytes | None = None
         self._waiting = self._told = False
         self._through = 0
+        self._plan: tuple[Flow, PlanText] | None = None
         self.held_at: float | None = None
 
     def take(self, data: bytes) -> None:
@@ -194,7 +202,7 @@ class Answers:
                 start = pos
                 self._announce(flow, out)
             kind = data[pos]
-            if kind in _ROWS and not flow.dropping:
+            if kind in _ROWS and not flow.apart:
                 before = pos
                 pos, rows = walk_rows(data, pos, end, flow.window_rows - flow.rows, flow.window_size - flow.size)
                 flow.rows += rows
@@ -202,7 +210,7 @@ class Answers:
                 if pos > before:
                     continue
                 step = self._row(flow, data, pos, end)
-                if not step and not flow.dropping:
+                if not step and not flow.apart:
                     break
                 pos += step
                 continue
@@ -211,6 +219,8 @@ class Answers:
             length = int.from_bytes(data[pos + 1 : pos + 5], "big") + 1
             if length < 5 or length > _MESSAGE_LIMIT:
                 raise GatewayError("target-unavailable", "the target sent a malformed message", fatal=True)
+            if flow.apart == SCRUBBED and length > _PLAN_LIMIT:
+                raise GatewayError.of(_LARGE_PLAN)
             if end - pos < length:
                 break
             if kind == wire.COMMAND_COMPLETE and not flow.settled and flow.permit and flow.permit.plan.writes:
@@ -218,7 +228,15 @@ class Answers:
                 flow.tag = wire.parse_command_complete(data[pos + 5 : pos + length])
                 flow.receipt = self._settle(flow, "ok")
                 continue
-            if flow.kind == INTERNAL or (flow.dropping and kind in _ROWS):
+            if flow.apart == SCRUBBED and kind in _ROWS:
+                out.append(view[start:pos])
+                start = pos
+                if self._scrubbed(flow, kind, data[pos + 5 : pos + length], out):
+                    pos = start = pos + length
+                elif flow.apart == SCRUBBED:
+                    break
+                continue
+            if flow.kind == INTERNAL or (flow.apart and kind in _ROWS):
                 out.append(view[start:pos])
                 self._unseen(kind, data[pos + 5 : pos + length], out)
                 pos += length
@@ -251,21 +269,8 @@ class Answers:
         length = int.from_bytes(data[pos + 1 : pos + 5], "big") + 1
         if length < 5:
             raise GatewayError("target-unavailable", "the target sent a malformed message", fatal=True)
-        if flow.permit is None or flow.kind not in (wire.QUERY, wire.EXECUTE):
-            raise GatewayError("target-unavailable", "the target returned rows that nothing asked for", fatal=True)
-        if flow.rows + 1 > flow.window_rows or flow.size + length > flow.window_size:
-            window = self._gate.extend(self._inside, flow.permit, flow.rows + 1, flow.size + length)
-            if isinstance(window, Refusal):
-                if window.fatal:
-                    raise GatewayError.of(window)
-                flow.refusal, flow.dropping = window, True
-                self._owner.stop_statement()
-                return 0
-            flow.window_rows, flow.window_size = window.rows, window.bytes
-            flow.receipt = window.receipt
-            if not window.receipt.durable:
-                self._hold(window.receipt)
-                return 0
+        if not self._within(flow, length):
+            return 0
         if end - pos < length:
             if length <= _ROW_HELD:
                 return 0
@@ -276,6 +281,41 @@ class Answers:
         flow.rows += 1
         flow.size += length
         return length
+
+    def _within(self, flow: Flow, length: int) -> bool:
+        """Whether a row of that length may leave now; else it waits for a record, or the flow is `DROPPED` now."""
+        if flow.permit is None or flow.kind not in (wire.QUERY, wire.EXECUTE):
+            raise GatewayError("target-unavailable", "the target returned rows that nothing asked for", fatal=True)
+        if flow.rows + 1 <= flow.window_rows and flow.size + length <= flow.window_size:
+            return True
+        window = self._gate.extend(self._inside, flow.permit, flow.rows + 1, flow.size + length)
+        if isinstance(window, Refusal):
+            if window.fatal:
+                raise GatewayError.of(window)
+            flow.refusal, flow.apart = window, DROPPED
+            self._owner.stop_statement()
+            return False
+        flow.window_rows, flow.window_size = window.rows, window.bytes
+        flow.receipt = window.receipt
+        if not window.receipt.durable:
+            self._hold(window.receipt)
+            return False
+        return True
+
+    def _scrubbed(self, flow: Flow, kind: int, body: bytes, out: list[bytes | memoryview]) -> bool:
+        """Release a row that may be part of a plan without what it must not tell; False as in `_within`."""
+        if self._plan is None or self._plan[0] is not flow:
+            self._plan = flow, PlanText(shown_indexes(self._inside.view))
+        row = wire.frame(kind, body)
+        if kind == wire.DATA_ROW:
+            scrubbed = self._plan[1].scrubbed
+            row = wire.encode_data_row([v if v is None else scrubbed(v) for v in wire.parse_data_row(body)])
+        if not self._within(flow, len(row)):
+            return False
+        flow.rows += 1
+        flow.size += len(row)
+        out.append(row)
+        return True
 
     def _answer(
         self,
@@ -293,7 +333,7 @@ class Answers:
         if due is not None and flow.kind not in due:
             raise GatewayError("target-unavailable", "the target answered out of order", fatal=True)
         if kind == wire.COMMAND_COMPLETE:
-            if flow.dropping:
+            if flow.apart == DROPPED:
                 return self._too_late(flow, view, start, pos, out)
             if flow.kind == wire.EXECUTE:
                 flow.tag = wire.parse_command_complete(data[pos + 5 : pos + length])

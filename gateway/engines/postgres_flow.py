@@ -25,6 +25,7 @@ from gateway.wire import postgres as wire
 
 INTERNAL = 0
 """The kind of a flow whose answer the client never sees: settings that the gateway restores."""
+DROPPED, SCRUBBED = 1, 2
 
 _NAMES = 10_000
 _TEXTS = 16 * 1024**2
@@ -34,11 +35,12 @@ _TEXTS = 16 * 1024**2
 class Flow:
     """One answer that is due from the target. `kind` is the type of the message that asked.
 
-    `dropping` throws rows away until the target acknowledges that the statement was stopped.
+    `apart` is 0 for most; `DROPPED` rows are thrown away until the target acknowledges that the statement was stopped,
+    `SCRUBBED` ones are a plan's, and leave without what it must not tell.
     """
 
     __slots__ = (
-        "announced", "dropping", "kind", "permit", "receipt", "refusal", "rows", "settled", "size", "tag",
+        "announced", "apart", "kind", "permit", "receipt", "refusal", "rows", "settled", "size", "tag",
         "window_rows", "window_size",
     )  # fmt: skip
 
@@ -48,12 +50,14 @@ class Flow:
         self.refusal: Refusal | None = None
         self.receipt: Receipt = SETTLED
         self.announced = True
-        self.dropping = False
+        self.apart = 0
         self.settled = True
         self.rows = self.size = self.window_rows = self.window_size = 0
         self.tag = ""
         if permit is not None:
             self.announced = not permit.notices
+            if permit.plan.explains:
+                self.apart = SCRUBBED
             self.settled = permit.receipt is SETTLED
             self.receipt = permit.receipt
             self.window_rows, self.window_size = permit.window_rows, permit.window_bytes

@@ -70,6 +70,7 @@ def union(first: Judgement, second: Judgement) -> Judgement:
         defines=tuple(dict.fromkeys(one.defines + other.defines)),
         uses=tuple(dict.fromkeys(one.uses + other.uses)),
         repin=one.repin or other.repin,
+        explains=one.explains or other.explains,
     )
     return Judgement(plan, fields, second.text)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import NamedTuple
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,15 @@ class Reference:
     on_delete: str = "a"
 
 
+class Index(NamedTuple):
+    """An index of plain columns, without a condition. `own` when it is PostgreSQL's; its columns are not named then."""
+
+    relation: str
+    name: str
+    columns: tuple[str, ...]
+    own: bool = False
+
+
 @dataclass(frozen=True)
 class Catalog:
     """All relations outside the system schemas, and what could capture a built-in's name.
@@ -77,6 +87,7 @@ class Catalog:
 
     `calls` are the names, PostgreSQL's own included, of all functions that take one argument and of all types:
     `a.name` can call one or cast to one. `row_calls` are those of functions that take a record of any kind.
+    `indexes` are those whose names say no more than their columns' names.
     `parents` are the qualified names of relations that others inherit from; partitioned ones are among them.
     `uniques`, `references` and `checks` (a relation, and the columns that one constraint reads) are what a written
     value is compared with; `ruled` are relations with rewrite rules.
@@ -95,6 +106,7 @@ class Catalog:
     references: frozenset[Reference] = frozenset()
     checks: frozenset[tuple[str, tuple[str, ...]]] = frozenset()
     ruled: frozenset[str] = frozenset()
+    indexes: frozenset[Index] = frozenset()
 
     def relation(self, qualified: str) -> Relation | None:
         """The relation of that qualified name."""
@@ -118,6 +130,7 @@ class Catalog:
                 sorted(self.references),
                 sorted(self.checks),
                 sorted(self.ruled),
+                sorted(self.indexes),
             )
         )
         return hashlib.sha256(text.encode()).hexdigest()[:16]

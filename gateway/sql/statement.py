@@ -118,6 +118,8 @@ class Plan:
     uses: tuple[tuple[str, str], ...] = ()
     repin: bool = False
     write: Write | None = None
+    explains: bool = False
+    """Whether any row of the answer may be part of a plan: in it, names are scrubbed."""
     writes: bool = field(init=False)
     """Whether any part can change the target's data."""
     exact_searches: tuple[RawUse, ...] = field(init=False)
@@ -125,6 +127,7 @@ class Plan:
 
     def __post_init__(self) -> None:
         # asked for each run of the plan, which is made once
+        object.__setattr__(self, "explains", self.explains or "EXPLAIN" in self.verbs)
         object.__setattr__(self, "writes", Kind.WRITE in self.kinds)
         object.__setattr__(self, "exact_searches", tuple(one for one in self.searches if not one.summed))
         object.__setattr__(self, "aggregations", tuple(one for one in self.searches if one.summed))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from gateway.sql.catalog import Catalog, Column, Reference, Relation, Unique
+from gateway.sql.catalog import Catalog, Column, Index, Reference, Relation, Unique
 
 _LASTING = "n.nspname !~ '^pg_(toast|temp)'"
 _OUTSIDE = f"n.nspname NOT IN ('pg_catalog', 'information_schema') AND {_LASTING}"
@@ -113,6 +113,17 @@ _QUERIES = {
         SELECT n.nspname, c.relname FROM pg_catalog.pg_class c
         JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
         WHERE c.relkind IN ('r', 'p') AND c.relhasrules AND {_OUTSIDE}""",  # noqa: S608
+    # One row a column; PostgreSQL's own have one row of null.
+    "indexes": f"""
+        SELECT n.nspname, c.relname, i.relname, a.attname, x.indexrelid < 16384
+        FROM pg_catalog.pg_index x
+        JOIN pg_catalog.pg_class i ON i.oid = x.indexrelid
+        JOIN pg_catalog.pg_class c ON c.oid = x.indrelid
+        JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+        LEFT JOIN pg_catalog.pg_attribute a
+               ON a.attrelid = c.oid AND a.attnum = ANY (x.indkey) AND x.indexrelid >= 16384
+        WHERE x.indexprs IS NULL AND x.indpred IS NULL AND {_LASTING}
+        ORDER BY 1, 2, 3, a.attnum""",  # noqa: S608
     # Whatever `a.name` could call or cast to; true for what takes a row (its argument's type is a pseudo-type).
     "calls": f"""
         SELECT p.proname, pg_catalog.bool_or(t.typtype = 'p') FROM pg_catalog.pg_proc p
@@ -183,7 +194,17 @@ def catalog_from_rows(rows: Mapping[str, Sequence[tuple[Any, ...]]]) -> Catalog:
         references=_references(rows["references"]),
         checks=_checks(rows["checks"]),
         ruled=frozenset(f"{row[0]}.{row[1]}" for row in rows["ruled"]),
+        indexes=_indexes(rows["indexes"]),
     )
+
+
+def _indexes(rows: Sequence[tuple[Any, ...]]) -> frozenset[Index]:
+    found: dict[tuple[str, str, bool], list[str]] = {}
+    for schema, name, index, column, own in rows:
+        columns = found.setdefault((f"{schema}.{name}", str(index), own in (True, "t")), [])
+        if column is not None:
+            columns.append(str(column))
+    return frozenset(Index(relation, name, tuple(columns), own) for (relation, name, own), columns in found.items())
 
 
 def _uniques(rows: Sequence[tuple[Any, ...]]) -> frozenset[Unique]:
