@@ -44,6 +44,7 @@ _PHRASES = {
     "22P02": "text cannot be read as a value of the type",
     "22P03": "a binary value cannot be read",
     "25006": "the transaction is read only",
+    "25P03": "the transaction waited longer for its next statement than the policy allows",
     "2F005": "a function ended without a result",
     "40001": "the transaction could not be serialised; try again",
     "40P01": "a deadlock was found; try again",
@@ -78,7 +79,9 @@ _CANCELLED = (
 """57014 says which of the two it was in its (constant) text alone; a translated one gets the phrase for both."""
 
 _WITHHELD = "the target's own message is withheld: it may quote hidden values"
-_SAY_ALL = frozenset({"21000", "22012", "25006", "40001", "40P01", "57014", "57P01", "57P02", "57P03", "57P05"})
+_SAY_ALL = frozenset(
+    {"21000", "22012", "25006", "25P03", "40001", "40P01", "57014", "57P01", "57P02", "57P03", "57P05"}
+)
 """Errors of which our phrase says all that there is to know."""
 
 _NOTICES = frozenset({"25001", "25P01"})

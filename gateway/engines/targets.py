@@ -191,6 +191,9 @@ class Targets:
             "row_security": "on",
             "search_path": ", ".join('"' + schema.replace('"', '""') + '"' for schema in policy.schemas),
             "statement_timeout": str(policy.limits.statement_timeout_ms),
+            # a transaction that was forgotten would keep the target from clearing away what is dead
+            "idle_in_transaction_session_timeout": str(policy.limits.idle_in_transaction_timeout_ms),
+            "lock_timeout": str(policy.limits.statement_timeout_ms),
             "client_min_messages": "warning",
             "jit": "off",
         }

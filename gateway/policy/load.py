@@ -193,6 +193,7 @@ def _policy(read: dict[str, Any], source: str) -> Policy:
             limits.get("exact_searches_per_hour", 0),
             limits.get("aggregates_per_hour", 0),
             limits.get("statement_timeout", 30) * 1000,
+            limits.get("idle_in_transaction_timeout", 600) * 1000,
         ),
         reveal={name: frozenset(columns) for name, columns in read.get("reveal", {}).items()},
         functions=frozenset(read.get("functions", ())),
@@ -331,6 +332,9 @@ POLICY = Record({
             Whole(1, 10**9), "SELECTs of one person in an hour that sum a masked column's real values (unlimited)"
         ),
         "statement_timeout": Field(Duration(1, 3600), "how long a statement may run (30s)"),
+        "idle_in_transaction_timeout": Field(
+            Duration(1, 86400), "how long a transaction may wait for its next statement (10m)"
+        ),
     }), "budgets"),
     "tables": Field(MapOf(_QUALIFIED, Record({
         "scope": Field(Text(_SCOPE_WANTED, check=_scope, described=_SCOPE_SCHEMA), "which rows exist", True),

@@ -107,7 +107,7 @@ class AccessRule:
 
 @dataclass(frozen=True, slots=True)
 class LimitRule:
-    """Budgets. 0 means unlimited, except `statement_timeout_ms`, which must be positive."""
+    """Budgets. 0 means unlimited, except for the two timeouts, which must be positive."""
 
     rows_per_statement: int = 0
     rows_per_day: int = 0
@@ -116,6 +116,7 @@ class LimitRule:
     exact_searches_per_hour: int = 0
     aggregates_per_hour: int = 0
     statement_timeout_ms: int = 30_000
+    idle_in_transaction_timeout_ms: int = 600_000
 
 
 @dataclass(frozen=True)

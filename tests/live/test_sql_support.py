@@ -43,7 +43,9 @@ PINS = {
     "application_name": "gateway",
     "client_min_messages": "warning",
     "default_transaction_read_only": "on",
+    "idle_in_transaction_session_timeout": "10min",
     "jit": "off",
+    "lock_timeout": "30s",
     "search_path": '"public"',
     "statement_timeout": "30s",
 }

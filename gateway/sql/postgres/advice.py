@@ -42,7 +42,8 @@ _FUNCTIONS: tuple[tuple[tuple[str, ...], str], ...] = (
 )  # fmt: skip
 _CHANGEABLE = (
     "application_name, datestyle, intervalstyle, timezone, extra_float_digits, bytea_output, client_min_messages,"
-    " lock_timeout, statement_timeout and the isolation level may be changed; the gateway pins what its guarantees depend on"
+    " lock_timeout, statement_timeout, idle_in_transaction_session_timeout and the isolation level may be changed;"
+    " the gateway pins what its guarantees depend on"
 )
 _READABLE = "`select name, setting from pg_settings` lists the settings that are shown"
 _KINDS = {
@@ -79,8 +80,8 @@ def changed_setting(name: str) -> str:
         return "name the zone, or give its hours as a number: `set timezone = 'Europe/Paris'`"
     if name in {"role", "session_authorization"}:
         return "a session has the one role that it was opened with; DISCARD ALL resets everything else"
-    if name == "statement_timeout":
-        return "a time between 1ms and the policy's own limit is allowed: `set statement_timeout = '5s'`"
+    if name in {"statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"}:
+        return f"a time between 1ms and the policy's own limit is allowed: `set {name} = '5s'`"
     return _CHANGEABLE
 
 

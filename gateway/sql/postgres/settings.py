@@ -1,8 +1,8 @@
 """Which settings a user may change or read.
 
-INVARIANT: nothing here changes what a statement of ours means, how long it may run beyond the policy's bound, or what a
-plan costs; and no value of the gateway's own settings can be read. A setting that is pinned may be set to its pinned
-value, because drivers do so at start-up.
+INVARIANT: nothing here changes what a statement of ours means, how long it may run or a transaction wait beyond the
+policy's bounds, or what a plan costs; and no value of the gateway's own settings can be read. A setting that is pinned
+may be set to its pinned value, because drivers do so at start-up.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from gateway.sql.statement import View
 
 _ANY = words("""
     application_name datestyle intervalstyle timezone extra_float_digits bytea_output xmlbinary jit client_min_messages
-    lock_timeout idle_in_transaction_session_timeout default_transaction_deferrable transaction_deferrable
+    default_transaction_deferrable transaction_deferrable
     check_function_bodies escape_string_warning geqo
     """)
 _FIXED = {
@@ -29,7 +29,7 @@ _ISOLATION = frozenset({"serializable", "repeatable read", "read committed", "re
 _SHOWN = words("""
     server_version server_version_num server_encoding lc_collate lc_ctype lc_messages lc_monetary lc_numeric lc_time
     integer_datetimes max_identifier_length max_index_keys in_hot_standby default_with_oids search_path
-    statement_timeout default_tablespace default_table_access_method default_text_search_config password_encryption
+    default_tablespace default_table_access_method default_text_search_config password_encryption
     is_superuser role block_size segment_size max_connections max_function_args work_mem
     maintenance_work_mem shared_buffers effective_cache_size temp_buffers plan_cache_mode xmloption
     max_parallel_workers_per_gather max_parallel_workers max_worker_processes seq_page_cost random_page_cost
@@ -38,7 +38,19 @@ _SHOWN = words("""
     enable_material transform_null_equals array_nulls cursor_tuple_fraction tcp_keepalives_idle ssl wal_level
     hot_standby max_prepared_transactions max_standby_streaming_delay icu_validation_level
     """)
-READABLE = _ANY | _SHOWN | frozenset(_FIXED) | {"transaction_isolation", "default_transaction_isolation"}
+_TIMEOUTS = {
+    "statement_timeout": "statement_timeout_ms",
+    "lock_timeout": "statement_timeout_ms",
+    "idle_in_transaction_session_timeout": "idle_in_transaction_timeout_ms",
+}
+"""Times that the policy bounds, by its limits' names: 0, which is for ever, is beyond them."""
+READABLE = (
+    _ANY
+    | _SHOWN
+    | frozenset(_FIXED)
+    | frozenset(_TIMEOUTS)
+    | {"transaction_isolation", "default_transaction_isolation"}
+)
 _LONGEST_VALUE = 200
 _UNITS_MS = {"": 1, "ms": 1, "s": 1_000, "min": 60_000, "h": 3_600_000, "d": 86_400_000}
 
@@ -69,9 +81,9 @@ def changeable(name: str, values: Sequence[str], view: View) -> bool:
         return value in _FIXED[name]
     if name in {"transaction_isolation", "default_transaction_isolation"}:
         return value in _ISOLATION
-    if name == "statement_timeout":
+    if name in _TIMEOUTS:
         milliseconds = _milliseconds(value)
-        return milliseconds is not None and 0 < milliseconds <= view.policy.limits.statement_timeout_ms
+        return milliseconds is not None and 0 < milliseconds <= getattr(view.policy.limits, _TIMEOUTS[name])
     return name in _ANY
 
 
@@ -79,7 +91,7 @@ def resettable(name: str) -> bool:
     """Whether the setting may be reset: the pinned ones go back to their pins."""
     name = canonical(name)
     return (
-        name in _ANY or name in _FIXED or name in {"search_path", "statement_timeout", "default_transaction_isolation"}
+        name in _ANY or name in _FIXED or name in _TIMEOUTS or name in {"search_path", "default_transaction_isolation"}
     )
 
 
