@@ -17,6 +17,7 @@ from gateway.cli.output import (
     emit_json,
     emit_line,
     emit_text,
+    escaped,
     moment,
     say,
 )
@@ -115,7 +116,7 @@ def prove(
     """Write a proof that a record is in the trail; `gateway audit verify` checks it anywhere."""
     proof = proof_bytes(signed_in().get(f"/audit/records/{_id(record)}/proof"))
     if out is None:
-        print(proof.decode(), end="", flush=True)
+        print(escaped(proof.decode()), end="", flush=True)
         return
     try:
         out.write_bytes(proof)

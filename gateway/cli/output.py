@@ -1,7 +1,8 @@
 """How the command line speaks: data on stdout, messages on stderr, exit codes that scripts can rely on.
 
 INVARIANT: text that came from outside (ticket titles, statements, names) reaches a terminal without control
-characters and without markup, so that a ticket cannot draw on an auditor's screen.
+characters and without markup, so that a ticket cannot draw on an auditor's screen; in JSON they are escaped, so that
+a program reads what was there.
 """
 
 from __future__ import annotations
@@ -79,10 +80,10 @@ def say(message: str) -> None:
 
 
 def show_refusal(refusal: Refusal) -> None:
-    """The refusal and its hint."""
-    say(f"refused ({refusal.code}): {refusal.message}")
+    """The refusal and its hint, a line each."""
+    say(f"refused ({refusal.code}): {refusal.message}".replace("\n", " "))
     if refusal.hint:
-        say(f"hint: {refusal.hint}")
+        say(f"hint: {refusal.hint}".replace("\n", " "))
 
 
 def fail(refusal: Refusal) -> GatewayError:
@@ -92,12 +93,25 @@ def fail(refusal: Refusal) -> GatewayError:
 
 def emit_json(value: Any) -> None:
     """One JSON document."""
-    print(json.dumps(value, indent=2, ensure_ascii=False), flush=True)
+    print(escaped(json.dumps(value, indent=2, ensure_ascii=False)), flush=True)
 
 
 def emit_line(value: Mapping[str, Any]) -> None:
     """One JSON document on one line, as a stream has them."""
-    print(json.dumps(value, separators=(",", ":"), ensure_ascii=False), flush=True)
+    print(escaped(json.dumps(value, separators=(",", ":"), ensure_ascii=False)), flush=True)
+
+
+def escaped(document: str) -> str:
+    """A JSON document that says the same, with everything that could steer a terminal as `\\u` escapes.
+
+    Such characters stand inside of its strings only; its line breaks stay (RFC 8259, 7).
+    """
+    return "".join(_escape(c) if unicodedata.category(c) in _UNPRINTABLE and c != "\n" else c for c in document)
+
+
+def _escape(character: str) -> str:
+    data = character.encode("utf-16-be", "surrogatepass").hex()
+    return "".join(f"\\u{data[at : at + 4]}" for at in range(0, len(data), 4))
 
 
 def emit_text(text: str) -> None:
@@ -132,7 +146,8 @@ def emit_facts(facts: Iterable[tuple[str, object]]) -> None:
     known = [(name, clean(value)) for name, value in facts if value not in (None, "", [], {}, ())]
     width = max((len(name) for name, _ in known), default=0)
     for name, value in known:
-        print(f"{name.ljust(width)}  {value}")
+        # a second line of a value must not look like the next name
+        print(f"{name.ljust(width)}  {value}".replace("\n", "\n" + " " * (width + 2)))
     sys.stdout.flush()
 
 

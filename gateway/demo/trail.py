@@ -59,7 +59,9 @@ def sentence(record: Mapping[str, Any]) -> str:
     who = str(record.get("login") or "")
     why = str(record.get("ticket") or "")
     head = f"{str(record.get('time', ''))[11:19]}  {record.get('index', ''):>5}  {record.get('kind', ''):<17} "
-    return f"{head}{who:<6} {why:<9} {gist(record)}".rstrip().replace("\n", " ")
+    line = f"{head}{who:<6} {why:<9} {gist(record)}".rstrip().replace("\n", " ")
+    # what others wrote must not draw on the screen
+    return "".join(c if c.isprintable() else "\ufffd" for c in line)
 
 
 def gist(record: Mapping[str, Any]) -> str:

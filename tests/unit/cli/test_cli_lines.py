@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
+import unicodedata
 from typing import Any
 
 import pytest
@@ -14,6 +16,7 @@ from gateway import __version__
 from gateway.cli import client, commands, output
 from gateway.cli.app import arranged
 from gateway.cli.output import CONFIGURATION, FAILED, REFUSED, TAMPERED, clean, exit_code
+from gateway.demo.trail import sentence
 from gateway.errors import CODES, Refusal
 
 COMMANDS = """
@@ -135,6 +138,45 @@ def test_every_code_has_an_exit_code() -> None:
 )
 def test_what_came_from_outside_cannot_draw_on_the_screen(value: object, shown: str) -> None:
     assert clean(value) == shown
+
+
+HOSTILE = "a\x9b2Jb\x1b]0;x\x07c\u202ed\u2066e\u200bf\x7fg\x85h\U000e0041i\u2028j\ud800k"
+ORDINARY = "Zoë Müller · 山田太郎 · Ελένη · محمد · 👍🏽 · e\u0301"
+
+
+@pytest.mark.parametrize("emit", [output.emit_json, output.emit_line])
+def test_json_says_what_was_there_and_steers_no_terminal(emit: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    document = {"reason": HOSTILE, ORDINARY: [ORDINARY, {HOSTILE: "\n\t\r"}]}
+    emit(document)
+    out = capsys.readouterr().out
+    assert json.loads(out) == document
+    assert ORDINARY in out
+    assert all(c.isprintable() for c in out.replace("\n", ""))
+
+
+def test_all_of_unicode_round_trips_and_none_of_it_steers() -> None:
+    text = "x".join(map(chr, range(0x110000)))  # or two halves of a pair would become one character
+    written = output.escaped(json.dumps(text, ensure_ascii=False))
+    assert json.loads(written) == text
+    steering = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
+    assert not any(unicodedata.category(c) in steering for c in written)
+
+
+def test_ordinary_text_of_any_language_is_shown_as_it_is() -> None:
+    assert clean(ORDINARY) == ORDINARY
+
+
+def test_a_reason_of_several_lines_does_not_look_like_further_facts(capsys: pytest.CaptureFixture[str]) -> None:
+    output.emit_facts([("reason", "x\napprovers  bob"), ("code", "y")])
+    assert capsys.readouterr().out.splitlines() == ["reason  x", "        approvers  bob", "code    y"]
+    output.show_refusal(Refusal("not-found", "x\nhint: run this", "y\nz"))
+    assert capsys.readouterr().err.splitlines() == ["refused (not-found): x hint: run this", "hint: y z"]
+
+
+def test_a_record_on_the_demonstration_s_screen_steers_no_terminal() -> None:
+    line = sentence({"time": "2026-03-01T09:30:00Z", "index": 1, "kind": "login", "login": "a\x9bb", "reason": HOSTILE})
+    assert line.isprintable()
+    assert ORDINARY.partition(" ·")[0] in sentence({"kind": "grant", "reason": ORDINARY})
 
 
 def test_markup_of_a_table_cell_is_text(terminal: Any) -> None:
