@@ -72,9 +72,10 @@ class Workflow:
     async def obtain(self, wanted: Wanted, peer: Peer) -> tuple[Grant, AccessRequest, Judged] | Refusal:
         """A live grant: one that lives already, a new one where the policy approves, or a request that has to wait.
 
-        An approved grant is used while it lives. One that the policy gave by itself is used again while at least half
-        of the asked time is left (by a direct login: any time), else a new one is made. Who asks to write gets a
-        grant that was approved for that: for writing in general, or for the very statement and only until it ran.
+        An approved grant is used while it lives; one that reveals, by who asks to see something in clear, and by others
+        only where nothing else can be had at once. One that the policy gave by itself is used again while at least half
+        of the asked time is left (by a direct login: any time), else a new one is made. Who asks to write gets a grant
+        that was approved for that: for writing in general, or for the very statement and only until it ran.
         """
         judged = await self.judge(
             wanted.person, wanted.target, wanted.ticket_id, wanted.reveal, wanted.duration_s,
@@ -191,6 +192,8 @@ class Workflow:
             if (grant.write, grant.statement, grant.spent) == (wanted.write, wanted.digest, False)
             and wanted.reveal <= grant.reveal
             and set(grant.customers) == set(judged.ticket.customers)
+            # INVARIANT: nobody gets a mask turned off without asking for it, where masked reads are his at once
+            and (wanted.reveal or not grant.reveal or not judged.approve)
         ]
         enough = now + timedelta(seconds=duration_s / 2)
         approved = [grant for grant in fitting if grant.approved_by]

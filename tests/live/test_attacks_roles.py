@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import Iterator
 from typing import Any
 
-import httpx2
 import pytest
+from api_client import Api
 from gateway_fixture import House, awaited, open_house
 
 from gateway.demo.postgres import EmbeddedPostgres
@@ -20,30 +19,6 @@ def house(postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory) 
     """A gateway of this file's own: what happens to people and their passes here must not meet other tests."""
     with open_house(tmp_path_factory.mktemp("house"), postgres) as own:
         yield own
-
-
-class Api:
-    """The API, as each person signed in once."""
-
-    def __init__(self, house: House) -> None:
-        context = ssl.create_default_context(cafile=str(house.company.tls.ca))
-        self.client = httpx2.Client(
-            base_url=f"https://localhost:{house.company.ports['api']}/v1", verify=context, trust_env=False, timeout=20
-        )
-        self.tokens: dict[str, str] = {}
-        self.house = house
-
-    def __call__(self, login: str, path: str, body: dict[str, Any] | None = None) -> tuple[int, dict[str, Any]]:
-        if login not in self.tokens:
-            actor = self.house.actor(login)
-            actor.sign_in()
-            self.tokens[login] = actor._token
-        headers = {"authorization": f"Bearer {self.tokens[login]}"}
-        if body is None:
-            answer = self.client.get(path, headers=headers)
-        else:
-            answer = self.client.post(path, json=body, headers=headers)
-        return answer.status_code, answer.json() if answer.content else {}
 
 
 @pytest.fixture(scope="module")

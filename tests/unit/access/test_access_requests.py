@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from access_world import PEER, World, proves
+from access_world import PEER, POLICY, World, proves
 
 from gateway.access.service import Opened, SignIn
 from gateway.errors import Refusal
@@ -49,9 +49,31 @@ async def test_a_reveal_waits_for_an_approver_and_then_unmasks(world: World) -> 
     assert world.last()["approvers"] == ["p3"]
 
 
-async def test_an_approved_grant_is_used_even_when_nothing_is_asked_to_be_revealed(world: World) -> None:
+async def test_who_asks_for_nothing_in_clear_gets_nothing_in_clear_while_an_approved_grant_lives(world: World) -> None:
     request = await waiting(world)
     await world.access.approve(await world.sign_in("bob"), request, "", PEER)
+    plain = await world.access.open(await world.sign_in("alice"), target="payroll", ticket="SUP-1423", peer=PEER)
+    assert isinstance(plain, Opened)
+    assert plain.grant.reveal == frozenset()
+    again = await world.access.open(
+        await world.sign_in("alice"), target="payroll", ticket="SUP-1423", reveal=EMAIL, peer=PEER
+    )
+    assert isinstance(again, Opened)
+    assert again.grant.reveal == EMAIL
+
+
+async def test_a_direct_login_is_masked_while_an_approved_grant_lives(world: World) -> None:
+    request = await waiting(world)
+    await world.access.approve(await world.sign_in("bob"), request, "", PEER)
+    session = await world.direct("alice+SUP-1423", f"alice-secret{world.code('alice')}")
+    assert isinstance(session, Session)
+    assert session.grant.reveal == frozenset()
+
+
+async def test_an_approved_grant_is_used_where_nothing_can_be_had_without_an_approver(world: World) -> None:
+    request = await waiting(world)
+    await world.access.approve(await world.sign_in("bob"), request, "", PEER)
+    world.policies["payroll"] = replace(POLICY, access=replace(POLICY.access, auto_approve="never"))
     opened = await world.access.open(await world.sign_in("alice"), target="payroll", ticket="SUP-1423", peer=PEER)
     assert isinstance(opened, Opened)
     assert opened.grant.reveal == EMAIL
