@@ -14,12 +14,13 @@ import pytest
 from dialogue import policy, session
 
 from gateway import ledger as ledger_module
+from gateway.admitted import Admitted, Windows
 from gateway.audit.checkpoint import create_signer, load_signer
 from gateway.audit.log import FileLog
 from gateway.budgets import Budgets
 from gateway.demo.trail import Follower
 from gateway.errors import GatewayError, Refusal
-from gateway.gate import Admitted, Gate, Windows
+from gateway.gate import Gate
 from gateway.ledger import Ledger
 from gateway.model import Outcome, Permit, Session, Statement
 from gateway.sql.cache import PlanCache
@@ -79,6 +80,7 @@ class Process:
             normalise=lambda text: text,
             workers=None,  # type: ignore[arg-type]
             budgets=self.budgets,
+            claims=None,  # type: ignore[arg-type]
             windows=Windows(100, 1000),
         )
 
