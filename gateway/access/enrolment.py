@@ -3,8 +3,9 @@
 Theory of operation. Somebody entitled issues an invitation: a code for one person, kept as a keyed digest, good once
 and for a limited time. The person begins with login, password and invitation, and gets a fresh TOTP secret, which waits
 sealed beside the invitation. A right first code finishes: the invitation is used up, the factor stands, its step counts
-as used, and recovery codes are shown once. A factor is never overwritten: it is reset by somebody else, which ends all
-that it opened.
+as used, and recovery codes are shown once. A factor is never overwritten: it is reset by somebody else, or by its owner
+with a recovery code, which is good for that alone: the lost factor goes, with all that it opened, and an invitation
+comes in its place. So a code that was stolen opens nothing quietly: its owner's own factor stops working.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from gateway.access.factors import (
     uri,
 )
 from gateway.access.keys import base32
-from gateway.access.login import Failure, Login, not_accepted
+from gateway.access.login import RECOVERY, Failure, Login, not_accepted
 from gateway.access.values import Enrolling
 from gateway.errors import Refusal
 from gateway.model import Peer, Principal
@@ -110,6 +111,20 @@ class Enrolment:
         await end(person)
         await context.record("factor.reset", **who(person), **where(peer), decision="permit", by=by, factor="totp")
         return person
+
+    async def recover(
+        self, person: Principal, peer: Peer, end: Callable[[Principal], Awaitable[None]]
+    ) -> str | Refusal:
+        """An invitation for who proved a recovery code, once the factor that was lost is gone and `end` done.
+
+        When it comes to nothing after that, the person needs an administrator's invitation.
+        """
+        if not await self._context.store(people.remove_factor, person.id):
+            return Refusal("not-found", f"`{person.login}` has no second factor")
+        await end(person)
+        facts = {**who(person), **where(peer)}
+        await self._context.record("factor.reset", **facts, decision="permit", by=person.id, factor=RECOVERY)
+        return await self.invite(person.login, person.id, peer)
 
     async def _invited(
         self, login: str, password: str, invitation: str, peer: Peer

@@ -24,6 +24,9 @@ from gateway.model import Peer, Principal
 from gateway.store import people
 from gateway.store.people import TokenRow
 
+RECOVERY = "recovery"
+"""The factor of who proved a recovery code: it lets a new factor be enrolled, and is good for nothing else."""
+
 
 @dataclass(frozen=True, slots=True)
 class Proof:
@@ -68,7 +71,7 @@ class Login:
     async def prove(
         self, login: str, password: str, code: str, peer: Peer, *, recovery: bool = False
     ) -> Proof | Failure:
-        """Check password and code; with `recovery` a recovery code may stand for the code.
+        """Check password and code; with `recovery` a recovery code, and nothing else.
 
         Raises `GatewayError` when the directory or the store cannot be asked.
         """
@@ -145,11 +148,12 @@ class Login:
         steps = matching_steps(secret, code, context.clock())
         if row is None:
             return "", "no second factor is enrolled"
-        folded = fold_recovery_code(code) if recovery else ""
-        if folded:
+        if recovery:
+            folded = fold_recovery_code(code)
             digest = context.keys.digest("recovery", folded)
-            used = use and await context.store(people.use_recovery_code, id_, digest, context.clock())
-            return ("recovery", "") if used else ("", "wrong or used recovery code")
+            wanted = use and bool(folded)
+            used = wanted and await context.store(people.use_recovery_code, id_, digest, context.clock())
+            return (RECOVERY, "") if used else ("", "wrong or used recovery code")
         if not steps:
             return "", "wrong code"
         if not use:
@@ -175,7 +179,8 @@ class SignIns:
 
     def __init__(self, context: Context, kept: Iterable[TokenRow]) -> None:
         self._context = context
-        self._rows = {row.hash: row for row in kept}
+        # a recovery code opens nothing any more, also where it did when the row was kept
+        self._rows = {row.hash: row for row in kept if row.factor != RECOVERY}
         self._people: dict[str, tuple[Principal | None, float]] = {}
 
     async def create(self, proof: Proof) -> SignIn:

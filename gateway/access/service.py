@@ -24,7 +24,7 @@ from typing import Any, TypeVar
 from gateway.access.context import Context, Policies, verdict, where, who
 from gateway.access.enrolment import Enrolment
 from gateway.access.keys import Token
-from gateway.access.login import Failure, Login, Proof, SignIns, not_accepted
+from gateway.access.login import RECOVERY, Failure, Login, Proof, SignIns, not_accepted
 from gateway.access.names import fold_login, split_user
 from gateway.access.passes import Register, new_pass
 from gateway.access.passwords import hash_password
@@ -162,7 +162,7 @@ class Access:
     # the API
 
     async def sign_in(self, login: str, password: str, otp: str, peer: Peer) -> SignIn | Refusal:
-        """A sign-in with its bearer token, for password and code (or a recovery code)."""
+        """A sign-in with its bearer token, for password and code."""
         asked_for = {"login": fold_login(login)}
         return await self._finish(self._sign_in(login, password, otp, peer), asked_for, peer, "sign-in")
 
@@ -260,14 +260,14 @@ class Access:
         """The recovery codes, shown once, for the right first code."""
         return await _refusing(self._enrolment.finish(login, password, invitation, code, peer))
 
+    async def recover(self, login: str, password: str, code: str, peer: Peer) -> str | Refusal:
+        """An invitation for password and recovery code; the lost factor is gone, with everything that it opened."""
+        asked_for = {"login": fold_login(login)}
+        return await self._finish(self._recover(login, password, code, peer), asked_for, peer, RECOVERY)
+
     async def reset_factor(self, signin: SignIn | None, login: str, peer: Peer) -> Principal | Refusal:
         """Take a person's factor away; his grants are revoked, his sessions cut, his sign-ins over."""
-
-        async def end(person: Principal) -> None:
-            self._signins.forget_person(person.id)
-            await self._workflow.end_all(person.id, "second factor reset", peer)
-
-        return await self._administer(signin, lambda by: self._enrolment.reset(login, by, peer, end))
+        return await self._administer(signin, lambda by: self._enrolment.reset(login, by, peer, self._end_all(peer)))
 
     def is_member(self, principal: Principal, role: str) -> bool:
         """Whether the person has the role `administrators`, `auditors` or `approvers`. Raises `KeyError` for others."""
@@ -336,11 +336,27 @@ class Access:
         return replace(outage, fatal=True)
 
     async def _sign_in(self, login: str, password: str, otp: str, peer: Peer) -> SignIn | Refusal:
-        proof = await self._login.prove(login, password, otp, peer, recovery=True)
+        proof = await self._login.prove(login, password, otp, peer)
         if isinstance(proof, Failure):
             return await self._not_accepted(proof, peer, method="sign-in")
         await self._record_login(peer, None, method="sign-in", **who(proof.person), factor=proof.factor)
         return await self._signins.create(proof)
+
+    async def _recover(self, login: str, password: str, code: str, peer: Peer) -> str | Refusal:
+        proof = await self._login.prove(login, password, code, peer, recovery=True)
+        if isinstance(proof, Failure):
+            return await self._not_accepted(proof, peer, method=RECOVERY)
+        await self._record_login(peer, None, method=RECOVERY, **who(proof.person), factor=proof.factor)
+        return await self._enrolment.recover(proof.person, peer, self._end_all(peer))
+
+    def _end_all(self, peer: Peer) -> Callable[[Principal], Awaitable[None]]:
+        """What ends all that a person's lost factor had opened."""
+
+        async def end(person: Principal) -> None:
+            self._signins.forget_person(person.id)
+            await self._workflow.end_all(person.id, "second factor reset", peer)
+
+        return end
 
     async def _admit_pass(self, challenge: Challenge, proven: bool, peer: Peer) -> Session | Refusal:
         context = self._context

@@ -47,12 +47,32 @@ def invite(
 @app.command()
 def enrol(login: Annotated[str | None, typer.Argument(metavar="[LOGIN]")] = None) -> None:
     """Enrol one's own second factor with an invitation: shows a QR code and asks for the first code."""
+    login, password = _asked(login)
+    invitation = setup().environ.get("GATEWAY_INVITATION") or ask_secret("invitation")
+    _enrol(anonymous(), {"login": login, "password": password, "invitation": invitation})
+
+
+@app.command()
+def recover(login: Annotated[str | None, typer.Argument(metavar="[LOGIN]")] = None) -> None:
+    """Enrol a new second factor in the place of a lost one, with a recovery code; everything it opened ends."""
+    login, password = _asked(login)
+    code = setup().environ.get("GATEWAY_RECOVERY_CODE") or ask_secret("recovery code")
+    api = anonymous()
+    answer = api.post("/recover", {"login": login, "password": password, "recovery_code": code})
+    say("the lost factor is gone, and what it had opened; until the new one is enrolled, this invitation is good:")
+    say(f"  {answer['invitation']}  (gateway people enrol)")
+    _enrol(api, {"login": login, "password": password, "invitation": answer["invitation"]})
+
+
+def _asked(login: str | None) -> tuple[str, str]:
+    """Whose factor it is, and the password."""
     environ = setup().environ
     login = login or environ.get("GATEWAY_LOGIN") or ask("login")
-    password = environ.get("GATEWAY_PASSWORD") or ask_secret(f"password of {login}")
-    invitation = environ.get("GATEWAY_INVITATION") or ask_secret("invitation")
-    api = anonymous()
-    proof = {"login": login, "password": password, "invitation": invitation}
+    return login, environ.get("GATEWAY_PASSWORD") or ask_secret(f"password of {login}")
+
+
+def _enrol(api: Api, proof: dict[str, str]) -> None:
+    environ = setup().environ
     begun = api.post("/enrol/begin", proof)
     if setup().as_json:
         emit_json({"uri": begun["uri"], "secret": begun["secret"], "expires_at": begun["expires_at"]})

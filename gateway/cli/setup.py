@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import getpass
 import os
+import re
 import sys
 from collections.abc import Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from gateway.cli.client import Api, Server
 from gateway.config import Config, load_config
 from gateway.errors import GatewayError
 
+_RECOVERY_CODE = re.compile(r"[a-z2-7]{4}([ -]?[a-z2-7]{4}){3}")
 CONFIG_PLACES = (Path("gateway.yaml"), Path("/etc/gateway/gateway.yaml"))
 
 
@@ -110,6 +112,11 @@ def sign_in(where: Server, login: str | None = None) -> dict[str, Any]:
     api = Api(where)
     try:
         answer: dict[str, Any] = api.post("/sign-in", {"login": login, "password": password, "otp": otp})
+    except GatewayError as error:
+        if error.code == "authentication-failed" and _RECOVERY_CODE.fullmatch(otp.strip().lower()):
+            refusal = replace(error.refusal, hint="for a recovery code there is `gateway people recover`")
+            raise GatewayError.of(refusal) from error
+        raise
     finally:
         api.close()
     if not environ.get("GATEWAY_OTP"):

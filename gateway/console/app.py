@@ -1,7 +1,7 @@
 """The HTTPS JSON API, version 1: OpenAPI at `/v1/openapi.json`, problems as RFC 9457, tokens as RFC 6750.
 
-Routes parse, ask `access` or `audit`, and shape the answer. INVARIANT: every route but sign-in, enrolment, the version
-and the description asks `signed_in` first; what a person may do or see is decided by `access`, never here.
+Routes parse, ask `access` or `audit`, and shape the answer. INVARIANT: every route but sign-in, enrolment, recovery,
+the version and the description asks `signed_in` first; what a person may do or see is decided by `access`, never here.
 """
 
 from __future__ import annotations
@@ -217,6 +217,13 @@ def _people_routes() -> APIRouter:
         """Take a person's second factor away with all that it opened. For administrators."""
         found = given(await of.access.reset_factor(me, login, origin))
         return schemas.PersonAnswer(login=found.login, name=found.name, teams=sorted(found.teams))
+
+    @routes.post("/recover")
+    async def recover(body: schemas.RecoverBody, of: Of, origin: From) -> schemas.InvitationAnswer:
+        """Give up a factor that was lost, and everything that it opened, for an invitation to enrol a new one."""
+        password, code = body.password.get_secret_value(), body.recovery_code.get_secret_value()
+        invitation = given(await of.access.recover(body.login, password, code, origin))
+        return schemas.InvitationAnswer(login=body.login, invitation=invitation)
 
     @routes.post("/enrol/begin")
     async def enrol_begin(body: schemas.EnrolBeginBody, of: Of, origin: From) -> schemas.EnrolBeginAnswer:

@@ -28,11 +28,19 @@ class _Body(BaseModel):
 
 
 class SignInBody(_Body):
-    """Password and second factor together; `otp` is the code of the moment or a recovery code."""
+    """Password and second factor together; `otp` is the code of the moment."""
 
     login: Name
     password: Password
     otp: Code
+
+
+class RecoverBody(_Body):
+    """Password and one of the recovery codes that were shown when the lost factor was enrolled."""
+
+    login: Name
+    password: Password
+    recovery_code: Code
 
 
 class OpenBody(_Body):

@@ -9,6 +9,7 @@ from access_world import PEER, World
 
 from gateway.access.service import Enrolling, SignIn
 from gateway.errors import Refusal
+from gateway.store.schema import tokens
 
 
 async def begun(world: World, login: str = "alice") -> tuple[str, Enrolling]:
@@ -105,18 +106,92 @@ async def test_a_waiting_secret_is_no_factor_yet(world: World) -> None:
     assert world.last()["reason"] == "no second factor is enrolled"
 
 
-async def test_recovery_codes_work_once_each_and_only_for_their_owner(world: World) -> None:
+async def test_a_recovery_code_signs_nobody_in(world: World) -> None:
+    await world.enrol("alice")
+    for code in world.recovery["alice"][:2]:
+        assert isinstance(await world.access.sign_in("alice", "alice-secret", code, PEER), Refusal)
+        assert world.last()["reason"] == "wrong code"
+        assert isinstance(await world.direct("alice+SUP-1423", f"alice-secret{code}"), Refusal)
+    # nor is it used up by the attempt
+    assert isinstance(await world.access.recover("alice", "alice-secret", world.recovery["alice"][0], PEER), str)
+
+
+@pytest.mark.parametrize(
+    ("login", "password", "code", "reason"),
+    [
+        ("alice", "wrong", "right", "wrong password"),
+        ("alice", "alice-secret", "amir's", "wrong or used recovery code"),
+        ("alice", "alice-secret", "totp", "wrong or used recovery code"),
+        ("alice", "alice-secret", "", "wrong or used recovery code"),
+        ("amir", "amir-secret", "right", "wrong or used recovery code"),
+        ("dan", "dan-secret", "right", "no second factor is enrolled"),
+        ("nobody", "nobody-secret", "right", "unknown person"),
+    ],
+)
+async def test_who_has_no_recovery_code_of_his_own_recovers_nothing(
+    world: World, login: str, password: str, code: str, reason: str
+) -> None:
     await world.enrol("alice", "amir")
-    first, second, *rest = world.recovery["alice"]
-    assert len(rest) == 8
-    signin = await world.access.sign_in("alice", "alice-secret", first.upper(), PEER)
-    assert isinstance(signin, SignIn)
-    assert signin.factor == "recovery"
-    assert isinstance(await world.access.sign_in("alice", "alice-secret", first, PEER), Refusal)
-    assert world.last()["reason"] == "wrong or used recovery code"
-    assert isinstance(await world.access.sign_in("amir", "amir-secret", second, PEER), Refusal)
-    assert isinstance(await world.access.sign_in("alice", "wrong", second, PEER), Refusal)
-    assert isinstance(await world.access.sign_in("alice", "alice-secret", second.replace("-", ""), PEER), SignIn)
+    signin = await world.sign_in("alice")
+    codes = {"right": world.recovery["alice"][0], "amir's": world.recovery["amir"][0], "totp": world.code("alice")}
+    refused = await world.access.recover(login, password, codes.get(code, code), PEER)
+    assert isinstance(refused, Refusal)
+    assert refused.code == "authentication-failed"
+    record = world.last()
+    assert (record["method"], record["reason"]) == ("recovery", reason)
+    await world.access.refresh()
+    assert isinstance(world.access.authenticate(signin.token), SignIn)
+    assert not world.trail.of("factor.reset")
+
+
+async def test_a_recovery_code_lets_a_new_factor_be_enrolled_and_ends_what_the_lost_one_opened(world: World) -> None:
+    session = await world.session("alice")
+    signin = await world.sign_in("alice")
+    old_code, codes = world.code("alice", steps=1), world.recovery["alice"]
+    invitation = await world.access.recover("alice", "alice-secret", codes[0].upper(), PEER)
+    assert isinstance(invitation, str)
+    login, reset = world.last(), world.last("factor.reset")
+    assert (login["decision"], login["factor"], login["method"]) == ("permit", "recovery", "recovery")
+    assert (reset["by"], reset["factor"], reset["person"]) == ("p1", "recovery", "p1")
+    assert world.last("enrolment")["by"] == "p1"
+    await world.access.refresh()
+    ended = world.access.authenticate(signin.token)
+    assert isinstance(ended, Refusal)
+    assert ended.code == "session-expired"
+    assert isinstance(world.access.check(session), Refusal)
+    assert isinstance(await world.access.sign_in("alice", "alice-secret", old_code, PEER), Refusal)
+    # neither that code nor another one of the lost factor is worth anything now
+    for code in codes[:2]:
+        assert isinstance(await world.access.recover("alice", "alice-secret", code, PEER), Refusal)
+
+    assert isinstance(await world.access.enrol_begin("alice", "wrong", invitation, PEER), Refusal)
+    begun = await world.access.enrol_begin("alice", "alice-secret", invitation, PEER)
+    assert not isinstance(begun, Refusal)
+    world.secrets["alice"] = begun.secret
+    fresh = await world.access.enrol_finish("alice", "alice-secret", invitation, world.code("alice"), PEER)
+    assert not isinstance(fresh, Refusal)
+    assert not set(fresh) & set(codes)
+    world.time.advance(30)
+    assert isinstance(await world.access.sign_in("alice", "alice-secret", world.code("alice"), PEER), SignIn)
+
+
+async def test_guesses_of_recovery_codes_are_locked_out_like_all_others(world: World) -> None:
+    await world.enrol("alice")
+    world.restart_settings(lock_free=3)
+    for _ in range(4):
+        await world.access.recover("alice", "alice-secret", "aaaa-aaaa-aaaa-aaaa", PEER)
+    assert isinstance(await world.access.recover("alice", "alice-secret", world.recovery["alice"][0], PEER), Refusal)
+    assert world.last()["code"] == "too-many-attempts"
+
+
+async def test_a_sign_in_of_before_that_a_recovery_code_opened_is_over(stored: World) -> None:
+    signin = await stored.sign_in("alice")
+    stored.database.run_now(lambda connection: connection.execute(tokens.update().values(factor="recovery")))
+    stored.restart()
+    await stored.access.refresh()
+    ended = stored.access.authenticate(signin.token)
+    assert isinstance(ended, Refusal)
+    assert ended.code == "session-expired"
 
 
 async def test_only_administrators_with_a_recent_factor_invite_and_reset(world: World) -> None:

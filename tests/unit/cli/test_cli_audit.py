@@ -182,6 +182,34 @@ def test_enrolment_shows_a_code_to_scan_and_the_recovery_codes(terminal: Any, mo
     }
 
 
+def test_a_recovery_code_leads_to_an_enrolment(terminal: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    uri = "otpauth://totp/gateway:alice?secret=ABC&issuer=gateway"
+    terminal.answers["POST /recover"] = (200, {"login": "alice", "invitation": "invitation-2"})
+    terminal.answers["POST /enrol/begin"] = (200, {"uri": uri, "secret": "ABC", "expires_at": "2026-03-02T09:00:00Z"})
+    terminal.answers["POST /enrol/finish"] = (200, {"recovery_codes": ["cccc-dddd"]})
+    monkeypatch.setenv("GATEWAY_RECOVERY_CODE", "aaaa-bbbb-cccc-dddd")
+    monkeypatch.setattr("sys.stdin", io.StringIO("654321\n"))
+    said = terminal.run("people", "recover")
+    assert said.code == 0
+    assert "invitation-2" in said.err
+    assert "cccc-dddd" in said.out
+    assert terminal.sent()["invitation"] == "invitation-2"
+
+
+@pytest.mark.parametrize(
+    ("otp", "told"), [("abcd-efgh-ijkl-mnop", True), ("ABCDEFGHIJKLMNO2", True), ("123456", False)]
+)
+def test_who_signs_in_with_a_recovery_code_is_told_what_it_is_for(
+    terminal: Any, monkeypatch: pytest.MonkeyPatch, otp: str, told: bool
+) -> None:
+    monkeypatch.setenv("GATEWAY_OTP", otp)
+    problem = {"code": "authentication-failed", "detail": "not accepted", "hint": "look again"}
+    terminal.answers["POST /sign-in"] = (401, problem)
+    said = terminal.run("status")
+    assert said.code == 77
+    assert ("gateway people recover" in said.err) == told
+
+
 def test_a_qr_code_is_square_and_has_its_quiet_zone() -> None:
     lines = qr_lines("otpauth://totp/x?secret=ABC")
     assert len({len(text) for text in lines}) == 1

@@ -21,8 +21,8 @@ from gateway.errors import CODES, Refusal
 
 COMMANDS = """
 approve, audit key, audit prove, audit search, audit show, audit tail, audit verify, cancel, demo, deny, doctor, init,
-login, logout, open, people enrol, people hash, people invite, people reset, policy check, policy diff, policy explain,
-policy scaffold, policy test, requests, revoke, serve, sessions, show, status
+login, logout, open, people enrol, people hash, people invite, people recover, people reset, policy check, policy diff,
+policy explain, policy scaffold, policy test, requests, revoke, serve, sessions, show, status
 """
 
 
