@@ -94,10 +94,8 @@ class Disk:
 
     def replace(self, path: Path, data: bytes, *, durable: bool) -> None:
         """Put a file of that content in the place of another, atomically."""
-        temporary = path.with_name(f".{path.name}.tmp")
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        descriptor, temporary = self._beside(path, data)
         try:
-            self.write(descriptor, data, 0)
             if durable:
                 self.sync(descriptor)
         finally:
@@ -114,12 +112,10 @@ class Disk:
         opened: list[tuple[int, Path, Path]] = []
         try:
             for path, data in files:
-                temporary = path.with_name(f".{path.name}.tmp")
-                flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
-                opened.append((os.open(temporary, flags, 0o600), temporary, path))
-                self.write(opened[-1][0], data, 0)
+                descriptor, temporary = self._beside(path, data)
+                opened.append((descriptor, temporary, path))
                 # begins to write back at once; the pages are not needed again
-                os.posix_fadvise(opened[-1][0], 0, 0, os.POSIX_FADV_DONTNEED)
+                os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
             for descriptor, _, _ in opened:
                 self.sync(descriptor)
         finally:
@@ -129,6 +125,17 @@ class Disk:
             os.replace(temporary, path)
         for directory in sorted({path.parent for path, _ in files}):
             self.sync_directory(directory)
+
+    def _beside(self, path: Path, data: bytes) -> tuple[int, Path]:
+        """An open file of that content that may take the place of another one, and what it is called until then."""
+        temporary = path.with_name(f".{path.name}.tmp")
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        try:
+            self.write(descriptor, data, 0)
+        except BaseException:
+            os.close(descriptor)
+            raise
+        return descriptor, temporary
 
     def sync_directory(self, path: Path) -> None:
         """Make the names in the directory durable."""

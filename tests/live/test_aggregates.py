@@ -19,6 +19,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from aggregate_view import POLICY as SUMMING
 from test_sql_leaks import TYPES, cases, everything
 
 from gateway.demo.postgres import BACKEND_ROLE, EmbeddedPostgres
@@ -32,40 +33,12 @@ KEY = bytes(range(32))
 NAMES = ("sums_one", "sums_two")
 GENERATED = 1200
 VICTIM = 42001
-POLICY = """
-target: sums
-access:
-  teams: [support]
-  ticket: {projects: [SUP], states: [open]}
-  duration: {default: 1h, max: 8h}
-  approvers: {teams: [security], count: 1}
-limits: {exact_searches_per_hour: 60, aggregates_per_hour: 20}
-tables:
-  public.companies:
-    scope: id = ticket.customer
-    columns: {id: clear, name: clear, plan: clear}
-  public.employees:
-    scope: company_id = ticket.customer
-    columns:
-      id: clear
-      name: {mask: pseudonym, domain: last_name}
-      email: {mask: email, search: exact}
-      salary: {mask: bucket, size: 10000, aggregate: {min_group: 5, subject: id}}
-      status: clear
-      mood: clear
-      bonus: {mask: 'null', aggregate: {min_group: 5, subject: id}}
-      ratio: {mask: 'null', aggregate: {min_group: 5, subject: id}}
-  public.payslips:
-    scope: employee_id in public.employees.id
-    columns:
-      id: clear
-      employee_id: clear
-      net: {mask: 'null', aggregate: {min_group: 5, subject: employee_id}}
-      period: {mask: year}
-  public.countries:
-    scope: none
-    columns: {code: clear, label: clear}
-"""
+MOOD = "      mood: clear\n"
+HIDDEN = "".join(
+    f"      {name}: {{mask: 'null', aggregate: {{min_group: 5, subject: id}}}}\n" for name in ("bonus", "ratio")
+)
+POLICY = SUMMING.replace("target: payroll", "target: sums").replace(MOOD, MOOD + HIDDEN)
+assert "ratio: {mask" in POLICY
 TRUTH = f"""
 create table companies (id int primary key, name text, plan text);
 create table employees (id int primary key, company_id int references companies, name text, email text unique, salary int,

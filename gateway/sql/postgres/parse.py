@@ -29,6 +29,7 @@ _BRANCHING = frozenset(
 _LINKING = frozenset(_TOKEN[name] for name in ("UNION", "INTERSECT", "EXCEPT", "JOIN"))
 _LITERAL = frozenset(_TOKEN[name] for name in ("SCONST", "USCONST", "BCONST", "XCONST", "ICONST", "FCONST"))
 _NAME = frozenset({_TOKEN["IDENT"], _TOKEN["UIDENT"]})
+_LITERAL_OR_NAME = _LITERAL | _NAME
 _TYPOGRAPHIC = tuple(
     quote.encode() for quote in "\u2018\u2019\u201a\u201b\u201c\u201d\u201e\u201f\u00ab\u00bb\uff07\uff02"
 )
@@ -137,10 +138,15 @@ def canonical_normalised(parsed: Parsed) -> str:
     if any(statement.stmt.WhichOneof("node") == "variable_set_stmt" for statement in parsed.tree.stmts):
         return normalised(parsed)
     raw = parsed.raw
-    highest = max((_number(raw, token) for token in parsed.tokens if token.token == _PARAM), default=0)
+    kinds = [token.token for token in parsed.tokens]
+    highest = 0
+    if _PARAM in kinds:
+        highest = max(_number(raw, token) for token in parsed.tokens if token.token == _PARAM)
+    # the masks of a wide relation are thousands of tokens: only those are looked at closely that can be values
+    wanted = _LITERAL_OR_NAME if any(quote in raw for quote in _TYPOGRAPHIC) else _LITERAL
     pieces, at = [], 0
-    for token in parsed.tokens:
-        if _is_value(raw, token):
+    for kind, token in zip(kinds, parsed.tokens, strict=True):
+        if kind in wanted and _is_value(raw, token):
             highest += 1
             pieces += [raw[at : token.start], b"$%d" % highest]
             at = token.end

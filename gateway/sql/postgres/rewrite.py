@@ -122,10 +122,12 @@ class Rewriter:
         table = self.find(source.schemaname, source.relname)
         return table.columns if table else ()
 
-    def derived(self, source: Message, table: Table, inner: list[Message]) -> Message:
-        """The derived table for a relation named by `source`, with `inner` conditions moved or copied into it."""
-        made = Node()
-        subselect = made.range_subselect
+    def derive(self, holder: Message, source: Message, table: Table, inner: list[Message]) -> None:
+        """Put the derived table for a relation named by `source` into `holder`, with `inner` conditions in it.
+
+        It is built where it stays, since that of a wide relation is large; nothing of `source` is part of `holder`.
+        """
+        subselect = holder.range_subselect
         select = subselect.subquery.select_stmt
         select.CopyFrom(table.skeleton)
         select.from_clause[0].range_var.inh = source.inh
@@ -147,7 +149,6 @@ class Rewriter:
         self.found.relations[table.name] = None
         if table.scope:
             self.found.scope[table.scope] = None
-        return made
 
     def type_name(self, message: Message) -> None:
         """Judge and qualify a type.

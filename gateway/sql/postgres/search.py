@@ -84,7 +84,7 @@ def settle_from(rewriter: Rewriter, select: Message, env: Env, stack: Stack) -> 
         _notice_comparisons(rewriter, condition, leaves[0])
     for leaf in leaves[0]:
         if leaf.source is not None and leaf.table is not None:
-            leaf.holder.CopyFrom(rewriter.derived(leaf.source, leaf.table, leaf.inner))
+            rewriter.derive(leaf.holder, leaf.source, leaf.table, leaf.inner)
 
 
 def _survey(
