@@ -64,7 +64,9 @@ class _Amount:
         if each and wished > each:
             wished = each
         if daily:
-            wished = max(0, min(wished, self._free(who, daily, statement)))
+            free = self._free(who, daily, statement)
+            if wished > free:
+                wished = max(0, free)
             self._hold(who, statement, wished)
         return wished
 
@@ -73,12 +75,6 @@ class _Amount:
         if each and needed > each:
             return _statement_refusal(self.what, f"{each} {self.what}s")
         if daily and needed > self._free(who, daily, statement):
-            return _day_refusal(self.what, f"{daily} {self.what}s")
-        return None
-
-    def gone(self, who: Who, daily: int) -> Refusal | None:
-        """Why nothing more may begin on this day."""
-        if daily and self.used.get(who, 0) >= daily:
             return _day_refusal(self.what, f"{daily} {self.what}s")
         return None
 
@@ -121,10 +117,12 @@ class Budgets:
         if limits.rows_per_day or limits.bytes_per_day:
             self._turn()
         who = session.principal.id, session.grant.target
-        return (
-            self._rows.window(who, statement, rows, limits.rows_per_statement, limits.rows_per_day),
-            self._bytes.window(who, statement, size, limits.bytes_per_statement, limits.bytes_per_day),
-        )
+        # for each statement: what is not limited is not asked for
+        if limits.rows_per_statement or limits.rows_per_day:
+            rows = self._rows.window(who, statement, rows, limits.rows_per_statement, limits.rows_per_day)
+        if limits.bytes_per_statement or limits.bytes_per_day:
+            size = self._bytes.window(who, statement, size, limits.bytes_per_statement, limits.bytes_per_day)
+        return rows, size
 
     def admit(self, session: Session, policy: Policy, plan: Plan) -> Refusal | None:
         """Refuse a statement whose person has nothing left; count its uses of raw values."""
@@ -132,9 +130,9 @@ class Budgets:
         who = session.principal.id, session.grant.target
         if limits.rows_per_day or limits.bytes_per_day:
             self._turn()
-            gone = self._rows.gone(who, limits.rows_per_day) or self._bytes.gone(who, limits.bytes_per_day)
-            if gone is not None:
-                return gone
+            for amount, daily in ((self._rows, limits.rows_per_day), (self._bytes, limits.bytes_per_day)):
+                if daily and amount.used.get(who, 0) >= daily:
+                    return _day_refusal(amount.what, f"{daily} {amount.what}s")
         if not plan.searches:
             return None
         searched, summed = len(plan.exact_searches), len(plan.aggregations)
