@@ -31,6 +31,7 @@ from gateway.gate import Gate
 from gateway.model import Outcome, Receipt
 from gateway.sql.postgres import write_refusal
 from gateway.sql.postgres.plans import PlanText, shown_indexes
+from gateway.sql.statement import View
 from gateway.wire import postgres as wire
 from gateway.wire.walk import walk_rows
 
@@ -143,7 +144,7 @@ class Answers:
         self._held: bytes | None = None
         self._waiting = self._told = False
         self._through = 0
-        self._plan: tuple[Flow, PlanText] | None = None
+        self._plan: tuple[View, PlanText] | None = None
         self.held_at: float | None = None
 
     def take(self, data: bytes) -> None:
@@ -304,8 +305,10 @@ class Answers:
 
     def _scrubbed(self, flow: Flow, kind: int, body: bytes, out: list[bytes | memoryview]) -> bool:
         """Release a row that may be part of a plan without what it must not tell; False as in `_within`."""
-        if self._plan is None or self._plan[0] is not flow:
-            self._plan = flow, PlanText(shown_indexes(self._inside.view))
+        view = self._inside.view
+        if self._plan is None or self._plan[0] is not view:
+            # one for all plans of the session: a portal may give out one in several parts
+            self._plan = view, PlanText(shown_indexes(view))
         row = wire.frame(kind, body)
         if kind == wire.DATA_ROW:
             scrubbed = self._plan[1].scrubbed

@@ -9,7 +9,7 @@ PostgreSQL prints an index's name in one place of a node: in text behind `Index 
 `ExplainNode` in `explain.c`, versions 13 to 18). What the user writes is behind that in a row of text, and escaped in
 the other forms, so that it can pass for the place of a name, but hide none. Each pattern takes linear time.
 
-FAIL CLOSED: a name that does not end in its row (one with a line break) hides the rows behind it.
+FAIL CLOSED: a name that does not end in its row (one with a line break) hides all rows of plans behind it.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def shown_indexes(view: View) -> frozenset[str]:
 
 
 class PlanText:
-    """The answer of one EXPLAIN, row by row, with the names in `shown` left in."""
+    """The answers of a session's EXPLAINs, row by row, with the names in `shown` left in."""
 
     def __init__(self, shown: frozenset[str]) -> None:
         self._shown = shown

@@ -112,8 +112,9 @@ def analyse(text: str, _view: View) -> Plan | Refusal:
     if text.startswith("write"):
         approval = "statement" if "approved" in text else "request"
         write = Write("UPDATE", "public.employees", ("status",), 2, approval, text, f"digest of {text}")
+    verb = "EXPLAIN" if text.startswith("explain") else "SELECT"
     return Plan(
-        f"/*rewritten*/ {text}", (Kind.WRITE if write else Kind.READ,), ("SELECT",), f"<{text}>", "<rewritten>", "f",
+        f"/*rewritten*/ {text}", (Kind.WRITE if write else Kind.READ,), (verb,), f"<{text}>", "<rewritten>", "f",
         relations, searches=searches, notices=notices, uses=uses, defines=defines, repin=text.startswith("reset"),
         write=write,
     )  # fmt: skip
