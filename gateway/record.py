@@ -54,7 +54,7 @@ KINDS: dict[str, tuple[str, ...]] = {
     "log.stop": ("size", "reason"),
     "statement.unknown": ("session", "statement", "rows", "bytes", "status", "begin"),
     "login": (*SESSION, *VERDICT, "method", "count", "logins"),
-    "enrolment": (*PERSON, *WHERE, *VERDICT, "by", "factor"),
+    "enrolment": (*PERSON, *WHERE, *VERDICT, "by", "factor", "count", "logins"),
     "factor.reset": (*PERSON, *WHERE, *VERDICT, "by", "factor"),
     "request": (*PERSON, *WHERE, *WHY, *VERDICT, "target", "state", "by", "reveal", "write", "duration_s", *WRITING),
     "request.preview": (*PERSON, *WHERE, *WHY, *FACTOR, *VERDICT, "target", "reveal", "session", *WRITING),

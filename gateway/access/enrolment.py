@@ -24,6 +24,7 @@ from gateway.access.factors import (
 )
 from gateway.access.keys import base32
 from gateway.access.login import RECOVERY, Failure, Login, not_accepted
+from gateway.access.refused import RefusedLogins
 from gateway.access.values import Enrolling
 from gateway.errors import Refusal
 from gateway.model import Peer, Principal
@@ -34,8 +35,8 @@ from gateway.store.people import FactorRow, InvitationRow
 class Enrolment:
     """Invitations, and what they lead to."""
 
-    def __init__(self, context: Context, login: Login) -> None:
-        self._context, self._login = context, login
+    def __init__(self, context: Context, login: Login, refused: RefusedLogins) -> None:
+        self._context, self._login, self._refused = context, login, refused
 
     async def invite(self, login: str, by: str, peer: Peer) -> str | Refusal:
         """An invitation code for a person who has no factor; older ones of his stop working."""
@@ -137,9 +138,10 @@ class Enrolment:
         row = await self._context.store(people.find_invitation, self._digest(invitation))
         proved = await self._login.prove_password(login, password, peer)
         if isinstance(proved, Failure):
-            refusal = Refusal(proved.code, proved.reason)
-            fields = who(proved.person) or {"login": proved.login}
-            await self._context.record("enrolment", **fields, **where(peer), **verdict(refusal), factor="totp")
+            facts = {**(who(proved.person) or {"login": proved.login}), **where(peer), "factor": "totp"}
+            facts |= verdict(Refusal(proved.code, proved.reason))
+            if not self._refused.is_one_of_many("enrolment", peer.host, facts):
+                await self._context.record("enrolment", **facts)
             return not_accepted()
         if row is None or row.person != proved.id:
             self._login.charge(login, peer)

@@ -1,11 +1,12 @@
-"""Refused log-ins from one place: the first ones are a record each, what a flood adds is one record a minute.
+"""Refused log-ins and enrolments from one place: the first are a record each, what a flood adds is one a minute.
 
 Whoever has no account at all may fail as often as the network lets him, and each record costs the disk what an honest
-one does. So from one address (an IPv6 /64) `EACH` refusals in a minute are recorded as they come; further ones are
-counted, and when the minute is over, or the process stops, the last of them is recorded with how many there were and
-the logins that were tried. So the first and the last of a flood are on record, and its size is.
+one does. So from one address (an IPv6 /64) `EACH` refusals for one reason in a minute are recorded as they come;
+further ones are counted, and when the minute is over, or the process stops, the last of them is recorded with how many
+there were and the logins that were tried. So the first and the last of a flood are on record, and its size is; only a
+crash forgets the counts of its last minute.
 
-INVARIANT: what is counted here has been refused with the answer that everybody gets; nothing is let in by it.
+INVARIANT: what is counted here is refused; nothing that was let in is left to it.
 """
 
 from __future__ import annotations
@@ -38,18 +39,18 @@ class _Place:
 
 
 class RefusedLogins:
-    """The counts of this process. `append` takes a login record's fields, and waits for nothing."""
+    """The counts of this process. `append` takes a record's kind and fields, and waits for nothing."""
 
-    def __init__(self, append: Callable[[Fields], Any], monotonic: Callable[[], float]) -> None:
+    def __init__(self, append: Callable[[str, Fields], Any], monotonic: Callable[[], float]) -> None:
         self._append, self._monotonic = append, monotonic
         self._places: dict[_Key, _Place] = {}
 
-    def is_one_of_many(self, host: str, fields: Fields) -> bool:
-        """Whether a refusal with those fields is only counted; else it is the caller's to record."""
+    def is_one_of_many(self, kind: str, host: str, fields: Fields) -> bool:
+        """Whether a refusal of that kind with those fields is only counted; else it is the caller's to record."""
         now, code = self._monotonic(), fields["code"]
         # a reason after proof names tickets, of which there are as many as somebody makes up
         reason = fields["reason"] if code in _UNPROVEN else ""
-        key = network_of(host), fields["method"], code, reason
+        key = kind, network_of(host), fields.get("method", ""), code, reason
         place = self._places.get(key)
         if place is not None and now - place.began >= _MINUTE_S:
             self._close(key, place)
@@ -77,4 +78,4 @@ class RefusedLogins:
     def _close(self, key: _Key, place: _Place) -> None:
         del self._places[key]
         if place.held:
-            self._append({**place.last, "count": place.held, "logins": sorted(place.logins)})
+            self._append(key[0], {**place.last, "count": place.held, "logins": sorted(place.logins)})

@@ -108,8 +108,8 @@ class Access:
         self._previews = Previews(
             context, self._register, self._watch, self._workflow, self._writing, preview, self._sight.sees
         )
-        self._enrolment = Enrolment(context, self._login)
-        self._refused = RefusedLogins(lambda fields: context.note("login", **fields), monotonic)
+        self._refused = RefusedLogins(lambda kind, fields: context.note(kind, **fields), monotonic)
+        self._enrolment = Enrolment(context, self._login, self._refused)
         self._attempts: set[asyncio.Task[Any]] = set()
 
     # engines
@@ -499,7 +499,7 @@ class Access:
         # A user name that is no login may be a secret typed into the wrong field: it is not recorded.
         named = bool(fields.get("login"))
         facts = {**where(peer, user=named), **verdict(refusal), "method": method, **fields}
-        if refusal is None or not self._refused.is_one_of_many(peer.host, facts):
+        if refusal is None or not self._refused.is_one_of_many("login", peer.host, facts):
             await self._context.record("login", **facts)
 
 

@@ -64,12 +64,24 @@ async def test_a_flood_hides_neither_other_reasons_nor_other_places_nor_who_come
 
 def test_tickets_that_somebody_makes_up_are_one_flood() -> None:
     told: list[dict[str, object]] = []
-    refused = RefusedLogins(lambda fields: told.append(dict(fields)), lambda: 0.0)
+    refused = RefusedLogins(lambda _kind, fields: told.append(dict(fields)), lambda: 0.0)
     for number in range(EACH + 30):
         fields = {"code": "ticket-not-found", "reason": f"the ticket `SUP-{number}` does not exist", "method": "direct"}
-        assert refused.is_one_of_many("10.0.0.1", fields) == (number >= EACH)
+        assert refused.is_one_of_many("login", "10.0.0.1", fields) == (number >= EACH)
     refused.flush(0.0)
     assert [(one["reason"], one["count"]) for one in told] == [("the ticket `SUP-49` does not exist", 30)]
+
+
+async def test_enrolments_that_somebody_tries_without_a_password_are_counted_too(world: World) -> None:
+    for number in range(EACH + 30):
+        await world.access.enrol_begin(f"nobody{number}", "wrong", "invitation", PEER)
+    await world.access.enrol_begin("nobody", "wrong", "invitation", OTHER)
+    assert len(world.trail.of("enrolment")) <= 2 * EACH + 1
+    world.time.advance(60)
+    await world.access.sweep()
+    counted = [one for one in world.trail.of("enrolment") if "count" in one]
+    alone = [one for one in world.trail.of("enrolment") if "count" not in one]
+    assert sum(one["count"] for one in counted) + len(alone) == EACH + 31
 
 
 async def test_what_is_counted_is_recorded_when_the_process_stops(world: World) -> None:
@@ -90,11 +102,11 @@ async def test_a_minute_that_is_over_is_recorded_by_the_next_attempt_too(world: 
 @pytest.mark.parametrize("places", [10_000, 10_001])
 def test_places_are_bounded_and_none_is_lost(places: int) -> None:
     told: list[dict[str, object]] = []
-    refused = RefusedLogins(lambda fields: told.append(dict(fields)), lambda: 0.0)
+    refused = RefusedLogins(lambda _kind, fields: told.append(dict(fields)), lambda: 0.0)
     fields = {"code": "authentication-failed", "reason": "unknown person", "method": "pass"}
     for number in range(places):
         host = f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}"
-        alone = [refused.is_one_of_many(host, fields) for _ in range(EACH + 1)]
+        alone = [refused.is_one_of_many("login", host, fields) for _ in range(EACH + 1)]
         assert alone == [False] * EACH + [True]
     assert len(told) == (10_000 if places > 10_000 else 0)
     refused.flush(0.0)
