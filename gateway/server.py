@@ -55,6 +55,8 @@ from gateway.telemetry import Log, Metrics, configure_logging, way_to
 from gateway.wire.auth import tls_server_end_point
 
 DRAIN_S = 20.0
+_REQUESTS = "requests"
+"""Whose turn the statements of requests take in the workers: they wait for one another."""
 _BACKLOG = 1024
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _SWITCH_S = 0.0002
@@ -175,7 +177,8 @@ class Server:
             plan = analyse(text, view)
         else:
             # where it can be stopped; the loop runs on, for this is called in a thread
-            plan = asyncio.run_coroutine_threadsafe(self.workers.analyse(text, view), self._loop).result()
+            study = self.workers.analyse(text, view, _REQUESTS)
+            plan = asyncio.run_coroutine_threadsafe(study, self._loop).result()
         if isinstance(plan, Refusal):
             return plan
         if plan.write is None:
