@@ -116,11 +116,23 @@ class Actor:
         answer = self._call("/sign-in", {"login": self.login, "password": self.password, "otp": self.code()})
         self._token = answer["token"]
 
-    def open(self, ticket: str) -> dict[str, Any]:
-        """Open access to a ticket's customer: the answer of `POST /open`."""
+    def open(self, ticket: str, statement: str = "") -> dict[str, Any]:
+        """Open access to a ticket's customer, or to one statement that writes: the answer of `POST /open`."""
         if not self._token:
             self.sign_in()
-        return self._call("/open", {"ticket": ticket})
+        return self._call("/open", {"ticket": ticket} | ({"statement": statement} if statement else {}))
+
+    def preview(self, request: str) -> dict[str, Any]:
+        """Look at what a request would change."""
+        if not self._token:
+            self.sign_in()
+        return self._call(f"/requests/{request}/preview", {})
+
+    def approve(self, request: str, reason: str) -> None:
+        """Agree to a request."""
+        if not self._token:
+            self.sign_in()
+        self._call(f"/requests/{request}/approve", {"reason": reason})
 
     def revoke(self, grant: str, reason: str) -> None:
         """End a grant."""

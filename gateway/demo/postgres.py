@@ -441,6 +441,11 @@ def create_backend_role(connection: psycopg.Connection[Any], password: str) -> N
         connection.execute(statement)
 
 
+def allow_writes(connection: psycopg.Connection[Any]) -> None:
+    """Let `BACKEND_ROLE` change what the demonstration's policy lets be written."""
+    connection.execute(f"grant update (status) on public.employees to {BACKEND_ROLE}")
+
+
 def _as_user(account: _Account | None, directory: Path) -> dict[str, Any]:
     """How a child is run: as the unprivileged user if need be, where it can enter, with a bare environment."""
     environment = {key: value for key, value in os.environ.items() if key in ("PATH", "LD_LIBRARY_PATH", "TZDIR")}

@@ -30,6 +30,7 @@ from gateway.demo.postgres import (
     BACKEND_ROLE,
     DemoError,
     EmbeddedPostgres,
+    allow_writes,
     create_backend_role,
     find_binaries,
     private_log,
@@ -189,6 +190,9 @@ def staged(directory: Path, tell: Tell, *, fresh: bool, sizes: data.Sizes = data
             create_backend_role(connection, postgres.password(BACKEND_ROLE))
 
         postgres.ensure_database(data.stamp(sizes, SEED), load)
+        with postgres.connect() as owner:
+            # also where the data are those of an earlier release
+            allow_writes(owner)
         company, gateway = _start_gateway(directory, postgres, tell)
         yield Stage(directory, postgres, company, gateway, _actors(company, tell))
     finally:

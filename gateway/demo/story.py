@@ -1,4 +1,4 @@
-"""The five parts of the story, in order; `claims.py` says what a claim is."""
+"""The parts of the story, in order; `claims.py` says what a claim is."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import pyotp
 
 from gateway.audit.segment import read_batches, segments_of
 from gateway.demo.actor import STEP_S, Actor
+from gateway.demo.changes import what_alice_changes
 from gateway.demo.claims import StepFailed, Tour, moment, only, parsed, values
 from gateway.demo.client import Answer, Client, stream_copy
 from gateway.demo.company import (
@@ -240,6 +241,7 @@ PARTS: tuple[Callable[[Tour], None], ...] = (
     how_access_ends,
     what_carol_proves,
     what_survives_a_kill,
+    what_alice_changes,
 )
 
 
@@ -339,7 +341,7 @@ def _walls(tour: Tour, session: Client) -> None:
         ("select notes from employees", "42703"),
         ("select profile from employees", "42703"),
         ("select * from pg_authid", "42P01"),
-        ("update employees set status = 'x'", ""),
+        ("update employees set status = 'left'", ""),
         ("delete from payslips", ""),
         ("copy employees to program 'cat'", ""),
         ("select pg_read_file('/etc/passwd')", ""),

@@ -30,7 +30,14 @@ from gateway.demo.actor import Actor, Authenticator, Entrance
 from gateway.demo.client import bare_environment
 from gateway.demo.company import TARGET, TICKET, Company, write_company
 from gateway.demo.data import CUSTOMER
-from gateway.demo.postgres import BACKEND_ROLE, EmbeddedPostgres, create_backend_role, find_binaries, free_port
+from gateway.demo.postgres import (
+    BACKEND_ROLE,
+    EmbeddedPostgres,
+    allow_writes,
+    create_backend_role,
+    find_binaries,
+    free_port,
+)
 from gateway.demo.stage import Gateway
 from gateway.demo.trail import Follower
 from gateway.policy.load import load_policy
@@ -205,6 +212,7 @@ def small_payroll(dataset: data.Dataset, seed: int) -> Iterator[EmbeddedPostgres
     def load(connection: psycopg.Connection[Any]) -> None:
         data.load(connection, dataset)
         create_backend_role(connection, server.password(BACKEND_ROLE))
+        allow_writes(connection)
 
     try:
         with server:

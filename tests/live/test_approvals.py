@@ -14,25 +14,20 @@ from gateway_fixture import House, change_yaml, merge, open_house
 
 from gateway.demo.company import TARGET, TICKET
 from gateway.demo.data import CUSTOMER
-from gateway.demo.postgres import BACKEND_ROLE, EmbeddedPostgres
+from gateway.demo.postgres import EmbeddedPostgres
 
-GRANTED = "update (status) on employees"
 WRITE = {"public.employees": {"update": ["status"], "rows": 2, "approval": "statement"}}
 
 
 @pytest.fixture(scope="module")
 def desk(postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     """A gateway whose policy lets one column be written, statement by statement, with a role that may."""
-    postgres.sql(f"grant {GRANTED} to {BACKEND_ROLE}")
-    try:
-        with open_house(tmp_path_factory.mktemp("desk"), postgres) as house:
-            path = house.company.directory / "policies" / f"{TARGET}.yaml"
-            change_yaml(path, lambda tree: merge(tree, {"write": WRITE}))
-            house.gateway.stop()
-            house.gateway.start()
-            yield house
-    finally:
-        postgres.sql(f"revoke {GRANTED} from {BACKEND_ROLE}")
+    with open_house(tmp_path_factory.mktemp("desk"), postgres) as house:
+        path = house.company.directory / "policies" / f"{TARGET}.yaml"
+        change_yaml(path, lambda tree: merge(tree, {"write": WRITE}))
+        house.gateway.stop()
+        house.gateway.start()
+        yield house
 
 
 @pytest.fixture

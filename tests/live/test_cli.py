@@ -318,14 +318,14 @@ def test_the_doctor_finds_nothing_wrong_and_changes_nothing(people: People, hous
 
 def test_the_doctor_names_what_the_backend_role_could_do(people: People, house: House) -> None:
     before = (
-        "grant update on employees to gateway_ro",
+        "grant update on payslips to gateway_ro",
         "grant create on schema public to gateway_ro",
         "grant pg_read_server_files to gateway_ro",
         "alter role gateway_ro createdb",
         "alter role gateway_ro set search_path = 'public'",
     )
     after = (
-        "revoke update on employees from gateway_ro",
+        "revoke update on payslips from gateway_ro",
         "revoke create on schema public from gateway_ro",
         "revoke pg_read_server_files from gateway_ro",
         "alter role gateway_ro nocreatedb",
@@ -341,7 +341,7 @@ def test_the_doctor_names_what_the_backend_role_could_do(people: People, house: 
                 owner.execute(statement)
     bad = {one["message"]: one["mend"] for one in found if one["level"] != "ok"}
     for words, mend in {
-        "can change public.employees": "revoke insert, update",
+        "can change public.payslips": "revoke insert, update",
         "can create objects in schema public": "revoke create on schema public",
         'member of "pg_read_server_files"': 'revoke "pg_read_server_files"',
         "has createdb": "nocreatedb",

@@ -46,7 +46,7 @@ def test_the_whole_small_data_set_is_there(postgres: EmbeddedPostgres, dataset: 
     [
         "create table public.mine (a int)",
         "create temporary table mine (a int)",
-        "update public.employees set status = 'x'",
+        "update public.employees set salary = 1",
         "delete from public.payslips",
         "select pg_read_file('/etc/passwd')",
         "copy public.companies to program 'true'",

@@ -166,7 +166,7 @@ def writing(**approval: str) -> Any:
 @pytest.mark.parametrize(
     ("policy", "statement", "duration_s", "code"),
     [
-        (POLICY, True, None, "read-only"),
+        (writing(), True, None, "read-only"),
         (writing(employees="statement"), False, None, "read-only"),
         (writing(employees="statement"), True, 3601, "request-invalid"),
         (writing(employees="statement"), True, None, ""),
