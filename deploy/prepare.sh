@@ -8,7 +8,7 @@
 #   prepare.sh native VENV            compile the optional modules; fails, and says why, where a compiler is missing: then
 #                                     their twins in Python serve, and the next call tries again
 #   prepare.sh node LOCK DIRECTORY    install the locked packages of npm, so that DIRECTORY/node_modules has them
-#   prepare.sh debian WHAT...         see that system software is there: server client jdbc node pgbouncer strace
+#   prepare.sh debian WHAT...         see that system software is there: server client jdbc node pgbouncer strace go
 #   prepare.sh wish WHAT...           the same for what one can do without: root gets it, others hear nothing
 set -eu
 
@@ -151,6 +151,10 @@ missing_package() {
             command -v npm >/dev/null || echo npm
             ;;
         pgbouncer) [ -x /usr/sbin/pgbouncer ] || command -v pgbouncer >/dev/null || echo pgbouncer ;;
+        go)
+            command -v go >/dev/null || echo golang-go
+            [ -e /usr/share/gocode/src/golang.org/x/mod/sumdb/tlog ] || echo golang-golang-x-mod-dev
+            ;;
         strace) command -v strace >/dev/null || echo strace ;;
         *) die "unknown software: $1" ;;
     esac

@@ -1,9 +1,9 @@
 """Signed tree heads: C2SP checkpoints (c2sp.org/tlog-checkpoint) in signed notes (c2sp.org/signed-note), Ed25519.
 
-A checkpoint is three lines (origin, tree size, root hash in base64), a blank line, and a signature line. Keys are
-written as the Go and C2SP tools write them: `<name>+<hash>+<base64>` for verifying, and
-`PRIVATE+KEY+<name>+<hash>+<base64>` for signing, where the base64 holds the byte 0x01 and the 32 bytes of the key.
-The key's name is the log's origin.
+A checkpoint is three lines (origin, tree size, root hash in base64), extension lines (which this log never writes, and
+ignores), a blank line, and signature lines. Keys are written as the Go and C2SP tools write them:
+`<name>+<key id>+<base64>` for verifying, and `PRIVATE+KEY+<name>+<key id>+<base64>` for signing, where the base64 holds
+the byte 0x01 and the 32 bytes of the key. The key's name is the log's origin.
 
 INVARIANT: nothing of a note is believed before a signature over its text has been verified with a known key.
 """
@@ -14,6 +14,7 @@ import base64
 import binascii
 import hashlib
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,8 +24,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 _ED25519 = b"\x01"
 _DASH = "\u2014"
-_SIGNATURES_LIMIT = 16
-_NOTE_LIMIT = 16_384
+_SIGNATURES_LIMIT = 100
+_NOTE_LIMIT = 1_000_000
+"""Room for the 16 signatures that must be accepted, post-quantum ones of 5 kB among them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +48,7 @@ class Verifier:
     __slots__ = ("_key", "hash", "name", "text")
 
     def __init__(self, name: str, public: bytes) -> None:
-        _check_name(name)
+        check_name(name)
         self._key = Ed25519PublicKey.from_public_bytes(public)
         self.name = name
         self.hash = _key_hash(name, public)
@@ -55,7 +57,7 @@ class Verifier:
     @classmethod
     def parse(cls, text: str) -> Verifier:
         """The key of a verifier line. Raises `ValueError` when it is malformed or its hash does not fit."""
-        name, digest, material = _key_parts(text.strip())
+        name, digest, material = key_parts(text.strip())
         verifier = cls(name, material)
         if verifier.hash != digest:
             raise ValueError("the key's hash does not fit its name and material")
@@ -94,7 +96,7 @@ class Signer:
         marker, private, line = text.strip().partition("PRIVATE+KEY+")
         if marker or not private:
             raise ValueError("not a signing key")
-        name, digest, material = _key_parts(line)
+        name, digest, material = key_parts(line)
         signer = cls(name, material)
         if signer.verifier.hash != digest:
             raise ValueError("the key's hash does not fit its name and material")
@@ -108,10 +110,13 @@ class Signer:
 
     def sign(self, text: str) -> str:
         """The signed note of a text that ends in a newline."""
+        return f"{text}\n{self.signature(text)}"
+
+    def signature(self, text: str) -> str:
+        """The signature line of a text that ends in a newline."""
         if not text.endswith("\n"):
             raise ValueError("a note's text ends in a newline")
-        blob = base64.b64encode(self.verifier.hash + self._key.sign(text.encode())).decode()
-        return f"{text}\n{_DASH} {self.verifier.name} {blob}\n"
+        return signature_line(self.verifier.name, self.verifier.hash + self._key.sign(text.encode()))
 
 
 def load_signer(path: str | Path) -> Signer:
@@ -147,55 +152,79 @@ def verifier_path(path: str | Path) -> Path:
     return Path(f"{path}.pub")
 
 
-def open_note(note: str, verifier: Verifier) -> str:
-    """The text of a note that this key signed. Raises `ValueError` when it did not, or the note is malformed.
+def signature_line(name: str, blob: bytes) -> str:
+    """The line of a note that carries a key's id and what it signed with."""
+    return f"{_DASH} {name} {base64.b64encode(blob).decode()}\n"
 
-    Signatures of other keys are ignored, as the specification asks.
+
+def note_parts(note: str) -> tuple[str, list[tuple[str, bytes, bytes]]]:
+    """The text of a note and its signatures: name, key id, and what was signed with. Verifies none of them.
+
+    Raises `ValueError` when the note is malformed.
     """
     if len(note) > _NOTE_LIMIT or any(character < " " and character != "\n" for character in note):
         raise ValueError("not a signed note")
     text, blank, signatures = note.rpartition("\n\n")
-    text += "\n"
     lines = signatures.split("\n")
     if not blank or lines.pop() != "" or not 0 < len(lines) <= _SIGNATURES_LIMIT:
         raise ValueError("not a signed note")
-    known = False
-    for line in lines:
-        name, blob = _signature(line)
-        if name != verifier.name or blob[:4] != verifier.hash:
-            continue
-        if not verifier.verifies(text, blob[4:]):
+    return text + "\n", [_signature(line) for line in lines]
+
+
+def signers_of(note: str, verifiers: Iterable[Verifier]) -> tuple[str, list[Verifier]]:
+    """The text of a note, and which of these keys signed it. Signatures of other keys are ignored.
+
+    Raises `ValueError` when the note is malformed or a signature of one of these keys does not fit.
+    """
+    text, signatures = note_parts(note)
+    found = []
+    for verifier in verifiers:
+        blobs = [blob for name, key_id, blob in signatures if (name, key_id) == (verifier.name, verifier.hash)]
+        if not all(verifier.verifies(text, blob) for blob in blobs):
             raise ValueError("the signature does not fit the text")
-        known = True
-    if not known:
+        if blobs:
+            found.append(verifier)
+    return text, found
+
+
+def open_note(note: str, verifier: Verifier) -> str:
+    """The text of a note that this key signed. Raises `ValueError` when it did not, or the note is malformed."""
+    text, signers = signers_of(note, (verifier,))
+    if not signers:
         raise ValueError(f"not signed by `{verifier.name}`")
     return text
 
 
 def open_checkpoint(note: str, verifier: Verifier) -> Checkpoint:
     """The tree head of a checkpoint that this key signed. Raises `ValueError`."""
-    lines = open_note(note, verifier).split("\n")
-    if len(lines) != 4 or lines[3]:
+    return head_of(open_note(note, verifier), verifier.name)
+
+
+def head_of(text: str, origin: str) -> Checkpoint:
+    """The tree head that a note's text states. Raises `ValueError` when it states none, or one of another log."""
+    lines = text.split("\n")
+    if len(lines) < 4 or lines.pop() != "" or "" in lines:
         raise ValueError("not a checkpoint: three lines expected")
-    origin, size, root = lines[:3]
-    if not size.isascii() or not size.isdigit() or str(int(size)) != size:
+    name, size, root = lines[:3]
+    if not size.isascii() or not size.isdigit() or len(size) > 19 or str(int(size)) != size:
         raise ValueError("not a checkpoint: the size is not a number")
-    if origin != verifier.name:
+    if name != origin:
         raise ValueError("the checkpoint is of another log")
-    return Checkpoint(origin, int(size), _decoded(root, 32))
+    return Checkpoint(name, int(size), _decoded(root, 32))
 
 
-def _signature(line: str) -> tuple[str, bytes]:
+def _signature(line: str) -> tuple[str, bytes, bytes]:
     parts = line.split(" ")
-    if len(parts) != 3 or parts[0] != _DASH or not parts[1] or "+" in parts[1]:
+    if len(parts) != 3 or parts[0] != _DASH or not _is_name(parts[1]):
         raise ValueError("malformed signature line")
     blob = _decoded(parts[2])
     if len(blob) < 5:
         raise ValueError("malformed signature line")
-    return parts[1], blob
+    return parts[1], blob[:4], blob[4:]
 
 
-def _key_parts(line: str) -> tuple[str, bytes, bytes]:
+def key_parts(line: str, kind: bytes = _ED25519) -> tuple[str, bytes, bytes]:
+    """Name, key id and material of a key's line, which must be of that type. Raises `ValueError`."""
     parts = line.split("+", 2)
     if len(parts) != 3 or len(parts[1]) != 8:
         raise ValueError("malformed key")
@@ -207,8 +236,8 @@ def _key_parts(line: str) -> tuple[str, bytes, bytes]:
     if key_hash.hex() != digest:
         raise ValueError("malformed key")
     blob = _decoded(material, 33)
-    if blob[:1] != _ED25519:
-        raise ValueError("not an Ed25519 key")
+    if blob[:1] != kind:
+        raise ValueError("not a key of that type")
     return name, key_hash, blob[1:]
 
 
@@ -227,6 +256,11 @@ def _key_hash(name: str, public: bytes) -> bytes:
     return hashlib.sha256(name.encode() + b"\n" + _ED25519 + public).digest()[:4]
 
 
-def _check_name(name: str) -> None:
-    if not name or "+" in name or any(character.isspace() or character < " " for character in name):
+def _is_name(name: str) -> bool:
+    return bool(name) and not any(character.isspace() or character < " " or character == "+" for character in name)
+
+
+def check_name(name: str) -> None:
+    """Raises `ValueError` unless the name may stand in a signature line."""
+    if not _is_name(name):
         raise ValueError("a key's name is not empty and has neither spaces nor plus signs")

@@ -122,7 +122,7 @@ def _signed(directory: Path, verifier: Verifier) -> Checkpoint | None:
     if not path.exists():
         return None
     try:
-        return open_checkpoint(path.read_text(encoding="utf-8"), verifier)
+        return open_checkpoint(path.read_bytes().decode(), verifier)
     except ValueError as error:
         raise Damaged(f"the checkpoint cannot be believed: {error}", 0) from error
 

@@ -210,7 +210,7 @@ class Search:
 
     def _checkpoint(self) -> tuple[str, Checkpoint]:
         try:
-            note = (self._directory / "checkpoint").read_text(encoding="utf-8")
+            note = (self._directory / "checkpoint").read_bytes().decode()
             return note, open_checkpoint(note, self._verifier)
         except (OSError, ValueError) as error:
             raise _damaged(0, f"checkpoint: {error}") from error

@@ -1,8 +1,8 @@
 """The tree on disk as C2SP tiles (c2sp.org/tlog-tiles): `tile/<L>/<N>[.p/<W>]`, 256 hashes each.
 
-Tiles are derived from the leaves and make proofs cheap; entry bundles are not written, because the segments hold the
-entries. Full tiles never change. Partial ones exist for the size of the current checkpoint; older ones are removed
-once it is in place.
+Tiles are derived from the leaves and make proofs cheap; entry bundles are not kept, because the segments hold the
+entries: `entry_bundle` makes them. Full tiles never change. A partial one stays for each size that was signed, until
+the full one is there and a checkpoint needs it.
 """
 
 from __future__ import annotations
@@ -63,13 +63,15 @@ class TileWriter:
                     self._partial.add(path)
 
     def discard_old(self) -> None:
-        """Remove the partial tiles of earlier sizes; for after the new checkpoint is in place."""
-        current = {self._partial_path(level) for level, digests in enumerate(self._levels) if digests}
-        for path in self._partial - current:
+        """Remove the partial tiles that a full one has replaced; for after a checkpoint that needs it is in place."""
+        growing = {self._partial_path(level).parent for level, digests in enumerate(self._levels) if digests}
+        old = {path for path in self._partial if path.parent not in growing}
+        for path in old:
             path.unlink(missing_ok=True)
-            if not any(path.parent.iterdir()):
-                path.parent.rmdir()
-        self._partial &= current
+        for folder in {path.parent for path in old}:
+            if folder.exists() and not any(folder.iterdir()):
+                folder.rmdir()
+        self._partial -= old
 
     def resume(self, size: int, root: bytes) -> bool:
         """Start from the tiles on disk for that size, when they are there and give that root."""
@@ -156,6 +158,11 @@ class TileReader:
                 raise ValueError(f"tile {row}/{number} is missing")
             self._tiles[row, number] = tile
         return tile
+
+
+def entry_bundle(leaves: Iterable[bytes]) -> bytes:
+    """The entry bundle (`tile/entries/<N>[.p/<W>]`) of up to 256 leaves: each with its length before it, 16 bits."""
+    return b"".join(len(leaf).to_bytes(2, "big") + leaf for leaf in leaves)
 
 
 def _subtree_root(hashes: list[bytes]) -> bytes:
