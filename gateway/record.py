@@ -52,6 +52,7 @@ KINDS: dict[str, tuple[str, ...]] = {
     "log.start": ("version", "size", "root", "reason"),
     "log.recovery": ("size", "root", "cut_bytes", "unknown", "reason"),
     "log.stop": ("size", "reason"),
+    "log.rotation": ("note",),
     "statement.unknown": ("session", "statement", "rows", "bytes", "status", "begin"),
     "login": (*SESSION, *VERDICT, "method", "count", "logins"),
     "enrolment": (*PERSON, *WHERE, *VERDICT, "by", "factor", "count", "logins"),

@@ -34,6 +34,7 @@ from gateway.access.tickets.file import FileTickets
 from gateway.admitted import Claims, Windows
 from gateway.audit.checkpoint import Signer, create_signer, load_signer
 from gateway.audit.log import FileLog
+from gateway.audit.rotation import load_next_signer, settle_keys
 from gateway.audit.search import Search
 from gateway.budgets import Budgets
 from gateway.config import Config, Listener
@@ -98,9 +99,9 @@ class Server:
         if len(master_key) < 32:
             raise GatewayError("configuration-invalid", "the master key must be at least 32 bytes")
         config.state.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self.signer = audit_signer(config)
         self.trail = self._open_trail()
         try:
+            settle_keys(audit_key_path(config), self.trail.verifier)
             await self._start(master_key)
         except BaseException:
             await self.stop(0.0)
@@ -162,7 +163,7 @@ class Server:
         self.targets.renewed = self.engine.renew_target
         self.search = Search(
             config.audit_path,
-            self.signer.verifier,
+            self.trail.verifier,
             database=config.state / "audit-index.sqlite",
             durable=lambda: self.trail.durable_size,
         )
@@ -201,7 +202,7 @@ class Server:
             config=config,
             directory=self.directory,
             policies=self.targets.policy,
-            key=self.signer.verifier.text,
+            key=self.trail.verifier.text,
             address=(_reachable(listen.postgres), self.ports.postgres),
         )
         local = create_local_app(access=self.access)
@@ -258,7 +259,8 @@ class Server:
         return FileLog.open(
             config.audit_path,
             origin=config.origin,
-            key=self.signer,
+            key=audit_signer(config),
+            next_key=load_next_signer(audit_key_path(config)),
             clock=utc_now,
             time_ns=time.time_ns,
             loop=asyncio.get_running_loop(),
@@ -414,9 +416,14 @@ def notify(state: str) -> None:
         sock.sendall(state.encode())
 
 
+def audit_key_path(config: Config) -> Path:
+    """Where the key lies that signs the trail's heads."""
+    return config.state / "audit.key"
+
+
 def audit_signer(config: Config) -> Signer:
     """The key that signs the trail's heads; made at the first start, below the state directory."""
-    path = config.state / "audit.key"
+    path = audit_key_path(config)
     return load_signer(path) if path.exists() else create_signer(path, config.origin)
 
 

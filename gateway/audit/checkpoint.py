@@ -54,6 +54,12 @@ class Verifier:
         self.hash = _key_hash(name, public)
         self.text = f"{name}+{self.hash.hex()}+{base64.b64encode(_ED25519 + public).decode()}"
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Verifier) and self.text == other.text
+
+    def __hash__(self) -> int:
+        return hash(self.text)
+
     @classmethod
     def parse(cls, text: str) -> Verifier:
         """The key of a verifier line. Raises `ValueError` when it is malformed or its hash does not fit."""
@@ -130,21 +136,33 @@ def load_signer(path: str | Path) -> Signer:
 def create_signer(path: str | Path, name: str) -> Signer:
     """A new signing key, in a new file (0600), with the verifier key beside it (`<path>.pub`).
 
-    Raises `FileExistsError` rather than replace a key.
+    The file is there whole or not at all. Raises `FileExistsError` rather than replace a key.
     """
     signer = Signer.generate(name)
-    for file, mode, text in ((Path(path), 0o600, signer.text()), (verifier_path(path), 0o644, signer.verifier.text)):
-        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
-        with open(descriptor, "w", encoding="utf-8") as stream:
-            stream.write(text + "\n")
-            stream.flush()
-            os.fsync(descriptor)
-    directory = os.open(Path(path).parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    _write_new(Path(path), signer.text(), 0o600)
+    verifier_path(path).unlink(missing_ok=True)
+    _write_new(verifier_path(path), signer.verifier.text, 0o644)
+    return signer
+
+
+def _write_new(path: Path, text: str, mode: int) -> None:
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.unlink(missing_ok=True)
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    with open(descriptor, "w", encoding="utf-8") as stream:
+        stream.write(text + "\n")
+        stream.flush()
+        os.fsync(descriptor)
+    try:
+        # unlike a rename, a link takes no other file's place
+        os.link(temporary, path)
+    finally:
+        temporary.unlink()
+    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(directory)
     finally:
         os.close(directory)
-    return signer
 
 
 def verifier_path(path: str | Path) -> Path:

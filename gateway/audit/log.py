@@ -6,6 +6,7 @@ Layout of the directory (0700, files 0600; integers are big-endian):
     segments/<first index>.log        the leaves; 20 digits
     segments/spare                    blocks kept for the next segment
     tile/<L>/<N>[.p/<W>]              hashes of the tree, C2SP tlog-tiles, derived from the segments
+    rotations/<index>.json            the leaves that change the signing key, see `rotation.py`, derived as well
     checkpoint                        the signed tree head, C2SP tlog-checkpoint
 
     segment  = header batch* zeros    of a fixed size, allocated when it is made; truncated when the next one begins
@@ -36,16 +37,18 @@ import contextlib
 import errno
 import fcntl
 import os
+import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from gateway.audit.checkpoint import Checkpoint, Signer
+from gateway.audit.checkpoint import Checkpoint, Signer, Verifier
 from gateway.audit.delivery import Delivery, FileReceipt
 from gateway.audit.encode import layout_of, leaf_of, stamps
 from gateway.audit.publish import Publisher
 from gateway.audit.recovery import OpenStatement, State, leaf_hashes, read_state
+from gateway.audit.rotation import keep_rotation, rotation_note, rotation_of
 from gateway.audit.segment import Damaged, Disk
 from gateway.audit.writer import Bracket, Writer
 from gateway.errors import GatewayError
@@ -59,6 +62,7 @@ CLOSING = frozenset({"statement.end", "statement.unknown", "session.end", "log.s
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LAZY_S = 0.05
+_LOCK_WAIT_S, _LOCK_TRIES = 0.02, 5
 _BEHIND_US = 1_000
 _RESERVED = frozenset(ENVELOPE)
 _BRACKETS = frozenset({"statement.begin", "statement.end", "statement.unknown"})
@@ -74,6 +78,7 @@ class FileLog:
         self,
         directory: Path,
         key: Signer,
+        next_key: Signer | None,
         clock: Clock,
         time_ns: Callable[[], int] | None,
         loop: asyncio.AbstractEventLoop | None,
@@ -89,7 +94,7 @@ class FileLog:
         self.directory = directory
         self.origin = key.verifier.name
         self.recovery: dict[str, Any] | None = None
-        self._key, self._loop = key, loop
+        self._key, self._next_key, self._loop = key, next_key, loop
         self._time_ns = time_ns or _nanoseconds(clock)
         self._disk = disk
         self._stamp = stamps(entropy, _second_text).next
@@ -110,6 +115,7 @@ class FileLog:
         origin: str,
         key: Signer,
         clock: Clock,
+        next_key: Signer | None = None,
         time_ns: Callable[[], int] | None = None,
         loop: asyncio.AbstractEventLoop | None = None,
         on_failure: Callable[[BaseException], Any] | None = None,
@@ -127,6 +133,7 @@ class FileLog:
         `append` belongs to the thread of `loop`, and receipts, subscribers and `on_failure` are called there; without
         a loop (tools, tests) they are called on the writer's thread. A segment has 256 KiB or more. `compiled` chooses
         the writer's core, see `writer.py`. `time_ns` is the same clock in nanoseconds since 1970, where there is one.
+        With `next_key`, the heads are signed by that one from here on, see `rotation.py`.
 
         Raises: GatewayError("audit-damaged"), ("audit-not-writable"), ("configuration-invalid").
         """
@@ -137,6 +144,7 @@ class FileLog:
         log = cls(
             Path(directory),
             key,
+            next_key,
             clock,
             time_ns,
             loop,
@@ -179,6 +187,11 @@ class FileLog:
     def signed_size(self) -> int:
         """How many records the last checkpoint covers."""
         return self._publisher.signed.size if self._publisher.signed else 0
+
+    @property
+    def verifier(self) -> Verifier:
+        """The public half of the key that signs."""
+        return self._key.verifier
 
     @property
     def writable(self) -> bool:
@@ -306,7 +319,11 @@ class FileLog:
 
     def _start(self, version: str, reason: str) -> None:
         self._prepare_directory()
-        state = read_state(self.directory, self.origin, self._key.verifier)
+        keys = [self._key] if self._next_key is None else [self._key, self._next_key]
+        state = read_state(self.directory, self.origin, *(key.verifier for key in keys))
+        for rotation in state.rotations:
+            keep_rotation(self.directory, rotation, self._disk)
+        self._use(next(key for key in keys if key.verifier == state.verifier))
         self._next_index = state.frontier.size
         self._last_us = state.last_us
         tiles = self._publisher.tiles
@@ -330,6 +347,8 @@ class FileLog:
         if self._publisher.signed is None:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         leaves = self._record_start(state, version, reason)
+        if self._next_key is not None and self._next_key is not self._key:
+            leaves.append(self._rotate(self._next_key))
         self._publisher.publish()
         self._writer.start()
         self._publisher.start()
@@ -340,10 +359,12 @@ class FileLog:
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
             path.chmod(0o700)
         self._lock_fd = os.open(self.directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(self._lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise _not_writable("another process writes this audit trail") from None
+        tries = _LOCK_TRIES
+        while not _locked(self._lock_fd):
+            # who verifies the trail holds the lock for an instant, to see whether it is held
+            if (tries := tries - 1) == 0:
+                raise _not_writable("another process writes this audit trail")
+            time.sleep(_LOCK_WAIT_S)
         self._disk.sync_directory(self.directory)
         self._disk.sync_directory(self.directory.parent)
 
@@ -365,12 +386,40 @@ class FileLog:
         self._writer.commit(leaves)
         return leaves
 
+    def _rotate(self, following: Signer) -> bytes:
+        """Record that `following` signs from here on, and let it."""
+        note = rotation_note(self._next_index, self._key, following)
+        leaf = self._leaf(event("log.rotation", note=note), self._next_index)
+        self._next_index += 1
+        self._writer.commit([leaf])
+        keep_rotation(self.directory, rotation_of(leaf, self.origin), self._disk)
+        self._use(following)
+        return leaf
+
+    def _use(self, key: Signer) -> None:
+        self._key = key
+        self._publisher.use(key)
+
     def _release(self) -> None:
         self._writer.release()
         self._delivery.hang_up()
         if self._lock_fd >= 0:
             os.close(self._lock_fd)
             self._lock_fd = -1
+
+
+def is_being_written(directory: Path) -> bool:
+    """Whether a process writes the trail in that directory at the moment. Raises `OSError`."""
+    with (directory / "lock").open("rb") as file:
+        return not _locked(file.fileno(), fcntl.LOCK_SH)
+
+
+def _locked(descriptor: int, how: int = fcntl.LOCK_EX) -> bool:
+    try:
+        fcntl.flock(descriptor, how | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _nanoseconds(clock: Clock) -> Callable[[], int]:

@@ -49,6 +49,11 @@ class Publisher:
         if not self._news.is_set():
             self._news.set()
 
+    def use(self, key: Signer) -> None:
+        """Sign with that key from now on; the head on disk stays as it is until there is news."""
+        with self._mutex:
+            self._key = key
+
     def start(self) -> None:
         """Start the thread."""
         self._thread.start()

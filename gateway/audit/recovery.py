@@ -17,8 +17,9 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-from gateway.audit.checkpoint import Checkpoint, Verifier, open_checkpoint
+from gateway.audit.checkpoint import Checkpoint, Verifier, head_of, signers_of
 from gateway.audit.encode import record_of
+from gateway.audit.rotation import Rotation, in_force, kept_rotations, rotation_of
 from gateway.audit.segment import (
     HEADER_BYTES,
     Batch,
@@ -48,32 +49,38 @@ class OpenStatement:
 @dataclass(slots=True)
 class State:
     """The log as it stands on disk. `unsigned` are the hashes of the leaves beyond the signed tree head, `last_us` the
-    time of the last record in microseconds since 1970."""
+    time of the last record in microseconds since 1970; `verifier` is the key that signs from here on, and `rotations`
+    those that are recorded but kept nowhere else yet."""
 
+    verifier: Verifier
     frontier: Frontier = field(default_factory=Frontier)
     path: Path | None = None
     offset: int = HEADER_BYTES
     cut_bytes: int = 0
     signed: Checkpoint | None = None
+    rotations: list[Rotation] = field(default_factory=list)
     unsigned: list[bytes] = field(default_factory=list)
     open: dict[tuple[str, str], OpenStatement] = field(default_factory=dict)
     last_us: int = 0
 
 
-def read_state(directory: Path, origin: str, verifier: Verifier) -> State:
-    """What a writer finds in the directory. Changes nothing. Raises `Damaged`."""
+def read_state(directory: Path, origin: str, *verifiers: Verifier) -> State:
+    """What a writer with those keys finds in the directory. Changes nothing. Raises `Damaged`."""
     segments = segments_of(directory)
-    signed = _signed(directory, verifier)
+    kept = kept_rotations(directory, origin)
+    signed, signer = _signed(directory, verifiers, kept)
     if not segments:
         if signed is not None:
             raise Damaged("there is a checkpoint but no segment", 0)
-        return State()
+        return State(verifier=signer)
     _check_sequence(segments, origin)
     last_first, last_path = segments[-1]
     header = read_header(last_path, last_first)
     wanted = min(header.scan_from, max(last_first - 1, 0), signed.size if signed else 0)
     position = max(i for i, (first, _) in enumerate(segments) if first <= wanted)
-    state = State(frontier=read_header(segments[position][1], segments[position][0]).frontier, signed=signed)
+    state = State(
+        frontier=read_header(segments[position][1], segments[position][0]).frontier, signed=signed, verifier=signer
+    )
     checked, size = signed is None, 0
     ends = [first for first, _ in segments[position + 1 :]]
     for (first, path), end in zip_longest(segments[position:], ends):
@@ -82,7 +89,7 @@ def read_state(directory: Path, origin: str, verifier: Verifier) -> State:
         checked |= _check_signed(state)
         state.path, state.offset = path, HEADER_BYTES
         for batch in read_batches(path, first):
-            checked |= _take(state, batch, header.scan_from)
+            checked |= _take(state, batch, header)
         _check_tail(state, path, last=end is None)
         size = state.frontier.size
         if end is not None and size != end:
@@ -91,6 +98,10 @@ def read_state(directory: Path, origin: str, verifier: Verifier) -> State:
         raise Damaged(f"the log ends before record {size}, but a tree of {signed.size} was signed", size)
     if signed is None and size:
         raise Damaged("there are records but no checkpoint", 0)
+    if state.verifier not in verifiers:
+        raise Damaged("the key was changed, and the one that follows is not at hand", size)
+    if len(kept) and kept[-1].index >= size:
+        raise Damaged(f"the log ends before record {kept[-1].index}, which changed the key", size)
     return state
 
 
@@ -117,14 +128,25 @@ def follow(open_statements: dict[tuple[str, str], OpenStatement], index: int, re
             open_statements.pop(key, None)
 
 
-def _signed(directory: Path, verifier: Verifier) -> Checkpoint | None:
+def _signed(
+    directory: Path, verifiers: tuple[Verifier, ...], kept: list[Rotation]
+) -> tuple[Checkpoint | None, Verifier]:
+    """The signed tree head and the key that signed it, which must be the one that was in force at its size."""
     path = directory / "checkpoint"
     if not path.exists():
-        return None
+        return None, verifiers[0]
     try:
-        return open_checkpoint(path.read_bytes().decode(), verifier)
+        text, signers = signers_of(path.read_bytes().decode(), verifiers)
+        head = head_of(text, verifiers[0].name)
     except ValueError as error:
         raise Damaged(f"the checkpoint cannot be believed: {error}", 0) from error
+    expected = in_force(kept, head.size)
+    if expected is None and kept:
+        expected = kept[0].old
+    for signer in signers:
+        if expected is None or signer == expected:
+            return head, signer
+    raise Damaged("the checkpoint cannot be believed: it is not signed by the key that was in force", 0)
 
 
 def _check_sequence(segments: list[tuple[int, Path]], origin: str) -> None:
@@ -135,7 +157,7 @@ def _check_sequence(segments: list[tuple[int, Path]], origin: str) -> None:
         raise Damaged(f"the segments are of the log `{header.origin}`, not `{origin}`", 0)
 
 
-def _take(state: State, batch: Batch, scan_from: int) -> bool:
+def _take(state: State, batch: Batch, header: Header) -> bool:
     """Add a batch to the state; whether the signed tree head was met, and fits, inside it."""
     met = False
     for index, leaf in enumerate(batch.leaves, batch.first):
@@ -145,8 +167,10 @@ def _take(state: State, batch: Batch, scan_from: int) -> bool:
             state.unsigned.append(digest)
         met |= _check_signed(state)
         try:
-            if index >= scan_from and b'"kind":"statement.' in leaf:
+            if index >= header.scan_from and b'"kind":"statement.' in leaf:
                 follow(state.open, index, record_of(leaf))
+            if state.signed is not None and index >= state.signed.size and b'"kind":"log.rotation"' in leaf:
+                _rotate(state, index, rotation_of(leaf, header.origin))
             if index == batch.size - 1:
                 state.last_us = _microseconds(record_of(leaf)["time"])
         except (KeyError, TypeError, ValueError) as error:
@@ -155,6 +179,13 @@ def _take(state: State, batch: Batch, scan_from: int) -> bool:
         raise Damaged(f"the records {batch.first} to {batch.size - 1} do not fit their commit", batch.first)
     state.offset = batch.end
     return met
+
+
+def _rotate(state: State, index: int, rotation: Rotation) -> None:
+    if rotation.index != index or rotation.old != state.verifier:
+        raise ValueError("it does not replace the key that was in force")
+    state.verifier = rotation.new
+    state.rotations.append(rotation)
 
 
 def _microseconds(time: str) -> int:

@@ -25,7 +25,8 @@ from typing import Any
 
 from gateway.audit.checkpoint import Checkpoint, Verifier, open_checkpoint
 from gateway.audit.encode import record_of
-from gateway.audit.segment import HEADER_BYTES, Batch, read_batches, read_leaf, segment_path, segments_of
+from gateway.audit.rotation import kept_rotations
+from gateway.audit.segment import HEADER_BYTES, Batch, Damaged, read_batches, read_leaf, segment_path, segments_of
 from gateway.audit.tiles import TileReader
 from gateway.audit.tree import inclusion_proof, leaf_hash, verify_inclusion
 from gateway.audit.verify import PROOF_FORMAT
@@ -148,23 +149,22 @@ class Search:
             note, head = self._checkpoint()
             if index >= head.size:
                 raise GatewayError("not-found", f"record {index} is not signed yet", "try again in a second")
+            nodes = TileReader(self._directory, head.size).node
             try:
-                path = inclusion_proof(index, head.size, TileReader(self._directory, head.size).node)
-            except ValueError as error:
+                rotations = [one for one in kept_rotations(self._directory, head.origin) if one.index < head.size]
+                leaves = [(one.index, one.leaf) for one in rotations] + [(index, leaf)]
+                entries = [_entry(i, leaf, inclusion_proof(i, head.size, nodes), head) for i, leaf in leaves]
+            except (ValueError, Damaged) as error:
                 # the writer may have replaced the partial tiles of the checkpoint that was read a moment ago
                 if attempt == 2:
                     raise _damaged(index, str(error)) from error
                 continue
             break
-        if not verify_inclusion(index, head.size, leaf_hash(leaf), path, head.root):
-            raise _damaged(index, "the proof does not lead to the signed root")
-        return {
-            "format": PROOF_FORMAT,
-            "index": index,
-            "leaf": leaf.decode(),
-            "path": [base64.b64encode(digest).decode() for digest in path],
-            "checkpoint": note,
-        }
+        proof = {"format": PROOF_FORMAT, "checkpoint": note, **entries.pop()}
+        if entries:
+            # who has an earlier key follows them to the one that signed this head
+            proof["rotations"] = entries
+        return proof
 
     def catch_up(self) -> None:
         """Take in what is new, so that the next question need not. Raises `GatewayError`."""
@@ -320,6 +320,13 @@ class Search:
         if upto < limit:
             # FAIL CLOSED: an answer without the rest would look whole
             raise _damaged(upto, f"{limit} records are durable, {upto} can be read")
+
+
+def _entry(index: int, leaf: bytes, path: list[bytes], head: Checkpoint) -> dict[str, Any]:
+    """A leaf with its way to the root. Raises `GatewayError` when it does not lead there."""
+    if not verify_inclusion(index, head.size, leaf_hash(leaf), path, head.root):
+        raise _damaged(index, "the proof does not lead to the signed root")
+    return {"index": index, "leaf": leaf.decode(), "path": [base64.b64encode(digest).decode() for digest in path]}
 
 
 def _written(connection: sqlite3.Connection) -> int:

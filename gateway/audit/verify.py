@@ -1,36 +1,44 @@
 """Checks a trail, or a proof from one, with nothing but its public key. Begin reading here if you trust nobody.
 
-This file stands alone: the standard library and Ed25519 from `cryptography`, nothing of the gateway, so that it can
-be read in one sitting, copied away from the machine that wrote the trail, and rewritten in another language. It
-repeats the format that `log.py` describes, on purpose.
+This file stands alone: Python's standard library and nothing of the gateway, so that it can be read in one sitting,
+copied away from the machine that wrote the trail (`python verify.py DIRECTORY --key KEY`), and rewritten in another
+language. It repeats the format that `log.py` describes, on purpose. Exit status: 0 verified, 3 something was changed,
+2 it cannot be read.
 
-What is checked, for a directory: the signature of the checkpoint; each header, frame and commit; that each leaf is
-canonical JSON which names its own place, this log, and a later time than its predecessor; that the tree over the
-leaves (RFC 6962) has the root that was signed, and the one that a witness (a checkpoint kept elsewhere) remembers;
-that the tiles say the same; and that nothing but zeros follows the last commit. So an edited, removed, swapped,
-doubled or cut-off record is found, and, with a witness, a trail that was put back to an earlier state.
+What is checked, for a directory: the signature of the checkpoint, by the key that was in force at its size (a rotation
+is a record that the old and the new key signed); each header, frame and commit; that each leaf is canonical JSON which
+names its own place, this log, and a later time than its predecessor; that the tree over the leaves (RFC 6962) has the
+root that was signed, and the one that a witness (a checkpoint kept elsewhere) remembers; that the tiles say the same;
+and that nothing but zeros follows the last commit. So an edited, removed, swapped, doubled or cut-off record is found,
+and, with a witness, a trail that was put back to an earlier state.
 
 What cannot be known from the files alone: whether records after the signed head were there (the head is at most a
-second old while the gateway runs; `signed_size` says how far it reaches), and, without a witness, whether the whole
-directory is an older copy.
+second old while the gateway runs; `signed_size` says how far it reaches); whether the whole directory is an older copy,
+without a witness; and, for who holds only a key that was stolen before it was replaced, whether all that followed the
+theft was cut off and begun anew with it: so take the new key, or a witness, after a rotation.
+
+To read: `verify_log`, `_read_batches` (one segment by itself), `_Walk` (the segments joined, the heads, the tiles),
+`_Chain` (which key may sign what); then RFC 6962, RFC 8032 and base64 by the letter.
 """
 
 from __future__ import annotations
 
+import argparse
 import base64
 import binascii
+import contextlib
 import fcntl
 import hashlib
 import json
 import os
 import struct
+import sys
 import zlib
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
-
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 PROOF_FORMAT = "gateway-audit-proof/1"
 _HEADER_BYTES = 4_096
@@ -72,33 +80,41 @@ class Report:
 
 
 class _Bad(Exception):
-    def __init__(self, what: str, record: int | None = None) -> None:
-        super().__init__(what)
-        self.problem = Problem(record, what)
+    """`rough`: the record is only the first that may be the changed one; a tile can tell which it is."""
+
+    def __init__(self, what: str, record: int | None = None, *, rough: bool = False) -> None:
+        super().__init__(what, record)
+        self.problem, self.rough = Problem(record, what), rough
 
 
-def verify_log(directory: str | Path, public_key: str, *, witness: str | Path | None = None) -> Report:
-    """Check the trail in the directory against the verifier key `<name>+<hash>+<base64>`.
+def verify_log(directory: str | Path, public_key: str, *, witness: str | Path | None = None, jobs: int = 1) -> Report:
+    """Check the trail in the directory against the verifier key `<name>+<key id>+<base64>`.
 
-    `witness` is the path of a checkpoint of this log that was kept elsewhere. Reads everything, holds little: memory
-    does not grow with the trail. Raises `ValueError` for a malformed key, `OSError` for a directory it cannot read.
+    `witness` is the path of a checkpoint of this log that was kept elsewhere, or of a witness's state. Reads it all,
+    `jobs` segments at a time, and holds little more than those. Raises `ValueError` for a malformed key, `OSError` for
+    a directory it cannot read.
     """
-    name, key = _key(public_key)
-    walk = _Walk(Path(directory), name)
+    place, given = Path(directory), _Key.parse(public_key)
+    walk = _Walk(place, given.name)
     head: tuple[int, bytes] = (0, b"")
     problems: list[Problem] = []
     try:
-        head = _checkpoint(_text(Path(directory) / "checkpoint", "the checkpoint"), name, key)
-        walk.expect(head, "signed")
+        note = _text(place / "checkpoint", "the checkpoint")
+        for path in sorted((place / "rotations").glob("*")):
+            if path.name.endswith(".json"):
+                walk.rotations.append((path.name, path.read_bytes()))
+        chain = _Chain(given, [leaf for _, leaf in walk.rotations])
+        head = chain.checkpoint(note)
+        walk.expected.append((*head, "signed"))
         if witness is not None:
-            remembered = _checkpoint(_text(Path(witness), "the witness"), name, key)
-            walk.expect(remembered, "remembered by the witness")
+            remembered = chain.checkpoint(_remembered(_text(Path(witness), "the witness")))
+            walk.expected.append((*remembered, "remembered by the witness"))
             if remembered[0] > head[0]:
                 raise _Bad(f"{remembered[0]} records were signed once, the checkpoint covers {head[0]}", head[0])
-        walk.run(head[0])
+        walk.run(head[0], jobs)
     except _Bad as bad:
         problems.append(bad.problem)
-    return Report(name, walk.size, head[0], head[1].hex(), tuple(problems), tuple(walk.notes))
+    return Report(given.name, walk.size, head[0], head[1].hex(), tuple(problems), tuple(walk.notes))
 
 
 def verify_proof(file: str | Path, public_key: str) -> Report:
@@ -106,32 +122,30 @@ def verify_proof(file: str | Path, public_key: str) -> Report:
 
     Raises `ValueError` for a malformed key, `OSError` for a file it cannot read.
     """
-    name, key = _key(public_key)
+    given = _Key.parse(public_key)
     data = Path(file).read_bytes()
     head: tuple[int, bytes] = (0, b"")
     try:
         proof = _json(data, "the proof")
-        if set(proof) != {"checkpoint", "format", "index", "leaf", "path"} or proof["format"] != PROOF_FORMAT:
+        if proof.keys() - {"rotations"} != {"checkpoint", "format", "index", "leaf", "path"}:
             raise _Bad("not a proof of this format")
-        if data != proof_bytes(proof):
-            raise _Bad("the proof is not in its canonical form")
-        index, leaf, path = proof["index"], proof["leaf"], proof["path"]
-        if (
-            type(index) is not int
-            or type(leaf) is not str
-            or type(path) is not list
-            or type(proof["checkpoint"]) is not str
-        ):
+        if data != proof_bytes(proof) or proof["format"] != PROOF_FORMAT or type(proof["checkpoint"]) is not str:
+            raise _Bad("not a proof of this format, or not in its canonical form")
+        rotations = proof.get("rotations", [])
+        if type(rotations) is not list or ("rotations" in proof and not rotations):
             raise _Bad("not a proof of this format")
-        head = _checkpoint(proof["checkpoint"], name, key)
+        members = [_member(entry, {"index", "leaf", "path"}) for entry in rotations]
+        head = _Chain(given, [leaf for _, leaf, _ in members]).checkpoint(proof["checkpoint"])
         if proof["checkpoint"].count("\n") != 5:
             raise _Bad("the checkpoint in a proof carries one signature")
-        record = _leaf(leaf.encode(), index, name)
-        if not _included(index, head[0], _leaf_hash(leaf.encode()), [_base64(hash_, 32) for hash_ in path], head[1]):
-            raise _Bad("the record is not in the signed tree", index)
+        wanted = _member(proof, proof.keys())
+        for index, leaf, path in [*members, wanted]:
+            if not _included(index, head[0], _leaf_hash(leaf), path, head[1]):
+                raise _Bad("the record is not in the signed tree", index)
+        record = _record(wanted[1], wanted[0], given.name)
     except _Bad as bad:
-        return Report(name, 0, head[0], head[1].hex(), (bad.problem,))
-    return Report(name, 1, head[0], head[1].hex(), record=record)
+        return Report(given.name, 0, head[0], head[1].hex(), (bad.problem,))
+    return Report(given.name, 1, head[0], head[1].hex(), record=record)
 
 
 def proof_bytes(proof: dict[str, Any]) -> bytes:
@@ -139,194 +153,238 @@ def proof_bytes(proof: dict[str, Any]) -> bytes:
     return (json.dumps(proof, ensure_ascii=False, indent=1, sort_keys=True) + "\n").encode(errors="surrogatepass")
 
 
+# -- the segments: each is judged on its own first, by the tree that its header says was there before it
+
+
+@dataclass(slots=True)
+class _Segment:
+    """What one segment says. `header` are its first bytes, `hashes` those of its leaves, `opened` and `closed` the
+    statements that begin and end in it, `rotations` its changes of key."""
+
+    header: bytes
+    hashes: list[bytes] = field(default_factory=list)
+    rotations: list[tuple[int, bytes]] = field(default_factory=list)
+    opened: dict[tuple[str, str], int] = field(default_factory=dict)
+    closed: set[tuple[str, str]] = field(default_factory=set)
+    times: tuple[str, str] = ("", "")
+    bad: _Bad | None = None
+
+
+def _read_segment(path: Path, origin: str) -> _Segment:
+    data = path.read_bytes()
+    found = _Segment(data[:_HEADER_BYTES])
+    try:
+        _read_batches(found, data, path.name, origin)
+    except _Bad as bad:
+        # with its arguments only, because it may cross to another process
+        found.bad = bad
+    return found
+
+
+def _read_batches(found: _Segment, data: bytes, name: str, origin: str) -> None:
+    if len(data) < _HEADER_BYTES or not name[:20].isdecimal():
+        raise _Bad(f"{name} is cut off, or not a segment", None)
+    _, size, _, length = _HEADER.unpack_from(data)
+    first, at = int(name[:20]), _HEADER.size + length
+    # whose tree it is, and whether it is this header that must stand here, is judged by `_Walk._join`
+    subtrees = [data[at + 32 * i : at + 32 * (i + 1)] for i in range(size.bit_count())]
+    size, at, start = first, _HEADER_BYTES, _HEADER_BYTES
+    batch: list[bytes] = []
+    while True:
+        head = data[at : at + 12]
+        if not batch and not any(head):
+            break
+        tag, length, crc = _FRAME.unpack(head.ljust(12))
+        payload = data[at + 12 : at + 12 + length]
+        fits = length <= _LEAF_LIMIT if tag == b"leaf" else tag == b"done" and length == _COMMIT.size
+        if not fits or len(payload) != length or zlib.crc32(payload, zlib.crc32(head[:8])) != crc:
+            raise _Bad(f"{name} is damaged at byte {at}", size + len(batch))
+        at += 12 + length
+        if tag == b"leaf":
+            batch.append(payload)
+            continue
+        for leaf in batch:
+            _read_leaf(found, leaf, size, origin)
+            digest, count = found.hashes[-1], size
+            while count & 1:
+                digest, count = _node(subtrees.pop() if subtrees else b"", digest), count >> 1
+            subtrees.append(digest)
+            size += 1
+        if not batch or _COMMIT.unpack(payload) != (start, size, _fold(subtrees)):
+            what = f"the records {size - len(batch)} to {size - 1} are not those that were committed"
+            raise _Bad(what, size - len(batch), rough=True)
+        batch, start = [], at
+    if data.count(0, at) != len(data) - at:
+        raise _Bad(f"{name} has bytes after its last commit (a torn write, or an edit)", size)
+
+
+def _read_leaf(found: _Segment, leaf: bytes, index: int, origin: str) -> None:
+    found.hashes.append(_leaf_hash(leaf))
+    record = _record(leaf, index, origin)
+    kind, time = record.get("kind"), record["time"]
+    if not found.times[1] < time:
+        raise _Bad("its time is not later than that of the record before it", index)
+    found.times = (found.times[0] or time, time)
+    if kind == "statement.begin":
+        found.opened[record.get("session", ""), record.get("statement", "")] = index
+    elif kind in ("statement.end", "statement.unknown"):
+        statement = record.get("session", ""), record.get("statement", "")
+        if found.opened.pop(statement, None) is None:
+            found.closed.add(statement)
+    elif kind == "log.rotation":
+        found.rotations.append((index, leaf))
+
+
 class _Walk:
-    """One pass over the segments, growing the tree and comparing it with everything that claims to describe it."""
+    """Joins the segments, growing the tree, and compares it with everything that claims to describe it."""
 
     def __init__(self, directory: Path, origin: str) -> None:
         self.directory, self.origin = directory, origin
         self.size = 0
         self.notes: list[str] = []
-        self._subtrees: list[bytes] = []
-        self._expected: list[tuple[int, bytes, str]] = []
+        self.expected: list[tuple[int, bytes, str]] = []
+        self.rotations: list[tuple[str, bytes]] = []
+        self._vouched = 0
         self._time = ""
         self._suspect: int | None = None
-        self._open: dict[tuple[Any, Any], int] = {}
+        self._open: dict[tuple[str, str], int] = {}
         self._levels: list[list[bytes]] = [[]]
-        self._tile = b""
         self._tiles_seen: set[Path] = set()
 
-    def expect(self, head: tuple[int, bytes], whose: str) -> None:
-        self._expected.append((*head, whose))
-
-    def run(self, signed: int) -> None:
+    def run(self, signed: int, jobs: int) -> None:
         live = _is_locked(self.directory / "lock")
         names = sorted(path.name for path in (self.directory / "segments").glob("*"))
         paths = [self.directory / "segments" / name for name in names if name.endswith(".log")]
         if strangers := [name for name in names if not name.endswith(".log") and name != "spare"]:
             raise _Bad(f"segments/{strangers[0]} does not belong there")
+        rotations: list[tuple[str, bytes]] = []
+        for path, segment in zip(paths, _segments(paths, self.origin, jobs), strict=True):
+            self._join(path.name, segment)
+            rotations += [(f"{index:020d}.json", leaf) for index, leaf in segment.rotations]
+            if segment.bad is not None:
+                if not live or path != paths[-1] or self.size < signed:
+                    raise self._named(segment.bad)
+                self.notes.append(f"while the gateway was writing: {segment.bad.problem}")
         self._compare_heads()
-        try:
-            for path in paths:
-                self._segment(path)
-        except _Bad as bad:
-            if not live or path != paths[-1] or self.size < signed:
-                raise
-            self.notes.append(f"while the gateway was writing: {bad.problem}")
-        if self.size < max(size for size, _, _ in self._expected):
-            size, _, whose = max(self._expected, key=lambda expected: expected[0])
+        if short := [(size, whose) for size, _, whose in self.expected if size > self.size]:
+            size, whose = max(short)
             raise _Bad(f"the trail ends here, but {size} records were {whose}", self.size)
+        if rotations != self.rotations and not (live and rotations[: len(self.rotations)] == self.rotations):
+            name = next((a[0] for a in sorted({*rotations} ^ {*self.rotations})), "")
+            raise _Bad(f"rotations/{name} is not the record of a change of key", int(name[:20]))
         self._check_tiles(signed, live)
         if self.size > signed:
             self.notes.append(f"the last {self.size - signed} records are not signed yet")
         for path in sorted(self.directory.iterdir()):
-            if path.name not in {"lock", "segments", "tile", "checkpoint"}:
+            if path.name not in {"lock", "segments", "tile", "rotations", "checkpoint"}:
                 self.notes.append(f"`{path.name}` is no part of the trail and was not read")
+            elif path.name == "lock" and path.stat().st_size:
+                raise _Bad("`lock` has content, which no gateway writes")
 
-    def _segment(self, path: Path) -> None:
-        with path.open("rb") as file:
-            self._header(file.read(_HEADER_BYTES), path.name)
-            at = _HEADER_BYTES
-            while True:
-                start, first = at, self.size
-                leaves: list[bytes] = []
-                while (frame := _frame(file, path.name, self.size + len(leaves), expect_end=not leaves)) is not None:
-                    tag, payload = frame
-                    at += _FRAME.size + len(payload)
-                    if tag == b"done":
-                        break
-                    leaves.append(payload)
-                if frame is None:
-                    break
-                for leaf in leaves:
-                    self._add(leaf)
-                offset, size, root = _COMMIT.unpack(payload)
-                if not leaves or (offset, size, root) != (start, self.size, self._root()):
-                    suspect = first if self._suspect is None else self._suspect
-                    raise _Bad(f"the records {first} to {self.size - 1} are not those that were committed", suspect)
-            while chunk := file.read(1 << 20):
-                if any(chunk):
-                    raise _Bad(f"{path.name} has bytes after its last commit (a torn write, or an edit)", self.size)
-
-    def _header(self, head: bytes, name: str) -> None:
+    def _join(self, name: str, segment: _Segment) -> None:
         origin = self.origin.encode()
         scan_from = min(self._open.values(), default=self.size)
-        wanted = _HEADER.pack(b"GWAUDIT1", self.size, scan_from, len(origin)) + origin + b"".join(self._subtrees)
+        wanted = _HEADER.pack(b"GWAUDIT1", self.size, scan_from, len(origin)) + origin + b"".join(self._subtrees())
         wanted = wanted.ljust(_HEADER_BYTES - 4, b"\0")
-        if name != f"{self.size:020d}.log" or head != wanted + struct.pack(">I", zlib.crc32(wanted)):
-            raise _Bad(f"{name} is not the segment that must follow, or its header was changed", self.size)
-
-    def _add(self, leaf: bytes) -> None:
-        """Grow the tree by one leaf, and look at what the leaf says of itself."""
-        digest = _leaf_hash(leaf)
-        self._compare_tile(digest)
-        record = _leaf(leaf, self.size, self.origin)
-        if not self._time < record["time"]:
+        if name != f"{self.size:020d}.log" or segment.header != wanted + struct.pack(">I", zlib.crc32(wanted)):
+            raise self._named(_Bad(f"{name} is not the segment that must follow, or its header was changed", self.size))
+        if segment.hashes and not self._time < (segment.times[0] or "~"):
             raise _Bad("its time is not later than that of the record before it", self.size)
-        self._time = record["time"]
-        statement = (record.get("session", ""), record.get("statement", ""))
-        if record.get("kind") == "statement.begin":
-            self._open[statement] = self.size
-        elif record.get("kind") in {"statement.end", "statement.unknown"}:
+        self._time = segment.times[1] or self._time
+        for statement in segment.closed:
             self._open.pop(statement, None)
-        size = self.size
-        while size & 1:
-            digest, size = _node(self._subtrees.pop(), digest), size >> 1
-        self._subtrees.append(digest)
-        self.size += 1
-        self._compare_heads()
+        self._open |= segment.opened
+        first, heads = self.size, {size - self.size for size, _, _ in self.expected}
+        for stop in sorted({*(n for n in heads if 0 <= n < len(segment.hashes)), len(segment.hashes)}):
+            self._add(segment.hashes[self.size - first : stop])
+            self._compare_heads()
+
+    def _named(self, bad: _Bad) -> _Bad:
+        """The same, with the record that a tile shows to be the changed one, where the problem leaves that open."""
+        known, suspect = bad.problem.record, self._suspected()
+        if suspect is None or not (bad.rough or (known is not None and suspect < known)):
+            return bad
+        return _Bad(bad.problem.what, suspect)
 
     def _compare_heads(self) -> None:
-        for size, root, whose in self._expected:
-            if size == self.size and root != self._root():
-                raise _Bad(f"the first {size} records are not those that were {whose}", self._suspect)
-
-    def _root(self) -> bytes:
-        if not self._subtrees:
-            return hashlib.sha256(b"").digest()
-        root = self._subtrees[-1]
-        for left in self._subtrees[-2::-1]:
-            root = _node(left, root)
-        return root
+        for size, root, whose in self.expected:
+            if size == self.size:
+                if root != _fold(self._subtrees()):
+                    suspect = self._suspected()
+                    first = self._vouched if suspect is None else suspect
+                    raise _Bad(f"the first {size} records are not those that were {whose}", first)
+                self._vouched = size
 
     # tiles: derived, but what proofs are made from, and the second witness that tells which record was changed
 
-    def _compare_tile(self, digest: bytes) -> None:
-        at = self.size % _TILE
-        if at == 0:
-            path = self._tile_path(0, self.size // _TILE)
-            partial = sorted(path.with_name(path.name + ".p").glob("[0-9]*"), key=lambda file: int(file.name))
-            found = [path] if path.exists() else partial[-1:]
-            try:
-                self._tile = found[0].read_bytes() if found else b""
-            except FileNotFoundError:
-                # a running gateway replaced the partial tile just now; whether it must be there is checked at the end
-                self._tile = b""
-        known = self._tile[32 * at : 32 * at + 32]
-        if known and known != digest and self._suspect is None:
-            self._suspect = self.size
-        self._push(0, self.size, digest)
+    def _add(self, hashes: list[bytes]) -> None:
+        """Take in leaf hashes, comparing each tile that gets full with its file."""
+        while hashes:
+            row = self._levels[0]
+            taken, hashes = hashes[: _TILE - len(row)], hashes[_TILE - len(row) :]
+            row += taken
+            self.size += len(taken)
+            if len(row) == _TILE:
+                self._full(0, self.size // _TILE - 1)
 
-    def _push(self, level: int, index: int, digest: bytes) -> None:
-        """Keep the current tile of each level, and compare each that gets full with its file."""
-        if level == len(self._levels):
-            self._levels.append([])
-        hashes = self._levels[level]
-        hashes.append(digest)
-        if len(hashes) < _TILE:
-            return
-        path = self._tile_path(level, index // _TILE)
+    def _full(self, level: int, number: int) -> None:
+        hashes, path = self._levels[level], self._tile_path(level, number)
         if path.exists():
             self._tiles_seen.add(path)
             if path.read_bytes() != b"".join(hashes) and self._suspect is None:
-                self._suspect = index << 8 * level
+                different = _difference(path.read_bytes(), hashes)
+                self._suspect = number * _TILE + different << 8 * level
         self._levels[level] = []
-        while len(hashes) > 1:
-            hashes = [_node(left, right) for left, right in zip(hashes[::2], hashes[1::2], strict=True)]
-        self._push(level + 1, index // _TILE, hashes[0])
+        if level + 1 == len(self._levels):
+            self._levels.append([])
+        self._levels[level + 1].append(_subtree(hashes))
+        if len(self._levels[level + 1]) == _TILE:
+            self._full(level + 1, number // _TILE)
+
+    def _suspected(self) -> int | None:
+        """The first record of which a tile says something else, the tile that is not full yet included."""
+        row, path = self._levels[0], self._tile_path(0, self.size // _TILE)
+        partial = sorted(path.with_name(path.name + ".p").glob("[0-9]*"), key=lambda file: file.name.rjust(9))
+        if self._suspect is None and (path.exists() or partial):
+            # where the gateway runs, a tile may be full, or gone, that was not when the segments were read
+            with contextlib.suppress(FileNotFoundError):
+                at = _difference((path if path.exists() else partial[-1]).read_bytes(), row)
+                return self.size - len(row) + at if at < len(row) else None
+        return self._suspect
+
+    def _subtrees(self) -> list[bytes]:
+        """The complete subtrees of the tree as it stands, the largest first."""
+        found: list[bytes] = []
+        for hashes in reversed(self._levels):
+            start = 0
+            for bit in range(7, -1, -1):
+                if len(hashes) >> bit & 1:
+                    found.append(_subtree(hashes[start : start + (1 << bit)]))
+                    start += 1 << bit
+        return found
 
     def _check_tiles(self, signed: int, live: bool) -> None:
-        if self._suspect is not None:
-            raise _Bad("its tile was changed; the record itself is as it was signed", self._suspect)
-        level, root = 0, self.directory / "tile"
-        while signed >> 8 * level:
+        if (suspect := self._suspected()) is not None and not live:
+            raise _Bad("its tile was changed; the record itself is as it was signed", suspect)
+        for level in range((signed.bit_length() + 7) // 8):
             complete, width = divmod(signed >> 8 * level, _TILE)
-            needed = [self._tile_path(level, number) for number in range(complete)]
-            for path in needed:
+            for path in (self._tile_path(level, number) for number in range(complete)):
                 if path not in self._tiles_seen:
                     raise _Bad(f"{path.relative_to(self.directory)} is missing")
             last = self._tile_path(level, complete)
-            if (
-                width
-                and not live
-                and not (last in self._tiles_seen or (last.with_name(last.name + ".p") / str(width)).exists())
-            ):
-                raise _Bad(f"{last.relative_to(self.directory)}.p/{width} is missing")
-            level += 1
-        for folder, _, names in os.walk(root):
+            partial = last.with_name(last.name + ".p") / str(width)
+            if width and not live and last not in self._tiles_seen and not partial.exists():
+                raise _Bad(f"{partial.relative_to(self.directory)} is missing")
+        known = {self._tile_path(n, (self.size >> 8 * n) // _TILE): b"".join(row) for n, row in enumerate(self._levels)}
+        for folder, _, names in os.walk(self.directory / "tile"):
             for path in (Path(folder, name) for name in sorted(names) if not name.startswith(".")):
-                if path not in self._tiles_seen:
-                    self._check_partial(path, live)
-
-    def _check_partial(self, path: Path, live: bool) -> None:
-        """A partial tile is the beginning of the full one, or of what would have become it."""
-        whole = path.parent.with_name(path.parent.name.removesuffix(".p"))
-        level = path.relative_to(self.directory / "tile").parts[0]
-        try:
-            data = path.read_bytes()
-        except FileNotFoundError:
-            return
-        if whole in self._tiles_seen:
-            known = whole.read_bytes()
-        elif level.isdigit() and int(level) < len(self._levels) and whole == self._current_tile(int(level)):
-            known = b"".join(self._levels[int(level)])
-        else:
-            known = b""
-        fits = path.name == str(len(data) // 32) and len(data) % 32 == 0 and known.startswith(data) and data
-        if not fits and not live:
-            raise _Bad(f"{path.relative_to(self.directory)} does not fit the records")
-
-    def _current_tile(self, level: int) -> Path:
-        return self._tile_path(level, (self.size >> 8 * level) // _TILE)
+                if path in self._tiles_seen or live:
+                    continue
+                # what is left are beginnings of full tiles, and of those that are not full yet
+                whole, data = path.parent.with_name(path.parent.name.removesuffix(".p")), path.read_bytes()
+                content = known.get(whole) or (whole.read_bytes() if whole in self._tiles_seen else b"")
+                if path.name != str(len(data) // 32) or len(data) % 32 or not data or not content.startswith(data):
+                    raise _Bad(f"{path.relative_to(self.directory)} does not fit the records")
 
     def _tile_path(self, level: int, number: int) -> Path:
         digits = f"{number % 1000:03d}"
@@ -336,63 +394,77 @@ class _Walk:
         return self.directory / "tile" / str(level) / digits
 
 
-def _frame(file: Any, name: str, index: int, *, expect_end: bool) -> tuple[bytes, bytes] | None:
-    """The next frame; None, with the file put back, where the zeros begin (only between batches)."""
-    at = file.tell()
-    head = file.read(_FRAME.size)
-    if expect_end and not any(head):
-        file.seek(at)
-        return None
-    damaged = f"{name} is damaged at byte {at}"
-    if len(head) < _FRAME.size:
-        raise _Bad(damaged, index)
-    tag, length, crc = _FRAME.unpack(head)
-    if not ((tag == b"leaf" and length <= _LEAF_LIMIT) or (tag == b"done" and length == _COMMIT.size)):
-        raise _Bad(damaged, index)
-    payload = file.read(length)
-    if len(payload) != length or zlib.crc32(head[:8] + payload) != crc:
-        raise _Bad(damaged, index)
-    return tag, payload
+def _difference(data: bytes, hashes: list[bytes]) -> int:
+    """How many of the hashes are those of the tile, up to the first that is another."""
+    same = (data[32 * i : 32 * i + 32] in (digest, b"") for i, digest in enumerate(hashes))
+    return next((i for i, fits in enumerate(same) if not fits), len(hashes))
 
 
-def _leaf(leaf: bytes, index: int, origin: str) -> dict[str, Any]:
+def _segments(paths: list[Path], origin: str, jobs: int) -> Iterator[_Segment]:
+    """The segments in order, read by further processes when there are many of them."""
+    if jobs < 2 or len(paths) < 3:
+        for path in paths:
+            yield _read_segment(path, origin)
+        return
+    with ProcessPoolExecutor(min(jobs, len(paths))) as pool:
+        for start in range(0, len(paths), 2 * jobs):
+            some = paths[start : start + 2 * jobs]
+            yield from pool.map(_read_segment, some, [origin] * len(some))
+
+
+def _refuse(text: str) -> NoReturn:
+    raise ValueError(f"a record holds no {text}")
+
+
+_decode = json.JSONDecoder(parse_float=_refuse, parse_constant=_refuse).decode
+_encode = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode
+
+
+def _record(leaf: bytes, index: int, origin: str) -> dict[str, Any]:
     """The record of a leaf, once it is canonical and names its own place."""
-    record = _json(leaf, "it", index)
-    canonical = json.dumps(record, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
-    if canonical.encode(errors="surrogatepass") != leaf:
+    try:
+        text = leaf.decode()
+        record = _decode(text)
+        canonical = _encode(record) == text
+    except (ValueError, RecursionError):
+        raise _Bad("it is not JSON as this log writes it", index) from None
+    if not canonical or type(record) is not dict:
         raise _Bad("it is not in canonical form", index)
-    if type(record.get("index")) is not int or record["index"] != index:
-        raise _Bad(f"it says that it is record {record.get('index')}: records were removed, doubled or swapped", index)
-    if record.get("origin") != origin or type(record.get("v")) is not int or record["v"] != 1:
-        raise _Bad(f"it is of another log, `{record.get('origin')}`", index)
-    if type(record.get("time")) is not str or type(record.get("id")) is not str:
-        raise _Bad("it has no time or no id", index)
+    get = record.get
+    if type(get("index")) is not int or get("index") != index:
+        raise _Bad(f"it says that it is record {get('index')}: records were removed, doubled or swapped", index)
+    if get("origin") != origin or type(get("v")) is not int or get("v") != 1:
+        raise _Bad(f"it is of another log, `{get('origin')}`", index)
+    if not type(get("time")) is type(get("id")) is type(get("session", "")) is type(get("statement", "")) is str:
+        raise _Bad("it has no time or no id, or a session or statement without a name", index)
     return record
 
 
-def _checkpoint(note: str, name: str, key: Ed25519PublicKey) -> tuple[int, bytes]:
-    """Size and root of a checkpoint (c2sp.org/tlog-checkpoint) that this key signed."""
-    text, blank, signatures = note.rpartition("\n\n")
-    text += "\n"
-    lines = text.split("\n")
-    if not blank or not signatures.endswith("\n") or len(lines) != 4:
-        raise _Bad("the checkpoint is malformed")
-    key_hash = _key_hash(name, key)
-    for line in signatures[:-1].split("\n"):
-        dash, _, rest = line.partition(" ")
-        signer, _, blob = rest.partition(" ")
-        if dash != "\u2014" or signer != name or _base64(blob)[:4] != key_hash:
-            continue
-        try:
-            key.verify(_base64(blob)[4:], text.encode())
-        except InvalidSignature:
-            raise _Bad("the checkpoint's signature does not fit: it was changed, or signed by another key") from None
-        break
-    else:
-        raise _Bad("the checkpoint is not signed by this key")
-    if lines[0] != name or not lines[1].isdecimal() or str(int(lines[1])) != lines[1]:
-        raise _Bad("the checkpoint is of another log, or malformed")
-    return int(lines[1]), _base64(lines[2], 32)
+# -- the tree (RFC 6962, 2.1)
+
+
+def _leaf_hash(leaf: bytes) -> bytes:
+    return hashlib.sha256(b"\x00" + leaf).digest()
+
+
+def _node(left: bytes, right: bytes) -> bytes:
+    return hashlib.sha256(b"\x01" + left + right).digest()
+
+
+def _subtree(hashes: list[bytes]) -> bytes:
+    while len(hashes) > 1:
+        hashes = [_node(left, right) for left, right in zip(hashes[::2], hashes[1::2], strict=True)]
+    return hashes[0]
+
+
+def _fold(subtrees: list[bytes]) -> bytes:
+    """The root over complete subtrees, the largest first."""
+    if not subtrees:
+        return hashlib.sha256(b"").digest()
+    root = subtrees[-1]
+    for left in subtrees[-2::-1]:
+        root = _node(left, root)
+    return root
 
 
 def _included(index: int, size: int, digest: bytes, path: list[bytes], root: bytes) -> bool:
@@ -413,43 +485,183 @@ def _included(index: int, size: int, digest: bytes, path: list[bytes], root: byt
     return last == 0 and digest == root
 
 
-def _key(text: str) -> tuple[str, Ed25519PublicKey]:
-    name, _, rest = text.strip().partition("+")
-    digest, _, material = rest.partition("+")
+# -- keys, notes and signatures (c2sp.org/signed-note, c2sp.org/tlog-checkpoint, RFC 8032)
+
+
+@dataclass(frozen=True, slots=True)
+class _Key:
+    name: str
+    public: bytes
+
+    @classmethod
+    def parse(cls, text: str) -> _Key:
+        """Raises `ValueError`."""
+        name, _, rest = text.strip().partition("+")
+        digest, _, material = rest.partition("+")
+        try:
+            blob = _base64(material, 33)
+        except _Bad as bad:
+            raise ValueError("malformed verifier key") from bad
+        key = cls(name, blob[1:])
+        point = _point(key.public)
+        # a point of small order would verify signatures that nobody made
+        if not name or blob[0] != 1 or key.id.hex() != digest or point is None or _times(8, point)[0] == 0:
+            raise ValueError("malformed verifier key")
+        return key
+
+    @property
+    def id(self) -> bytes:
+        return hashlib.sha256(self.name.encode() + b"\n\x01" + self.public).digest()[:4]
+
+    @property
+    def line(self) -> str:
+        return f"{self.name}+{self.id.hex()}+{base64.b64encode(bytes([1]) + self.public).decode()}"
+
+    def signed(self, note: str) -> str | None:
+        """The text of the note, if this key signed it. Raises `_Bad` when its signature is there and does not fit."""
+        text, blank, lines = note.rpartition("\n\n")
+        if not blank or not lines.endswith("\n") or any(c < " " and c != "\n" for c in note):
+            raise _Bad("a signed note is malformed")
+        found = False
+        for line in lines[:-1].split("\n"):
+            dash, _, rest = line.partition(" ")
+            name, _, blob = rest.partition(" ")
+            data = _base64(blob)
+            if dash != "\u2014" or len(data) < 5:
+                raise _Bad("a signed note is malformed")
+            if (name, data[:4]) == (self.name, self.id):
+                if not _verifies(self.public, f"{text}\n".encode(), data[4:]):
+                    raise _Bad("a signature does not fit: the note was changed, or signed by another key")
+                found = True
+        return f"{text}\n" if found else None
+
+
+class _Chain:
+    """The keys of one log: each from the record on in which its predecessor and it signed that it follows.
+
+    INVARIANT: the key that was given is one of them, and what is believed is signed by the one in force at its size.
+    """
+
+    def __init__(self, given: _Key, leaves: Iterable[bytes]) -> None:
+        self._origin, self._keys = given.name, [(-1, given)]
+        for leaf in leaves:
+            index, old, new = self._rotation(leaf)
+            if self._keys == [(-1, given)] and old != given:
+                self._keys = [(-1, old)]
+            if old != self._keys[-1][1] or index <= self._keys[-1][0]:
+                raise _Bad("it does not replace the key that was in force", index)
+            self._keys.append((index, new))
+        if given not in [key for _, key in self._keys]:
+            raise _Bad("the key is none of those that signed this log")
+
+    def _rotation(self, leaf: bytes) -> tuple[int, _Key, _Key]:
+        """Record, old key and new key of a rotation that both signed."""
+        record = _json(leaf, "a rotation")
+        index, note = record.get("index"), record.get("note")
+        if type(index) is not int or record.get("kind") != "log.rotation" or type(note) is not str:
+            raise _Bad("not the record of a change of key")
+        try:
+            old, new = (_Key.parse(text) for text in note.split("\n")[3:5])
+        except ValueError:
+            raise _Bad("it names no keys", index) from None
+        told = f"gateway-audit-rotation/1\n{self._origin}\n{index}\n{old.line}\n{new.line}\n"
+        if old == new or {old.name, new.name} != {self._origin} or old.signed(note) != told or new.signed(note) != told:
+            raise _Bad("it is not signed by the old and the new key", index)
+        return index, old, new
+
+    def checkpoint(self, note: str) -> tuple[int, bytes]:
+        """Size and root of a checkpoint that the key in force at its size signed."""
+        lines = note.rpartition("\n\n")[0].split("\n")
+        if len(lines) < 3 or "" in lines or not lines[1].isdecimal() or str(int(lines[1])) != lines[1]:
+            raise _Bad("the checkpoint is malformed")
+        size = int(lines[1])
+        key = next(key for since, key in reversed(self._keys) if since < size or since < 0)
+        if key.signed(note) is None:
+            raise _Bad("the checkpoint is not signed by this key, or not by the one that was in force")
+        if lines[0] != self._origin:
+            raise _Bad("the checkpoint is of another log")
+        return size, _base64(lines[2], 32)
+
+
+_P, _L = 2**255 - 19, 2**252 + 27742317777372353535851937790883648493
+_D, _I = -121665 * pow(121666, -1, _P) % _P, pow(2, (_P - 1) // 4, _P)
+_Point = tuple[int, int, int, int]
+
+
+def _sum(a: _Point, b: _Point) -> _Point:
+    """RFC 8032, 5.1.4: extended homogeneous coordinates."""
+    e, f = (a[1] - a[0]) * (b[1] - b[0]) % _P, (a[1] + a[0]) * (b[1] + b[0]) % _P
+    g, h = 2 * a[3] * b[3] * _D % _P, 2 * a[2] * b[2] % _P
+    i, j, k, m = f - e, h - g, h + g, f + e
+    return i * j % _P, k * m % _P, j * k % _P, i * m % _P
+
+
+def _times(scalar: int, point: _Point) -> _Point:
+    result = (0, 1, 1, 0)
+    while scalar:
+        if scalar & 1:
+            result = _sum(result, point)
+        point, scalar = _sum(point, point), scalar >> 1
+    return result
+
+
+def _point(data: bytes) -> _Point | None:
+    """RFC 8032, 5.1.3."""
+    y = int.from_bytes(data, "little") & (1 << 255) - 1
+    x2 = (y * y - 1) * pow(_D * y * y + 1, -1, _P) % _P
+    x = pow(x2, (_P + 3) // 8, _P)
+    x = x if x * x % _P == x2 else x * _I % _P
+    if len(data) != 32 or y >= _P or x * x % _P != x2 or (x == 0 and data[31] >> 7):
+        return None
+    x = x if x & 1 == data[31] >> 7 else _P - x
+    return x, y, 1, x * y % _P
+
+
+_BASE = _point((4 * pow(5, -1, _P) % _P).to_bytes(32, "little"))
+
+
+def _verifies(public: bytes, message: bytes, signature: bytes) -> bool:
+    """RFC 8032, 5.1.7, without the cofactor."""
+    key, commitment = _point(public), _point(signature[:32])
+    scalar = int.from_bytes(signature[32:], "little")
+    if len(signature) != 64 or key is None or commitment is None or _BASE is None or scalar >= _L:
+        return False
+    challenge = int.from_bytes(hashlib.sha512(signature[:32] + public + message).digest(), "little") % _L
+    left, right = _times(scalar, _BASE), _sum(commitment, _times(challenge, key))
+    return (left[0] * right[2] - right[0] * left[2]) % _P == 0 and (left[1] * right[2] - right[1] * left[2]) % _P == 0
+
+
+# -- files
+
+
+def _member(value: Any, names: Iterable[str]) -> tuple[int, bytes, list[bytes]]:
+    """Index, leaf and path of an entry of a proof."""
+    if type(value) is not dict or value.keys() != set(names):
+        raise _Bad("not a proof of this format")
+    index, leaf, path = value["index"], value["leaf"], value["path"]
+    if type(index) is not int or type(leaf) is not str or type(path) is not list:
+        raise _Bad("not a proof of this format")
+    return index, leaf.encode(errors="surrogatepass"), [_base64(digest, 32) for digest in path]
+
+
+def _remembered(text: str) -> str:
+    """The checkpoint in a witness's state; a checkpoint is its own."""
+    if not text.startswith("{"):
+        return text
+    note = _json(text.encode(), "the witness").get("checkpoint")
+    if type(note) is not str:
+        raise _Bad("the witness remembers no checkpoint")
+    return note
+
+
+def _json(data: bytes, what: str) -> dict[str, Any]:
     try:
-        blob = _base64(material, 33)
-    except _Bad as bad:
-        raise ValueError("malformed verifier key") from bad
-    key = Ed25519PublicKey.from_public_bytes(blob[1:])
-    if not name or blob[0] != 1 or _key_hash(name, key).hex() != digest:
-        raise ValueError("malformed verifier key")
-    return name, key
-
-
-def _key_hash(name: str, key: Ed25519PublicKey) -> bytes:
-    return hashlib.sha256(name.encode() + b"\n\x01" + key.public_bytes_raw()).digest()[:4]
-
-
-def _leaf_hash(leaf: bytes) -> bytes:
-    return hashlib.sha256(b"\x00" + leaf).digest()
-
-
-def _node(left: bytes, right: bytes) -> bytes:
-    return hashlib.sha256(b"\x01" + left + right).digest()
-
-
-def _json(data: bytes, what: str, index: int | None = None) -> dict[str, Any]:
-    try:
-        value = json.loads(data.decode(), parse_float=_refuse_number, parse_constant=_refuse_number)
+        value = _decode(data.decode())
     except (ValueError, RecursionError):
         value = None
-    if not isinstance(value, dict):
-        raise _Bad(f"{what} is not a JSON object", index)
+    if type(value) is not dict:
+        raise _Bad(f"{what} is not a JSON object")
     return value
-
-
-def _refuse_number(text: str) -> NoReturn:
-    raise ValueError(f"a record holds no {text}")
 
 
 def _base64(text: Any, length: int | None = None) -> bytes:
@@ -482,3 +694,32 @@ def _is_locked(path: Path) -> bool:
         return False
     except BlockingIOError:
         return True
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line of this file on its own."""
+    parser = argparse.ArgumentParser(
+        prog="verify.py", description="Check an audit trail, or a proof from one, offline."
+    )
+    parser.add_argument("path", type=Path, help="the trail's directory, or a proof file")
+    parser.add_argument("--key", required=True, help="the log's public key, or a file with it")
+    parser.add_argument("--witness", type=Path, help="a checkpoint of this log, or a witness's state, kept elsewhere")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="how many processes read")
+    given = parser.parse_args(arguments)
+    try:
+        key = Path(given.key).read_text(encoding="utf-8") if Path(given.key).is_file() else given.key
+        if given.path.is_dir():
+            report = verify_log(given.path, key, witness=given.witness, jobs=given.jobs)
+        else:
+            report = verify_proof(given.path, key)
+    except (OSError, ValueError) as error:
+        print(f"it cannot be checked: {error}", file=sys.stderr)
+        return 2
+    print(f"log {report.origin}, {report.size} records read, {report.signed_size} signed, root {report.root}")
+    print(*(f"note: {note}" for note in report.notes), sep="\n", end="\n" if report.notes else "")
+    print("verified" if report.ok else f"TAMPERED: {report.problems[0]}")
+    return 0 if report.ok else 3
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from gateway import __version__
+from gateway.audit.checkpoint import Signer, create_signer, load_signer
+from gateway.audit.log import FileLog, is_being_written
+from gateway.audit.rotation import load_next_signer, next_key_path, settle_keys
 from gateway.audit.verify import Report, proof_bytes, verify_log, verify_proof
 from gateway.cli.output import (
     TAMPERED,
@@ -22,6 +28,7 @@ from gateway.cli.output import (
     say,
 )
 from gateway.cli.setup import configuration, setup, signed_in
+from gateway.config import Config
 from gateway.errors import GatewayError
 
 app = typer.Typer()
@@ -129,14 +136,16 @@ def prove(
 def verify(
     path: Annotated[Path | None, typer.Argument(help="The trail's directory, or a proof file.")] = None,
     key: Annotated[str | None, typer.Option(help="The log's public key, or a file with it.")] = None,
-    witness: Annotated[Path | None, typer.Option(help="A checkpoint of this log that was kept elsewhere.")] = None,
+    witness: Annotated[
+        Path | None, typer.Option(help="A checkpoint of this log that was kept elsewhere, or a witness's state.")
+    ] = None,
 ) -> None:
     """Check the trail or a proof offline; exit code 3 when something was tampered with."""
     place = path if path is not None else configuration("the trail's place").audit_path
     try:
         text = _public_key(key)
         if place.is_dir():
-            report = verify_log(place, text, witness=witness)
+            report = verify_log(place, text, witness=witness, jobs=os.cpu_count() or 1)
         else:
             report = verify_proof(place, text)
     except OSError as error:
@@ -170,6 +179,65 @@ def key_() -> None:
         emit_json({"key": text})
     else:
         emit_text(text)
+
+
+@app.command("rotate-key")
+def rotate_key() -> None:
+    """Change the key that signs the trail, on the gateway's machine as its own user; old heads stay valid.
+
+    With the gateway stopped it happens at once. Else a new key is made, and the gateway's next start changes to it.
+    """
+    config = configuration("the log's key")
+    path = signing_key_path(config.state)
+    try:
+        if path.stat().st_uid != os.geteuid():
+            raise GatewayError(
+                "configuration-invalid", f"`{path}` is another user's", "run this as the gateway's own user"
+            )
+        following = load_next_signer(path) or create_signer(next_key_path(path), config.origin)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise GatewayError("configuration-invalid", f"the key cannot be changed: {reason}") from error
+    done = _rotate_now(config, following)
+    if setup().as_json:
+        emit_json({"key": following.verifier.text, "in_force": done})
+    else:
+        emit_text(following.verifier.text)
+    if done:
+        say("the trail is signed with this key from here on; give it to whoever verifies, and to the witnesses")
+    else:
+        say("the gateway is running: its next start changes to this key; until then the old one signs")
+
+
+def _rotate_now(config: Config, following: Signer) -> bool:
+    """Record the rotation unless a gateway writes the trail; whether it could be."""
+    path = signing_key_path(config.state)
+    try:
+        log = FileLog.open(
+            config.audit_path,
+            origin=config.origin,
+            key=load_signer(path),
+            next_key=following,
+            clock=lambda: datetime.now(UTC),
+            version=__version__,
+            reason="rotate-key",
+            segment_bytes=config.audit.segment_size,
+            reserve_bytes=config.audit.reserve,
+        )
+    except GatewayError as error:
+        if error.code == "audit-not-writable" and is_being_written(config.audit_path):
+            return False
+        raise
+    try:
+        settle_keys(path, log.verifier)
+    finally:
+        log.close("rotate-key")
+    return True
+
+
+def signing_key_path(state: Path) -> Path:
+    """Where the log's key lies."""
+    return state / "audit.key"
 
 
 def public_key_path(state: Path) -> Path:

@@ -43,8 +43,8 @@ def open_log(trail, key, clock):
     logs = []
 
     def open_it(**options):
-        options = {"segment_bytes": 256 << 10, "reserve_bytes": 0, "interval_s": 30.0} | options
-        log = FileLog.open(trail, origin=ORIGIN, key=key, clock=clock, **options)
+        options = {"key": key, "segment_bytes": 256 << 10, "reserve_bytes": 0, "interval_s": 30.0} | options
+        log = FileLog.open(trail, origin=ORIGIN, clock=clock, **options)
         logs.append(log)
         return log
 
