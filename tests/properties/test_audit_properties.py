@@ -41,31 +41,52 @@ class StepClock:
         return self.now
 
 
-def open_log(trail, clock=None):
-    options = {"segment_bytes": 256 << 10, "reserve_bytes": 0, "interval_s": 30.0}
-    return FileLog.open(trail, origin=ORIGIN, key=KEY, clock=clock or StepClock(), **options)
+def open_log(trail, clock=None, **options):
+    options = {"key": KEY, "segment_bytes": 256 << 10, "reserve_bytes": 0, "interval_s": 30.0} | options
+    return FileLog.open(trail, origin=ORIGIN, clock=clock or StepClock(), **options)
 
 
 @pytest.fixture(scope="module")
 def honest(tmp_path_factory):
-    """A trail with full and partial tiles on two levels, cleanly closed, and the content of its files."""
+    """A trail with full and partial tiles on two levels and two keys, cleanly closed, and the content of its files."""
     trail = tmp_path_factory.mktemp("honest") / "trail"
-    log = open_log(trail)
-    for i in range(300):
-        log.append({"kind": "statement.begin", "session": "S", "statement": f"Q{i}"})
-        log.append({"kind": "statement.end", "session": "S", "statement": f"Q{i}"})
-        if i % 50 == 0:
-            log.flush()
-    log.close()
+    clock, following = StepClock(), Signer.generate(ORIGIN)
+    for key, next_key in ((KEY, None), (KEY, following), (following, None)):
+        log = open_log(trail, clock, key=key, next_key=next_key)
+        for i in range(110):
+            log.append({"kind": "statement.begin", "session": "S", "statement": f"Q{i}", "sql": "select 1 " * 45})
+            log.append({"kind": "statement.end", "session": "S", "statement": f"Q{i}"})
+            if i % 25 == 0:
+                log.flush()
+            if i % 50 == 0:
+                log.checkpoint()
+        log.close()
     assert verify_log(trail, KEY.verifier.text).ok
     files = {path.relative_to(trail): path.read_bytes() for path in trail.rglob("*") if path.is_file()}
-    assert {"segments", "tile", "checkpoint", "lock"} == {path.parts[0] for path in files}
+    assert {"segments", "tile", "rotations", "checkpoint", "lock"} == {path.parts[0] for path in files}
     return trail, files
+
+
+def first_bad(trail, name, at):
+    """Between which records (both included) the one lies that a changed byte of that file must name, or None."""
+    if name.parts[0] == "segments":
+        first, start = int(name.stem), 4_096
+        for batch in read_batches(trail / name, first):
+            for i, offset in enumerate(batch.offsets):
+                if offset - 12 <= at < offset + len(batch.leaves[i]):
+                    return batch.first + i, batch.first + i
+            if start <= at < batch.end:
+                return batch.first, batch.size
+            start, first = batch.end, batch.size
+        return (int(name.stem),) * 2 if at < 4_096 else (first, first)
+    if name.parts[:2] == ("tile", "0") and not name.parent.name.endswith(".p"):
+        return (256 * int(name.name) + at // 32,) * 2
+    return None
 
 
 @settings(RELAXED, max_examples=250)
 @given(st.data())
-def test_any_changed_byte_of_any_file_is_found(honest, data):
+def test_any_changed_byte_of_any_file_is_found_and_names_the_first_bad_record(honest, data):
     trail, files = honest
     # each file alike, and in the segment what is written as often as the zeros behind it
     name = data.draw(st.sampled_from(sorted(path for path, content in files.items() if content)))
@@ -73,12 +94,63 @@ def test_any_changed_byte_of_any_file_is_found(honest, data):
     used = len(content.rstrip(b"\0"))
     at = data.draw(st.one_of(st.integers(0, used - 1), st.integers(0, len(content) - 1)))
     flip = data.draw(st.integers(1, 255))
+    expected = first_bad(trail, name, at)
     (trail / name).write_bytes(content[:at] + bytes([content[at] ^ flip]) + content[at + 1 :])
     try:
         report = verify_log(trail, KEY.verifier.text)
         assert not report.ok, f"{name}: byte {at}"
+        if expected is not None:
+            record = report.problems[0].record
+            assert record is not None, f"{name}: byte {at}: {report.problems[0]}"
+            assert expected[0] <= record <= expected[1], f"{name}: byte {at}: {report.problems[0]}"
     finally:
         (trail / name).write_bytes(content)
+
+
+def restore(trail, files):
+    shutil.rmtree(trail)
+    for name, content in files.items():
+        (trail / name).parent.mkdir(parents=True, exist_ok=True)
+        (trail / name).write_bytes(content)
+
+
+@settings(RELAXED, max_examples=150)
+@given(st.data())
+def test_any_file_removed_emptied_replaced_swapped_or_added_is_found(honest, data):
+    trail, files = honest
+    head = (trail / "checkpoint").read_text().split("\n")[1]
+    # what nothing is made from: the lock's presence, and partial tiles of sizes that were signed before
+    spare = {Path("lock")} | {
+        name for name in files if name.parent.name.endswith(".p") and name.name != str(int(head) % 256)
+    }
+    needed = sorted(name for name in files if name not in spare and name.parts[:2] != ("tile", "1"))
+    name, other = data.draw(st.sampled_from(needed)), data.draw(st.sampled_from(needed))
+    act = data.draw(st.sampled_from(["remove", "empty", "replace", "swap", "add"]))
+    place = trail / name
+    try:
+        if act == "remove":
+            place.unlink()
+        elif act == "empty":
+            place.write_bytes(b"")
+        elif act == "replace" and files[other] != files[name]:
+            place.write_bytes(files[other])
+        elif act == "swap" and files[other] != files[name]:
+            place.write_bytes(files[other])
+            (trail / other).write_bytes(files[name])
+        elif act == "add" and name.name != "checkpoint":
+            number = f"{data.draw(st.integers(0, 2_000)):020d}"
+            added = place.with_name(
+                {"segments": f"{number}.log", "rotations": f"{number}.json"}.get(name.parts[0], "9")
+            )
+            if added.relative_to(trail) in files:
+                return
+            added.write_bytes(files[name])
+        else:
+            return
+        report = verify_log(trail, KEY.verifier.text)
+        assert not report.ok, f"{act} {name} {other}"
+    finally:
+        restore(trail, files)
 
 
 @RELAXED
@@ -102,8 +174,12 @@ def test_any_removed_or_inserted_piece_of_any_file_is_found(honest, data):
         (trail / name).write_bytes(content)
 
 
-def test_any_changed_byte_of_a_proof_is_refused(honest, tmp_path):
-    trail, _ = honest
+def test_any_changed_byte_of_a_proof_is_refused(tmp_path):
+    trail = tmp_path / "trail"
+    log = open_log(trail)
+    for i in range(600):
+        log.append({"kind": "login", "login": f"l{i}"})
+    log.close()
     search = Search(trail, KEY.verifier, database=tmp_path / "index.sqlite")
     file = tmp_path / "proof.json"
     proof = proof_bytes(search.prove(417))
