@@ -6,7 +6,7 @@ Layout of the directory (0700, files 0600; integers are big-endian):
     segments/<first index>.log        the leaves; 20 digits
     segments/spare                    blocks kept for the next segment
     tile/<L>/<N>[.p/<W>]              hashes of the tree, C2SP tlog-tiles, derived from the segments
-    rotations/<index>.json            the leaves that change the signing key, see `rotation.py`, derived as well
+    rotations                         the leaves that changed the signing key, a line each, see `rotation.py`
     checkpoint                        the signed tree head, C2SP tlog-checkpoint
 
     segment  = header batch* zeros    of a fixed size, allocated when it is made; truncated when the next one begins

@@ -12,7 +12,7 @@ Heads that cover that record are signed by the new key, and only by it; heads be
 stay valid. So who has the first key can follow to the last, and who stole an old key cannot sign what comes after.
 
 Steps, each of which may be the last before a crash: (1) the new key is made, `audit.key.next`; (2) a starting gateway
-appends the record; (3) the record's leaf is kept as `rotations/<index>.json` for those who see no records (witnesses,
+appends the record; (3) the record's leaf is kept as a line of `rotations` for those who see no records (witnesses,
 proofs); (4) a head is signed with the new key; (5) `audit.key.next` becomes `audit.key`. A start that finds (2) done
 goes on with (3), and so on: nothing is decided anew.
 
@@ -72,31 +72,36 @@ def in_force(rotations: Iterable[Rotation], size: int) -> Verifier | None:
     return newest[-1] if newest else None
 
 
-def rotation_path(directory: Path, index: int) -> Path:
-    """Where the leaf of that record is kept."""
-    return directory / "rotations" / f"{index:020d}.json"
-
-
 def keep_rotation(directory: Path, rotation: Rotation, disk: Disk) -> None:
-    """Keep the leaf beside the tree, durably. Raises `OSError`."""
-    path = rotation_path(directory, rotation.index)
-    if not path.parent.exists():
-        path.parent.mkdir(mode=0o700)
-        disk.sync_directory(directory)
-    disk.replace(path, rotation.leaf, durable=True)
+    """Keep the leaf beside the tree, durably, unless it is. Raises `Damaged` and `OSError`."""
+    kept = kept_rotations(directory, rotation.old.name)
+    if not kept or kept[-1].index < rotation.index:
+        lines = b"".join(one.leaf + b"\n" for one in [*kept, rotation])
+        disk.replace(directory / "rotations", lines, durable=True)
 
 
 def kept_rotations(directory: Path, origin: str) -> list[Rotation]:
     """The rotations that are kept there, in order, each from the key that the one before brought. Raises `Damaged`."""
+    path = directory / "rotations"
+    if not path.exists():
+        return []
+    try:
+        return rotations_of(path.read_bytes(), origin)
+    except ValueError as error:
+        raise Damaged(f"the rotations of the key are damaged: {error}", 0) from error
+
+
+def rotations_of(lines: bytes, origin: str) -> list[Rotation]:
+    """The rotations in the file's content, leaf by leaf. Raises `ValueError`."""
     found: list[Rotation] = []
-    for path in sorted((directory / "rotations").glob("*.json")):
-        try:
-            rotation = rotation_of(path.read_bytes(), origin)
-        except ValueError as error:
-            raise Damaged(f"{path.name} is damaged: {error}", 0) from error
-        if path != rotation_path(directory, rotation.index) or (found and found[-1].new != rotation.old):
-            raise Damaged(f"{path.name} does not follow the rotation before it", rotation.index)
+    *leaves, rest = lines.split(b"\n")
+    for leaf in leaves:
+        rotation = rotation_of(leaf, origin)
+        if found and (found[-1].new != rotation.old or found[-1].index >= rotation.index):
+            raise ValueError(f"record {rotation.index} does not follow the rotation before it")
         found.append(rotation)
+    if rest or not found:
+        raise ValueError("the file is cut off")
     return found
 
 

@@ -100,10 +100,11 @@ def verify_log(directory: str | Path, public_key: str, *, witness: str | Path | 
     problems: list[Problem] = []
     try:
         note = _text(place / "checkpoint", "the checkpoint")
-        for path in sorted((place / "rotations").glob("*")):
-            if path.name.endswith(".json"):
-                walk.rotations.append((path.name, path.read_bytes()))
-        chain = _Chain(given, [leaf for _, leaf in walk.rotations])
+        if (place / "rotations").exists():
+            *walk.rotations, rest = (place / "rotations").read_bytes().split(b"\n")
+            if rest or not walk.rotations:
+                raise _Bad("`rotations` is cut off")
+        chain = _Chain(given, walk.rotations)
         head = chain.checkpoint(note)
         walk.expected.append((*head, "signed"))
         if witness is not None:
@@ -163,7 +164,7 @@ class _Segment:
 
     header: bytes
     hashes: list[bytes] = field(default_factory=list)
-    rotations: list[tuple[int, bytes]] = field(default_factory=list)
+    rotations: list[bytes] = field(default_factory=list)
     opened: dict[tuple[str, str], int] = field(default_factory=dict)
     closed: set[tuple[str, str]] = field(default_factory=set)
     times: tuple[str, str] = ("", "")
@@ -232,7 +233,7 @@ def _read_leaf(found: _Segment, leaf: bytes, index: int, origin: str) -> None:
         if found.opened.pop(statement, None) is None:
             found.closed.add(statement)
     elif kind == "log.rotation":
-        found.rotations.append((index, leaf))
+        found.rotations.append(leaf)
 
 
 class _Walk:
@@ -243,7 +244,7 @@ class _Walk:
         self.size = 0
         self.notes: list[str] = []
         self.expected: list[tuple[int, bytes, str]] = []
-        self.rotations: list[tuple[str, bytes]] = []
+        self.rotations: list[bytes] = []
         self._vouched = 0
         self._time = ""
         self._suspect: int | None = None
@@ -257,10 +258,10 @@ class _Walk:
         paths = [self.directory / "segments" / name for name in names if name.endswith(".log")]
         if strangers := [name for name in names if not name.endswith(".log") and name != "spare"]:
             raise _Bad(f"segments/{strangers[0]} does not belong there")
-        rotations: list[tuple[str, bytes]] = []
+        rotations: list[bytes] = []
         for path, segment in zip(paths, _segments(paths, self.origin, jobs), strict=True):
             self._join(path.name, segment)
-            rotations += [(f"{index:020d}.json", leaf) for index, leaf in segment.rotations]
+            rotations += segment.rotations
             if segment.bad is not None:
                 if not live or path != paths[-1] or self.size < signed:
                     raise self._named(segment.bad)
@@ -270,8 +271,7 @@ class _Walk:
             size, whose = max(short)
             raise _Bad(f"the trail ends here, but {size} records were {whose}", self.size)
         if rotations != self.rotations and not (live and rotations[: len(self.rotations)] == self.rotations):
-            name = next((a[0] for a in sorted({*rotations} ^ {*self.rotations})), "")
-            raise _Bad(f"rotations/{name} is not the record of a change of key", int(name[:20]))
+            raise _Bad("`rotations` does not hold the records that changed the key")
         self._check_tiles(signed, live)
         if self.size > signed:
             self.notes.append(f"the last {self.size - signed} records are not signed yet")

@@ -119,29 +119,34 @@ def test_a_log_begun_anew_with_a_stolen_key_shows_before_the_new_key_and_before_
     ],
 )
 def test_a_rotation_that_both_keys_did_not_sign_for_this_place_changes_nothing(rotated, keys, change):
-    path = min((rotated / "rotations").iterdir())
-    record = json.loads(path.read_bytes())
+    path = rotated / "rotations"
+    first, rest = path.read_bytes().split(b"\n", 1)
+    record = json.loads(first)
     assert record["index"] == 303
     record["note"] = change(record["note"], keys)
-    path.write_bytes(canonical(record))
+    path.write_bytes(canonical(record) + b"\n" + rest)
     assert not verify_log(rotated, keys[0].verifier.text).ok
     with pytest.raises(Damaged):
         kept_rotations(rotated, record["origin"])
 
 
 def test_a_kept_rotation_is_the_leaf_of_the_record_and_all_are_there(rotated, keys):
-    first, second = sorted((rotated / "rotations").iterdir())
-    data = second.read_bytes()
-    second.unlink()
+    path = rotated / "rotations"
+    whole = path.read_bytes()
+    first, second, _ = whole.split(b"\n")
+    path.write_bytes(first + b"\n")
     problem = verify_log(rotated, keys[0].verifier.text).problems[0]
     assert "in force" in problem.what
-    second.write_bytes(data)
+    path.write_bytes(whole)
     assert verify_log(rotated, keys[0].verifier.text).ok
-    record = json.loads(first.read_bytes())
-    first.write_bytes(canonical(record | {"id": "another"}))
-    problem = verify_log(rotated, keys[0].verifier.text).problems[0]
-    assert problem.record == record["index"]
-    assert "rotations/" in problem.what
+    record = json.loads(first)
+    path.write_bytes(canonical(record | {"id": "another"}) + b"\n" + second + b"\n")
+    assert "changed the key" in verify_log(rotated, keys[0].verifier.text).problems[0].what
+    for cut in (whole[:-1], b"", whole + b"x", second + b"\n" + first + b"\n", whole + first + b"\n"):
+        path.write_bytes(cut)
+        assert not verify_log(rotated, keys[0].verifier.text).ok
+        with pytest.raises(Damaged):
+            kept_rotations(rotated, record["origin"])
 
 
 def test_a_proof_made_after_a_rotation_verifies_with_the_first_key(rotated, keys, tmp_path):
