@@ -215,6 +215,14 @@ class Audit(_Model):
     reserve: Bytes = 64 * 1024**2
     window_rows: int = Field(default=1000, ge=1)
     window_bytes: Bytes = 1024**2
+    heartbeat: Seconds = 300.0
+    witness_token: Secret | None = None
+
+    @model_validator(mode="after")
+    def _beats(self) -> Audit:
+        if self.heartbeat < 1:
+            raise ValueError("a heartbeat comes once a second at the most")
+        return self
 
 
 class Limits(_Model):

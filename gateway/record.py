@@ -53,6 +53,8 @@ KINDS: dict[str, tuple[str, ...]] = {
     "log.recovery": ("size", "root", "cut_bytes", "unknown", "reason"),
     "log.stop": ("size", "reason"),
     "log.rotation": ("note",),
+    "log.heartbeat": (),
+    "clock.step": ("step_us",),
     "statement.unknown": ("session", "statement", "rows", "bytes", "status", "begin"),
     "login": (*SESSION, *VERDICT, "method", "count", "logins"),
     "enrolment": (*PERSON, *WHERE, *VERDICT, "by", "factor", "count", "logins"),

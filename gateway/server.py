@@ -252,6 +252,7 @@ class Server:
                 getattr(self, name).close()
         for sock in self._sockets:
             sock.close()
+        self.trail.rest()
         await asyncio.to_thread(self.trail.close)
 
     def _open_trail(self) -> FileLog:
@@ -268,6 +269,7 @@ class Server:
             version=__version__,
             segment_bytes=config.audit.segment_size,
             reserve_bytes=config.audit.reserve,
+            heartbeat_s=config.audit.heartbeat,
         )
 
     def _trail_failed(self, error: BaseException) -> None:

@@ -47,6 +47,7 @@ from gateway.audit.checkpoint import Checkpoint, Signer, Verifier
 from gateway.audit.delivery import Delivery, FileReceipt
 from gateway.audit.encode import layout_of, leaf_of, stamps
 from gateway.audit.publish import Publisher
+from gateway.audit.pulse import Pulse
 from gateway.audit.recovery import OpenStatement, State, leaf_hashes, read_state
 from gateway.audit.rotation import keep_rotation, rotation_note, rotation_of
 from gateway.audit.segment import Damaged, Disk
@@ -88,6 +89,7 @@ class FileLog:
         segment_bytes: int,
         reserve_bytes: int,
         interval_s: float,
+        heartbeat_s: float,
         compiled: bool | None,
     ) -> None:
         """For `open` only."""
@@ -102,6 +104,8 @@ class FileLog:
         self._next_index = 0
         self._last_us = 0
         self._timer: asyncio.TimerHandle | None = None
+        self._heartbeat_s = heartbeat_s
+        self._pulse: Pulse | None = None
         self._delivery = Delivery(loop, self._collect, self._notify, on_failure)
         signal, deliver, fail = self._delivery.signal, self._delivery.deliver, self._delivery.fail
         self._writer = Writer(directory, self.origin, disk, segment_bytes, signal, deliver, fail, compiled)
@@ -124,6 +128,7 @@ class FileLog:
         segment_bytes: int = SEGMENT_BYTES,
         reserve_bytes: int = RESERVE_BYTES,
         interval_s: float = 1.0,
+        heartbeat_s: float = 0.0,
         disk: Disk | None = None,
         entropy: Callable[[int], bytes] = os.urandom,
         compiled: bool | None = None,
@@ -133,7 +138,8 @@ class FileLog:
         `append` belongs to the thread of `loop`, and receipts, subscribers and `on_failure` are called there; without
         a loop (tools, tests) they are called on the writer's thread. A segment has 256 KiB or more. `compiled` chooses
         the writer's core, see `writer.py`. `time_ns` is the same clock in nanoseconds since 1970, where there is one.
-        With `next_key`, the heads are signed by that one from here on, see `rotation.py`.
+        With `next_key`, the heads are signed by that one from here on, see `rotation.py`. With a loop, steps of the
+        clock are recorded, and a heartbeat after `heartbeat_s` without a record (0: none), see `pulse.py`.
 
         Raises: GatewayError("audit-damaged"), ("audit-not-writable"), ("configuration-invalid").
         """
@@ -154,6 +160,7 @@ class FileLog:
             segment_bytes,
             reserve_bytes,
             interval_s,
+            heartbeat_s,
             compiled,
         )
         try:
@@ -251,12 +258,17 @@ class FileLog:
         """Call `callback(record)` for each record once it is durable, in order; the result ends the subscription."""
         return self._delivery.subscribe(callback)
 
+    def rest(self) -> None:
+        """Record nothing on its own any more; for the loop's thread, before another one calls `close`."""
+        for timer in (self._timer, self._pulse):
+            if timer is not None:
+                timer.cancel()
+
     def close(self, reason: str = "stop") -> None:
         """Record the stop, make everything durable, sign it, and let go of the directory. Blocks; safe to repeat."""
         if self._lock_fd < 0:
             return
-        if self._timer is not None:
-            self._timer.cancel()
+        self.rest()
         with contextlib.suppress(GatewayError):
             self.append(event("log.stop", size=self._next_index, reason=reason))
         self._writer.stop()
@@ -353,6 +365,9 @@ class FileLog:
         self._writer.start()
         self._publisher.start()
         self._delivery.listen(leaves)
+        if self._loop is not None:
+            self._pulse = Pulse(self.append, lambda: self._next_index, self._time_ns, heartbeat_s=self._heartbeat_s)
+            self._loop.call_soon_threadsafe(self._pulse.start, self._loop)
 
     def _prepare_directory(self) -> None:
         for path in (self.directory, self.directory / "segments"):

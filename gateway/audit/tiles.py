@@ -8,7 +8,7 @@ the full one is there and a checkpoint needs it.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from gateway.audit.segment import Disk
@@ -120,11 +120,15 @@ class TileWriter:
 
 
 class TileReader:
-    """The hashes of complete subtrees in the tree of `size` leaves, read from tiles."""
+    """The hashes of complete subtrees in the tree of `size` leaves, read from tiles.
 
-    def __init__(self, directory: Path, size: int) -> None:
+    `read` gives the content of the file at a path below the directory, and raises `FileNotFoundError`.
+    """
+
+    def __init__(self, directory: Path, size: int, read: Callable[[Path], bytes] = Path.read_bytes) -> None:
         self._directory = directory
         self._size = size
+        self._read = read
         self._tiles: dict[tuple[int, int], bytes] = {}
 
     def node(self, level: int, number: int) -> bytes:
@@ -150,7 +154,7 @@ class TileReader:
             wanted = WIDTH if number < complete else width
             for path in (tile_path(self._directory, row, number, wanted), tile_path(self._directory, row, number)):
                 try:
-                    tile = path.read_bytes()
+                    tile = self._read(path)
                     break
                 except FileNotFoundError:
                     continue
