@@ -97,7 +97,7 @@ class FileLog:
         self.origin = key.verifier.name
         self.recovery: dict[str, Any] | None = None
         self._key, self._next_key, self._loop = key, next_key, loop
-        self._time_ns = time_ns or _nanoseconds(clock)
+        self._time_ns, self._watched = time_ns or _nanoseconds(clock), time_ns is not None
         self._disk = disk
         self._stamp = stamps(entropy, _second_text).next
         self._lock_fd = -1
@@ -138,8 +138,9 @@ class FileLog:
         `append` belongs to the thread of `loop`, and receipts, subscribers and `on_failure` are called there; without
         a loop (tools, tests) they are called on the writer's thread. A segment has 256 KiB or more. `compiled` chooses
         the writer's core, see `writer.py`. `time_ns` is the same clock in nanoseconds since 1970, where there is one.
-        With `next_key`, the heads are signed by that one from here on, see `rotation.py`. With a loop, steps of the
-        clock are recorded, and a heartbeat after `heartbeat_s` without a record (0: none), see `pulse.py`.
+        With `next_key`, the heads are signed by that one from here on, see `rotation.py`. With a loop and
+        `time_ns`, steps of the clock are recorded, and a heartbeat after `heartbeat_s` without a record (0: none), see
+        `pulse.py`.
 
         Raises: GatewayError("audit-damaged"), ("audit-not-writable"), ("configuration-invalid").
         """
@@ -365,7 +366,7 @@ class FileLog:
         self._writer.start()
         self._publisher.start()
         self._delivery.listen(leaves)
-        if self._loop is not None:
+        if self._loop is not None and self._watched:
             self._pulse = Pulse(self.append, lambda: self._next_index, self._time_ns, heartbeat_s=self._heartbeat_s)
             self._loop.call_soon_threadsafe(self._pulse.start, self._loop)
 

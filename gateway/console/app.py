@@ -1,7 +1,8 @@
 """The HTTPS JSON API, version 1: OpenAPI at `/v1/openapi.json`, problems as RFC 9457, tokens as RFC 6750.
 
 Routes parse, ask `access` or `audit`, and shape the answer. INVARIANT: every route but sign-in, enrolment, recovery,
-the version and the description asks `signed_in` first; what a person may do or see is decided by `access`, never here.
+the version and the description asks `signed_in` first, the hashes of the trail accept the witnesses' token as well;
+what a person may do or see is decided by `access`, never here.
 """
 
 from __future__ import annotations
@@ -50,7 +51,10 @@ def create_app(
 ) -> FastAPI:
     """The API over these parts; serve it with `serve.serve_app`. For the parameters see `Parts`."""
     app = _application("gateway", "/v1/openapi.json")
-    app.state.parts = Parts(access, trail, search, config, directory, policies, key, address, clock)
+    witness = config.audit.witness_token.read() if config.audit.witness_token is not None else b""
+    if witness and len(witness) < 32:
+        raise GatewayError("configuration-invalid", "`audit.witness_token` must be at least 32 characters")
+    app.state.parts = Parts(access, trail, search, config, directory, policies, key, address, clock, witness)
     app.include_router(_open_routes())
     app.include_router(_access_routes())
     app.include_router(_people_routes())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -31,7 +32,7 @@ class Parts:
     """What the routes work with.
 
     `address` is where database clients reach the gateway when the configuration cannot say it (a free port);
-    `key` is the audit log's public key as text.
+    `key` is the audit log's public key as text; `witness_token` opens its hashes and nothing else.
     """
 
     access: Access
@@ -43,6 +44,11 @@ class Parts:
     key: str = ""
     address: tuple[str, int] | None = None
     clock: Clock = lambda: datetime.now(UTC)
+    witness_token: bytes = b""
+
+    def is_witness(self, bearer: str) -> bool:
+        """Whether that is the token that witnesses of the audit log have."""
+        return bool(self.witness_token) and hmac.compare_digest(bearer.encode(), self.witness_token)
 
 
 def given(answer: T | Refusal) -> T:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Annotated, Any, TypeVar
 
-from fastapi import APIRouter, Depends, Path
+from fastapi import APIRouter, Depends, Path, Request
 from fastapi import Query as Parameter
-from fastapi.responses import PlainTextResponse, StreamingResponse
+from fastapi.responses import PlainTextResponse, Response, StreamingResponse
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from gateway.access.context import durable, verdict, where, who
@@ -21,8 +22,8 @@ from gateway.access.request import is_fresh, stale_factor
 from gateway.access.values import SignIn
 from gateway.audit.search import Query
 from gateway.console import schemas
-from gateway.console.context import From, Me, Of, Parts, router, token
-from gateway.console.problems import Refused
+from gateway.console.context import From, Me, Of, Parts, router, signed_in, token
+from gateway.console.problems import Refused, refuse
 from gateway.errors import GatewayError, Refusal
 from gateway.model import Peer
 from gateway.record import event
@@ -31,6 +32,7 @@ T = TypeVar("T")
 
 FRESH_S = 15 * 60
 BACKLOG = 2_000
+_TLOG = re.compile(r"checkpoint|rotations|tile/[0-9]{1,2}/(x[0-9]{3}/)*[0-9]{3}(\.p/[1-9][0-9]{0,2})?")
 ALIVE_S = 10.0
 
 Short = Annotated[str, Field(max_length=256)]
@@ -117,10 +119,30 @@ def routes() -> APIRouter:
     async def checkpoint(_: Me, of: Of) -> PlainTextResponse:
         """The newest signed tree head, a C2SP checkpoint: keep it elsewhere, and the trail cannot be put back."""
         try:
-            note = await asyncio.to_thread((of.config.audit_path / "checkpoint").read_text, "utf-8")
+            note = (await asyncio.to_thread((of.config.audit_path / "checkpoint").read_bytes)).decode()
         except OSError as error:
             raise GatewayError("audit-damaged", "the checkpoint cannot be read", "tell an operator") from error
         return PlainTextResponse(note)
+
+    @found.get("/audit/tlog/{path:path}", response_class=Response)
+    async def tlog(path: str, request: Request, of: Of, given_: Annotated[str, Depends(token)]) -> Response:
+        """The log as c2sp.org/tlog-tiles: `checkpoint`, `tile/…` and `rotations`; for witnesses and who is signed in.
+
+        Hashes only, no records, so that looking is no record either.
+        """
+        if not of.is_witness(given_):
+            signed_in(request, given_)
+        if _TLOG.fullmatch(path) is None:
+            raise refuse("not-found", "there is no such part of the log")
+        try:
+            data = await asyncio.to_thread((of.config.audit_path / path).read_bytes)
+        except FileNotFoundError as error:
+            raise refuse("not-found", "there is no such part of the log") from error
+        except OSError as error:
+            raise GatewayError("audit-damaged", "the log cannot be read", "tell an operator") from error
+        return Response(
+            data, media_type="text/plain; charset=utf-8" if path == "checkpoint" else "application/octet-stream"
+        )
 
     @found.get("/audit/key")
     async def key(_: Me, of: Of) -> schemas.KeyAnswer:

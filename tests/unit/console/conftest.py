@@ -62,6 +62,7 @@ policies: policies
 targets:
   payroll: {{host: /run/postgres, database: payroll, user: reader, password: {{env: UNUSED}}}}
 roles: {{administrators: [security], auditors: [audit]}}
+audit: {{witness_token: {{file: {witness}}}}}
 """
 PASSWORD = "correct horse battery"
 
@@ -86,7 +87,9 @@ class Desk:
         self.now = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
         self.runner = asyncio.Runner()
         self.secrets: dict[str, str] = {}
-        (directory / "gateway.yaml").write_text(CONFIG.format(state=directory / "state"))
+        (directory / "gateway.yaml").write_text(CONFIG.format(state=directory / "state", witness=directory / "token"))
+        (directory / "token").write_text("w" * 40 + "\n")
+        (directory / "token").chmod(0o600)
         (directory / "tickets.yaml").write_text(TICKETS)
         (directory / "ca.crt").write_text("-----BEGIN CERTIFICATE-----\n")
         hashed = hash_password(PASSWORD)

@@ -84,6 +84,7 @@ PRIVATE = [
     ("GET", "/v1/audit/records/1/proof"),
     ("GET", "/v1/audit/tail"),
     ("GET", "/v1/audit/checkpoint"),
+    ("GET", "/v1/audit/tlog/checkpoint"),
     ("GET", "/v1/audit/key"),
 ]
 PUBLIC = {
@@ -100,7 +101,12 @@ def test_every_route_is_listed_here_as_private_or_public(desk: Any) -> None:
     routes = {(method.upper(), path) for path, methods in described.items() for method in methods}
     listed = {(method, path.replace("req_1", "{id}").replace("grant_1", "{id}")) for method, path in PRIVATE}
     listed = {
-        (m, p.replace("/people/alice/", "/people/{login}/").replace("/records/1", "/records/{which}"))
+        (
+            m,
+            p.replace("/people/alice/", "/people/{login}/")
+            .replace("/records/1", "/records/{which}")
+            .replace("/tlog/checkpoint", "/tlog/{path}"),
+        )
         for m, p in listed
     }
     assert routes == listed | PUBLIC

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from gateway.audit.checkpoint import Verifier, open_checkpoint
 from gateway.audit.verify import proof_bytes, verify_proof
 from gateway.console import trail as trail_routes
 from gateway.console.trail import Filters
@@ -108,6 +109,51 @@ def test_the_checkpoint_is_the_signed_note(desk: Any) -> None:
     note = desk.call("GET", "/v1/audit/checkpoint", desk.sign_in("alice")).text
     assert note.startswith("example.test/1\n")
     assert "\n\n\u2014 example.test/1 " in note
+
+
+WITNESS = "w" * 40
+
+
+@pytest.mark.parametrize("who", ["alice", "witness"])
+def test_the_hashes_of_the_trail_are_for_who_is_signed_in_and_for_witnesses(desk: Any, who: str) -> None:
+    desk.trail.flush()
+    desk.trail.checkpoint()
+    token = WITNESS if who == "witness" else desk.sign_in(who)
+    size = len(desk.records(kind="audit.read"))
+    note = desk.call("GET", "/v1/audit/tlog/checkpoint", token)
+    assert note.headers["content-type"] == "text/plain; charset=utf-8"
+    head = open_checkpoint(
+        note.text, Verifier.parse(desk.call("GET", "/v1/audit/key", desk.sign_in("alice")).json()["key"])
+    )
+    tile = desk.call("GET", f"/v1/audit/tlog/tile/0/000.p/{head.size}", token)
+    assert (tile.status_code, len(tile.content)) == (200, 32 * head.size)
+    assert tile.headers["content-type"] == "application/octet-stream"
+    assert len(desk.records(kind="audit.read")) == size, "hashes are nobody's data"
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["", "segments/00000000000000000000.log", "lock", "rotations", "tile/entries/000", "tile/0/000", "tile/0/000.p/0",
+     "tile/0/..%2F..%2Flock", "tile/0/../../lock", "../audit.key", "..%2faudit.key", "%2e%2e/audit.key", "checkpoint/",
+     "tile/0/000.p/1%00", "tile//000", "/checkpoint"],
+)  # fmt: skip
+def test_nothing_but_hashes_is_there(desk: Any, path: str) -> None:
+    answer = desk.call("GET", f"/v1/audit/tlog/{path}", WITNESS)
+    assert answer.status_code in (401, 404), answer.text
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/v1/whoami", "/v1/audit/records", "/v1/audit/checkpoint", "/v1/audit/tail", "/v1/sessions", "/v1/requests"],
+)
+def test_the_token_of_a_witness_opens_nothing_else(desk: Any, path: str) -> None:
+    assert desk.call("GET", path, WITNESS).status_code == 401
+
+
+@pytest.mark.parametrize("token", ["", WITNESS[:-1], WITNESS + "w", "é" * 32])
+def test_another_token_opens_no_hashes(desk: Any, token: str) -> None:
+    headers = {"Authorization": f"Bearer {token}".encode()} if token else {}
+    assert desk.call("GET", "/v1/audit/tlog/checkpoint", headers=headers).status_code == 401
 
 
 def test_a_trail_that_cannot_be_written_gives_no_answer(desk: Any, monkeypatch: pytest.MonkeyPatch) -> None:
