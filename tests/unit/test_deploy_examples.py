@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import inspect
 import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from gateway.cli import commands
+from gateway.cli import commands, witness
 from gateway.config import load_config
 
 ROOT = Path(__file__).parents[2]
 UNIT = ROOT / "deploy" / "systemd" / "gateway.service"
+WITNESS = ROOT / "deploy" / "systemd" / "gateway-witness.service"
 
 
 def test_the_example_configuration_loads() -> None:
@@ -49,6 +53,36 @@ def test_the_service_runs_commands_that_exist() -> None:
     run = re.findall(r"^Exec\w+=/opt/gateway/bin/gateway (\w+)", UNIT.read_text(), re.MULTILINE)
     assert run == ["serve"]
     assert set(run) <= set(commands())
+
+
+def test_the_witness_runs_a_command_with_options_that_exist() -> None:
+    text = WITNESS.read_text().replace("\\\n", " ")
+    line = re.search(r"^ExecStart=/opt/gateway/bin/gateway (.*)$", text, re.MULTILINE)
+    assert line is not None
+    words = line[1].split()
+    assert " ".join(words[:2]) in commands()
+    known = {name for parameter in inspect.signature(witness.witness).parameters for name in (f"--{parameter}",)}
+    assert {word for word in words if word.startswith("--")} - known == {"--ca"}
+    assert set(re.findall(r"^LoadCredential=(\w+):", text, re.MULTILINE)) == set(
+        re.findall(r"CREDENTIALS_DIRECTORY\}/(\w+)", line[1])
+    )
+    assert WITNESS.with_suffix(".timer").exists()
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="there is no systemd on this machine")
+@pytest.mark.parametrize("unit", [UNIT, WITNESS, WITNESS.with_suffix(".timer")], ids=lambda p: p.name)
+def test_systemd_understands_every_unit(unit: Path, tmp_path: Path) -> None:
+    for path in unit.parent.glob("*.service"):
+        (tmp_path / path.name).write_text(
+            re.sub(r"^(ExecStart=)\S+", r"\1/bin/true", path.read_text(), flags=re.MULTILINE)
+        )
+    for path in unit.parent.glob("*.timer"):
+        (tmp_path / path.name).write_text(path.read_text())
+    done = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", str(tmp_path / unit.name)],
+        capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert [line for line in done.stderr.splitlines() if unit.name in line] == []
 
 
 @pytest.mark.parametrize(
