@@ -4,6 +4,7 @@
 #   make demo     a whole company on this machine, to try the gateway by hand (Ctrl-C ends it)
 #   make tour     the same, acted out by a program; exits 0 only if everything did what it should
 #   make test     all tests, against real servers     PYTEST_ARGS="-k name" chooses some, LIVE=no leaves out the servers
+#   make soak     what kills, damages and fails, for half an hour each           SOAK_S=seconds
 #   make check    style, types, layers
 #   make bench    measurements against a direct connection and pgbouncer, into loadtests/RESULTS.md
 #   make install  the gateway into a virtual environment of its own, PREFIX=/opt/gateway
@@ -19,6 +20,7 @@ PYTEST_ARGS ?=
 BENCH_ARGS ?=
 DEMO_STATE ?=
 PREFIX ?= /opt/gateway
+SOAK_S ?= 1800
 
 export PYTHON
 ifneq ($(DEMO_STATE),)
@@ -36,7 +38,7 @@ $(shell [ ! -e $(VENV) ] || $(BIN)/python -c pass 2>/dev/null || rm -rf $(VENV))
 
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: demo tour test servers check bench install lock clean
+.PHONY: demo tour test soak servers check bench install lock clean
 
 demo: $(VENV)/.demo $(VENV)/.native
 	@$(PREPARE) wish client
@@ -48,6 +50,9 @@ tour: $(VENV)/.demo $(VENV)/.native
 
 test: servers $(VENV)/.test $(VENV)/.native
 	$(BIN)/python -m pytest $(if $(filter no,$(LIVE)),-m "not live and not faults") $(PYTEST_ARGS)
+
+soak: servers $(VENV)/.test $(VENV)/.native
+	SOAK_S=$(SOAK_S) $(BIN)/python -m pytest tests/faults $(PYTEST_ARGS)
 
 # First of all, so that who may not install them learns it at once.
 servers:

@@ -89,6 +89,7 @@ class TileWriter:
             return False
         self._levels, self.size = levels, size
         self._partial = set((self._directory / "tile").glob("**/*.p/*"))
+        self._discard_torn()
         return True
 
     def restart(self) -> None:
@@ -98,6 +99,15 @@ class TileWriter:
         for path in self._partial:
             path.unlink(missing_ok=True)
         self._partial.clear()
+
+    def _discard_torn(self) -> None:
+        """Remove what is no beginning of a tile that grows: partial tiles are not flushed, and a crash can tear them."""
+        growing = {self._partial_path(level).parent: b"".join(row) for level, row in enumerate(self._levels) if row}
+        for path in list(self._partial):
+            data = path.read_bytes()
+            if path.name != str(len(data) // 32) or not growing.get(path.parent, b"").startswith(data) or not data:
+                path.unlink()
+                self._partial.discard(path)
 
     def _push(self, level: int, digest: bytes) -> None:
         if level == len(self._levels):
