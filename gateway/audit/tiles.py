@@ -101,7 +101,7 @@ class TileWriter:
         self._partial.clear()
 
     def _discard_torn(self) -> None:
-        """Remove what is no beginning of a tile that grows: partial tiles are not flushed, and a crash can tear them."""
+        """Remove what is no beginning of a tile that grows: partial tiles are not flushed, so a crash can tear them."""
         growing = {self._partial_path(level).parent: b"".join(row) for level, row in enumerate(self._levels) if row}
         for path in list(self._partial):
             data = path.read_bytes()
