@@ -14,6 +14,7 @@ from gateway import __version__
 from gateway.audit.checkpoint import Signer, create_signer, load_signer
 from gateway.audit.log import FileLog, is_being_written
 from gateway.audit.rotation import load_next_signer, next_key_path, settle_keys
+from gateway.audit.schema import record_schema
 from gateway.audit.verify import Report, proof_bytes, verify_log, verify_proof
 from gateway.cli.output import (
     TAMPERED,
@@ -157,6 +158,12 @@ def verify(
     _show_report(report)
     if not report.ok:
         raise Ended(TAMPERED)
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of the trail's records."""
+    emit_json(record_schema())
 
 
 @app.command("key")

@@ -1,0 +1,99 @@
+"""The JSON Schema (2020-12) of audit records, made from the table of kinds.
+
+`v` in a record names the version of what is described here. Within a version kinds and fields may be added; what a
+field means, and its form, stays.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gateway.record import ENVELOPE, KINDS
+
+VERSION = 1
+"""What `v` is in each record."""
+
+_TEXT: dict[str, Any] = {"type": "string", "minLength": 1}
+_ID: dict[str, Any] = {"type": "string", "pattern": "^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"}
+_TEXTS: dict[str, Any] = {"type": "array", "items": {"type": "string"}, "minItems": 1}
+_COUNT: dict[str, Any] = {"type": "integer", "minimum": 0}
+_NUMBER: dict[str, Any] = {"type": "integer"}
+_YES: dict[str, Any] = {"type": "boolean"}
+_TIME: dict[str, Any] = {"type": "string", "pattern": r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$"}
+_DIGEST: dict[str, Any] = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
+_CUT: dict[str, Any] = {
+    "type": "object",
+    "additionalProperties": {
+        "type": "object",
+        "properties": {"bytes": _COUNT, "items": _COUNT, "sha256": _DIGEST},
+        "required": ["sha256"],
+        "additionalProperties": False,
+    },
+}
+_MEANINGS: dict[str, tuple[dict[str, Any], str]] = {
+    "v": ({"const": VERSION}, "Version of the record's form."),
+    "origin": (_TEXT, "The log's name."),
+    "index": (_COUNT, "Place in the log, from 0."),
+    "id": (_ID, "UUIDv7 of the record."),
+    "time": (
+        {"type": "string", "pattern": r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$"},
+        "UTC, to the microsecond; grows.",
+    ),
+    "truncated": (_CUT, "Fields that were too long: their whole length and hash."),
+    "clock_behind_us": (_COUNT, "By how much the clock was behind the record before, in microseconds."),
+    "size": (_COUNT, "Records before this one."),
+    "root": (_DIGEST, "Root of the tree of those."),
+    "cut_bytes": (_COUNT, "Bytes of an unfinished write that recovery cut off."),
+    "unknown": (_COUNT, "Statements without an end that recovery closed."),
+    "begin": (_COUNT, "Index of the statement's begin record."),
+    "rows": (_COUNT, "Rows that left; of an unknown end the most that may have."),
+    "bytes": (_COUNT, "Bytes of rows that left, message headers included; or the most that may have."),
+    "window_rows": (_COUNT, "Rows that may leave from now on, counted from the statement's start."),
+    "window_bytes": (_COUNT, "The same in bytes."),
+    "duration_us": (_COUNT, "Microseconds from admission to the end."),
+    "duration_s": (_COUNT, "Seconds asked for."),
+    "factor_age_s": (_COUNT, "Seconds since the second factor was proven."),
+    "statements": (_COUNT, "Statements of the session."),
+    "parameters": (_COUNT, "How many parameters came with it."),
+    "notices": (_COUNT, "How many notices the statement was answered with."),
+    "used": (_COUNT, "What is used of the budget."),
+    "limit": (_COUNT, "The budget."),
+    "count": (_COUNT, "Records that were read."),
+    "step_us": (_NUMBER, "By how much the clock was set forward (or back), in microseconds."),
+    "write": (_YES, "Whether writing was asked for."),
+    "expires_at": (_TIME, "When it ends by itself."),
+    "decision": ({"enum": ["permit", "deny"]}, "What was decided."),
+    "note": (_TEXT, "What the old and the new key signed."),
+}
+_LISTS = frozenset(
+    {
+        *("teams", "customers", "approvers", "relations", "columns", "scope", "searches", "reveal"),
+        *("columns_clear", "columns_masked", "columns_revealed", "columns_aggregated"),
+    }
+)
+
+
+def record_schema() -> dict[str, Any]:
+    """The schema of one record of any kind."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": f"urn:gateway:audit-record:{VERSION}",
+        "title": "A record of the gateway's audit trail",
+        "description": "Fields that say nothing are left out; what was too long is cut and named in `truncated`.",
+        "type": "object",
+        "required": ["v", "origin", "index", "id", "time", "kind"],
+        "properties": {"kind": {"enum": sorted(KINDS)}},
+        "oneOf": [_kind(kind, fields) for kind, fields in sorted(KINDS.items())],
+    }
+
+
+def _kind(kind: str, fields: tuple[str, ...]) -> dict[str, Any]:
+    properties = {name: _field(name) for name in sorted({*ENVELOPE, *fields})}
+    return {"title": kind, "properties": {"kind": {"const": kind}, **properties}, "additionalProperties": False}
+
+
+def _field(name: str) -> dict[str, Any]:
+    if name in _LISTS:
+        return _TEXTS
+    form, meaning = _MEANINGS.get(name, (_TEXT, ""))
+    return {**form, "description": meaning} if meaning else form
