@@ -1,13 +1,13 @@
-"""`python -m loadtests`: the benchmark; `… engineers`: ten people at work; `… restart`: budgets after a restart."""
+"""`python -m loadtests`: the benchmark; `… engineers`, `… restart`, `… trail`: see the modules of those names."""
 
 import sys
 
-from loadtests import bench, engineers, restart
+from loadtests import bench, engineers, restart, trail
+
+OTHERS = {"engineers": engineers.main, "restart": restart.main, "trail": trail.main}
 
 if __name__ == "__main__":
     arguments = sys.argv[1:]
-    if arguments[:1] == ["engineers"]:
-        sys.exit(engineers.main(arguments[1:]))
-    if arguments[:1] == ["restart"]:
-        sys.exit(restart.main(arguments[1:]))
+    if arguments and arguments[0] in OTHERS:
+        sys.exit(OTHERS[arguments[0]](arguments[1:]))
     sys.exit(bench.main(arguments))
