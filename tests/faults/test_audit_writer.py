@@ -1,5 +1,6 @@
 """Both cores of the audit writer: killed, out of room, and refused by the system call that makes records durable."""
 
+import errno
 import os
 import random
 import shutil
@@ -126,8 +127,29 @@ def test_a_file_that_may_not_grow_ends_the_log(tmp_path, key_file, kind):
     check(trail, key_file, map(int, lines))
 
 
+def durable_call(kind, directory):
+    """The system call after which that core's records are durable."""
+    return "pwrite64" if kind == "compiled" and has_direct_writes(directory) else "fdatasync"
+
+
+@pytest.mark.parametrize("number", [2, 5, 20, 60])
+def test_a_kill_at_the_very_call_that_makes_records_durable_loses_nothing_acknowledged(
+    tmp_path, key_file, kind, number
+):
+    strace = shutil.which("strace")
+    assert strace, "strace is missing: deploy/prepare.sh debian strace"
+    trail, call = tmp_path / "trail", durable_call(kind, tmp_path)
+    wrapper = [strace, "-f", "-qq", "-o", "/dev/null", "-e", f"trace={call}"]
+    wrapper += ["-e", f"inject={call}:signal=KILL:when={number}"]
+    with start(trail, key_file, kind, wrapper=wrapper) as writer:
+        output = writer.stdout.readlines()
+    assert writer.returncode != 0
+    check(trail, key_file, [int(line) for line in output if line.endswith("\n")])
+
+
+@pytest.mark.parametrize("error", ["EIO", "ENOSPC"])
 @pytest.mark.parametrize("number", [1, 7])
-def test_a_flush_that_fails_is_not_tried_again_and_acknowledges_nothing(tmp_path, key_file, kind, number):
+def test_a_flush_that_fails_is_not_tried_again_and_acknowledges_nothing(tmp_path, key_file, kind, number, error):
     """The kernel's answer is replaced; the number is that of the call among those of the writer.
 
     The compiled writer's write is its flush where the file system has direct writes.
@@ -135,8 +157,7 @@ def test_a_flush_that_fails_is_not_tried_again_and_acknowledges_nothing(tmp_path
     strace = shutil.which("strace")
     assert strace, "strace is missing: deploy/prepare.sh debian strace"
     trail, trace = tmp_path / "trail", tmp_path / "trace"
-    durable = "pwrite64" if kind == "compiled" and has_direct_writes(tmp_path) else "fdatasync"
-    when = f"{durable}:error=EIO:when={number}+"
+    when = f"{durable_call(kind, tmp_path)}:error={error}:when={number}+"
     wrapper = [strace, "-f", "-qq", "-o", str(trace), "-e", "trace=fdatasync,pwritev,pwrite64", "-e", f"inject={when}"]
     # the opening flushes on the first thread, which strace counts apart
     with start(trail, key_file, kind, wrapper=wrapper) as writer:
@@ -145,7 +166,7 @@ def test_a_flush_that_fails_is_not_tried_again_and_acknowledges_nothing(tmp_path
         assert output == []
         assert writer.returncode != 0
         return
-    assert output[-1] == "failed 5\n"
+    assert output[-1] == f"failed {getattr(errno, error)}\n"
     check(trail, key_file, [int(line) for line in output[:-1]])
     calls = [line.split(maxsplit=1) for line in trace.read_text().splitlines() if "exited" not in line]
     failing = next(thread for thread, call in calls if "INJECTED" in call)
