@@ -35,9 +35,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
-import fcntl
 import os
-import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -46,6 +44,7 @@ from typing import Any
 from gateway.audit.checkpoint import Checkpoint, Signer, Verifier
 from gateway.audit.delivery import Delivery, FileReceipt
 from gateway.audit.encode import layout_of, leaf_of, stamps
+from gateway.audit.lock import take_lock
 from gateway.audit.publish import Publisher
 from gateway.audit.pulse import Pulse
 from gateway.audit.recovery import OpenStatement, State, leaf_hashes, read_state
@@ -63,7 +62,6 @@ CLOSING = frozenset({"statement.end", "statement.unknown", "session.end", "log.s
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LAZY_S = 0.05
-_LOCK_WAIT_S, _LOCK_TRIES = 0.02, 5
 _BEHIND_US = 1_000
 _RESERVED = frozenset(ENVELOPE)
 _BRACKETS = frozenset({"statement.begin", "statement.end", "statement.unknown"})
@@ -374,13 +372,9 @@ class FileLog:
         for path in (self.directory, self.directory / "segments"):
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
             path.chmod(0o700)
-        self._lock_fd = os.open(self.directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        tries = _LOCK_TRIES
-        while not _locked(self._lock_fd):
-            # who verifies the trail holds the lock for an instant, to see whether it is held
-            if (tries := tries - 1) == 0:
-                raise _not_writable("another process writes this audit trail")
-            time.sleep(_LOCK_WAIT_S)
+        self._lock_fd = take_lock(self.directory)
+        if self._lock_fd < 0:
+            raise _not_writable("another process writes this audit trail")
         self._disk.sync_directory(self.directory)
         self._disk.sync_directory(self.directory.parent)
 
@@ -422,20 +416,6 @@ class FileLog:
         if self._lock_fd >= 0:
             os.close(self._lock_fd)
             self._lock_fd = -1
-
-
-def is_being_written(directory: Path) -> bool:
-    """Whether a process writes the trail in that directory at the moment. Raises `OSError`."""
-    with (directory / "lock").open("rb") as file:
-        return not _locked(file.fileno(), fcntl.LOCK_SH)
-
-
-def _locked(descriptor: int, how: int = fcntl.LOCK_EX) -> bool:
-    try:
-        fcntl.flock(descriptor, how | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def _nanoseconds(clock: Clock) -> Callable[[], int]:

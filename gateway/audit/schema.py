@@ -68,7 +68,7 @@ _MEANINGS: dict[str, tuple[dict[str, Any], str]] = {
 _LISTS = frozenset(
     {
         *("teams", "customers", "approvers", "relations", "columns", "scope", "searches", "reveal"),
-        *("columns_clear", "columns_masked", "columns_revealed", "columns_aggregated"),
+        *("columns_clear", "columns_masked", "columns_revealed", "columns_aggregated", "columns_written"),
     }
 )
 

@@ -27,7 +27,7 @@ from gateway.audit.checkpoint import Checkpoint, Verifier, open_checkpoint
 from gateway.audit.encode import record_of
 from gateway.audit.rotation import kept_rotations
 from gateway.audit.segment import HEADER_BYTES, Batch, Damaged, read_batches, read_leaf, segment_path, segments_of
-from gateway.audit.tiles import TileReader
+from gateway.audit.tiles import WIDTH, TileReader, entry_bundle
 from gateway.audit.tree import inclusion_proof, leaf_hash, verify_inclusion
 from gateway.audit.verify import PROOF_FORMAT
 from gateway.errors import GatewayError
@@ -165,6 +165,19 @@ class Search:
             # who has an earlier key follows them to the one that signed this head
             proof["rotations"] = entries
         return proof
+
+    def bundle(self, number: int, width: int) -> bytes:
+        """The entry bundle of that number (c2sp.org/tlog-tiles): the `width` leaves from `number` * 256 on.
+
+        Raises `GatewayError("not-found")` unless all of them are signed.
+        """
+        first = number * WIDTH
+        if first + width > self._checkpoint()[1].size:
+            raise GatewayError("not-found", "there is no such part of the log")
+        sql = "SELECT idx, segment, at, length FROM records WHERE idx >= ? AND idx < ? ORDER BY idx"
+        with self._mutex:
+            places = self._caught_up().execute(sql, (first, first + width)).fetchall()
+        return entry_bundle(self._leaf(*place) for place in places)
 
     def catch_up(self) -> None:
         """Take in what is new, so that the next question need not. Raises `GatewayError`."""

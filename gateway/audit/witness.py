@@ -38,6 +38,7 @@ from gateway.audit.tree import (
 
 FORMAT = "gateway-audit-witness/1"
 FORK, ROLLBACK, FORGED, SILENT = "fork", "rollback", "forged", "silent"
+_EVIDENCE = 100
 TAMPERING = frozenset({FORK, ROLLBACK, FORGED})
 
 
@@ -186,7 +187,9 @@ def evidence_keeper(path: Path, now: Callable[[], int]) -> Callable[[str], None]
     def keep(note: str) -> None:
         folder = path.with_name(f"{path.name}.evidence")
         folder.mkdir(mode=0o700, exist_ok=True)
-        if not any(file.read_bytes() == note.encode() for file in folder.iterdir()):
+        kept = [file.read_bytes() for file in folder.iterdir()]
+        # whoever can show false heads can show many; the first ones say enough
+        if note.encode() not in kept and len(kept) < _EVIDENCE:
             Disk().replace(folder / f"{now()}-{os.getpid()}", note.encode(), durable=True)
 
     return keep

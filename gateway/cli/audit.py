@@ -12,7 +12,8 @@ import typer
 
 from gateway import __version__
 from gateway.audit.checkpoint import Signer, create_signer, load_signer
-from gateway.audit.log import FileLog, is_being_written
+from gateway.audit.lock import is_being_written
+from gateway.audit.log import FileLog
 from gateway.audit.rotation import load_next_signer, next_key_path, settle_keys
 from gateway.audit.schema import record_schema
 from gateway.audit.verify import Report, proof_bytes, verify_log, verify_proof

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import pathlib
 import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Annotated, Any, TypeVar
@@ -21,6 +22,7 @@ from gateway.access.context import durable, verdict, where, who
 from gateway.access.request import is_fresh, stale_factor
 from gateway.access.values import SignIn
 from gateway.audit.search import Query
+from gateway.audit.tiles import WIDTH
 from gateway.console import schemas
 from gateway.console.context import From, Me, Of, Parts, router, signed_in, token
 from gateway.console.problems import Refused, refuse
@@ -32,7 +34,9 @@ T = TypeVar("T")
 
 FRESH_S = 15 * 60
 BACKLOG = 2_000
-_TLOG = re.compile(r"checkpoint|rotations|tile/[0-9]{1,2}/(x[0-9]{3}/)*[0-9]{3}(\.p/[1-9][0-9]{0,2})?")
+_NUMBER = r"((?:x[0-9]{3}/)*[0-9]{3})(\.p/([1-9][0-9]{0,2}))?"
+_HASHES = re.compile(rf"checkpoint|rotations|tile/[0-9]{{1,2}}/{_NUMBER}")
+_ENTRIES = re.compile(rf"tile/entries/{_NUMBER}")
 ALIVE_S = 10.0
 
 Short = Annotated[str, Field(max_length=256)]
@@ -125,24 +129,27 @@ def routes() -> APIRouter:
         return PlainTextResponse(note)
 
     @found.get("/audit/tlog/{path:path}", response_class=Response)
-    async def tlog(path: str, request: Request, of: Of, given_: Annotated[str, Depends(token)]) -> Response:
-        """The log as c2sp.org/tlog-tiles: `checkpoint`, `tile/…` and `rotations`; for witnesses and who is signed in.
+    async def tlog(
+        path: str, request: Request, of: Of, origin: From, bearer: Annotated[str, Depends(token)]
+    ) -> Response:
+        """The log as c2sp.org/tlog-tiles: `checkpoint`, `rotations` and `tile/…` for witnesses and who is signed in.
 
-        Hashes only, no records, so that looking is no record either.
+        Those are hashes only, so looking at them is no record. `tile/entries/…` are the records: for auditors.
         """
-        if not of.is_witness(given_):
-            signed_in(request, given_)
-        if _TLOG.fullmatch(path) is None:
+        me = None if of.is_witness(bearer) else signed_in(request, bearer)
+        entries = _ENTRIES.fullmatch(path)
+        if entries is not None and me is not None:
+            number = int(entries[1].replace("x", "").replace("/", ""))
+            width = int(entries[3] or WIDTH)
+            data, _ = await _read(
+                of, me, origin, f"entries {number}", lambda: of.search.bundle(number, width), lambda _: width
+            )
+        elif _HASHES.fullmatch(path) is None:
             raise refuse("not-found", "there is no such part of the log")
-        try:
-            data = await asyncio.to_thread((of.config.audit_path / path).read_bytes)
-        except FileNotFoundError as error:
-            raise refuse("not-found", "there is no such part of the log") from error
-        except OSError as error:
-            raise GatewayError("audit-damaged", "the log cannot be read", "tell an operator") from error
-        return Response(
-            data, media_type="text/plain; charset=utf-8" if path == "checkpoint" else "application/octet-stream"
-        )
+        else:
+            data = await asyncio.to_thread(_part, of.config.audit_path / path)
+        kind = "text/plain; charset=utf-8" if path == "checkpoint" else "application/octet-stream"
+        return Response(data, media_type=kind)
 
     @found.get("/audit/key")
     async def key(_: Me, of: Of) -> schemas.KeyAnswer:
@@ -150,6 +157,16 @@ def routes() -> APIRouter:
         return schemas.KeyAnswer(key=of.key)
 
     return found
+
+
+def _part(path: pathlib.Path) -> bytes:
+    """A file of the trail's directory that holds hashes."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        raise refuse("not-found", "there is no such part of the log") from error
+    except OSError as error:
+        raise GatewayError("audit-damaged", "the log cannot be read", "tell an operator") from error
 
 
 def may_read(of: Parts, me: SignIn) -> Refusal | None:

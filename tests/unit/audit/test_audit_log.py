@@ -1,6 +1,7 @@
 """The log as its users see it: indices, receipts, times, recovery, refusal."""
 
 import asyncio
+import fcntl
 import os
 import re
 import stat
@@ -10,6 +11,7 @@ from datetime import timedelta
 import pytest
 
 from gateway.audit.encode import record_of
+from gateway.audit.lock import is_being_written
 from gateway.audit.log import FileLog
 from gateway.audit.segment import Disk, read_batches, segments_of
 from gateway.audit.verify import verify_log
@@ -344,3 +346,17 @@ def wait_until(condition, timeout_s=5.0):
             return
         pause.wait(0.005)
     raise AssertionError("it did not happen in time")
+
+
+def test_who_verifies_does_not_keep_a_gateway_from_starting(open_log, trail, key):
+    """A verifier holds the lock for an instant; a start outwaits that, and does not outwait a writer."""
+    open_log().close()
+    with (trail / "lock").open("rb") as file:
+        fcntl.flock(file, fcntl.LOCK_SH)
+        threading.Timer(0.03, fcntl.flock, (file, fcntl.LOCK_UN)).start()
+        log = open_log()
+        assert is_being_written(trail)
+    with pytest.raises(GatewayError, match="another process"):
+        open_log()
+    log.close()
+    assert not is_being_written(trail)

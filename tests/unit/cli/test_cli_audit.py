@@ -110,6 +110,62 @@ def test_what_cannot_be_checked_is_not_called_tampered(
     assert terminal.run("audit", "verify", str(trail[0] / what), "--key", key).code == 78
 
 
+def look(terminal: Any, place: Path, *more: str) -> Any:
+    state = str(place / "state.json")
+    return terminal.run("audit", "witness", str(place / "audit"), "--state", state, "--once", "--output", "json", *more)
+
+
+def test_a_witness_looks_at_a_copy_and_its_state_serves_verification(terminal: Any, trail: tuple[Path, str]) -> None:
+    place, key = trail
+    said = look(terminal, place, "--key", str(place / "audit.key.pub"), "--cosign", "witness.example/1")
+    assert (said.code, said.json["alarm"], said.json["size"]) == (0, "", 22)
+    assert (place / "state.json.key.pub").read_text().startswith("witness.example/1+")
+    state = str(place / "state.json")
+    assert terminal.run("audit", "verify", str(place / "audit"), "--key", key, "--witness", state).code == 0
+    note = (place / "audit" / "checkpoint").read_text()
+    (place / "audit" / "checkpoint").write_text(note.replace("\n22\n", "\n21\n"))
+    said = look(terminal, place)
+    assert (said.code, said.json["alarm"]) == (3, "forged")
+    assert "ALARM (forged)" in said.err
+    (place / "audit" / "checkpoint").write_text(note)
+    assert look(terminal, place).code == 0
+    assert look(terminal, place, "--silence", "0s").json["alarm"] in ("", "silent")
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        (),
+        ("--key", "nonsense"),
+        ("--key", "/nonexistent/key"),
+        ("--silence", "soon"),
+        ("--token", "/nonexistent/token"),
+        ("--cosign", "two words"),
+    ],
+)
+def test_a_witness_that_cannot_look_says_why(terminal: Any, trail: tuple[Path, str], more: tuple[str, ...]) -> None:
+    place, key = trail
+    given = more if not more or more[0] == "--key" else (*more, "--key", key)
+    if "--token" in given:
+        given = ("https://localhost:1/", "--state", str(place / "state.json"), "--once", *given)
+        said = terminal.run("audit", "witness", *given)
+    else:
+        said = look(terminal, place, *given)
+    assert said.code == 78, said
+    assert not (place / "state.json").exists()
+
+
+@pytest.mark.parametrize("source", ["http://localhost/", "ftp://localhost/"])
+def test_a_witness_sends_nothing_without_tls(terminal: Any, tmp_path: Path, source: str) -> None:
+    said = terminal.run("audit", "witness", source, "--state", str(tmp_path / "state.json"), "--once")
+    assert said.code == 78
+    assert "https://" in said.err
+
+
+def test_the_schema_is_printed(terminal: Any) -> None:
+    assert terminal.run("audit", "schema").json["$id"] == "urn:gateway:audit-record:1"
+
+
 def test_search_passes_the_filters_and_shows_the_oldest_first(terminal: Any) -> None:
     terminal.answers["GET /audit/records"] = (200, {"records": [REFUSED, END, BEGIN], "total": 9})
     said = terminal.run("audit", "search", "--person", "alice", "--customer", "42", "--limit", "3")

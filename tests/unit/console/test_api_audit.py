@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from gateway.audit.checkpoint import Verifier, open_checkpoint
+from gateway.audit.tree import leaf_hash
 from gateway.audit.verify import proof_bytes, verify_proof
 from gateway.console import trail as trail_routes
 from gateway.console.trail import Filters
@@ -140,6 +141,30 @@ def test_the_hashes_of_the_trail_are_for_who_is_signed_in_and_for_witnesses(desk
 def test_nothing_but_hashes_is_there(desk: Any, path: str) -> None:
     answer = desk.call("GET", f"/v1/audit/tlog/{path}", WITNESS)
     assert answer.status_code in (401, 404), answer.text
+
+
+def test_the_entries_are_for_auditors_and_their_reading_is_recorded(desk: Any) -> None:
+    desk.trail.flush()
+    size = desk.trail.checkpoint().size
+    for token in (WITNESS, desk.sign_in("alice")):
+        assert desk.call("GET", f"/v1/audit/tlog/tile/entries/000.p/{size}", token).status_code in (403, 404)
+    token = desk.sign_in("carol")
+    bundle = desk.call("GET", f"/v1/audit/tlog/tile/entries/000.p/{size}", token).content
+    tile = desk.call("GET", f"/v1/audit/tlog/tile/0/000.p/{size}", token).content
+    hashes = b""
+    while bundle:
+        length = int.from_bytes(bundle[:2], "big")
+        hashes += leaf_hash(bundle[2 : 2 + length])
+        bundle = bundle[2 + length :]
+    assert hashes == tile
+    asked = [(record["query"], record.get("count")) for record in reads(desk)]
+    assert asked[-1] == ("entries 0", size)
+    desk.trail.flush()
+    for path in ("000", "001", "x001/000", f"000.p/{desk.trail.durable_size + 50}"):
+        assert desk.call("GET", f"/v1/audit/tlog/tile/entries/{path}", token).status_code == 404
+    desk.pass_time(minutes=16)
+    answer = desk.call("GET", "/v1/audit/tlog/tile/entries/000.p/1", token)
+    assert answer.json()["code"] == "second-factor-required"
 
 
 @pytest.mark.parametrize(
