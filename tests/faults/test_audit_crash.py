@@ -2,6 +2,7 @@
 
 import os
 import random
+import secrets
 import shutil
 import signal
 import subprocess
@@ -217,6 +218,54 @@ def test_a_committed_leaf_that_is_no_record_stops_the_start(crashed, leaf):
         open_log(trail, key)
     assert caught.value.code == "audit-damaged"
     assert not verify_log(trail, key.verifier.text).ok
+
+
+def test_a_start_over_a_flipped_byte_refuses_or_loses_nothing(tmp_path):
+    """Anywhere in any file, after a clean stop or a crash: what was signed is never given up in silence."""
+    key, following = Signer.generate(ORIGIN), Signer.generate(ORIGIN)
+    pristine = tmp_path / "pristine"
+    for signer, next_key in ((key, None), (key, following)):
+        log = open_log(pristine, signer, next_key=next_key)
+        for i in range(180):
+            log.append({"kind": "statement.begin", "session": "S", "statement": f"Q{i}", "sql": "select 1 " * 90})
+            log.append({"kind": "statement.end", "session": "S", "statement": f"Q{i}"})
+            if i % 60 == 7:
+                log.flush()
+        log.flush()
+        log.checkpoint()
+        shutil.copytree(pristine, tmp_path / "crashed", dirs_exist_ok=True)
+        log.close()
+    chance = random.Random(secrets.randbits(64))
+    refused = mended = 0
+    for number in range(120):
+        source = pristine if number % 2 else tmp_path / "crashed"
+        signed = stored(source)
+        trail = shutil.copytree(source, tmp_path / "trail", ignore=shutil.ignore_patterns("spare"))
+        files = sorted(path for path in trail.rglob("*") if path.is_file() and path.stat().st_size)
+        path = chance.choice(files)
+        data = bytearray(path.read_bytes())
+        used = len(data.rstrip(b"\0"))
+        at = chance.choice((chance.randrange(used), chance.randrange(len(data))))
+        data[at] ^= 1 << chance.randrange(8)
+        path.write_bytes(data)
+        where = f"{path.relative_to(trail)}, byte {at} of {source.name}"
+        try:
+            log = open_log(trail, following)
+        except GatewayError as error:
+            assert error.code == "audit-damaged", where  # noqa: PT017
+            refused += 1
+        else:
+            log.close()
+            report = verify_log(trail, key.verifier.text)
+            if report.ok:
+                # beyond the last commit, or in what is derived and was made anew
+                assert stored(trail)[: len(signed)] == signed, where
+                mended += 1
+            else:
+                assert path.is_relative_to(trail / "tile") or path.parent.name == "segments", where
+        shutil.rmtree(trail)
+    assert refused > 10
+    assert mended > 3
 
 
 def test_a_second_process_cannot_write_the_same_trail(tmp_path):
