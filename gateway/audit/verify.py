@@ -416,15 +416,15 @@ def _refuse(text: str) -> NoReturn:
     raise ValueError(f"a record holds no {text}")
 
 
-_decode = json.JSONDecoder(parse_float=_refuse, parse_constant=_refuse).decode
-_encode = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode
+_decode = json.JSONDecoder(parse_float=_refuse, parse_constant=_refuse).raw_decode
+_encode = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"), check_circular=False).encode
 
 
 def _record(leaf: bytes, index: int, origin: str) -> dict[str, Any]:
     """The record of a leaf, once it is canonical and names its own place."""
     try:
         text = leaf.decode()
-        record = _decode(text)
+        record, _ = _decode(text)
         canonical = _encode(record) == text
     except (ValueError, RecursionError):
         raise _Bad("it is not JSON as this log writes it", index) from None
@@ -656,7 +656,9 @@ def _remembered(text: str) -> str:
 
 def _json(data: bytes, what: str) -> dict[str, Any]:
     try:
-        value = _decode(data.decode())
+        text = data.decode().strip()
+        value, end = _decode(text)
+        value = value if end == len(text) else None
     except (ValueError, RecursionError):
         value = None
     if type(value) is not dict:
