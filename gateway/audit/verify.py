@@ -331,9 +331,8 @@ class _Walk:
         hashes, path = self._levels[level], self._tile_path(level, number)
         if path.exists():
             self._tiles_seen.add(path)
-            if path.read_bytes() != b"".join(hashes) and self._suspect is None:
-                different = _difference(path.read_bytes(), hashes)
-                self._suspect = number * _TILE + different << 8 * level
+            if (data := path.read_bytes()) != b"".join(hashes) and self._suspect is None:
+                self._suspect = number * _TILE + min(_difference(data, hashes), len(data) // 32) << 8 * level
         self._levels[level] = []
         if level + 1 == len(self._levels):
             self._levels.append([])
@@ -364,7 +363,7 @@ class _Walk:
         return found
 
     def _check_tiles(self, signed: int, live: bool) -> None:
-        if (suspect := self._suspected()) is not None and not live:
+        if (suspect := self._suspected()) is not None:
             raise _Bad("its tile was changed; the record itself is as it was signed", suspect)
         for level in range((signed.bit_length() + 7) // 8):
             complete, width = divmod(signed >> 8 * level, _TILE)

@@ -219,6 +219,22 @@ def test_a_changed_tile_is_told_from_a_changed_record(honest, key):
     assert "tile was changed" in problem.what
 
 
+def test_a_changed_tile_is_found_while_the_gateway_runs(open_log, trail, key, records):
+    begin, _ = records
+    log = open_log()
+    for i in range(300):
+        log.append(begin(i))
+    log.flush()
+    log.checkpoint()
+    assert verify_log(trail, key.verifier.text).ok
+    for name, at in (("tile/0/000", 7), ("tile/0/001.p/45", 3)):
+        data = (trail / name).read_bytes()
+        (trail / name).write_bytes(data[: 32 * at] + bytes(32) + data[32 * at + 32 :])
+        assert first_problem(trail, key).record == at + 256 * name.count("001")
+        (trail / name).write_bytes(data)
+    assert verify_log(trail, key.verifier.text).ok
+
+
 def test_a_missing_tile_and_a_strange_file_are_found(honest, key):
     (honest / "tile" / "0" / "001").rename(honest / "elsewhere")
     assert "tile/0/001 is missing" in first_problem(honest, key).what
