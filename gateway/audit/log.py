@@ -142,8 +142,11 @@ class FileLog:
 
         Raises: GatewayError("audit-damaged"), ("audit-not-writable"), ("configuration-invalid").
         """
-        if origin != key.verifier.name:
-            raise GatewayError("configuration-invalid", f"the audit key is of `{key.verifier.name}`, not of `{origin}`")
+        for signer in (key, next_key):
+            if signer is not None and origin != signer.verifier.name:
+                raise GatewayError(
+                    "configuration-invalid", f"the audit key is of `{signer.verifier.name}`, not of `{origin}`"
+                )
         if segment_bytes < 256 << 10:
             raise GatewayError("configuration-invalid", "an audit segment has 256 KiB or more")
         log = cls(

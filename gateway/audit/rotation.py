@@ -61,7 +61,7 @@ def rotation_of(leaf: bytes, origin: str) -> Rotation:
         raise ValueError("not the note of a rotation")
     old, new = Verifier.parse(lines[3]), Verifier.parse(lines[4])
     text, signers = signers_of(note, (old, new))
-    if text != _text(index, old, new) or old.name != origin or old == new or len(signers) != 2:
+    if text != _text(index, old, new) or {old.name, new.name} != {origin} or old == new or len(signers) != 2:
         raise ValueError("the old and the new key did not both sign that one follows the other here")
     return Rotation(index, old, new, leaf)
 

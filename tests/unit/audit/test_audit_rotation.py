@@ -254,3 +254,14 @@ def test_a_leaf_that_is_kept_twice_is_the_same(trail, keys):
     keep_rotation(trail, rotation, Disk())
     keep_rotation(trail, rotation, Disk())
     assert kept_rotations(trail, keys[0].verifier.name) == [rotation]
+
+
+def test_a_key_of_another_log_does_not_follow(open_log, trail, key):
+    other = Signer.generate("other.example")
+    with pytest.raises(GatewayError) as caught:
+        open_log(next_key=other)
+    assert caught.value.code == "configuration-invalid"
+    assert not trail.exists()
+    record = {"v": 1, "origin": key.verifier.name, "index": 5, "kind": "log.rotation", "id": "x", "time": "t"}
+    with pytest.raises(ValueError, match="both sign"):
+        rotation_of(canonical(record | {"note": rotation_note(5, key, other)}), key.verifier.name)
