@@ -571,14 +571,14 @@ class _Chain:
     def checkpoint(self, note: str) -> tuple[int, bytes]:
         """Size and root of a checkpoint that the key in force at its size signed."""
         lines = note.rpartition("\n\n")[0].split("\n")
-        if len(lines) < 3 or "" in lines or not lines[1].isdecimal() or str(int(lines[1])) != lines[1]:
+        if len(lines) < 3 or "" in lines or not lines[1].isdecimal() or len(lines[1]) > 19:
             raise _Bad("the checkpoint is malformed")
         size = int(lines[1])
         key = next(key for since, key in reversed(self._keys) if since < size or since < 0)
         if key.signed(note) is None:
             raise _Bad("the checkpoint is not signed by this key, or not by the one that was in force")
-        if lines[0] != self._origin:
-            raise _Bad("the checkpoint is of another log")
+        if lines[0] != self._origin or str(size) != lines[1]:
+            raise _Bad("the checkpoint is of another log, or malformed")
         return size, _base64(lines[2], 32)
 
 

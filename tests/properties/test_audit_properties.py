@@ -193,6 +193,45 @@ def test_any_changed_byte_of_a_proof_is_refused(tmp_path):
         assert not verify_proof(file, KEY.verifier.text).ok, end
 
 
+pieces = st.one_of(
+    st.sampled_from(["", "\n", "\n\n", ORIGIN, "0", "660", "-1", "1" * 5_000, "٣", "\u2014 ", " ", "\ud800", "\0"]),
+    st.sampled_from(["{", "}", "[]", "null", "1e9", '"index":', '"kind":"log.rotation"', '"note":', "[" * 3_000]),
+    st.sampled_from(
+        ["gateway-audit-rotation/1", KEY.verifier.text, "A" * 88, "AAAA", '{"checkpoint":""}', '"\\ud800"']
+    ),
+    st.text(max_size=8),
+)
+
+
+@settings(RELAXED, max_examples=400)
+@given(st.data())
+def test_nothing_that_is_put_in_a_files_place_ends_the_verifier_without_a_verdict(honest, data):
+    trail, files = honest
+    name = data.draw(st.sampled_from([Path("checkpoint"), Path("rotations"), Path("witness"), Path("proof")]))
+    content = files.get(name, files[Path("checkpoint")]).decode()
+    lines = content.split("\n")
+    for _ in range(data.draw(st.integers(1, 3))):
+        at = data.draw(st.integers(0, len(lines) - 1))
+        lines[at] = data.draw(st.one_of(st.just("".join(data.draw(st.lists(pieces, max_size=6)))), st.just(lines[0])))
+    text = "\n".join(lines).encode(errors="surrogatepass")
+    place = trail.parent / "elsewhere" if name.name in ("witness", "proof") else trail / name
+    place.write_bytes(text)
+    try:
+        if name.name == "proof":
+            assert not verify_proof(place, KEY.verifier.text).ok
+        elif name.name == "witness":
+            report = verify_log(trail, KEY.verifier.text, witness=place)
+            assert report.ok == (text == files[Path("checkpoint")])
+        else:
+            report = verify_log(trail, KEY.verifier.text)
+            assert report.ok == (text == files[name])
+    finally:
+        if name in files:
+            (trail / name).write_bytes(files[name])
+        else:
+            place.unlink()
+
+
 values = st.recursive(
     st.one_of(st.text(max_size=20), st.booleans(), st.integers(-(2**53) + 1, 2**53 - 1)),
     lambda inner: st.one_of(
