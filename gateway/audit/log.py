@@ -48,7 +48,7 @@ from gateway.audit.lock import take_lock
 from gateway.audit.publish import Publisher
 from gateway.audit.pulse import Pulse
 from gateway.audit.recovery import OpenStatement, State, leaf_hashes, read_state
-from gateway.audit.rotation import keep_rotation, rotation_note, rotation_of
+from gateway.audit.rotation import check_rotations, keep_rotation, rotation_note, rotation_of
 from gateway.audit.segment import Damaged, Disk
 from gateway.audit.writer import Bracket, Writer
 from gateway.errors import GatewayError
@@ -350,6 +350,7 @@ class FileLog:
             for hashes in leaf_hashes(self.directory):
                 tiles.add(hashes)
                 tiles.write()
+        check_rotations(self.directory, self.origin, tiles.size)
         if state.path is None:
             self._writer.begin()
         else:

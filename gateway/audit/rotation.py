@@ -29,6 +29,8 @@ from pathlib import Path
 from gateway.audit.checkpoint import Signer, Verifier, load_signer, signers_of, verifier_path
 from gateway.audit.encode import record_of
 from gateway.audit.segment import Damaged, Disk
+from gateway.audit.tiles import TileReader
+from gateway.audit.tree import leaf_hash
 
 KIND = "log.rotation"
 _FORMAT = "gateway-audit-rotation/1"
@@ -89,6 +91,18 @@ def kept_rotations(directory: Path, origin: str) -> list[Rotation]:
         return rotations_of(path.read_bytes(), origin)
     except ValueError as error:
         raise Damaged(f"the rotations of the key are damaged: {error}", 0) from error
+
+
+def check_rotations(directory: Path, origin: str, size: int) -> None:
+    """Compare those that are kept with the tiles of the tree of that size. Raises `Damaged`, and `OSError`."""
+    nodes = TileReader(directory, size).node
+    for rotation in kept_rotations(directory, origin):
+        try:
+            fits = rotation.index >= size or nodes(0, rotation.index) == leaf_hash(rotation.leaf)
+        except ValueError as error:
+            raise Damaged(f"the rotations of the key cannot be compared: {error}", rotation.index) from error
+        if not fits:
+            raise Damaged("the rotations of the key are not those that were recorded", rotation.index)
 
 
 def rotations_of(lines: bytes, origin: str) -> list[Rotation]:

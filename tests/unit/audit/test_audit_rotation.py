@@ -141,6 +141,8 @@ def test_a_kept_rotation_is_the_leaf_of_the_record_and_all_are_there(rotated, ke
     assert verify_log(rotated, keys[0].verifier.text).ok
     record = json.loads(first)
     path.write_bytes(canonical(record | {"id": "another"}) + b"\n" + second + b"\n")
+    with pytest.raises(GatewayError, match="damaged"):
+        FileLog.open(rotated, origin=record["origin"], key=keys[2], clock=lambda: None)
     assert "changed the key" in verify_log(rotated, keys[0].verifier.text).problems[0].what
     for cut in (whole[:-1], b"", whole + b"x", second + b"\n" + first + b"\n", whole + first + b"\n"):
         path.write_bytes(cut)
