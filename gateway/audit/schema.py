@@ -51,14 +51,15 @@ _MEANINGS: dict[str, tuple[dict[str, Any], str]] = {
     "window_rows": (_COUNT, "Rows that may leave from now on, counted from the statement's start."),
     "window_bytes": (_COUNT, "The same in bytes."),
     "duration_us": (_COUNT, "Microseconds from admission to the end."),
-    "duration_s": (_COUNT, "Seconds asked for."),
+    "duration_s": (_COUNT, "Seconds asked for, or that it lasted."),
     "factor_age_s": (_COUNT, "Seconds since the second factor was proven."),
     "statements": (_COUNT, "Statements of the session."),
     "parameters": (_COUNT, "How many parameters came with it."),
     "notices": (_COUNT, "How many notices the statement was answered with."),
     "used": (_COUNT, "What is used of the budget."),
-    "limit": (_COUNT, "The budget."),
-    "count": (_COUNT, "Records that were read."),
+    "limit": (_COUNT, "The budget; of a writing, how many rows it may meet."),
+    "count": (_COUNT, "How many there were: records read, or tries refused."),
+    "aggregations": (_COUNT, "How many sums over hidden columns the statement has."),
     "step_us": (_NUMBER, "By how much the clock was set forward (or back), in microseconds."),
     "write": (_YES, "Whether writing was asked for."),
     "expires_at": (_TIME, "When it ends by itself."),
@@ -68,7 +69,7 @@ _MEANINGS: dict[str, tuple[dict[str, Any], str]] = {
 _LISTS = frozenset(
     {
         *("teams", "customers", "approvers", "relations", "columns", "scope", "searches", "reveal"),
-        *("columns_clear", "columns_masked", "columns_revealed", "columns_aggregated", "columns_written"),
+        *("columns_clear", "columns_masked", "columns_revealed", "columns_aggregated", "columns_written", "logins"),
     }
 )
 
