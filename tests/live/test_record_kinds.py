@@ -48,7 +48,7 @@ def go_through_a_day(house: House) -> None:
     assert house.command("bob", "login", "bob", otp=True).returncode == 0
     assert house.command("bob", "people", "reset", "amir").returncode == 0
     policy = house.company.directory / "policies" / f"{TARGET}.yaml"
-    change_yaml(policy, lambda tree: tree["limits"].update({"rows_per_day": 5_001}))
+    change_yaml(policy, lambda tree: tree["limits"].update({"rows_per_day": 1_000_000}))
     follower = house.follow()
     assert house.gateway.pid is not None
     os.kill(house.gateway.pid, signal.SIGHUP)
