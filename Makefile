@@ -6,6 +6,7 @@
 #   make test     all tests, against real servers     PYTEST_ARGS="-k name" chooses some, LIVE=no leaves out the servers
 #   make soak     what kills, damages and fails, for half an hour each           SOAK_S=seconds
 #   make check    style, types, layers
+#   make suites   psycopg's and asyncpg's own tests through a gateway that observes  SUITES_ARGS="asyncpg" chooses one
 #   make bench    measurements against a direct connection and pgbouncer, into loadtests/RESULTS.md
 #   make install  the gateway into a virtual environment of its own, PREFIX=/opt/gateway
 #   make lock     resolve the hash-locked requirements anew
@@ -18,6 +19,7 @@ PYTHON ?=
 LIVE ?= yes
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
+SUITES_ARGS ?=
 DEMO_STATE ?=
 PREFIX ?= /opt/gateway
 SOAK_S ?= 1800
@@ -38,7 +40,7 @@ $(shell [ ! -e $(VENV) ] || $(BIN)/python -c pass 2>/dev/null || rm -rf $(VENV))
 
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: demo tour test soak servers check bench install lock clean
+.PHONY: demo tour test soak servers check suites bench install lock clean
 
 demo: $(VENV)/.demo $(VENV)/.native
 	@$(PREPARE) wish client
@@ -63,6 +65,10 @@ check: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -q tests/unit/test_layers.py
+
+suites: $(VENV)/.dev $(VENV)/.native
+	@$(PREPARE) debian server
+	$(BIN)/python tests/suites/run.py $(SUITES_ARGS)
 
 bench: $(VENV)/.dev $(VENV)/.native
 	@$(PREPARE) debian server client pgbouncer

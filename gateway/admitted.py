@@ -11,6 +11,7 @@ from gateway.model import Outcome, Receipt, Session
 from gateway.record import Form
 from gateway.sql.cache import Judgement
 from gateway.sql.named import SqlNames
+from gateway.sql.observed import verdict_of
 from gateway.sql.statement import View
 
 _FORMS = 64
@@ -56,6 +57,8 @@ class Admitted:
         if found is not None:
             return found[1]
         verdict = {"decision": "permit", "policy": self.view.policy.digest, **judged.plan.counted}
+        if self.view.policy.observed:
+            verdict |= verdict_of(judged)
         form = Form("statement.begin", (self.fields, judged.fields, verdict), _BEGIN)
         if judged.plan.uses:
             # what its names stand for may be different the next time

@@ -8,6 +8,7 @@ backticks, and never carry an internal; `detail` is for operators only and never
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Self
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +145,7 @@ class GatewayError(Exception):
         self.refusal = Refusal(code, message, hint, detail, fatal=fatal)
 
     @classmethod
-    def of(cls, refusal: Refusal) -> GatewayError:
+    def of(cls, refusal: Refusal) -> Self:
         """The same refusal as an exception."""
         error = cls(refusal.code, refusal.message, refusal.hint, refusal.detail, fatal=refusal.fatal)
         error.refusal = refusal

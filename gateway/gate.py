@@ -5,11 +5,13 @@
     claim    the approval of a writing statement is spent, ahead of its turn
     judge    a text becomes a plan under that view, or a refusal (cached by text and view)
     admit    the grant still lives -> the plan is one that may run -> a begin record is appended -> a Permit
+    observe  of an observed target: the grant still lives -> a begin record says what `admit` would -> a Permit
     extend   more rows than announced are about to leave: a window record is appended first
     settle   a permitted statement ended: its end record is appended
     leave    the session ended
 
-INVARIANT: only `admit` and `prepare` construct a `Permit`, and `admit` only after `trail.append` took the begin record.
+INVARIANT: only `admit`, `observe` and `prepare` make a `Permit`, the first two after the trail took the begin record.
+INVARIANT: the engine forwards nothing that `observe` permits before the permit's receipt is durable.
 INVARIANT: a statement that needs an approval of its own is admitted once for a claim, which spends the approval.
 INVARIANT: the engine forwards a statement that writes only when the permit's receipt is durable, and lets its
 completion leave only when its end record is.
@@ -31,10 +33,13 @@ from gateway.floods import Floods
 from gateway.model import Outcome, Permit, Receipt, Session, Statement, Write
 from gateway.ports import Trail
 from gateway.sql.cache import Judgement, PlanCache
+from gateway.sql.observed import denied, witnessed
 from gateway.sql.statement import View
 from gateway.sql.worker import Workers, is_short
 
 _NAMES = 1000
+_RUNS = ("simple", "execute", "function")
+_PROTECTED = Refusal("internal-error", "the target is protected; what is not analysed does not reach it")
 _SYNC_FIRST = "send Sync before it is used, or give it a name of its own"
 _ANOTHER = "`gateway open TICKET --statement 'the statement'` asks for the approval of exactly that"
 
@@ -71,8 +76,9 @@ class Gate:
         """Begin a session. Raises `GatewayError` when the trail or the target's view is not to be had."""
         view = self._view(session)
         fields = record.session_fields(session)
+        protection = "none" if view.policy.observed else "masked"
         begin = self._trail.append(
-            record.event("session.begin", **fields, policy=view.policy.digest, protection="masked")
+            record.event("session.begin", **fields, policy=view.policy.digest, protection=protection)
         )
         self.entered += 1
         return Admitted(session, view, self._plans.view_number(view), fields, begin, time.monotonic_ns())
@@ -175,6 +181,39 @@ class Gate:
         self.permitted += 1
         return self._permit(inside, statement, verdict, receipt, rows, size)
 
+    def observe(self, inside: Admitted, statement: Statement, judged: Judgement) -> Permit | Refused:
+        """Let a statement of an observed target run as it came: once its begin record is durable, and not before.
+
+        Messages that run nothing (`prepare`, `bind`, what comes unasked) are announced without rows.
+        """
+        if not inside.view.policy.observed:
+            # FAIL CLOSED: what is protected has no road but `admit`, whatever an engine takes it for
+            return self.refuse(inside, statement, _ending(_PROTECTED), judged)
+        policy = inside.view.policy
+        refusal = self._living(inside) or self._budgets.admit(inside.session, policy, judged.plan)
+        if refusal is not None:
+            return self.refuse(inside, statement, _ending(refusal), judged)
+        resolved = inside.names.resolve(judged) if judged.plan.uses else judged
+        judged = denied(judged, resolved) if isinstance(resolved, Refusal) else resolved
+        judged = witnessed(judged, self._runnable(inside, judged))
+        rows = self._windows.rows if statement.protocol in _RUNS else 0
+        rows, size = self._budgets.window(inside.session, policy, statement.id, rows, self._windows.bytes)
+        try:
+            values = (statement.id, statement.protocol, statement.parameters, rows, size)
+            receipt = self._trail.append_form(inside.begin_form(judged), values)
+        except GatewayError as error:
+            return Refused(_ending(error.refusal), None)
+        for name in judged.plan.defines if len(inside.names) < _NAMES else ():
+            inside.names.define(name, judged)
+        inside.statements += 1
+        self.permitted += 1
+        return self._permit(inside, statement, judged, receipt, rows, size)
+
+    def sent_in(self, inside: Admitted, permit: Permit, size: int) -> Receipt:
+        """Announce that so many bytes of a COPY FROM STDIN are about to take effect. Raises `GatewayError`."""
+        facts = {"session": inside.session.id, "statement": permit.statement.id, "bytes_in": size}
+        return self._trail.append(record.event("statement.window", **facts))
+
     def extend(self, inside: Admitted, permit: Permit, rows: int, size: int) -> Window | Refusal:
         """Announce that more than `rows` rows or `size` bytes of a permit's result will leave."""
         policy = inside.view.policy
@@ -204,6 +243,8 @@ class Gate:
         self._budgets.spend(inside.session, inside.view.policy, permit.statement.id, outcome.rows, outcome.bytes)
         if self._budgets.warnings:
             self._warn(inside)
+        if outcome.bytes_in:
+            return self._trail.append(record.end_event(inside.session.id, permit, outcome), urgent=False)
         values: tuple[int | str, ...] = (
             permit.statement.id, permit.receipt.index, outcome.rows, outcome.bytes, outcome.duration_us
         )  # fmt: skip
@@ -279,6 +320,8 @@ class Gate:
     def _runnable(self, inside: Admitted, judged: Judgement, *, runs: bool = True) -> Refusal | None:
         if judged.plan.defines and len(inside.names) >= _NAMES:
             return Refusal("statement-too-complex", f"a session may name {_NAMES} cursors and prepared statements")
+        if judged.plan.would is not None:
+            return judged.plan.would
         if judged.plan.writes:
             return _writable(inside, judged.plan.write, runs=runs)
         return None

@@ -186,7 +186,8 @@ class Statement(NamedTuple):
 class Outcome(NamedTuple):
     """How a permitted statement ended. `status` is `ok`, `error`, `cancelled`, `cut` or `unknown`.
 
-    `rows` and `bytes` are what was released to the client; `code` is the SQLSTATE of an error.
+    `rows` and `bytes` are what was released to the client; `code` is the SQLSTATE of an error. `rows_in` is what the
+    target says that it took of the `bytes_in` that the client sent in for a COPY FROM STDIN.
     """
 
     status: str
@@ -195,6 +196,8 @@ class Outcome(NamedTuple):
     code: str = ""
     duration_us: int = 0
     tag: str = ""
+    rows_in: int = 0
+    bytes_in: int = 0
 
 
 @dataclass(frozen=True, slots=True)

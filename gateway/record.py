@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from gateway.errors import Refusal
-from gateway.model import Session
+from gateway.model import Outcome, Permit, Session
 
 _QUOTING = re.compile(r""" at or near |\s*["'`:\d]""")
 
@@ -43,6 +43,9 @@ SQL = (
     "searches",
     "parameters",
     "notices",
+    "would_codes",
+    "would_reasons",
+    "would_names",
 )
 WRITING = ("verb", "relation", "columns", "limit", "sql", "digest")
 """What a statement would write: `limit` is how many rows it may meet, `sql` its text without literals."""
@@ -80,9 +83,19 @@ KINDS: dict[str, tuple[str, ...]] = {
         "bytes",
         "duration_us",
     ),
-    "statement.begin": (*SESSION, *SQL, *VERDICT, "window_rows", "window_bytes", "prepared", "aggregations"),
-    "statement.window": ("session", "statement", "window_rows", "window_bytes", "rows", "bytes"),
-    "statement.end": ("session", "statement", "begin", *COUNTS),
+    "statement.begin": (
+        *SESSION,
+        *SQL,
+        *VERDICT,
+        "window_rows",
+        "window_bytes",
+        "prepared",
+        "aggregations",
+        "protection",
+        "would",
+    ),
+    "statement.window": ("session", "statement", "window_rows", "window_bytes", "rows", "bytes", "bytes_in"),
+    "statement.end": ("session", "statement", "begin", *COUNTS, "rows_in", "bytes_in"),
     "statement.refused": (*SESSION, *SQL, *VERDICT, "name"),
     "search.exact": (*SESSION, "statement", "relation", "column"),
     "budget.warning": (*SESSION, "budget", "used", "limit"),
@@ -139,6 +152,24 @@ class Form:
     def record(self, values: tuple[int | str, ...]) -> dict[str, Any]:
         """One record as a mapping."""
         return {**self.constant, **dict(zip(self.variables, values, strict=True))}
+
+
+def end_event(session: str, permit: Permit, outcome: Outcome) -> dict[str, Any]:
+    """The end record of a statement that took data in."""
+    return event(
+        "statement.end",
+        session=session,
+        statement=permit.statement.id,
+        begin=permit.receipt.index,
+        rows=outcome.rows,
+        bytes=outcome.bytes,
+        duration_us=outcome.duration_us,
+        status=outcome.status,
+        sqlstate=outcome.code,
+        tag=outcome.tag,
+        rows_in=outcome.rows_in,
+        bytes_in=outcome.bytes_in,
+    )
 
 
 def session_fields(session: Session) -> dict[str, Any]:

@@ -49,7 +49,7 @@ from gateway.gate import Gate
 from gateway.ledger import Ledger
 from gateway.model import Preview, Session, Write
 from gateway.sql.cache import PlanCache
-from gateway.sql.postgres import analyse, free_literals, normalise
+from gateway.sql.postgres import analyse, free_literals, judged, normalise
 from gateway.sql.worker import Workers, is_short
 from gateway.store.database import Database
 from gateway.telemetry import Log, Metrics, configure_logging, way_to
@@ -131,7 +131,7 @@ class Server:
         await self.targets.refresh()
         for name, problem in self.targets.missing().items():
             self.log.warning("target missing", target=name, reason=problem)
-        plans = PlanCache(analyse, free_literals)
+        plans = PlanCache(judged, free_literals)
         self.workers = Workers()
         windows = Windows(config.audit.window_rows, config.audit.window_bytes)
         budgets = Budgets(time.time)
@@ -182,6 +182,8 @@ class Server:
             plan = asyncio.run_coroutine_threadsafe(study, self._loop).result()
         if isinstance(plan, Refusal):
             return plan
+        if plan.would is not None:
+            return plan.would
         if plan.write is None:
             return Refusal("request-invalid", "the statement does not write", "reading needs no approval of it")
         return plan.write

@@ -175,7 +175,7 @@ class Enrolling:
 
 @dataclass(frozen=True, slots=True)
 class LiveSession:
-    """One open connection, as `gateway sessions` shows it."""
+    """One open connection, as `gateway sessions` shows it. `protected` unless its target is only observed."""
 
     id: str
     person: str
@@ -185,3 +185,4 @@ class LiveSession:
     grant_id: str
     peer: Peer
     started_at: datetime
+    protected: bool = True

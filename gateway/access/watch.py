@@ -112,10 +112,15 @@ class Watch:
                 grant_id=live.session.grant.id,
                 peer=live.session.peer,
                 started_at=live.session.started_at,
+                protected=not self._observed(live.session.grant.target),
             )
             for live in self._live.values()
             if live.refusal is None
         ]
+
+    def _observed(self, target: str) -> bool:
+        policy = self._context.policies(target)
+        return policy is not None and policy.observed
 
     def ended(self, grant_id: str) -> None:
         """A grant is over: end its sessions now."""

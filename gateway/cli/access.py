@@ -56,6 +56,7 @@ _SESSIONS = [
     Column("address", "FROM"),
     Column("application", "CLIENT"),
     Column("since", "SINCE"),
+    Column("protection", "PROTECTION"),
 ]
 
 

@@ -33,7 +33,16 @@ def checked(paths: list[Path], config: Config | None) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = [{"ok": False, "message": text} for text in faults]
     for document in documents:
         policy = document.policy
-        found.append({"ok": True, "target": policy.target, "source": policy.source, "digest": policy.digest})
+        found.append(
+            {
+                "ok": True,
+                "target": policy.target,
+                "source": policy.source,
+                "digest": policy.digest,
+                "mode": policy.mode,
+                "warning": policy.warning,
+            }
+        )
         found += _misfits(config, policy) if config is not None else []
     return found
 
@@ -116,6 +125,7 @@ def explained(
     wanted = columns(reveal)
     decision = decide_access(policy, person, justification, datetime.now(UTC), reveal=wanted)
     answer: dict[str, Any] = {"target": target, "policy": policy.digest, "person": person.login, **_decided(decision)}
+    answer["mode"] = policy.mode
     if isinstance(decision, Refusal) or justification is None:
         return answer, decision if isinstance(decision, Refusal) else None
     if query is None:

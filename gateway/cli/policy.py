@@ -17,6 +17,8 @@ from gateway.policy.diff import WIDER
 
 app = typer.Typer()
 
+_UNPROTECTED = "NONE: the target is observed; all runs as it is, and what follows is only recorded"
+
 Paths = Annotated[
     list[Path] | None, typer.Argument(help="Policy files or directories; `policies` of the configuration otherwise.")
 ]
@@ -37,6 +39,8 @@ def check(
         for one in found:
             if "digest" in one:
                 emit_text(f"ok    {one['source']}: target `{one['target']}`, digest {one['digest']}")
+                if one["warning"]:
+                    emit_text(f"warn  {one['source']}: {one['warning']}")
             else:
                 emit_text(f"{'info' if one['ok'] else 'fail'}  {one['message']}")
     if not all(one["ok"] for one in found):
@@ -166,6 +170,7 @@ def _show(answer: dict[str, Any]) -> None:
         [
             ("target", answer["target"]),
             ("policy", answer["policy"]),
+            ("protection", _UNPROTECTED if answer["mode"] == "observe" else None),
             ("person", answer["person"]),
             ("access", answer["access"]),
             *(("because", reason) for reason in answer.get("reasons", [])),

@@ -238,7 +238,7 @@ class GrantsAnswer(_Body):
 
 
 class SessionAnswer(_Body):
-    """An open connection."""
+    """An open connection. `protection` is `none` where the target is only observed."""
 
     id: str
     login: str
@@ -248,6 +248,7 @@ class SessionAnswer(_Body):
     address: str
     application: str
     started_at: datetime
+    protection: str
 
 
 class SessionsAnswer(_Body):
@@ -383,6 +384,7 @@ def session_answer(live: LiveSession) -> SessionAnswer:
         address=live.peer.address,
         application=live.peer.application,
         started_at=live.started_at,
+        protection="masked" if live.protected else "none",
     )
 
 

@@ -116,11 +116,15 @@ class Actor:
         answer = self._call("/sign-in", {"login": self.login, "password": self.password, "otp": self.code()})
         self._token = answer["token"]
 
-    def open(self, ticket: str, statement: str = "") -> dict[str, Any]:
-        """Open access to a ticket's customer, or to one statement that writes: the answer of `POST /open`."""
+    def open(self, ticket: str, statement: str = "", target: str = "") -> dict[str, Any]:
+        """Open access to a ticket's customer, or to one statement that writes: the answer of `POST /open`.
+
+        The target has to be named where there are several.
+        """
         if not self._token:
             self.sign_in()
-        return self._call("/open", {"ticket": ticket} | ({"statement": statement} if statement else {}))
+        wanted = {"ticket": ticket, "statement": statement, "target": target}
+        return self._call("/open", {name: value for name, value in wanted.items() if value})
 
     def preview(self, request: str) -> dict[str, Any]:
         """Look at what a request would change."""

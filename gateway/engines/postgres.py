@@ -19,13 +19,15 @@ from functools import partial
 from typing import Generic, Protocol, Self, TypeVar, cast
 
 from gateway.access.context import durable
+from gateway.admitted import Admitted
 from gateway.config import Limits, PostgresListener
 from gateway.engines.crowd import Crowd
-from gateway.engines.postgres_client import Client, TlsClient, ahead, exactly, last_words, peek
+from gateway.engines.postgres_client import AnyRelay, Client, TlsClient, ahead, exactly, last_words, peek
+from gateway.engines.postgres_observed import ObservedRelay
 from gateway.engines.postgres_relay import Relay
 from gateway.engines.postgres_scrub import SHOWN, refusal_bytes
 from gateway.engines.postgres_startup import Wishes, judge_startup
-from gateway.engines.upstream import Backend, Upstream
+from gateway.engines.upstream import Backend, Rejected, Upstream
 from gateway.errors import GatewayError, Refusal
 from gateway.gate import Gate
 from gateway.model import Peer, Session
@@ -85,8 +87,8 @@ class PostgresEngine(Generic[C]):
         self._gate, self._doors, self._upstreams, self._pins = gate, doors, upstreams, pins
         self._tls, self._binding = tls, binding
         self._report = report
-        self._relays: dict[Relay, tuple[tuple[int, bytes], Callable[[], None]]] = {}
-        self._keys: dict[tuple[int, bytes], Relay] = {}
+        self._relays: dict[AnyRelay, tuple[tuple[int, bytes], Callable[[], None]]] = {}
+        self._keys: dict[tuple[int, bytes], AnyRelay] = {}
         self._crowd = Crowd((_GREETING_SLOTS + settings.max_connections) // 2)
         self._people: Counter[str] = Counter()
         self._greetings: set[asyncio.Task[None]] = set()
@@ -301,8 +303,11 @@ class PostgresEngine(Generic[C]):
         upstream = self._upstreams[session.grant.target]
         inside = self._gate.enter(session)
         backend: Backend | None = None
+        observed = inside.view.policy.observed
         try:
-            if wishes.only_public and inside.view.search_path != ("public",):
+            if wishes.refused is not None and not observed:
+                raise wishes.refused
+            if not observed and wishes.only_public and inside.view.search_path != ("public",):
                 path = ", ".join(inside.view.search_path)
                 raise GatewayError(
                     "setting-not-allowed",
@@ -311,9 +316,12 @@ class PostgresEngine(Generic[C]):
                     fatal=True,
                 )
             await durable(inside.begin)
-            backend = await upstream.acquire(self._pins(session))
-            if wishes.restore:
-                await backend.run(wishes.restore)
+            if observed:
+                backend = await upstream.open_as(wishes.given)
+            else:
+                backend = await upstream.acquire(self._pins(session))
+                if wishes.restore:
+                    await backend.run(wishes.restore)
             if client.line.is_closing():
                 raise ConnectionResetError("the client is gone")
             if not self._gate.is_current(inside):
@@ -324,31 +332,32 @@ class PostgresEngine(Generic[C]):
                 backend.close()
             refusal = error.refusal if isinstance(error, GatewayError) else None
             self._gate.leave(inside, refusal)
+            if isinstance(error, Rejected) and observed:
+                # what the client asked for did not please the target, which says so itself
+                client.send(wire.frame(wire.ERROR_RESPONSE, error.words))
+                raise ConnectionAbortedError from error
             raise
-        key = self._new_key(minor)
-        relay = Relay(
-            client.line,
-            client.framer,
-            backend,
-            upstream,
-            self._gate,
-            inside,
-            closed=self._closed,
-            restore=wishes.restore,
-            buffer_limit=self._limits.client_buffer,
-        )
+        # where all is as it is, so is the process id, which notifications name as well; the secret is ours in any case
+        key = self._new_key(minor, backend.facts.pid if observed else 0)
+        ends = client.line, client.framer, backend, upstream, self._gate, inside
+        limit = self._limits.client_buffer
+        relay: AnyRelay
+        if observed:
+            relay = ObservedRelay(*ends, closed=self._closed, buffer_limit=limit)
+        else:
+            relay = Relay(*ends, closed=self._closed, restore=wishes.restore, buffer_limit=limit)
         self._relays[relay] = key, self._doors.attach(session, relay.cut)
         self._keys[key] = relay
-        client.send(_welcome(backend.facts.parameters, session, key))
+        client.send(_welcome(backend.facts.parameters, inside, key))
         client.hand_over(relay, self._limits.message)
 
-    def _new_key(self, minor: int) -> tuple[int, bytes]:
+    def _new_key(self, minor: int, pid: int = 0) -> tuple[int, bytes]:
         while True:
-            key = secrets.randbelow(2**31 - 1) + 1, secrets.token_bytes(32 if minor >= 2 else 4)
+            key = pid or secrets.randbelow(2**31 - 1) + 1, secrets.token_bytes(32 if minor >= 2 else 4)
             if key not in self._keys:
                 return key
 
-    def _closed(self, relay: Relay) -> None:
+    def _closed(self, relay: AnyRelay) -> None:
         found = self._relays.pop(relay, None)
         if found is not None:
             key, detach = found
@@ -369,10 +378,15 @@ class PostgresEngine(Generic[C]):
                 relay.tick(now, self._settings.idle_timeout)
 
 
-def _welcome(parameters: Mapping[str, str], session: Session, key: tuple[int, bytes]) -> bytes:
-    shown = {name: value for name, value in parameters.items() if name in SHOWN}
-    shown |= {"session_authorization": session.principal.login, "is_superuser": "off"}
+def _welcome(parameters: Mapping[str, str], inside: Admitted, key: tuple[int, bytes]) -> bytes:
+    warning = inside.view.policy.warning
     parts = [wire.encode_auth_ok()]
+    if warning:
+        shown = dict(parameters)
+        parts.append(wire.encode_notice("WARNING", "01000", warning))
+    else:
+        shown = {name: value for name, value in parameters.items() if name in SHOWN}
+        shown |= {"session_authorization": inside.session.principal.login, "is_superuser": "off"}
     parts += [wire.encode_parameter_status(name, value) for name, value in sorted(shown.items())]
     parts += [wire.encode_backend_key(*key), wire.encode_ready(b"I")]
     return b"".join(parts)

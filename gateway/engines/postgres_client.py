@@ -12,12 +12,15 @@ import socket
 from typing import cast
 
 from gateway.engines.inbox import Inbox
+from gateway.engines.postgres_observed import ObservedRelay
 from gateway.engines.postgres_relay import Relay
 from gateway.engines.reading import Lending, Line
 from gateway.errors import GatewayError
 from gateway.wire import postgres as wire
 
 _LOGIN_MESSAGE = 8192
+
+AnyRelay = Relay | ObservedRelay
 
 
 class Client(Line):
@@ -33,7 +36,7 @@ class Client(Line):
         self.transport: asyncio.Transport | None = None
         self.encrypting = False
         self.framer = wire.Framer(_LOGIN_MESSAGE)
-        self.relay: Relay | None = None
+        self.relay: AnyRelay | None = None
         self._start: bytearray | None = bytearray()
         self._inbox: Inbox | None = Inbox()
 
@@ -122,7 +125,7 @@ class Client(Line):
             raise GatewayError("protocol-violation", "the client sent something else than its password", fatal=True)
         return body
 
-    def hand_over(self, relay: Relay, limit: int) -> None:
+    def hand_over(self, relay: AnyRelay, limit: int) -> None:
         """From now on everything goes to the relay; what waits already goes first."""
         inbox, self._inbox = self._inbox, None
         assert inbox is not None

@@ -1,14 +1,16 @@
 """What a PostgreSQL client asks for at start-up, and what of it the target gets.
 
-A client's parameters never travel to the target as they came: the few that are free are validated and set by a
-statement of ours, everything else is refused with its name.
+A client's parameters never travel to a target that is protected: the few that are free are validated and set by a
+statement of ours, everything else is refused with its name. That is said once the person is known, because a target
+that is observed gets them as they came; only who and where is the gateway's to say on either.
 """
 
 from __future__ import annotations
 
 import re
 import shlex
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from gateway.errors import GatewayError
 
@@ -26,6 +28,8 @@ class Wishes:
     """A client's start-up parameters, judged. `restore` is the SQL that sets the free ones (empty for none).
 
     `only_public`: it asks for the search path `public`, as many do, which can be had where it is the target's own.
+    `refused` is why a protected target cannot be had with what it asks for, None when it can; `given` is what an
+    observed target gets.
     """
 
     user: str
@@ -33,13 +37,14 @@ class Wishes:
     application: str
     restore: str
     only_public: bool = False
+    refused: GatewayError | None = None
+    given: Mapping[str, str] = field(default_factory=dict)
 
 
 def judge_startup(parameters: dict[str, str]) -> Wishes:
-    """What the client may have of what it asks for.
+    """What the client may have of what it asks for; `setting-not-allowed` for everything that is not free is in it.
 
-    Raises `GatewayError` `protocol-violation` without a user, `feature-not-supported` for replication,
-    `setting-not-allowed` for everything that is not free.
+    Raises `GatewayError` `protocol-violation` without a user, `feature-not-supported` for replication.
     """
     rest = {name: value for name, value in parameters.items() if not name.startswith("_pq_.")}
     user = rest.pop("user", "")
@@ -48,6 +53,17 @@ def judge_startup(parameters: dict[str, str]) -> Wishes:
     database = rest.pop("database", "") or user
     if rest.pop("replication", "false").lower() not in ("false", "off", "no", "0"):
         raise GatewayError("feature-not-supported", "replication is not available here", fatal=True)
+    try:
+        restore, application, only_public = _settings(rest)
+    except GatewayError as refused:
+        application = _plain("application_name", rest.get("application_name", ""))
+        return Wishes(user, database, application, "", refused=refused, given=rest)
+    return Wishes(user, database, application, restore, only_public, given=rest)
+
+
+def _settings(given: Mapping[str, str]) -> tuple[str, str, bool]:
+    """What sets the free ones, the application's name, whether the search path `public` is wanted."""
+    rest = dict(given)
     options = rest.pop("options", "")
     settings = {**rest, **_options(options)}
     free: dict[str, str] = {}
@@ -75,7 +91,7 @@ def judge_startup(parameters: dict[str, str]) -> Wishes:
             free[_FREE[lower]] = _plain(lower, value)
     application = free.get("application_name", "")
     statements = [f"SET {name} TO '{value}'" for name, value in sorted(free.items()) if value]
-    return Wishes(user, database, application, "; ".join(statements), only_public)
+    return "; ".join(statements), application, only_public
 
 
 def _plain(name: str, value: str) -> str:

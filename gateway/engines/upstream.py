@@ -27,6 +27,12 @@ _STARTUP_LIMIT = 64 * 1024
 _SPARE_AGE_S = 300.0
 
 
+class Rejected(GatewayError):
+    """The target refused a connection after it had accepted who opens it; `words` are its own, an error's body."""
+
+    words = b""
+
+
 class BackendOwner(Protocol):
     """Who holds a connection once it is authenticated; all calls come on the event loop's thread."""
 
@@ -191,6 +197,13 @@ class Upstream:
         self._fill()
         return backend
 
+    async def open_as(self, parameters: Mapping[str, str]) -> Backend:
+        """A connection of its own, with these start-up parameters and nothing pinned: for observed targets.
+
+        Raises `Rejected` for what the target says of the parameters, `GatewayError("target-unavailable")` otherwise.
+        """
+        return await self._open(None, parameters)
+
     def repin(self, pins: Mapping[str, str]) -> None:
         """Use other pinned settings from now on (a changed policy); spares with the old ones are closed."""
         self._pins = dict(pins)
@@ -242,13 +255,14 @@ class Upstream:
                 else:
                     backend.close()
 
-    async def _open(self, pins: Mapping[str, str] | None = None) -> Backend:
+    async def _open(self, pins: Mapping[str, str] | None = None, instead: Mapping[str, str] | None = None) -> Backend:
         try:
             async with asyncio.timeout(self._target.connect_timeout):
                 transport, protocol = await self._connect()
                 backend = cast(Backend, protocol)
                 try:
-                    await self._start(backend, transport, self._pins | dict(pins or {}))
+                    given = self._pins | dict(pins or {}) if instead is None else dict(instead)
+                    await self._start(backend, transport, given)
                 except BaseException:
                     backend.abort()
                     raise
@@ -325,9 +339,12 @@ class Upstream:
                 backend.facts.pid, backend.facts.secret = postgres.parse_backend_key(body)
             elif kind == postgres.ERROR_RESPONSE:
                 fields = postgres.parse_error_fields(body)
-                raise _unavailable(
-                    "the target refused the gateway's connection", None, f"{fields.get('C')}: {fields.get('M')}"
-                )
+                detail = f"{fields.get('C')}: {fields.get('M')}"
+                error = _unavailable("the target refused the gateway's connection", None, detail)
+                if admitted:
+                    error = Rejected.of(error.refusal)
+                    error.words = body
+                raise error
             elif kind == postgres.READY_FOR_QUERY:
                 # nearly all connections are told the same: one mapping serves them
                 if backend.facts.parameters != self._parameters:

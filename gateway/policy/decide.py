@@ -69,7 +69,7 @@ def decide_access(
         f"ticket {ticket.id} is {ticket.status}, with {ticket.assignee or ticket.team}, for customer {customers}",
     ]
     if access.auto_approve == "masked_reads" and not wanted and not write:
-        reasons.append("masked, row-scoped reads are approved at once")
+        reasons.append(policy.warning or "masked, row-scoped reads are approved at once")
         return Decision(True, tuple(reasons), policy.digest, expires_at)
     if wanted:
         reasons.append("asks to see in clear: " + ", ".join(sorted(f"{name}.{column}" for name, column in wanted)))

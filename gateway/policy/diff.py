@@ -40,13 +40,22 @@ class Difference(NamedTuple):
 
 def differences(old: Policy, new: Policy) -> list[Difference]:
     """All differences, what becomes wider first."""
-    found = [*_access(old.access, new.access), *_limits(old.limits, new.limits), *_tables(old, new)]
+    found = [*_mode(old, new), *_access(old.access, new.access), *_limits(old.limits, new.limits), *_tables(old, new)]
     found += _set("reveal", _reveals(old), _reveals(new))
     found += _writes(old, new)
     found += _set("functions", old.functions, new.functions)
     for name in ("target", "schemas", "purpose"):
         found += _plain(name, getattr(old, name), getattr(new, name))
-    return sorted(found, key=lambda one: ((WIDER, CHANGED, NARROWER).index(one.effect), one.what))
+    # the mode before all else: what is observed is not protected, whatever the rest says
+    return sorted(found, key=lambda one: ((WIDER, CHANGED, NARROWER).index(one.effect), one.what != "mode", one.what))
+
+
+def _mode(old: Policy, new: Policy) -> Iterator[Difference]:
+    if old.mode != new.mode:
+        shown = [
+            f"{policy.mode}: {'NOTHING IS PROTECTED' if policy.observed else 'protected'}" for policy in (old, new)
+        ]
+        yield Difference(WIDER if new.observed else NARROWER, "mode", *shown)
 
 
 def _access(old: AccessRule, new: AccessRule) -> Iterator[Difference]:

@@ -109,6 +109,8 @@ def digest(policy: Policy) -> str:
         "functions": sorted(policy.functions),
         "reveal": {name: sorted(columns) for name, columns in policy.reveal.items()},
         "limits": _members(policy.limits),
+        # what protects keeps the digest that records from before there were modes name
+        **({} if policy.mode == "protect" else {"mode": policy.mode}),
         "access": _members(policy.access)
         | {
             "teams": sorted(policy.access.teams),
@@ -207,6 +209,7 @@ def _policy(read: dict[str, Any], source: str) -> Policy:
             )
             for name, rule in read.get("write", {}).items()
         },
+        mode=read.get("mode", "protect"),
     )  # fmt: skip
 
 
@@ -303,6 +306,9 @@ _TEAMS = ListOf(Text("the name of a team"))
 
 POLICY = Record({
     "target": Field(Text("a name of letters, digits, hyphens", r"[a-z][a-z0-9_-]{0,62}"), "the target", True),
+    "mode": Field(
+        Choice(("protect", "observe")), "`observe` forwards all as it is and only records what this says (protect)"
+    ),
     "access": Field(Record({
         "teams": Field(_TEAMS, "the teams whose members may ask", True),
         "ticket": Field(Record({

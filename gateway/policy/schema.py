@@ -125,7 +125,7 @@ class Policy:
 
     `reveal` maps a relation to the columns that an approved request may see in clear. `functions` are extra
     functions vouched for by the owner, qualified. `write` maps a relation to what may be written to it. `purpose` is
-    what keyed masks are bound to.
+    what keyed masks are bound to. `mode` is `protect` or `observe`.
     """
 
     target: str
@@ -139,6 +139,23 @@ class Policy:
     purpose: str = "target"
     source: str = ""
     write: dict[str, WriteRule] = field(default_factory=dict)
+    mode: str = "protect"
+
+    @property
+    def observed(self) -> bool:
+        """Whether all is forwarded as it is, and what the policy would have refused or masked only recorded.
+
+        FAIL CLOSED: every other mode protects.
+        """
+        return self.mode == "observe"
+
+    @property
+    def warning(self) -> str:
+        """What everybody must be told who meets this policy; empty while it protects."""
+        if not self.observed:
+            return ""
+        unprotected = f"target `{self.target}` is observed, not protected"
+        return f"{unprotected}: all is forwarded as it is and recorded, nothing is masked or refused"
 
     def table(self, qualified: str) -> TableRule | None:
         """The rule of that relation, or None: it does not exist for the gateway's users."""

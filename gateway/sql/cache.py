@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from gateway.errors import Refusal
+from gateway.record import verdict_fields
 from gateway.sql.statement import Plan, RawUse, View
 from gateway.sql.template import FreeLiterals, Shape, Template, make_template, shape_of
 
@@ -45,7 +46,19 @@ def plan_fields(plan: Plan) -> dict[str, Any]:
         "searches": [f"{s.relation}.{s.column}" for s in plan.exact_searches],
         "notices": len(plan.notices) or None,
     }
+    if plan.would is not None:
+        fields |= would_fields(plan.would)
     return {name: value for name, value in fields.items() if value not in (None, "", [])}
+
+
+def would_fields(refusal: Refusal) -> dict[str, Any]:
+    """What a refusal that was not made adds to a record: lists, for what may be several statements has several."""
+    verdict = verdict_fields(refusal)
+    return {
+        "would_codes": [verdict["code"]],
+        "would_reasons": [verdict["reason"]],
+        "would_names": [refusal.name] * bool(refusal.name),
+    }
 
 
 def union(first: Judgement, second: Judgement) -> Judgement:
@@ -71,6 +84,8 @@ def union(first: Judgement, second: Judgement) -> Judgement:
         uses=tuple(dict.fromkeys(one.uses + other.uses)),
         repin=one.repin or other.repin,
         explains=one.explains or other.explains,
+        would=one.would or other.would,
+        copies=one.copies or other.copies,
     )
     return Judgement(plan, fields, second.text)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from gateway.errors import Refusal
 from gateway.model import Write
 from gateway.policy.schema import Policy
 from gateway.sql.catalog import Catalog
@@ -99,6 +100,9 @@ class Plan:
     record of an EXECUTE or a FETCH can say what it reads. `searches` are all uses of raw values that each run is
     counted for. `repin` asks the engine to restore the pinned settings afterwards. `write` is what it would write,
     when it writes; such a statement is the only one of its text.
+
+    Two are for observed targets alone (`sql/postgres/witness.py`): `would` is what the statement would have been
+    refused for, and `copies` says that it may ask the client for data (COPY FROM STDIN).
     """
 
     rewritten: str
@@ -120,6 +124,8 @@ class Plan:
     write: Write | None = None
     explains: bool = False
     """Whether any row of the answer may be part of a plan: in it, names are scrubbed."""
+    would: Refusal | None = None
+    copies: bool = False
     writes: bool = field(init=False)
     """Whether any part can change the target's data."""
     exact_searches: tuple[RawUse, ...] = field(init=False)

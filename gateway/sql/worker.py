@@ -24,7 +24,7 @@ from typing import Any, BinaryIO
 import msgspec
 
 from gateway.errors import Refusal
-from gateway.sql.postgres import analyse
+from gateway.sql.postgres import judged
 from gateway.sql.statement import Plan, View
 
 DEADLINE_S = 2.0
@@ -76,7 +76,7 @@ class Workers:
         self._all: set[_Worker] = set()
 
     async def analyse(self, text: str, view: View, person: str) -> Plan | Refusal:
-        """As `analyse` of the grammar, with a deadline. A statement that misses it is refused."""
+        """As `judged` of the grammar, with a deadline. A statement that misses it is refused."""
         try:
             async with asyncio.timeout(_WAIT_S):
                 await self._turns.begin(person)
@@ -229,8 +229,8 @@ def main(source: BinaryIO, sink: BinaryIO) -> None:
         number, view, text = pickle.loads(source.read(int.from_bytes(head, "big")))  # noqa: S301 (our own parent)
         if view is not None:
             views[number] = view
-        judged: Any = analyse(text, views[number])
-        answer = _Answer(refusal=judged) if isinstance(judged, Refusal) else _Answer(plan=judged)
+        verdict: Any = judged(text, views[number])
+        answer = _Answer(refusal=verdict) if isinstance(verdict, Refusal) else _Answer(plan=verdict)
         body = msgspec.json.encode(answer)
         sink.write(len(body).to_bytes(4, "big") + body)
         sink.flush()

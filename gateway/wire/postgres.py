@@ -117,6 +117,10 @@ from gateway.wire.postgres_frontend import (
     encode_sync,
     encode_terminate,
     relay_bind,
+    split_bind,
+    split_function_call,
+    split_parse,
+    split_query,
 )
 from gateway.wire.postgres_startup import (
     CANCEL_REQUEST_CODE,
@@ -258,6 +262,10 @@ __all__ = [
     "parse_row_description",
     "parse_startup",
     "relay_bind",
+    "split_bind",
+    "split_function_call",
+    "split_parse",
+    "split_query",
     "startup_length",
     "violation",
 ]

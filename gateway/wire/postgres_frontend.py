@@ -141,6 +141,35 @@ def decode_bind(body: bytes) -> Bind:
     return Bind(portal, statement, param_formats, nparams, result_formats, body, tail)
 
 
+def split_query(body: bytes) -> bytes:
+    """The statement of a Query in whatever encoding it came."""
+    return sole_c_string(body, "statement")
+
+
+def split_parse(body: bytes) -> tuple[bytes, bytes]:
+    """The name and the statement of a Parse in whatever encoding they came; the types are not looked at."""
+    name, position = split_c_string(body, 0, "statement's name")
+    text, _ = split_c_string(body, position, "statement")
+    return name, text
+
+
+def split_bind(body: bytes) -> tuple[bytes, bytes, int]:
+    """The portal and the statement of a Bind, and how many values it says it has; what is in it is not looked at."""
+    portal, position = split_c_string(body, 0, "portal's name")
+    statement, position = split_c_string(body, position, "statement's name")
+    formats = int.from_bytes(body[position : position + 2], "big")
+    position += 2 + 2 * formats
+    return portal, statement, int.from_bytes(body[position : position + 2], "big")
+
+
+def split_function_call(body: bytes) -> tuple[int, int]:
+    """The OID of the function that a FunctionCall is for, and how many arguments it says it has."""
+    if len(body) < 4:
+        raise violation("the FunctionCall message is cut short")
+    position = 6 + 2 * int.from_bytes(body[4:6], "big")
+    return int(INT32.unpack_from(body)[0]), int.from_bytes(body[position : position + 2], "big")
+
+
 def decode_describe(body: bytes) -> Describe:
     """Describe."""
     return Describe(*_kind_and_name(body, "Describe"))

@@ -72,10 +72,10 @@ class Raw:
         self.tls().send(postgres.encode_startup(parameters))
         return self
 
-    def log_in(self, user: str = "", password: str = "", **more: str) -> Self:
+    def log_in(self, user: str = "", password: str = "", database: str = "payroll", **more: str) -> Self:
         """All of the log-in with a pass, alice's unless it is given, up to the first ReadyForQuery."""
         given = {"user": user, "password": password} if user else self.house.parameters()
-        self.start(user=given["user"], database="payroll", **more)
+        self.start(user=given["user"], database=database, **more)
         kind, body = self.needed()
         client = auth.ScramClient(given["password"], auth.make_nonce(), None, [auth.SCRAM_SHA_256])
         # a client without channel binding says so with `n`

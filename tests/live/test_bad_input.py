@@ -161,18 +161,6 @@ def test_a_second_encryption_request_inside_tls_is_a_violation(strict: House) ->
         (wire.encode_startup({"database": "payroll"}), "protocol-violation"),
         (wire.encode_startup({"user": "a", "replication": "database"}), "feature-not-supported"),
         (wire.encode_startup({"user": "a", "replication": "true"}), "feature-not-supported"),
-        (wire.encode_startup({"user": "a", "work_mem": "1GB"}), "setting-not-allowed"),
-        (wire.encode_startup({"user": "a", "search_path": "evil"}), "setting-not-allowed"),
-        (wire.encode_startup({"user": "a", "search_path": "public, evil"}), "setting-not-allowed"),
-        (wire.encode_startup({"user": "a", "session_authorization": "owner"}), "setting-not-allowed"),
-        (wire.encode_startup({"user": "a", "role": "owner"}), "setting-not-allowed"),
-        (wire.encode_startup({"user": "a", "client_encoding": "LATIN1"}), "setting-not-allowed"),
-        (wire.encode_startup({"user": "a", "TimeZone": "UTC'; select 1"}), "setting-not-allowed"),
-        (wire.encode_startup({"user": "a", "options": "-c log_statement=none"}), "setting-not-allowed"),
-        (wire.encode_startup({"user": "a", "options": "-c default_transaction_read_only=off"}), "setting-not-allowed"),
-        (wire.encode_startup({"user": "a", "options": "--search-path=evil"}), "setting-not-allowed"),
-        (wire.encode_startup({"user": "a", "options": "-d 5"}), "setting-not-allowed"),
-        (wire.encode_startup({"user": "a", "options": "'unfinished"}), "setting-not-allowed"),
         (struct.pack(">II", 23, 3 << 16) + b"user\0a\0user\0b\0\0", "protocol-violation"),
         (struct.pack(">II", 17, 3 << 16) + b"user\0\xff\xfe\0\0", "protocol-violation"),
         (struct.pack(">II", 15, 3 << 16) + b"user\0a\0", "protocol-violation"),
@@ -186,6 +174,30 @@ def test_start_up_packets_that_ask_for_too_much_or_are_malformed(strict: House, 
     with Raw(strict) as raw:
         raw.tls().send(packet)
         refused(raw.last_words(), code)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("work_mem", "1GB"),
+        ("search_path", "evil"),
+        ("search_path", "public, evil"),
+        ("session_authorization", "owner"),
+        ("role", "owner"),
+        ("client_encoding", "LATIN1"),
+        ("TimeZone", "UTC'; select 1"),
+        ("options", "-c log_statement=none"),
+        ("options", "-c default_transaction_read_only=off"),
+        ("options", "--search-path=evil"),
+        ("options", "-d 5"),
+        ("options", "'unfinished"),
+    ],
+)
+def test_settings_that_are_not_free_are_refused_to_whom_a_protected_target_would_be_open(
+    strict: House, name: str, value: str
+) -> None:
+    with Raw(strict) as raw, pytest.raises(AssertionError, match="code: setting-not-allowed"):
+        raw.log_in(**{name: value})
 
 
 def test_an_unknown_protocol_option_is_negotiated_away(strict: House) -> None:
@@ -583,9 +595,8 @@ def test_forty_stalled_tls_handshakes_are_closed_and_leave_no_descriptor(strict:
 
 
 def refused_start(house: House) -> None:
-    with Raw(house) as raw:
-        raw.start(user="alice", work_mem="1GB")
-        raw.last_words()
+    with Raw(house) as raw, pytest.raises(AssertionError, match="setting-not-allowed"):
+        raw.log_in(work_mem="1GB")
 
 
 def vanishing(house: House) -> None:

@@ -119,3 +119,12 @@ def test_what_may_be_written_is_compared(
     }
 
     assert found == said
+
+
+def test_what_is_no_longer_protected_is_said_before_all_else() -> None:
+    observed = TEXT.replace("target: payroll\n", "target: payroll\nmode: observe\n", 1)
+    found = differences(OLD, parse_policy(observed.replace("teams: [support]", "teams: [a, support]"), "new"))
+    assert [(one.effect, one.what) for one in found] == [("wider", "mode"), ("wider", "access.teams")]
+    assert "NOTHING IS PROTECTED" in found[0].new
+    (back,) = differences(parse_policy(observed, "old"), OLD)
+    assert (back.effect, back.what) == ("narrower", "mode")

@@ -375,3 +375,23 @@ def test_layout_and_comments_do_not_change_the_digest() -> None:
 )
 def test_any_change_of_content_changes_the_digest(old: str, new: str) -> None:
     assert parse_policy(changed(old, new)).digest != parse_policy(SMALL).digest
+
+
+def test_a_policy_protects_unless_it_says_that_it_observes() -> None:
+    assert parse_policy(SMALL).mode == "protect"
+    assert not parse_policy(SMALL).observed
+    assert parse_policy(SMALL).warning == ""
+    observed = parse_policy("mode: observe\n" + SMALL)
+    assert observed.observed
+    assert "not protected" in observed.warning
+
+
+def test_the_mode_is_part_of_the_digest_and_what_protects_keeps_its_own() -> None:
+    assert parse_policy("mode: protect\n" + SMALL).digest == parse_policy(SMALL).digest
+    assert parse_policy("mode: observe\n" + SMALL).digest != parse_policy(SMALL).digest
+
+
+@pytest.mark.parametrize("mode", ["observed", "Observe", "off", "none", "true", "[observe]", "''", "~"])
+def test_an_unknown_mode_gives_no_policy(mode: str) -> None:
+    with pytest.raises(DocumentInvalid):
+        parse_policy(f"mode: {mode}\n" + SMALL)

@@ -22,7 +22,7 @@ EMPLOYEES = "select id from employees"
 FAULTY = """
 import os, sys, time
 from gateway.sql import worker
-right = worker.analyse
+right = worker.judged
 def analyse(text, view):
     if "crash" in text:
         os.kill(os.getpid(), 9)
@@ -37,7 +37,7 @@ def analyse(text, view):
     if "endless" in text:
         os.write(1, b"\\xff\\xff\\xff\\xff")
     return right(text, view)
-worker.analyse = analyse
+worker.judged = analyse
 worker.main(sys.stdin.buffer, sys.stdout.buffer)
 """
 

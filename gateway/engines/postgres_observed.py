@@ -1,0 +1,286 @@
+"""One client's session on a target that is observed, not protected: its bytes both ways, and a record of all they ask.
+
+The counterpart of `postgres_relay` for targets whose policy says so (the gate decides, once for each session and again
+at each statement). Nothing is rewritten, masked or refused; what `postgres_relay` keeps from happening is only on
+record here. The two share what reads and writes messages, and none of their roads.
+
+INVARIANT: a session is ended once, and everything that was due is settled then.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable
+
+from gateway.admitted import SETTLED, Admitted, Refused
+from gateway.engines.postgres_due import Due
+from gateway.engines.postgres_encodings import Reader
+from gateway.engines.postgres_observed_answers import ObservedAnswers
+from gateway.engines.postgres_observed_requests import ObservedRequests
+from gateway.engines.postgres_outbox import Outbox
+from gateway.engines.postgres_scrub import refusal_bytes
+from gateway.engines.upstream import Backend, Upstream
+from gateway.errors import GatewayError, Refusal
+from gateway.gate import Gate
+from gateway.model import Receipt
+from gateway.wire import postgres as wire
+
+_FAULT = Refusal("internal-error", "the gateway met a fault; the session ends", fatal=True)
+_UNWRITABLE = Refusal("audit-not-writable", "the audit trail cannot be written; the session ends", fatal=True)
+_QUEUE_HIGH, _QUEUE_LOW = 2048, 512
+_STALL_S = 60.0
+_TURN_S = 0.02
+"""How long one client's messages are taken in a row before everybody else has a turn."""
+
+
+class ObservedRelay:
+    """The relay of one session, from its first ReadyForQuery to its end. `closed` is called once, at the end."""
+
+    __slots__ = (
+        "_answers", "_backend", "_blocked", "_client", "_framer", "_gate", "_inside", "_later", "_later_size", "_limit",
+        "_outbox", "_pauses", "_queue", "_requests", "_stalled_at", "_stopped", "_studying", "_upstream", "closed",
+        "ended", "heard_at",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        client: asyncio.Transport,
+        framer: wire.Framer,
+        backend: Backend,
+        upstream: Upstream,
+        gate: Gate,
+        inside: Admitted,
+        *,
+        closed: Callable[[ObservedRelay], None],
+        buffer_limit: int = 1024 * 1024,
+    ) -> None:
+        self._client, self._framer, self._backend, self._upstream = client, framer, backend, upstream
+        self._gate, self._inside, self._limit = gate, inside, buffer_limit
+        self._queue: deque[Due] = deque()
+        self._outbox = Outbox(backend, self._throttle, self._unwritable)
+        reader = Reader(backend.facts.parameters)
+        self._requests = ObservedRequests(gate, inside, self._queue, self._outbox, reader, self._refused)
+        self._answers = ObservedAnswers(self, client, gate, inside, self._queue, self._requests, buffer_limit)
+        self._later: deque[tuple[int, bytes]] = deque()
+        self._later_size = 0
+        self._studying: asyncio.Task[None] | None = None
+        self._blocked = self._stopped = self._pauses = False
+        self._stalled_at: float | None = None
+        self.closed = closed
+        self.ended = False
+        self.heard_at = time.monotonic()
+        backend.own(self)
+
+    @property
+    def inside(self) -> Admitted:
+        """The session as the gate admitted it."""
+        return self._inside
+
+    @property
+    def busy(self) -> bool:
+        """Whether the target owes an answer."""
+        return bool(self._queue)
+
+    def client_data(self, data: bytes) -> None:
+        """Bytes came from the client."""
+        if self.ended or self._stopped:
+            return
+        self.heard_at = time.monotonic()
+        try:
+            messages = self._framer.feed(data)
+            self._later_size += sum(len(body) for _, body in messages)
+            idle = not self._later and self._studying is None
+            self._later.extend(messages)
+            if idle:
+                self._take()
+            else:
+                self._throttle()
+        except Exception as error:
+            self.fault(error)
+
+    def _take(self) -> None:
+        """Take what waits, for one turn, and send it."""
+        later, requests = self._later, self._requests
+        turn_ends = time.monotonic() + _TURN_S
+        number = 0
+        goes_on = True
+        while later and goes_on and not requests.waits and len(self._queue) <= _QUEUE_HIGH:
+            kind, body = later[0]
+            number += 1
+            if number & 3 == 3 and time.monotonic() > turn_ends:
+                asyncio.get_running_loop().call_soon(self._go_on)
+                break
+            text = requests.unstudied(kind, body)
+            if text is not None:
+                self._studying = asyncio.get_running_loop().create_task(self._gate.study(self._inside, text))
+                self._studying.add_done_callback(self._studied)
+                break
+            later.popleft()
+            self._later_size -= len(body)
+            goes_on = requests.take(kind, body)
+            if not goes_on and kind == wire.TERMINATE:
+                requests.end_turn()
+                self.finish()
+                return
+        if len(self._queue) > _QUEUE_HIGH:
+            requests.flush()
+        if not requests.end_turn() or not goes_on:
+            self._stopped = True
+        self._throttle()
+
+    def _throttle(self) -> None:
+        """Read from the client only while what it sends does not pile up."""
+        held = self._later_size + self._outbox.held > self._limit or (self._later and not self._requests.waits)
+        pauses = bool(held) or self._blocked or self._stopped
+        if pauses == self._pauses or self.ended:
+            return
+        self._pauses = pauses
+        if pauses:
+            self._client.pause_reading()
+        else:
+            self._client.resume_reading()
+
+    def _studied(self, task: asyncio.Task[None]) -> None:
+        self._studying = None
+        if self.ended or task.cancelled():
+            return
+        if task.exception() is not None:
+            self.cut(Refusal("internal-error", "the statement could not be analysed", fatal=True))
+            return
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """Take the messages that had to wait."""
+        if self.ended or self._stopped or self._studying is not None:
+            return
+        try:
+            self._take()
+        except Exception as error:
+            self.fault(error)
+
+    def backend_data(self, data: bytes) -> None:
+        """Bytes came from the target."""
+        if self.ended:
+            return
+        self.heard_at = time.monotonic()
+        self._answers.take(data)
+        if self._answers.overfull and self._backend.transport is not None:
+            self._backend.transport.pause_reading()
+
+    def released(self) -> None:
+        """See `Owner`."""
+        if self._later and len(self._queue) < _QUEUE_LOW:
+            self._go_on()
+
+    def go_on_reading(self) -> None:
+        """See `Owner`."""
+        if self._stalled_at is None and self._backend.transport is not None:
+            self._backend.transport.resume_reading()
+
+    def stop_statement(self) -> None:
+        """See `Owner`."""
+        self._upstream.cancel_soon(self._backend.facts)
+
+    def fault(self, error: Exception) -> None:
+        """See `Owner`."""
+        if isinstance(error, GatewayError):
+            self.cut(error.refusal)
+            return
+        # FAIL CLOSED: where a fault of ours leaves the two sides is not known
+        self.cut(_FAULT)
+        asyncio.get_running_loop().call_exception_handler({"message": "relay", "exception": error})
+
+    def client_blocked(self, blocked: bool) -> None:
+        """The client does not (or does again) take what is sent."""
+        transport = self._backend.transport
+        if transport is None or self.ended:
+            return
+        if blocked:
+            self._stalled_at = time.monotonic()
+            transport.pause_reading()
+        else:
+            self._stalled_at = None
+            if self._answers.held_at is None:
+                transport.resume_reading()
+
+    def backend_blocked(self, blocked: bool) -> None:
+        """The target does not (or does again) take what is sent."""
+        if not self.ended:
+            self._blocked = blocked
+            self._throttle()
+
+    def tick(self, now: float, idle_timeout: float) -> None:
+        """Called about once a second: ends what is stalled or idle for too long. How long a statement may run is not
+        limited here.
+        """
+        if self.ended:
+            return
+        if self._stalled_at is not None:
+            if now - self._stalled_at > _STALL_S:
+                self.cut(Refusal("protocol-violation", "the client does not read", fatal=True))
+        elif self._answers.held_at is not None:
+            if now - self._answers.held_at > _STALL_S:
+                self.cut(Refusal("audit-not-writable", "the audit trail does not answer", fatal=True))
+        elif not self._queue and now - self.heard_at > idle_timeout:
+            self.cut(Refusal("session-expired", "the session was idle for too long", fatal=True))
+
+    async def cancel(self) -> None:
+        """Pass a cancel request on to the target, behind what it is meant for."""
+        await self._outbox.empty()
+        if self._queue and not self.ended:
+            await self._upstream.cancel(self._backend.facts)
+
+    def cut(self, refusal: Refusal, *, told: bool = False) -> None:
+        """End the session at once and say why, where a message can be said."""
+        if self.ended:
+            return
+        self._answers.last_words(refusal_bytes(refusal, fatal=True), told=told)
+        self._end(refusal)
+
+    def finish(self) -> None:
+        """The client said goodbye or is gone."""
+        if not self.ended:
+            self._end(None)
+
+    def backend_lost(self) -> None:
+        """The target's connection is gone."""
+        if not self.ended:
+            self.cut(Refusal("target-unavailable", "the target closed the connection", fatal=True))
+
+    def _refused(self, refused: Refused) -> None:
+        """The gate let no more happen: the session ends as soon as that is on record."""
+        self._stopped = True
+
+        def recorded(_: Receipt) -> None:
+            # not at once: what was recorded before it in this turn is still to be sent
+            asyncio.get_running_loop().call_soon(self.cut, refused.refusal)
+
+        (refused.receipt or SETTLED).add_done_callback(recorded)
+
+    def _unwritable(self) -> None:
+        self.cut(_UNWRITABLE)
+
+    def _end(self, refusal: Refusal | None) -> None:
+        self.ended = True
+        if self._studying is not None:
+            self._studying.cancel()
+        busy = bool(self._queue)
+        # or what the session held would wait for the next collection of cycles
+        self._inside.names.forget()
+        self._outbox.drop()
+        self._later.clear()
+        try:
+            self._answers.drop()
+            self._gate.leave(self._inside, refusal)
+        except GatewayError:
+            # the trail is closed: recovery will close what it finds open, at its ceiling
+            pass
+        if busy:
+            self._upstream.cancel_soon(self._backend.facts)
+            self._backend.abort()
+        else:
+            self._backend.close()
+        self._client.close()
+        self.closed(self)
