@@ -112,6 +112,7 @@ def examine(name: str, target: Target, config: Config) -> Iterator[Finding]:
             warning = policy.warning if isinstance(policy, Policy) else ""
             if warning:
                 yield Finding(check, WARN, warning, "`mode: protect` in its policy, once you know what it would refuse")
+                yield from _undermined(check, target, config)
             for finding in _role(check, target, connection, written):
                 # what is observed is reached with a role that can do what its applications do
                 yield replace(finding, level=WARN) if warning and finding.level == FAIL else finding
@@ -124,6 +125,20 @@ def examine(name: str, target: Target, config: Config) -> Iterator[Finding]:
                     yield Finding(check, FAIL, line, policy.hint or "`gateway policy check` reads it again")
     except psycopg.Error as error:
         yield Finding(check, FAIL, f"asking the target failed: {type(error).__name__} {error.sqlstate or ''}".rstrip())
+
+
+def _undermined(check: str, target: Target, config: Config) -> Iterator[Finding]:
+    """Protected targets that whoever observes this one reaches by another road."""
+    for name, other in config.targets.items():
+        policy = _loaded(name, config)
+        if not isinstance(policy, Policy) or policy.observed or (other.host, other.port) != (target.host, target.port):
+            continue
+        if other.database == target.database:
+            message = f"it is the same database as `{name}`, which is protected there and shown in clear here"
+            yield Finding(check, FAIL, message, f"observe `{name}` no longer under another name")
+        elif other.user == target.user:
+            message = f"it shares its server and role with `{name}`: who is in here sees and ends what runs there"
+            yield Finding(check, FAIL, message, "give the two a role each")
 
 
 async def _probe(name: str, target: Target) -> None:

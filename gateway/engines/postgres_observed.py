@@ -31,6 +31,8 @@ _FAULT = Refusal("internal-error", "the gateway met a fault; the session ends", 
 _UNWRITABLE = Refusal("audit-not-writable", "the audit trail cannot be written; the session ends", fatal=True)
 _QUEUE_HIGH, _QUEUE_LOW = 2048, 512
 _STALL_S = 60.0
+_MESSAGE = 128
+"""What a message that waits costs beside its body, about: most that a client could send in haste have none."""
 _TURN_S = 0.02
 """How long one client's messages are taken in a row before everybody else has a turn."""
 
@@ -90,7 +92,7 @@ class ObservedRelay:
         self.heard_at = time.monotonic()
         try:
             messages = self._framer.feed(data)
-            self._later_size += sum(len(body) for _, body in messages)
+            self._later_size += sum(len(body) + _MESSAGE for _, body in messages)
             idle = not self._later and self._studying is None
             self._later.extend(messages)
             if idle:
@@ -118,7 +120,7 @@ class ObservedRelay:
                 self._studying.add_done_callback(self._studied)
                 break
             later.popleft()
-            self._later_size -= len(body)
+            self._later_size -= len(body) + _MESSAGE
             goes_on = requests.take(kind, body)
             if not goes_on and kind == wire.TERMINATE:
                 requests.end_turn()

@@ -6,8 +6,8 @@
     any -> ErrorResponse, after which the target skips to the next Sync unless it answers a Query or a FunctionCall
 
 Here errors, notices, notifications and parameters can carry what rows carry, so they count as bytes of the statement
-that they come with. What comes with none (notifications above all) has an account of its own, opened when it first
-comes, as a statement of the protocol `unasked`.
+that they come with; descriptions, which carry names, do not. What comes with no statement (notifications above all) has
+an account of its own, opened when it first comes, as a statement of the protocol `unasked`.
 
 INVARIANT: nothing that can carry data is released beyond the window that a durable record announced.
 INVARIANT: what is released are the target's bytes, all of them and no others, until the session is cut.

@@ -1,6 +1,8 @@
 """What goes to an observed target: in the order that it came, each piece once the record before it is durable.
 
-INVARIANT: nothing is sent before a record that was appended before it, whoever's it is, and nothing overtakes.
+Records become durable in the order in which they were appended, so the last one of a piece stands for all of them.
+
+INVARIANT: nothing is sent before the records that were made for it are durable, and nothing overtakes.
 """
 
 from __future__ import annotations

@@ -101,7 +101,7 @@ def test_the_records_say_what_would_have_been_and_hold_no_literal(house: House) 
     ]  # fmt: skip
     assert {one["protection"] for one in made} == {"none"}
     assert made[2]["sql"] == "insert into would values ($1, $2)"
-    assert made[2]["would_codes"] == ["read-only"]
+    assert made[1]["would_codes"] == ["read-only"]
     assert made[3]["would_codes"] == ["relation-not-available"]
     assert made[4]["sql"].startswith("select $1 from would where a in ($2")
     assert "4111" not in str(made)
@@ -322,6 +322,9 @@ def test_a_pass_of_an_observed_target_opens_no_other(postgres: EmbeddedPostgres,
         "password": {"file": str(_secret(tmp_path, postgres))}, "tls": "verify-full", "ca": str(postgres.ca),
     }  # fmt: skip
     with open_observed(tmp_path, postgres, settings={"policies": str(policies)}, more={"guarded": other}) as house:
+        doctor = house.command("alice", "doctor")
+        assert doctor.returncode == 1
+        assert "it is the same database as `guarded`, which is protected" in doctor.stdout
         alice = house.actor("alice")
         here, there = (alice.open("SUP-1423", target=name) for name in (TARGET, "guarded"))
         secret = "select nir from employees order by id limit 1"

@@ -459,3 +459,26 @@ def test_what_would_need_an_approval_runs_without_one_and_claims_none() -> None:
     assert talk.target(error("22012", "division by zero"), ready()) == "EZ"
     assert talk.records("end")[0]["status"] == "error"
     talk.relay.finish()
+
+
+def test_a_flood_of_empty_messages_behind_a_copy_is_not_taken_in_without_bound() -> None:
+    talk = Observed()
+    talk.client(query("copy t from stdin"))
+    assert not talk.down.paused
+    talk.client(SYNC * 20_000)
+    assert talk.down.paused
+    talk.target(COPY_IN)
+    talk.client(COPY_DONE)
+    assert talk.target(wire.encode_command_complete("COPY 0"), ready()) == "CZ"
+    assert not talk.down.paused
+
+
+def test_a_pipeline_without_an_end_is_paced_by_the_answers() -> None:
+    talk = Observed()
+    talk.client((parse("read a") + BIND + EXECUTE) * 1000)
+    assert talk.down.paused
+    answers = PARSED + BOUND + DONE
+    for _ in range(20):
+        talk.target(answers * 50)
+    assert not talk.down.paused
+    assert len(talk.records("end")) == 1000
