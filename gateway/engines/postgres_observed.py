@@ -31,6 +31,8 @@ _FAULT = Refusal("internal-error", "the gateway met a fault; the session ends", 
 _UNWRITABLE = Refusal("audit-not-writable", "the audit trail cannot be written; the session ends", fatal=True)
 _QUEUE_HIGH, _QUEUE_LOW = 2048, 512
 _STALL_S = 60.0
+_LEAVE_S = 30.0
+"""How long what a client left behind may still run."""
 _MESSAGE = 128
 """What a message that waits costs beside its body, about: most that a client could send in haste have none."""
 _TURN_S = 0.02
@@ -41,9 +43,9 @@ class ObservedRelay:
     """The relay of one session, from its first ReadyForQuery to its end. `closed` is called once, at the end."""
 
     __slots__ = (
-        "_answers", "_backend", "_blocked", "_client", "_framer", "_gate", "_inside", "_later", "_later_size", "_limit",
-        "_outbox", "_pauses", "_queue", "_requests", "_stalled_at", "_stopped", "_studying", "_upstream", "closed",
-        "ended", "heard_at",
+        "_answers", "_backend", "_blocked", "_client", "_framer", "_gate", "_inside", "_later", "_later_size",
+        "_leaving_at", "_limit", "_outbox", "_pauses", "_queue", "_requests", "_stalled_at", "_stopped", "_studying",
+        "_upstream", "closed", "ended", "heard_at",
     )  # fmt: skip
 
     def __init__(
@@ -70,6 +72,7 @@ class ObservedRelay:
         self._studying: asyncio.Task[None] | None = None
         self._blocked = self._stopped = self._pauses = False
         self._stalled_at: float | None = None
+        self._leaving_at: float | None = None
         self.closed = closed
         self.ended = False
         self.heard_at = time.monotonic()
@@ -123,14 +126,23 @@ class ObservedRelay:
             self._later_size -= len(body) + _MESSAGE
             goes_on = requests.take(kind, body)
             if not goes_on and kind == wire.TERMINATE:
-                requests.end_turn()
-                self.finish()
+                self._goodbye()
                 return
         if len(self._queue) > _QUEUE_HIGH:
             requests.flush()
         if not requests.end_turn() or not goes_on:
             self._stopped = True
         self._throttle()
+
+    def _goodbye(self) -> None:
+        """The client said goodbye: what it asked for before runs to its end all the same, as it would directly."""
+        self._requests.end_turn()
+        self._stopped = True
+        if not self._queue and not self._outbox.held:
+            self.finish()
+            return
+        self._leaving_at = time.monotonic()
+        self._outbox.send(wire.encode_terminate(), None)
 
     def _throttle(self) -> None:
         """Read from the client only while what it sends does not pile up."""
@@ -222,6 +234,9 @@ class ObservedRelay:
         if self._stalled_at is not None:
             if now - self._stalled_at > _STALL_S:
                 self.cut(Refusal("protocol-violation", "the client does not read", fatal=True))
+        elif self._leaving_at is not None:
+            if now - self._leaving_at > _LEAVE_S:
+                self._end(None)
         elif self._answers.held_at is not None:
             if now - self._answers.held_at > _STALL_S:
                 self.cut(Refusal("audit-not-writable", "the audit trail does not answer", fatal=True))
@@ -242,13 +257,17 @@ class ObservedRelay:
         self._end(refusal)
 
     def finish(self) -> None:
-        """The client said goodbye or is gone."""
-        if not self.ended:
+        """The client is gone."""
+        if not self.ended and self._leaving_at is None:
             self._end(None)
 
     def backend_lost(self) -> None:
         """The target's connection is gone."""
-        if not self.ended:
+        if self.ended:
+            return
+        if self._leaving_at is not None and not self._queue:
+            self._end(None)
+        else:
             self.cut(Refusal("target-unavailable", "the target closed the connection", fatal=True))
 
     def _refused(self, refused: Refused) -> None:

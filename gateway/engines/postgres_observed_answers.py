@@ -163,7 +163,7 @@ class ObservedAnswers:
         self._owner.released()
 
     def _write(self, data: bytes, end: int) -> None:
-        if end:
+        if end and not self._client.is_closing():
             self._client.write(data if end == len(data) else memoryview(data)[:end])
 
     def _fits(self, kind: int) -> None:

@@ -481,4 +481,39 @@ def test_a_pipeline_without_an_end_is_paced_by_the_answers() -> None:
     for _ in range(20):
         talk.target(answers * 50)
     assert not talk.down.paused
-    assert len(talk.records("end")) == 1000
+    # where a turn ends between a Bind and its Execute, the Bind has a record of its own
+    assert len(talk.records("end")) == len(talk.records("begin")) >= 1000
+    assert not talk.relay.busy
+
+
+def test_what_was_asked_for_before_the_goodbye_runs_to_its_end() -> None:
+    talk = Observed()
+    talk.trail.slow = True
+    assert talk.client(query("read a"), wire.encode_terminate()) == ""
+    talk.trail.flush()
+    assert talk.sent() == "QX"
+    talk.down.close()
+    talk.relay.finish()
+    assert not talk.ended
+    talk.target(row("1"), DONE, ready())
+    talk.relay.backend_lost()
+    assert talk.ended
+    assert [(one["status"], one["rows"]) for one in talk.records("end")] == [("ok", 1)]
+    assert not talk.cancelled
+
+
+def test_what_runs_too_long_after_the_goodbye_is_stopped() -> None:
+    talk = Observed()
+    assert talk.client(query("read a"), wire.encode_terminate()) == "QX"
+    talk.relay.tick(talk.relay.heard_at + 29, 3600)
+    assert not talk.ended
+    talk.relay.tick(talk.relay.heard_at + 31, 3600)
+    assert talk.ended
+    assert talk.cancelled
+    assert talk.records("end")[0]["status"] == "cut"
+
+
+def test_a_goodbye_with_nothing_due_ends_the_session_at_once() -> None:
+    talk = Observed()
+    assert talk.client(wire.encode_terminate()) == "X"
+    assert talk.ended
