@@ -31,6 +31,14 @@ def with_ticket_rule(**changes: Any) -> Any:
     return with_access(ticket=replace(POLICY.access.ticket, **changes))
 
 
+def test_nobody_is_promised_masks_where_a_target_is_only_observed() -> None:
+    answer = decide_access(replace(POLICY, mode="observe"), ALICE, TICKET, NOW)
+    assert isinstance(answer, Decision)
+    assert answer.approve
+    assert "not protected" in answer.reasons[-1]
+    assert "masked, row-scoped" not in str(answer.reasons)
+
+
 def test_masked_reads_are_approved_at_once_for_the_default_time() -> None:
     answer = decide_access(POLICY, ALICE, TICKET, NOW)
 
