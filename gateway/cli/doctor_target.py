@@ -113,18 +113,22 @@ def examine(name: str, target: Target, config: Config) -> Iterator[Finding]:
             if warning:
                 yield Finding(check, WARN, warning, "`mode: protect` in its policy, once you know what it would refuse")
                 yield from _undermined(check, target, config)
-            for finding in _role(check, target, connection, written):
-                # what is observed is reached with a role that can do what its applications do
-                yield replace(finding, level=WARN) if warning and finding.level == FAIL else finding
+            yield from _softened(warning, _role(check, target, connection, written))
             if isinstance(policy, Policy):
                 yield from _policy(check, policy, connection)
                 for relation, rule in written.items():
-                    yield from _rights(check, target, policy, relation, rule, connection)
+                    yield from _softened(warning, _rights(check, target, policy, relation, rule, connection))
             else:
                 for line in policy.message.splitlines():
                     yield Finding(check, FAIL, line, policy.hint or "`gateway policy check` reads it again")
     except psycopg.Error as error:
         yield Finding(check, FAIL, f"asking the target failed: {type(error).__name__} {error.sqlstate or ''}".rstrip())
+
+
+def _softened(warning: str, findings: Iterator[Finding]) -> Iterator[Finding]:
+    """What is observed is reached with a role that can do what its applications do: that is no fault, and is said."""
+    for finding in findings:
+        yield replace(finding, level=WARN) if warning and finding.level == FAIL else finding
 
 
 def _undermined(check: str, target: Target, config: Config) -> Iterator[Finding]:
