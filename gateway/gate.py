@@ -33,7 +33,7 @@ from gateway.floods import Floods
 from gateway.model import Outcome, Permit, Receipt, Session, Statement, Write
 from gateway.ports import Trail
 from gateway.sql.cache import Judgement, PlanCache
-from gateway.sql.observed import denied, witnessed
+from gateway.sql.observed import as_it_runs, denied
 from gateway.sql.statement import View
 from gateway.sql.worker import Workers, is_short
 
@@ -195,7 +195,7 @@ class Gate:
             return self.refuse(inside, statement, _ending(refusal), judged)
         resolved = inside.names.resolve(judged) if judged.plan.uses else judged
         judged = denied(judged, resolved) if isinstance(resolved, Refusal) else resolved
-        judged = witnessed(judged, self._runnable(inside, judged))
+        judged = as_it_runs(judged, self._runnable(inside, judged))
         rows = self._windows.rows if statement.protocol in _RUNS else 0
         rows, size = self._budgets.window(inside.session, policy, statement.id, rows, self._windows.bytes)
         try:

@@ -26,7 +26,7 @@ def denied(judged: Judgement, refusal: Refusal) -> Judgement:
     return Judgement(judged.plan, judged.fields | would_fields(refusal), judged.text)
 
 
-def witnessed(judged: Judgement, refusal: Refusal | None) -> Judgement:
+def as_it_runs(judged: Judgement, refusal: Refusal | None) -> Judgement:
     """The same as it runs: with what it would have been refused for, and without the claims that only a protected
     target settles.
     """

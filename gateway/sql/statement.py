@@ -101,7 +101,7 @@ class Plan:
     counted for. `repin` asks the engine to restore the pinned settings afterwards. `write` is what it would write,
     when it writes; such a statement is the only one of its text.
 
-    Two are for observed targets alone (`sql/postgres/witness.py`): `would` is what the statement would have been
+    Two are for observed targets alone (`sql/postgres/observed.py`): `would` is what the statement would have been
     refused for, and `copies` says that it may ask the client for data (COPY FROM STDIN).
     """
 

@@ -33,7 +33,7 @@ NO_CLAIMS = Claims(_claimed, _released)
 WINDOWS = Windows()
 
 
-def witness(text: str, view: View) -> Plan:
+def observed_plan(text: str, view: View) -> Plan:
     """A stand-in for the SQL room: `no…` would be refused, and whatever mentions copy may be one."""
     judged = analyse(text, view)
     if isinstance(judged, Refusal):
@@ -55,7 +55,7 @@ class Observed:
             trail=self.trail,
             check=lambda _session: self.check,
             view=lambda _session: View(self.policy, Catalog(), ("42",)),
-            plans=PlanCache(witness, lambda _text: frozenset()),
+            plans=PlanCache(observed_plan, lambda _text: frozenset()),
             normalise=lambda text: f"<{text}>",
             workers=self,  # type: ignore[arg-type]
             budgets=Budgets(NOW.timestamp),
@@ -88,7 +88,7 @@ class Observed:
 
     async def analyse(self, text: str, view: View, _person: str) -> Plan | Refusal:
         """In place of the worker processes."""
-        return witness(text, view)
+        return observed_plan(text, view)
 
     def client(self, *messages: bytes) -> str:
         """The client sends; answers the types of what the target got."""

@@ -26,11 +26,11 @@ _MOST_RELATIONS = 100
 
 
 def judged(text: str, view: View) -> Plan | Refusal:
-    """What the view's target makes of a text: `witness` where it is observed, and everywhere else `analyse`."""
-    return witness(text, view) if view.policy.observed else analyse(text, view)
+    """What the view's target makes of a text: `observed_plan` where it is observed, and everywhere else `analyse`."""
+    return observed_plan(text, view) if view.policy.observed else analyse(text, view)
 
 
-def witness(text: str, view: View) -> Plan:
+def observed_plan(text: str, view: View) -> Plan:
     """The plan of a text that will run whatever the plan says. Pure, and never raises."""
     plan = analyse(text, view)
     if isinstance(plan, Refusal):
