@@ -190,12 +190,13 @@ class Gate:
             # FAIL CLOSED: what is protected has no road but `admit`, whatever an engine takes it for
             return self.refuse(inside, statement, _ending(_PROTECTED), judged)
         policy = inside.view.policy
-        refusal = self._living(inside) or self._budgets.admit(inside.session, policy, judged.plan)
+        refusal = self._living(inside)
         if refusal is not None:
             return self.refuse(inside, statement, _ending(refusal), judged)
         resolved = inside.names.resolve(judged) if judged.plan.uses else judged
         judged = denied(judged, resolved) if isinstance(resolved, Refusal) else resolved
-        judged = as_it_runs(judged, self._runnable(inside, judged))
+        spent = self._budgets.admit(inside.session, policy, judged.plan)
+        judged = as_it_runs(judged, self._runnable(inside, judged) or spent)
         rows = self._windows.rows if statement.protocol in _RUNS else 0
         rows, size = self._budgets.window(inside.session, policy, statement.id, rows, self._windows.bytes)
         try:
@@ -219,9 +220,9 @@ class Gate:
         policy = inside.view.policy
         wished = max(permit.window_rows, rows) * 2, max(permit.window_bytes, size) * 2
         allowed = self._budgets.extend(inside.session, policy, permit.statement.id, (rows, size), wished)
-        if isinstance(allowed, Refusal):
+        if isinstance(allowed, Refusal) and not policy.observed:
             return allowed
-        more_rows, more_size = allowed
+        more_rows, more_size = wished if isinstance(allowed, Refusal) else allowed
         try:
             receipt = self._trail.append(
                 record.event(

@@ -393,19 +393,20 @@ def test_a_plan_that_carries_a_refusal_is_refused_where_targets_are_protected() 
     assert admitted.refusal.code == "relation-not-available"
 
 
-def test_a_budget_that_is_used_up_ends_the_session(loop: asyncio.AbstractEventLoop) -> None:
+def test_a_budget_that_is_used_up_stops_nothing_and_is_recorded(loop: asyncio.AbstractEventLoop) -> None:
     talk = Observed(rows_per_statement=2)
     talk.client(query("read a"))
-    assert talk.target(COLUMNS, row("1"), row("2"), row("3")).endswith("E")
-    assert talk.ended
-    assert talk.cancelled
+    assert talk.target(COLUMNS, row("1"), row("2"), row("3"), DONE, ready()).endswith("DDDCZ")
+    assert not talk.ended
 
     talk = Observed(rows_per_day=2)
     talk.client(query("read a"))
     talk.target(COLUMNS, row("1"), row("2"), DONE, ready())
-    assert talk.client(query("read b")) == ""
+    assert talk.client(query("read b")) == "Q"
     run_callbacks(loop)
-    assert talk.told()["C"] == "53400"
+    assert talk.target(COLUMNS, row("1"), DONE, ready()).endswith("DCZ")
+    told = [(one["would"], one.get("would_codes")) for one in talk.records("begin")]
+    assert told == [("permit", None), ("deny", ["row-budget-exhausted"])]
 
 
 def test_a_cancel_request_does_not_overtake_the_statement_that_it_is_for(loop: asyncio.AbstractEventLoop) -> None:
