@@ -2,9 +2,7 @@
 
 The counterpart of `postgres_relay` for targets whose policy says so (the gate decides, once for each session and again
 at each statement). Nothing is rewritten, masked or refused; what `postgres_relay` keeps from happening is only on
-record here. The two share what reads and writes messages, and none of their roads.
-
-INVARIANT: a session is ended once, and everything that was due is settled then.
+record here. The two share what reads and writes messages, and how a session ends, and none of their roads.
 """
 
 from __future__ import annotations
@@ -17,17 +15,17 @@ from collections.abc import Callable
 from gateway.admitted import SETTLED, Admitted, Refused
 from gateway.engines.postgres_due import Due
 from gateway.engines.postgres_encodings import Reader
+from gateway.engines.postgres_ends import Ends
 from gateway.engines.postgres_observed_answers import ObservedAnswers
 from gateway.engines.postgres_observed_requests import ObservedRequests
 from gateway.engines.postgres_outbox import Outbox
 from gateway.engines.postgres_scrub import refusal_bytes
 from gateway.engines.upstream import Backend, Upstream
-from gateway.errors import GatewayError, Refusal
+from gateway.errors import Refusal
 from gateway.gate import Gate
 from gateway.model import Receipt
 from gateway.wire import postgres as wire
 
-_FAULT = Refusal("internal-error", "the gateway met a fault; the session ends", fatal=True)
 _UNWRITABLE = Refusal("audit-not-writable", "the audit trail cannot be written; the session ends", fatal=True)
 _QUEUE_HIGH, _QUEUE_LOW = 2048, 512
 _STALL_S = 60.0
@@ -39,14 +37,15 @@ _TURN_S = 0.02
 """How long one client's messages are taken in a row before everybody else has a turn."""
 
 
-class ObservedRelay:
+class ObservedRelay(Ends):
     """The relay of one session, from its first ReadyForQuery to its end. `closed` is called once, at the end."""
 
     __slots__ = (
-        "_answers", "_backend", "_blocked", "_client", "_framer", "_gate", "_inside", "_later", "_later_size",
-        "_leaving_at", "_limit", "_outbox", "_pauses", "_queue", "_requests", "_stalled_at", "_stopped", "_studying",
-        "_upstream", "closed", "ended", "heard_at",
+        "_answers", "_blocked", "_framer", "_later", "_later_size", "_leaving_at", "_limit", "_outbox", "_pauses",
+        "_queue", "_requests", "_stopped",
     )  # fmt: skip
+
+    _answers: ObservedAnswers
 
     def __init__(
         self,
@@ -60,8 +59,8 @@ class ObservedRelay:
         closed: Callable[[ObservedRelay], None],
         buffer_limit: int = 1024 * 1024,
     ) -> None:
-        self._client, self._framer, self._backend, self._upstream = client, framer, backend, upstream
-        self._gate, self._inside, self._limit = gate, inside, buffer_limit
+        super().__init__(client, backend, upstream, gate, inside, closed)
+        self._framer, self._limit = framer, buffer_limit
         self._queue: deque[Due] = deque()
         self._outbox = Outbox(backend, self._throttle, self._unwritable)
         reader = Reader(backend.facts.parameters)
@@ -69,24 +68,9 @@ class ObservedRelay:
         self._answers = ObservedAnswers(self, client, gate, inside, self._queue, self._requests, buffer_limit)
         self._later: deque[tuple[int, bytes]] = deque()
         self._later_size = 0
-        self._studying: asyncio.Task[None] | None = None
         self._blocked = self._stopped = self._pauses = False
-        self._stalled_at: float | None = None
         self._leaving_at: float | None = None
-        self.closed = closed
-        self.ended = False
-        self.heard_at = time.monotonic()
         backend.own(self)
-
-    @property
-    def inside(self) -> Admitted:
-        """The session as the gate admitted it."""
-        return self._inside
-
-    @property
-    def busy(self) -> bool:
-        """Whether the target owes an answer."""
-        return bool(self._queue)
 
     def client_data(self, data: bytes) -> None:
         """Bytes came from the client."""
@@ -119,8 +103,7 @@ class ObservedRelay:
                 break
             text = requests.unstudied(kind, body)
             if text is not None:
-                self._studying = asyncio.get_running_loop().create_task(self._gate.study(self._inside, text))
-                self._studying.add_done_callback(self._studied)
+                self._wait_for(self._gate.study(self._inside, text))
                 break
             later.popleft()
             self._later_size -= len(body) + _MESSAGE
@@ -156,15 +139,6 @@ class ObservedRelay:
         else:
             self._client.resume_reading()
 
-    def _studied(self, task: asyncio.Task[None]) -> None:
-        self._studying = None
-        if self.ended or task.cancelled():
-            return
-        if task.exception() is not None:
-            self.cut(Refusal("internal-error", "the statement could not be analysed", fatal=True))
-            return
-        self._go_on()
-
     def _go_on(self) -> None:
         """Take the messages that had to wait."""
         if self.ended or self._stopped or self._studying is not None:
@@ -187,37 +161,6 @@ class ObservedRelay:
         """See `Owner`."""
         if self._later and len(self._queue) < _QUEUE_LOW:
             self._go_on()
-
-    def go_on_reading(self) -> None:
-        """See `Owner`."""
-        if self._stalled_at is None and self._backend.transport is not None:
-            self._backend.transport.resume_reading()
-
-    def stop_statement(self) -> None:
-        """See `Owner`."""
-        self._upstream.cancel_soon(self._backend.facts)
-
-    def fault(self, error: Exception) -> None:
-        """See `Owner`."""
-        if isinstance(error, GatewayError):
-            self.cut(error.refusal)
-            return
-        # FAIL CLOSED: where a fault of ours leaves the two sides is not known
-        self.cut(_FAULT)
-        asyncio.get_running_loop().call_exception_handler({"message": "relay", "exception": error})
-
-    def client_blocked(self, blocked: bool) -> None:
-        """The client does not (or does again) take what is sent."""
-        transport = self._backend.transport
-        if transport is None or self.ended:
-            return
-        if blocked:
-            self._stalled_at = time.monotonic()
-            transport.pause_reading()
-        else:
-            self._stalled_at = None
-            if self._answers.held_at is None:
-                transport.resume_reading()
 
     def backend_blocked(self, blocked: bool) -> None:
         """The target does not (or does again) take what is sent."""
@@ -284,24 +227,6 @@ class ObservedRelay:
         self.cut(_UNWRITABLE)
 
     def _end(self, refusal: Refusal | None) -> None:
-        self.ended = True
-        if self._studying is not None:
-            self._studying.cancel()
-        busy = bool(self._queue)
-        # or what the session held would wait for the next collection of cycles
-        self._inside.names.forget()
         self._outbox.drop()
         self._later.clear()
-        try:
-            self._answers.drop()
-            self._gate.leave(self._inside, refusal)
-        except GatewayError:
-            # the trail is closed: recovery will close what it finds open, at its ceiling
-            pass
-        if busy:
-            self._upstream.cancel_soon(self._backend.facts)
-            self._backend.abort()
-        else:
-            self._backend.close()
-        self._client.close()
-        self.closed(self)
+        super()._end(refusal)

@@ -2,9 +2,7 @@
 
 `postgres_requests` turns the client's messages into the target's, `postgres_answers` releases what comes back, and
 `postgres_flow` is what they remember between them. Here they are read and written, kept from running away from each
-other, and ended.
-
-INVARIANT: a session is ended once, and everything that was due is settled then.
+other.
 """
 
 from __future__ import annotations
@@ -16,15 +14,15 @@ from collections.abc import Callable, Coroutine, Sequence
 
 from gateway.admitted import Admitted
 from gateway.engines.postgres_answers import Answers
+from gateway.engines.postgres_ends import Ends
 from gateway.engines.postgres_flow import INTERNAL, Flow
 from gateway.engines.postgres_requests import Requests
 from gateway.engines.upstream import Backend, Upstream
-from gateway.errors import GatewayError, Refusal
+from gateway.errors import Refusal
 from gateway.gate import Gate
 from gateway.model import Receipt
 from gateway.wire import postgres as wire
 
-_FAULT = Refusal("internal-error", "the gateway met a fault; the session ends", fatal=True)
 _QUEUE_HIGH, _QUEUE_LOW = 2048, 512
 _STALL_S = 60.0
 _TURN_S = 0.02
@@ -33,31 +31,15 @@ _ANSWER_GRACE_S = 10.0
 _NUDGE_S = 5.0
 
 
-class Relay:
+class Relay(Ends):
     """The relay of one session, from its first ReadyForQuery to its end. `closed` is called once, at the end."""
 
     __slots__ = (
-        "_answers",
-        "_backend",
-        "_blocked",
-        "_client",
-        "_framer",
-        "_gate",
-        "_held",
-        "_inside",
-        "_later",
-        "_queue",
-        "_requests",
-        "_stalled_at",
-        "_studying",
-        "_throttled",
-        "_upstream",
-        "_writing",
-        "closed",
-        "ended",
-        "heard_at",
+        "_answers", "_blocked", "_framer", "_held", "_later", "_queue", "_requests", "_throttled", "_writing",
         "timeout_s",
     )  # fmt: skip
+
+    _answers: Answers
 
     def __init__(
         self,
@@ -72,28 +54,18 @@ class Relay:
         restore: str = "",
         buffer_limit: int = 1024 * 1024,
     ) -> None:
-        self._client, self._framer, self._backend, self._upstream = client, framer, backend, upstream
-        self._gate, self._inside = gate, inside
+        super().__init__(client, backend, upstream, gate, inside, closed)
+        self._framer = framer
         self._queue: deque[Flow] = deque()
         self._requests = Requests(gate, inside, self._queue, restore=restore)
         self._answers = Answers(self, client, backend, gate, inside, self._queue, self._requests, buffer_limit)
         self._later: list[tuple[int, bytes]] | None = None
-        self._studying: asyncio.Task[None] | None = None
         self._blocked = False
         self._held = b""
         self._writing = inside.view.write
-        self._stalled_at: float | None = None
         self._throttled = False
-        self.closed = closed
-        self.ended = False
-        self.heard_at = time.monotonic()
         self.timeout_s = inside.view.policy.limits.statement_timeout_ms / 1000 + _ANSWER_GRACE_S
         backend.own(self)
-
-    @property
-    def inside(self) -> Admitted:
-        """The session as the gate admitted it."""
-        return self._inside
 
     def client_data(self, data: bytes) -> None:
         """Bytes came from the client."""
@@ -172,17 +144,7 @@ class Relay:
     def _wait_for(self, work: Coroutine[None, None, None]) -> None:
         """Let a statement be analysed elsewhere, or its approval be claimed; the client's further messages wait."""
         self._client.pause_reading()
-        self._studying = asyncio.get_running_loop().create_task(work)
-        self._studying.add_done_callback(self._studied)
-
-    def _studied(self, task: asyncio.Task[None]) -> None:
-        self._studying = None
-        if self.ended or task.cancelled():
-            return
-        if task.exception() is not None:
-            self.cut(Refusal("internal-error", "the statement could not be judged", fatal=True))
-            return
-        self._go_on()
+        super()._wait_for(work)
 
     def _go_on(self) -> None:
         """Take the messages that had to wait."""
@@ -209,37 +171,6 @@ class Relay:
             self._throttled = False
             if not self._blocked and self._later is None:
                 self._client.resume_reading()
-
-    def go_on_reading(self) -> None:
-        """See `Owner`."""
-        if self._stalled_at is None and self._backend.transport is not None:
-            self._backend.transport.resume_reading()
-
-    def stop_statement(self) -> None:
-        """See `Owner`."""
-        self._upstream.cancel_soon(self._backend.facts)
-
-    def fault(self, error: Exception) -> None:
-        """See `Owner`."""
-        if isinstance(error, GatewayError):
-            self.cut(error.refusal)
-            return
-        # FAIL CLOSED: where a fault of ours leaves the two sides is not known
-        self.cut(_FAULT)
-        asyncio.get_running_loop().call_exception_handler({"message": "relay", "exception": error})
-
-    def client_blocked(self, blocked: bool) -> None:
-        """The client does not (or does again) take what is sent."""
-        transport = self._backend.transport
-        if transport is None or self.ended:
-            return
-        if blocked:
-            self._stalled_at = time.monotonic()
-            transport.pause_reading()
-        else:
-            self._stalled_at = None
-            if self._answers.held_at is None:
-                transport.resume_reading()
 
     def backend_blocked(self, blocked: bool) -> None:
         """The target does not (or does again) take what is sent."""
@@ -270,11 +201,6 @@ class Relay:
         elif now - self.heard_at > idle_timeout:
             self.cut(Refusal("session-expired", "the session was idle for too long", fatal=True))
 
-    @property
-    def busy(self) -> bool:
-        """Whether the target owes an answer."""
-        return bool(self._queue)
-
     async def cancel(self) -> None:
         """Pass a cancel request on to the target."""
         if self._queue and not self.ended:
@@ -296,24 +222,3 @@ class Relay:
         """The target's connection is gone."""
         if not self.ended:
             self.cut(Refusal("target-unavailable", "the target closed the connection", fatal=True))
-
-    def _end(self, refusal: Refusal | None) -> None:
-        self.ended = True
-        if self._studying is not None:
-            self._studying.cancel()
-        busy = bool(self._queue)
-        # or what the session held would wait for the next collection of cycles
-        self._inside.names.forget()
-        try:
-            self._answers.drop()
-            self._gate.leave(self._inside, refusal)
-        except GatewayError:
-            # the trail is closed: recovery will close what it finds open, at its ceiling
-            pass
-        if busy:
-            self._upstream.cancel_soon(self._backend.facts)
-            self._backend.abort()
-        else:
-            self._backend.close()
-        self._client.close()
-        self.closed(self)
