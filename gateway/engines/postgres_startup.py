@@ -74,7 +74,8 @@ def _settings(given: Mapping[str, str]) -> tuple[str, str, bool]:
             if value.lower() not in _ENCODINGS:
                 raise GatewayError(
                     "setting-not-allowed",
-                    f"the client encoding `{value[:32]}` is not available; only UTF8 is",
+                    # a refusal is recorded word for word, so the value is not in it
+                    "the client encoding is not available; only UTF8 is",
                     hint="set PGCLIENTENCODING=UTF8 in the client",
                     fatal=True,
                 )
@@ -119,7 +120,9 @@ def _options(text: str) -> dict[str, str]:
             word = f"-c{words[index]}"
         match = _OPTION.match(word)
         if match is None:
-            raise GatewayError("setting-not-allowed", f"the start-up option `{word[:64]}` is not allowed", fatal=True)
+            named = re.match(r"--?[A-Za-z_.-]{1,64}", word)
+            shown = f"the start-up option `{named[0]}`" if named else "one of the start-up options"
+            raise GatewayError("setting-not-allowed", f"{shown} is not allowed", fatal=True)
         found[match[1].replace("-", "_")] = match[2]
         index += 1
     return found
