@@ -5,8 +5,8 @@ an answer is what the trail says. It may be deleted at any time: the next questi
 only their session (the end of a statement) are found by the person, ticket, target and customers of that session.
 
 INVARIANT: an index that somebody else has written to is built anew, and a record that is not the one which the index
-promises is an error; but an index that was edited while nobody looked can leave records out of an answer. Only
-`verify.py` says that nothing is missing from the trail itself.
+promises is an error; but an index that was edited while nobody looked can leave records out of an answer. An export
+(`export.py`) is made from the records themselves and finds that; `verify.py` says that none of those is missing.
 INVARIANT: nothing beyond the durable records is indexed: `durable` says how many those are when the writer is in this
 process, and the checkpoint says it otherwise.
 """
@@ -17,53 +17,27 @@ import base64
 import os
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from gateway.audit.asking import Head, Narrow, Scope, scope_of
 from gateway.audit.checkpoint import Checkpoint, Verifier, open_checkpoint
 from gateway.audit.encode import record_of
+from gateway.audit.export import export_chunks, first_line
+from gateway.audit.index import SCHEMA, VERSION, Intake, utc_text
+from gateway.audit.questions import LIMIT, ask
 from gateway.audit.rotation import kept_rotations
-from gateway.audit.segment import HEADER_BYTES, Batch, Damaged, read_batches, read_leaf, segment_path, segments_of
+from gateway.audit.segment import HEADER_BYTES, Damaged, read_batches, read_leaf, segment_path, segments_of
 from gateway.audit.tiles import WIDTH, TileReader, entry_bundle
 from gateway.audit.tree import inclusion_proof, leaf_hash, verify_inclusion
 from gateway.audit.verify import PROOF_FORMAT
 from gateway.errors import GatewayError
 
-LIMIT = 1_000
-"""Records in one answer at most."""
-_VERSION = "2"
-_SCHEMA = """
-CREATE TABLE meta (name TEXT PRIMARY KEY, value NOT NULL) WITHOUT ROWID;
-CREATE TABLE records (
-    idx INTEGER PRIMARY KEY, id TEXT NOT NULL, time TEXT NOT NULL, kind TEXT NOT NULL, person TEXT, login TEXT,
-    ticket TEXT, target TEXT, session TEXT, statement TEXT, decision TEXT, code TEXT,
-    segment INTEGER NOT NULL, at INTEGER NOT NULL, length INTEGER NOT NULL
-);
-CREATE UNIQUE INDEX records_id ON records (id);
-CREATE INDEX records_time ON records (time);
-CREATE INDEX records_kind ON records (kind, idx);
-CREATE INDEX records_person ON records (person, idx);
-CREATE INDEX records_login ON records (login, idx);
-CREATE INDEX records_ticket ON records (ticket, idx);
-CREATE INDEX records_session ON records (session, idx);
-CREATE INDEX records_statement ON records (statement, idx);
-CREATE INDEX records_code ON records (code, idx) WHERE code IS NOT NULL;
-CREATE TABLE customers (customer TEXT, idx INTEGER, PRIMARY KEY (customer, idx)) WITHOUT ROWID;
-CREATE TABLE relations (relation TEXT, idx INTEGER, PRIMARY KEY (relation, idx)) WITHOUT ROWID;
-CREATE TABLE sessions (
-    session TEXT PRIMARY KEY, person TEXT, login TEXT, ticket TEXT, target TEXT, customers TEXT NOT NULL
-) WITHOUT ROWID;
-CREATE VIRTUAL TABLE words USING fts5 (sql, content = '');
-"""
-_COLUMNS = ("id", "time", "kind", "person", "login", "ticket", "target", "session", "statement", "decision", "code")
-_INHERITED = ("person", "login", "ticket", "target")
-_WORDS = ("sql", "rewritten", "reason", "name", "query")
 _EQUAL = ("kind", "login", "ticket", "target", "session", "statement", "decision", "code")
 _COMMIT_EVERY = 5_000
-_SESSIONS_KEPT = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +153,62 @@ class Search:
             places = self._caught_up().execute(sql, (first, first + width)).fetchall()
         return entry_bundle(self._leaf(*place) for place in places)
 
+    def ask(
+        self, name: str, narrow: Narrow, *, now: datetime, since: datetime | None = None,
+        until: datetime | None = None, limit: int = 100, offset: int = 0, upto: int | None = None,
+    ) -> dict[str, Any]:  # fmt: skip
+        """The answer to one of `questions.QUESTIONS`, with what it covers: the records that are durable.
+
+        `upto` leaves out what was recorded since another page of the answer. Raises `GatewayError`.
+        """
+        _, head = self._checkpoint()
+        signed = Head(head.origin, head.size, head.root.hex())
+        with self._mutex:
+            connection = self._caught_up()
+            held = int(connection.execute("SELECT coalesce(max(idx) + 1, 0) FROM records").fetchone()[0])
+            size = held if upto is None else min(upto, held)
+            scope = scope_of(connection, size, narrow, since, until, now)
+            return ask(name, connection, self._leaf, signed, scope, narrow, limit, offset)
+
+    def export(
+        self, name: str, narrow: Narrow, *, now: datetime, since: datetime | None = None, until: datetime | None = None
+    ) -> tuple[dict[str, Any], Iterator[bytes]]:
+        """The answer by the index, and an export of it (`export.py`) in pieces. Raises `GatewayError`."""
+        for attempt in range(3):
+            note, head = self._checkpoint()
+            signed = Head(head.origin, head.size, head.root.hex())
+            with self._mutex:
+                connection = self._caught_up()
+                scope = scope_of(connection, signed.size, narrow, since, until, now)
+                indexed = ask(name, connection, self._leaf, signed, scope, narrow, LIMIT, 0)
+                fence = [index for index in (scope.first - 1, scope.end) if 0 <= index < head.size]
+                sql = "SELECT idx, segment, at, length FROM records WHERE idx = ?"
+                leaves = [(one, self._leaf(*connection.execute(sql, (one,)).fetchone())) for one in fence]
+            nodes = TileReader(self._directory, head.size).node
+            try:
+                kept = [one for one in kept_rotations(self._directory, head.origin) if one.index < head.size]
+                entries = [[_entry(i, leaf, inclusion_proof(i, head.size, nodes), head) for i, leaf in some]
+                           for some in ([(one.index, one.leaf) for one in kept], leaves)]  # fmt: skip
+                line = first_line(name, narrow, scope, note, head.size, nodes, *entries)
+            except (ValueError, Damaged) as error:
+                # as in `prove`
+                if attempt == 2:
+                    raise _damaged(scope.first, str(error)) from error
+                continue
+            break
+        return indexed, self._exported(line, signed, scope, narrow, indexed)
+
+    def _exported(
+        self, line: dict[str, Any], head: Head, scope: Scope, narrow: Narrow, indexed: dict[str, Any]
+    ) -> Iterator[bytes]:
+        try:
+            yield from export_chunks(self._directory, line, head, scope, narrow, self._leaf, indexed)
+        except GatewayError:
+            # an index that leaves something out was edited
+            with self._mutex:
+                self._forget()
+            raise
+
     def catch_up(self) -> None:
         """Take in what is new, so that the next question need not. Raises `GatewayError`."""
         with self._mutex:
@@ -260,11 +290,11 @@ class Search:
             self._delete()
             return self._connected()
         if not tables:
-            connection.executescript(_SCHEMA)
+            connection.executescript(SCHEMA)
             connection.executemany(
                 "INSERT INTO meta VALUES (?, ?)",
                 [
-                    ("version", _VERSION),
+                    ("version", VERSION),
                     ("origin", self._verifier.name),
                     ("next", 0),
                     ("segment", 0),
@@ -277,7 +307,7 @@ class Search:
     def _usable(self, connection: sqlite3.Connection) -> bool:
         """Whether the index is whole, of this version and of this trail: its last record is where it says."""
         meta = dict(connection.execute("SELECT name, value FROM meta"))
-        if meta.get("version") != _VERSION or meta.get("origin") != self._verifier.name:
+        if meta.get("version") != VERSION or meta.get("origin") != self._verifier.name:
             return False
         row = connection.execute("SELECT id, segment, at, length FROM records ORDER BY idx DESC LIMIT 1").fetchone()
         held, last = connection.execute("SELECT count(*), coalesce(max(idx), -1) FROM records").fetchone()
@@ -308,7 +338,7 @@ class Search:
         if upto >= limit:
             return
         segments = [(first, path) for first, path in segments_of(self._directory) if first >= segment]
-        intake, taken = _Intake(connection), 0
+        intake, taken = Intake(connection), 0
         connection.execute("BEGIN IMMEDIATE")
         try:
             for first, path in segments:
@@ -317,7 +347,7 @@ class Search:
                         break
                     segment, at = first, HEADER_BYTES
                 for batch in read_batches(path, upto, offset=at, limit=limit):
-                    intake.take(segment, batch)
+                    intake.take(segment, batch.first, batch.leaves, batch.offsets)
                     upto, at = batch.size, batch.end
                     taken += len(batch.leaves)
                     if taken >= _COMMIT_EVERY:
@@ -353,58 +383,6 @@ def _note(connection: sqlite3.Connection, upto: int, segment: int, at: int) -> N
     )
 
 
-class _Intake:
-    """Turns leaves into rows. Remembers the last sessions, so that few need to be looked up."""
-
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self._connection = connection
-        self._sessions: dict[str, tuple[Any, ...]] = {}
-
-    def take(self, segment: int, batch: Batch) -> None:
-        """Index one batch."""
-        records: list[tuple[Any, ...]] = []
-        customers: list[tuple[str, int]] = []
-        relations: list[tuple[str, int]] = []
-        words: list[tuple[int, str]] = []
-        for index, leaf, at in zip(range(batch.first, batch.size), batch.leaves, batch.offsets, strict=True):
-            record = record_of(leaf)
-            whose = self._whose(record)
-            fields = [whose[_INHERITED.index(name)] if name in _INHERITED else record.get(name) for name in _COLUMNS]
-            records.append((index, *fields, segment, at, len(leaf)))
-            customers += [(customer, index) for customer in whose[-1].split("\n") if customer]
-            relations += [(relation, index) for relation in record.get("relations", ())]
-            if "relation" in record:
-                relations.append((record["relation"], index))
-            if text := " ".join(str(record[name]) for name in _WORDS if name in record):
-                words.append((index, text))
-        insert = self._connection.executemany
-        insert(f"INSERT INTO records VALUES ({', '.join('?' * 15)})", records)  # noqa: S608
-        insert("INSERT OR IGNORE INTO customers VALUES (?, ?)", customers)
-        insert("INSERT OR IGNORE INTO relations VALUES (?, ?)", relations)
-        insert("INSERT INTO words (rowid, sql) VALUES (?, ?)", words)
-
-    def _whose(self, record: dict[str, Any]) -> tuple[Any, ...]:
-        """Person, login, ticket, target and customers (one a line): the record's own, or its session's."""
-        own = (*(record.get(name) for name in _INHERITED), "\n".join(record.get("customers", ())))
-        session = record.get("session")
-        if not session:
-            return own
-        known = self._sessions.get(session)
-        if known is None:
-            known = self._connection.execute(
-                "SELECT person, login, ticket, target, customers FROM sessions WHERE session = ?", (session,)
-            ).fetchone()
-        merged = tuple(mine or theirs for mine, theirs in zip(own, known or own, strict=True))
-        if record.get("login") and merged != known:
-            self._connection.execute("INSERT OR REPLACE INTO sessions VALUES (?, ?, ?, ?, ?, ?)", (session, *merged))
-            known = merged
-        if known is not None:
-            if len(self._sessions) >= _SESSIONS_KEPT:
-                self._sessions.clear()
-            self._sessions[session] = known
-        return merged
-
-
 def _conditions(query: Query) -> tuple[str, tuple[Any, ...]]:
     parts: list[str] = []
     values: list[Any] = []
@@ -427,15 +405,11 @@ def _conditions(query: Query) -> tuple[str, tuple[Any, ...]]:
         values.append(" ".join('"' + word.replace('"', '""') + '"' for word in query.text.split()))
     if query.since:
         parts.append("r.time >= ?")
-        values.append(_text(query.since))
+        values.append(utc_text(query.since))
     if query.until:
         parts.append("r.time < ?")
-        values.append(_text(query.until))
+        values.append(utc_text(query.until))
     return ("WHERE " + " AND ".join(parts) if parts else ""), tuple(values)
-
-
-def _text(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat(timespec="microseconds")[:26] + "Z"
 
 
 def _damaged(index: int, detail: str) -> GatewayError:

@@ -1,4 +1,4 @@
-"""Checks a trail, or a proof from one, with nothing but its public key. Begin reading here if you trust nobody.
+"""Checks a trail, a proof or an export, with nothing but its public key. Begin reading here if you trust nobody.
 
 This file stands alone: Python's standard library and nothing of the gateway, so that it can be read in one sitting,
 copied away from the machine that wrote the trail (`python verify.py DIRECTORY --key KEY`), and rewritten in another
@@ -41,11 +41,13 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 PROOF_FORMAT = "gateway-audit-proof/1"
+EXPORT_FORMAT = "gateway-audit-export/1"
 _HEADER_BYTES = 4_096
 _HEADER = struct.Struct(">8sQQH")
 _FRAME = struct.Struct(">4sII")
 _COMMIT = struct.Struct(">QQ32s")
 _LEAF_LIMIT = 16_384
+_HEADER_LIMIT = 4 << 20
 _TILE = 256
 
 
@@ -147,6 +149,42 @@ def verify_proof(file: str | Path, public_key: str) -> Report:
     except _Bad as bad:
         return Report(given.name, 0, head[0], head[1].hex(), (bad.problem,))
     return Report(given.name, 1, head[0], head[1].hex(), record=record)
+
+
+def verify_export(file: str | Path, public_key: str) -> Report:
+    """Check an export: that its lines are all records of the stretch of the log that it names, and of the time.
+
+    The first line says which (`_Export`); then one leaf a line; the last line is the answer, of which this says
+    nothing: anybody can work it out again from the leaves. Raises `ValueError` for a malformed key, `OSError` for a
+    file it cannot read.
+    """
+    given = _Key.parse(public_key)
+    head: tuple[int, bytes] = (0, b"")
+    size, last = 0, ""
+    try:
+        with Path(file).open("rb") as lines:
+            export = _Export.parse(_json(lines.readline(_HEADER_LIMIT), "the export"))
+            head = _Chain(given, [leaf for _, leaf, _ in export.rotations]).checkpoint(export.checkpoint)
+            export.check(head, given.name)
+            for index in range(export.first, export.end):
+                line = lines.readline(_LEAF_LIMIT + 2)
+                if line[-1:] != b"\n":
+                    raise _Bad("the export ends here, or the line is too long", index)
+                time = str(_record(line[:-1], index, given.name)["time"])
+                if not last < time:
+                    raise _Bad("its time is not later than that of the record before it", index)
+                if not export.since <= time < (export.until or "~"):
+                    raise _Bad("it is not of the time that the export is of", index)
+                export.stretch.add(0, _leaf_hash(line[:-1]))
+                size, last = size + 1, time
+            if export.root(head[0]) != head[1]:
+                raise _Bad("the records are not those that were signed: one was changed, left out or added")
+            if _json(lines.read(_HEADER_LIMIT << 4), "the last line").keys() != {"answer"}:
+                raise _Bad("the export has no answer behind its records")
+    except _Bad as bad:
+        return Report(given.name, size, head[0], head[1].hex(), (bad.problem,))
+    notes = (f"all records from {export.first} up to {export.end}, of {head[0]} signed, and no other",)
+    return Report(given.name, size, head[0], head[1].hex(), (), notes)
 
 
 def proof_bytes(proof: dict[str, Any]) -> bytes:
@@ -484,6 +522,97 @@ def _included(index: int, size: int, digest: bytes, path: list[bytes], root: byt
     return last == 0 and digest == root
 
 
+class Stretch:
+    """The root of a tree from complete subtrees that follow one another, leaves being the smallest."""
+
+    def __init__(self) -> None:
+        self._stack: list[tuple[int, bytes]] = []
+
+    def add(self, level: int, digest: bytes) -> None:
+        """The next subtree, of 2**level leaves; it begins at a multiple of that."""
+        while self._stack and self._stack[-1][0] == level:
+            digest, level = _node(self._stack.pop()[1], digest), level + 1
+        self._stack.append((level, digest))
+
+    def root(self) -> bytes:
+        """The root over all of them."""
+        return _fold([digest for _, digest in self._stack])
+
+
+def cover(start: int, end: int) -> Iterator[tuple[int, int]]:
+    """The fewest complete subtrees over the leaves from `start` up to `end`: level and number of each."""
+    while start < end:
+        room = (end - start).bit_length() - 1
+        level = min(room, (start & -start).bit_length() - 1) if start else room
+        yield level, start >> level
+        start += 1 << level
+
+
+@dataclass(frozen=True, slots=True)
+class _Export:
+    """The first line of an export: the stretch from `first` up to `end`, what is left and right of it as hashes, and
+    the `fence`: the record before `since` and the one not before `until`, each with its path to the root."""
+
+    checkpoint: str
+    rotations: list[tuple[int, bytes, list[bytes]]]
+    fence: list[tuple[int, bytes, list[bytes]]]
+    first: int
+    end: int
+    since: str
+    until: str
+    left: list[bytes]
+    right: list[bytes]
+    stretch: Stretch = field(default_factory=Stretch)
+
+    @classmethod
+    def parse(cls, line: dict[str, Any]) -> _Export:
+        names = "checkpoint end fence first format left question right rotations since until"
+        first, end = line.get("first"), line.get("end")
+        texts: list[Any] = [line.get(name) for name in ("checkpoint", "since", "until")]
+        if " ".join(sorted(line)) != names or line["format"] != EXPORT_FORMAT or type(line["question"]) is not dict:
+            raise _Bad("not an export of this format")
+        if type(first) is not int or type(end) is not int or not 0 <= first <= end:
+            raise _Bad("not an export of this format")
+        if any(type(text) is not str for text in texts):
+            raise _Bad("not an export of this format")
+        if any(type(line[name]) is not list for name in ("fence", "left", "right", "rotations")):
+            raise _Bad("not an export of this format")
+        if any(text and (len(text) != 27 or not text.isascii() or text[-1] != "Z") for text in texts[1:]):
+            raise _Bad("its times are not written as records write them")
+        entry = {"index", "leaf", "path"}
+        rotations, fence = ([_member(one, entry) for one in line[name]] for name in ("rotations", "fence"))
+        left, right = ([_base64(one, 32) for one in line[name]] for name in ("left", "right"))
+        return cls(texts[0], rotations, fence, first, end, texts[1], texts[2], left, right)
+
+    def check(self, head: tuple[int, bytes], origin: str) -> None:
+        """That nothing of that time can lie outside the stretch, and that the tree left of it is begun."""
+        if self.end > head[0] or (not self.since and self.first) or (not self.until and self.end != head[0]):
+            raise _Bad("the stretch is not what its times say")
+        for index, leaf, path in [*self.rotations, *self.fence]:
+            if not _included(index, head[0], _leaf_hash(leaf), path, head[1]):
+                raise _Bad("the record is not in the signed tree", index)
+        times = {index: _record(leaf, index, origin)["time"] for index, leaf, _ in self.fence}
+        if times.keys() != {index for index in (self.first - 1, self.end) if 0 <= index < head[0]}:
+            raise _Bad("the records around the stretch are missing")
+        if (self.first and not times[self.first - 1] < self.since) or (
+            self.end < head[0] and not times[self.end] >= self.until
+        ):
+            raise _Bad("there are records of that time outside the stretch")
+        self._add(0, self.first, self.left)
+
+    def root(self, size: int) -> bytes:
+        """The root over everything, once the leaves of the stretch are added."""
+        self._add(self.end, size, self.right)
+        return self.stretch.root()
+
+    def _add(self, start: int, end: int, hashes: list[bytes]) -> None:
+        levels = [level for level, _ in cover(start, end)]
+        if len(levels) != len(hashes):
+            raise _Bad("the hashes around the stretch are not as many as there must be")
+        for level, digest in zip(levels, hashes, strict=True):
+            self.stretch.add(level, digest)
+
+
 # -- keys, notes and signatures (c2sp.org/signed-note, c2sp.org/tlog-checkpoint, RFC 8032)
 
 
@@ -685,6 +814,16 @@ def _text(path: Path, what: str) -> str:
         raise _Bad(f"{what} is malformed") from None
 
 
+def is_export(file: str | Path) -> bool:
+    """Whether the file's first line is that of an export."""
+    with Path(file).open("rb") as lines:
+        line = lines.readline(_HEADER_LIMIT)
+    try:
+        return _json(line, "the file").get("format") == EXPORT_FORMAT
+    except _Bad:
+        return False
+
+
 def _is_locked(path: Path) -> bool:
     """Whether a gateway is writing this trail at the moment."""
     try:
@@ -702,7 +841,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="verify.py", description="Check an audit trail, or a proof from one, offline."
     )
-    parser.add_argument("path", type=Path, help="the trail's directory, or a proof file")
+    parser.add_argument("path", type=Path, help="the trail's directory, a proof or an export")
     parser.add_argument("--key", required=True, help="the log's public key, or a file with it")
     parser.add_argument("--witness", type=Path, help="a checkpoint of this log, or a witness's state, kept elsewhere")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="how many processes read")
@@ -712,7 +851,7 @@ def main(arguments: list[str] | None = None) -> int:
         if given.path.is_dir():
             report = verify_log(given.path, key, witness=given.witness, jobs=given.jobs)
         else:
-            report = verify_proof(given.path, key)
+            report = (verify_export if is_export(given.path) else verify_proof)(given.path, key)
     except (OSError, ValueError) as error:
         print(f"it cannot be checked: {error}", file=sys.stderr)
         return 2

@@ -17,7 +17,7 @@ import typer
 from typer.exceptions import TyperException
 
 from gateway import __version__
-from gateway.cli import access, audit, deciding, doctor, initial, output, people, policy, serving, witness
+from gateway.cli import access, ask, audit, deciding, doctor, initial, output, people, policy, serving, witness
 from gateway.cli.setup import Setup, begin
 from gateway.errors import GatewayError
 
@@ -63,11 +63,12 @@ def _global(
 
 for part in (access, deciding, initial, doctor, serving):
     part.register(app)
+ask.register(audit.app)
 witness.register(audit.app)
 for name, group, text in (
     ("people", people.app, "Invitations, second factors, password hashes."),
     ("policy", policy.app, "Propose, check, explain and test policies; needs no running gateway."),
-    ("audit", audit.app, "Read, prove, verify and witness the audit trail."),
+    ("audit", audit.app, "Ask, read, prove, verify and witness the audit trail."),
 ):
     app.add_typer(group, name=name, help=text, no_args_is_help=True)
 

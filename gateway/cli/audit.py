@@ -12,11 +12,12 @@ import typer
 
 from gateway import __version__
 from gateway.audit.checkpoint import Signer, create_signer, load_signer
+from gateway.audit.export import check_export
 from gateway.audit.lock import is_being_written
 from gateway.audit.log import FileLog
 from gateway.audit.rotation import load_next_signer, next_key_path, settle_keys
 from gateway.audit.schema import record_schema
-from gateway.audit.verify import Report, proof_bytes, verify_log, verify_proof
+from gateway.audit.verify import Report, is_export, proof_bytes, verify_log, verify_proof
 from gateway.cli.output import (
     TAMPERED,
     Ended,
@@ -136,20 +137,20 @@ def prove(
 
 @app.command()
 def verify(
-    path: Annotated[Path | None, typer.Argument(help="The trail's directory, or a proof file.")] = None,
+    path: Annotated[Path | None, typer.Argument(help="The trail's directory, a proof or an export.")] = None,
     key: Annotated[str | None, typer.Option(help="The log's public key, or a file with it.")] = None,
     witness: Annotated[
         Path | None, typer.Option(help="A checkpoint of this log that was kept elsewhere, or a witness's state.")
     ] = None,
 ) -> None:
-    """Check the trail or a proof offline; exit code 3 when something was tampered with."""
+    """Check the trail, a proof or an export offline; exit code 3 when something was tampered with."""
     place = path if path is not None else configuration("the trail's place").audit_path
     try:
         text = _public_key(key)
         if place.is_dir():
             report = verify_log(place, text, witness=witness, jobs=os.cpu_count() or 1)
         else:
-            report = verify_proof(place, text)
+            report = (check_export if is_export(place) else verify_proof)(place, text)
     except OSError as error:
         raise GatewayError("configuration-invalid", f"`{error.filename or place}`: {error.strerror}") from error
     except ValueError as error:

@@ -21,6 +21,7 @@ from gateway.access.values import Opened, SignIn
 from gateway.audit.log import FileLog
 from gateway.audit.search import Search
 from gateway.config import Config
+from gateway.console import questions as question_routes
 from gateway.console import schemas
 from gateway.console import trail as trail_routes
 from gateway.console.context import From, Id, Login, Me, Of, Parts, given, peer, router
@@ -59,6 +60,7 @@ def create_app(
     app.include_router(_access_routes())
     app.include_router(_people_routes())
     app.include_router(trail_routes.routes())
+    app.include_router(question_routes.routes())
     return app
 
 

@@ -85,19 +85,19 @@ def routes() -> APIRouter:
         def look() -> tuple[list[dict[str, Any]], int]:
             return of.search.search(query), of.search.count(query)
 
-        (rows, total), _ = await _read(of, me, origin, asked, look, lambda answer: len(answer[0]))
+        (rows, total), _ = await recorded_read(of, me, origin, asked, look, lambda answer: len(answer[0]))
         return schemas.RecordsAnswer(records=rows, total=total)
 
     @found.get("/audit/records/{which}")
     async def record(which: Which, me: Me, of: Of, origin: From) -> dict[str, Any]:
         """One record, by its id or its number."""
-        row, _ = await _read(of, me, origin, f"show {which}", lambda: of.search.show(which), lambda _: 1)
+        row, _ = await recorded_read(of, me, origin, f"show {which}", lambda: of.search.show(which), lambda _: 1)
         return row
 
     @found.get("/audit/records/{which}/proof")
     async def proof(which: Which, me: Me, of: Of, origin: From) -> dict[str, Any]:
         """A proof that the record is in the trail; `gateway audit verify` checks it offline."""
-        document, _ = await _read(of, me, origin, f"prove {which}", lambda: of.search.prove(which), lambda _: 1)
+        document, _ = await recorded_read(of, me, origin, f"prove {which}", lambda: of.search.prove(which), lambda _: 1)
         return document
 
     @found.get(
@@ -113,7 +113,7 @@ def routes() -> APIRouter:
         """Records as they become durable: lines of `{"record": …}`, `{"alive": true}` and, at last, `{"end": …}`."""
         following = _Following(of, filters)
         try:
-            await _read(of, me, origin, _asked("tail", filters), lambda: None, lambda _: 0)
+            await recorded_read(of, me, origin, _asked("tail", filters), lambda: None, lambda _: 0)
         except BaseException:
             following.close()
             raise
@@ -141,7 +141,7 @@ def routes() -> APIRouter:
         if entries is not None and me is not None:
             number = int(entries[1].replace("x", "").replace("/", ""))
             width = int(entries[3] or WIDTH)
-            data, _ = await _read(
+            data, _ = await recorded_read(
                 of, me, origin, f"entries {number}", lambda: of.search.bundle(number, width), lambda _: width
             )
         elif _HASHES.fullmatch(path) is None:
@@ -178,25 +178,25 @@ def may_read(of: Parts, me: SignIn) -> Refusal | None:
     return None
 
 
-async def _read(
+async def recorded_read(
     of: Parts, me: SignIn, origin: Peer, asked: str, look: Callable[[], T], count: Callable[[T], int]
 ) -> tuple[T, int]:
     """What `look` finds, in a thread, once the record of the reading is durable."""
     refusal = may_read(of, me)
     if refusal is not None:
-        await _record(of, me, origin, query=asked, **verdict(refusal))
+        await record_read(of, me, origin, query=asked, **verdict(refusal))
         raise Refused(refusal)
     try:
         found = await asyncio.to_thread(look)
     except GatewayError as error:
-        await _record(of, me, origin, query=asked, decision="permit", code=error.code)
+        await record_read(of, me, origin, query=asked, decision="permit", code=error.code)
         raise
     number = count(found)
-    await _record(of, me, origin, query=asked, count=number, decision="permit")
+    await record_read(of, me, origin, query=asked, count=number, decision="permit")
     return found, number
 
 
-async def _record(of: Parts, me: SignIn, origin: Peer, **fields_: Any) -> None:
+async def record_read(of: Parts, me: SignIn, origin: Peer, **fields_: Any) -> None:
     fields_.pop("reason", None)
     age = max(0, int((of.clock() - me.factor_at).total_seconds()))
     await durable(
@@ -296,7 +296,7 @@ async def _lines(
             yield _line({"record": record})
     finally:
         following.close()
-        await _record(of, me, origin, query=f"{_asked('tail', filters)} ended", count=sent, decision="permit")
+        await record_read(of, me, origin, query=f"{_asked('tail', filters)} ended", count=sent, decision="permit")
 
 
 def _line(value: Mapping[str, Any]) -> bytes:

@@ -1,0 +1,202 @@
+"""How a question is put to the index: its scope, what narrows it, and the answer with what it covers.
+
+A question is answered from the records `first` up to `end` of the log (`Scope`), and from nothing else: neither what
+came before nor what came after, nor the directory, nor the tickets of today. So the same question over the same leaves
+has the same answer for the gateway and for whoever was given the leaves (`export.py`).
+
+INVARIANT: a filter reaches SQLite as a bound value, never as text of the query.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, fields
+from datetime import datetime
+from typing import Any
+
+from gateway.audit.encode import record_of
+from gateway.audit.index import utc_text
+from gateway.errors import GatewayError
+
+Leaf = Callable[[int, int, int, int], bytes]
+"""Reads the leaf of that index, segment, offset and length. Raises `GatewayError("audit-damaged")`."""
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Narrow:
+    """What narrows a question; empty does not. `person` is an id or a login, `relation` may leave the schema out."""
+
+    person: str = ""
+    ticket: str = ""
+    customer: str = ""
+    target: str = ""
+    code: str = ""
+    relation: str = ""
+    column: str = ""
+
+    def given(self) -> dict[str, str]:
+        """The filters that narrow, by name."""
+        return {one.name: value for one in fields(self) if (value := getattr(self, one.name))}
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """The records that a question is about.
+
+    `since` and `until` are the times asked for, as records spell them; `at` is the moment for questions about a state.
+    `people` are the stable ids behind the person asked for.
+    """
+
+    first: int
+    end: int
+    at: str
+    since: str = ""
+    until: str = ""
+    people: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The signed log that an answer is about: its name, how many records are under the signature, and their root."""
+
+    origin: str
+    size: int
+    root: str
+
+
+@dataclass(slots=True)
+class Found:
+    """What was found: how many rows there are in all, those of the page, and what must be said of them."""
+
+    total: int
+    rows: list[Row]
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One question under way."""
+
+    connection: sqlite3.Connection
+    leaf: Leaf
+    head: Head
+    scope: Scope
+    narrow: Narrow
+    limit: int
+    offset: int
+
+    def all(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """The rows of a query."""
+        return self.connection.execute(sql, values).fetchall()
+
+    def one(self, sql: str, values: Sequence[Any] = ()) -> Any:
+        """The first column of the first row, or None."""
+        row = self.connection.execute(sql, values).fetchone()
+        return row[0] if row else None
+
+    def page(self, sql: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+        """The rows of the page that was asked for."""
+        return self.all(f"{sql} LIMIT ? OFFSET ?", (*values, self.limit, self.offset))
+
+    def record(self, index: int | None) -> dict[str, Any]:
+        """The record of that index, with whose it is when only its session says so; empty for None."""
+        if index is None:
+            return {}
+        sql = "SELECT segment, at, length, person, login, ticket, target FROM records WHERE idx = ?"
+        row = self.connection.execute(sql, (index,)).fetchone()
+        whose = dict(zip(("person", "login", "ticket", "target"), row[3:], strict=True))
+        return {**{k: v for k, v in whose.items() if v}, **record_of(self.leaf(index, *row[:3]))}
+
+    def row(self, index: int, names: Iterable[str]) -> Row:
+        """A row of the answer: the record's number and time, and those fields of it that it has."""
+        record = self.record(index)
+        return {"record": index, "time": record["time"], **{name: record[name] for name in names if name in record}}
+
+    def listed(self, names: Sequence[str], where: str, values: Sequence[Any], *, newest: bool = False) -> Found:
+        """Records `r` that fit, in their order, each as a row with those fields."""
+        total = int(self.one(f"SELECT count(*) FROM records AS r WHERE {where}", values))  # noqa: S608
+        order = "DESC" if newest else "ASC"
+        # the unary plus keeps the planner from walking the whole log in order when few records fit
+        sql = f"SELECT r.idx FROM records AS r WHERE {where} ORDER BY +r.idx {order}"  # noqa: S608
+        return Found(total, [self.row(index, names) for (index,) in self.page(sql, values)])
+
+    def narrowed(self, *kinds: str, people: bool = True) -> tuple[str, list[Any]]:
+        """The condition that a record `r` is in scope, of one of those kinds, and fits what narrows the question."""
+        given, parts = self.narrow, ["r.idx >= ?", "r.idx < ?"]
+        values: list[Any] = [self.scope.first, self.scope.end]
+        chosen = bool(given.ticket or given.customer or (given.person and people))
+        if kinds:
+            parts.append(f"{'+' if chosen else ''}r.kind IN ({', '.join('?' * len(kinds))})")
+            values += kinds
+        if given.person and people:
+            known = self.scope.people
+            parts.append(f"(r.person IN ({', '.join('?' * len(known))}) OR (r.login = ? AND r.person IS NULL))")
+            values += [*known, given.person]
+        for name in ("ticket", "target", "code"):
+            if value := getattr(given, name):
+                parts.append(f"{'' if name == 'ticket' else '+'}r.{name} = ?")
+                values.append(value)
+        if given.customer:
+            parts.append("r.idx IN (SELECT idx FROM customers WHERE customer = ?)")
+            values.append(given.customer)
+        if given.relation:
+            parts.append(
+                "r.idx IN (SELECT idx FROM relations WHERE relation IN "
+                "(SELECT relation FROM relation_names WHERE relation = ? OR relation LIKE ? ESCAPE '!'))"
+            )
+            bare = given.relation.replace("!", "!!").replace("%", "!%").replace("_", "!_")
+            values += [given.relation, f"%.{bare}"]
+        return " AND ".join(parts), values
+
+    def tagged(self, *tags: str, value: str | None = None) -> tuple[str, list[Any]]:
+        """The further condition that the record has one of those tags, with that value if one is given."""
+        marks = ", ".join("?" * len(tags))
+        sql = f"r.idx IN (SELECT idx FROM tags WHERE tag IN ({marks}){' AND value = ?' if value is not None else ''})"  # noqa: S608
+        return sql, [*tags, *([] if value is None else [value])]
+
+
+def people_of(connection: sqlite3.Connection, person: str) -> tuple[str, ...]:
+    """The stable ids behind a name: the name itself, and every id that had it as its login."""
+    if not person:
+        return ()
+    rows = connection.execute("SELECT person FROM people WHERE login IN (?, ?)", (person, person.casefold()))
+    return tuple(sorted({person, *(row[0] for row in rows)}))
+
+
+def logins_of(asked: Asked) -> list[str]:
+    """What must be said of a name that several people had, or a person who had several."""
+    people = [one for one in asked.scope.people if one != asked.narrow.person]
+    notes = []
+    if len(people) > 1:
+        notes.append(
+            f"`{asked.narrow.person}` was the login of several people: {', '.join(people)}; name one by his id"
+        )
+    marks = ", ".join("?" * len(asked.scope.people))
+    logins = asked.all(f"SELECT DISTINCT login FROM people WHERE person IN ({marks})", asked.scope.people)  # noqa: S608
+    if len(logins) > 1:
+        notes.append(f"the person had several logins: {', '.join(sorted(row[0] for row in logins))}")
+    return notes
+
+
+def scope_of(
+    connection: sqlite3.Connection, size: int, narrow: Narrow, since: datetime | None, until: datetime | None,
+    now: datetime,
+) -> Scope:  # fmt: skip
+    """The records of that time among the first `size`. Times of records only grow, so they are one stretch of the log."""
+    if since is not None and until is not None and since >= until:
+        raise GatewayError("request-invalid", "the time asked for ends before it begins", "see --from and --to")
+
+    def index_of(moment: datetime | None, otherwise: int) -> int:
+        if moment is None:
+            return otherwise
+        row = connection.execute("SELECT min(idx) FROM records WHERE time >= ?", (utc_text(moment),)).fetchone()
+        return size if row[0] is None else min(row[0], size)
+
+    first, end = index_of(since, 0), index_of(until, size)
+    at = utc_text(until if until is not None and until < now else now)
+    return Scope(
+        first, max(first, end), at, utc_text(since) if since else "", utc_text(until) if until else "",
+        people_of(connection, narrow.person),
+    )  # fmt: skip

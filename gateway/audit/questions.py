@@ -1,0 +1,383 @@
+"""The auditors' questions: a name, what it asks, what may narrow it, and how it is answered.
+
+Each answer is a page of rows. A row names the record behind it, or the first and the last of those it counts. What an
+answer cannot say is said in its notes. To add a question, add it to `QUESTIONS`, and its case to the tests.
+
+Left out: which statements reached the target around the gateway. That needs the target's own log to carry a mark that
+only the gateway can make, and it carries none; comparing texts and times would accuse and acquit by guess.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from gateway.audit.asking import Asked, Found, Head, Leaf, Narrow, Row, Scope, logins_of
+from gateway.audit.states import closings, holders, policies, whole
+from gateway.errors import GatewayError
+
+LIMIT = 1_000
+"""Rows in one answer at most."""
+_WHO = ("login", "person", "ticket", "customers", "target")
+_STATEMENT = (*_WHO, "sql")
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """`needs` must be given, `takes` may; `columns` are what a table shows of a row, in that order."""
+
+    name: str
+    asks: str
+    columns: tuple[str, ...]
+    answer: Callable[[Asked], Found]
+    needs: tuple[str, ...] = ()
+    takes: tuple[str, ...] = ("person", "ticket", "customer", "target")
+    whole: bool = False
+    """Whether it is about a state, for which everything before counts: it takes no beginning."""
+
+
+def ask(
+    name: str, connection: Any, leaf: Leaf, head: Head, scope: Scope, narrow: Narrow, limit: int, offset: int
+) -> dict[str, Any]:
+    """The answer: rows, how many there are in all, notes, and the records that it covers. Raises `GatewayError`."""
+    question = question_of(name)
+    check(question, narrow, since=bool(scope.since))
+    asked = Asked(connection, leaf, head, scope, narrow, max(0, min(limit, LIMIT)), max(0, offset))
+    found = question.answer(asked)
+    if scope.end > head.size:
+        found.notes.append(f"the last {scope.end - head.size} of these records are not signed yet")
+    notes = [*found.notes, *(logins_of(asked) if narrow.person else [])]
+    return {
+        "question": name,
+        "asks": question.asks,
+        "filters": narrow.given(),
+        "since": scope.since,
+        "until": scope.until,
+        "at": scope.at,
+        "people": list(scope.people),
+        "first": scope.first,
+        "end": scope.end,
+        "log": {"origin": head.origin, "size": head.size, "root": head.root},
+        "columns": list(question.columns),
+        "total": found.total,
+        "offset": asked.offset,
+        "rows": found.rows,
+        "notes": notes,
+    }
+
+
+def question_of(name: str) -> Question:
+    """The question of that name. Raises `GatewayError("request-invalid")`."""
+    if name not in QUESTIONS:
+        raise GatewayError(
+            "request-invalid", "there is no question of that name", f"there are: {', '.join(sorted(QUESTIONS))}"
+        )
+    return QUESTIONS[name]
+
+
+def check(question: Question, narrow: Narrow, *, since: bool) -> None:
+    """Refuse what is missing, and what the question would not heed. Raises `GatewayError("request-invalid")`."""
+    given = narrow.given()
+    missing = [one for one in question.needs if one not in given]
+    strange = [one for one in given if one not in {*question.needs, *question.takes}]
+    if missing:
+        raise GatewayError("request-invalid", f"`{question.name}` needs --{missing[0]}", question.asks)
+    if strange or (since and question.whole):
+        name = strange[0] if strange else "from"
+        raise GatewayError("request-invalid", f"`{question.name}` is not narrowed by --{name}", question.asks)
+
+
+def _customer(asked: Asked) -> Found:
+    where, values = asked.narrowed("statement.begin")
+    groups = (
+        f"FROM records AS r LEFT JOIN statements AS s ON s.idx = r.idx WHERE {where} "
+        "GROUP BY r.person, r.ticket, r.target"
+    )
+    total = asked.one(f"SELECT count(*) FROM (SELECT 1 {groups})", values)  # noqa: S608
+    end = asked.scope.end
+    sql = (
+        "SELECT r.person, group_concat(DISTINCT r.login), r.ticket, r.target, count(*), "
+        "sum(CASE WHEN s.end < ? THEN s.rows ELSE 0 END), sum(s.end IS NULL OR s.end >= ?), min(r.idx), max(r.idx) "
+        f"{groups} ORDER BY count(*) DESC, min(r.idx)"
+    )
+    rows: list[Row] = []
+    for person, logins, ticket, target, count, size, running, first, last in asked.page(sql, (end, end, *values)):
+        begin = asked.record(first)
+        filed = _first_tagged(asked, "request", begin.get("request"))
+        rows.append(_without_none({
+            "person": person, "login": logins, "ticket": ticket, "target": target,
+            "why": asked.record(filed).get("reason"), "approvers": begin.get("approvers"),
+            "statements": count, "rows": size, "unfinished": running or None,
+            "from": begin["time"], "to": asked.record(last)["time"], "first": first, "last": last,
+        }))  # fmt: skip
+    return Found(total, rows, ["reasons are those of requests within the time asked for"])
+
+
+def _subject(asked: Asked) -> Found:
+    given = asked.narrow
+    where, values = asked.narrowed("search.exact")
+    if given.column:
+        where += " AND r.idx IN (SELECT idx FROM tags WHERE tag = 'searched' AND substr(value, ?) = ?)"
+        values += [-len(given.column) - 1, f".{given.column}"]
+    found = asked.listed((*_WHO, "relation", "column", "statement", "session"), where, values)
+    found.notes.append(
+        "the trail holds no value that was searched for, sealed or otherwise: this says who searched exactly, in which "
+        "column, for whatever value; who read the rows of a person otherwise is in `customer` and `person`"
+    )
+    return found
+
+
+def _person(asked: Asked) -> Found:
+    where, values = asked.narrowed(people=False)
+    people = asked.scope.people
+    marks = ", ".join("?" * len(people))
+    # three roads of their own, each by its index: what names him, what names only his login, what he did to others
+    where += (
+        f" AND r.idx IN (SELECT idx FROM records WHERE person IN ({marks}) "  # noqa: S608
+        "UNION ALL SELECT idx FROM records WHERE login = ? AND person IS NULL "
+        f"UNION ALL SELECT idx FROM tags WHERE tag = 'by' AND value IN ({marks}))"
+    )
+    return asked.listed(
+        ("kind", *_WHO, "by", "decision", "code", "reason", "sql", "query", "rows", "status", "session", "statement"),
+        where, [*values, *people, asked.narrow.person, *people],
+    )  # fmt: skip
+
+
+def _ticket(asked: Asked) -> Found:
+    where, values = asked.narrowed("request", "grant", "pass.minted", "login", "session.begin", "session.end")
+    names = ("kind", "login", "person", "customers", "target", "ticket_state", "state", "decision", "code", "reason",
+             "by", "approvers", "statements", "rows", "session")  # fmt: skip
+    found = asked.listed(names, where, values)
+    found.notes.append("`ticket_state` is what the ticket source said when the gateway asked, at that record")
+    return found
+
+
+def _approvals(asked: Asked) -> Found:
+    where, values = asked.narrowed("request")
+    where += " AND r.idx IN (SELECT idx FROM tags WHERE tag = 'by' AND value != 'gateway')"
+    found = asked.listed(
+        ("login", "person", "state", "by", "approvers", "decision", "code", "reason", "write", "reveal", "ticket",
+         "customers", "target", "request", "digest"), where, values,
+    )  # fmt: skip
+    for row in found.rows:
+        row["self"] = row.get("by") == row.get("person")
+    return found
+
+
+def _self_approvals(asked: Asked) -> Found:
+    where, values = asked.narrowed("request")
+    tag, more = asked.tagged("self")
+    return asked.listed(
+        ("login", "person", "state", "by", "approvers", "decision", "code", "reason", "ticket", "target", "request"),
+        f"{where} AND {tag}", [*values, *more],
+    )  # fmt: skip
+
+
+def _reveals(asked: Asked) -> Found:
+    where, values = asked.narrowed("statement.begin")
+    tag, more = asked.tagged("reveal")
+    return _with_counts(
+        asked, asked.listed((*_STATEMENT, "columns_revealed", "approvers"), f"{where} AND {tag}", [*values, *more])
+    )
+
+
+def _writes(asked: Asked) -> Found:
+    where, values = asked.narrowed("statement.begin")
+    tag, more = asked.tagged("write")
+    names = (*_STATEMENT, "verb", "columns_written", "digest", "request", "grant", "approvers")
+    found = _with_counts(asked, asked.listed(names, f"{where} AND {tag}", [*values, *more]))
+    for row in found.rows:
+        request, grant = row.get("request"), row.get("grant")
+        row["previews"] = _count_tagged(asked, "request", request, "request.preview")
+        row["claims"] = _count_tagged(asked, "grant", grant, "write.claimed")
+    found.notes.append(
+        "`previews` and `claims` are how often the request was looked at beforehand, and how often its approved "
+        "statement was let run, in the time asked for; a statement without claims was let run by an approved request "
+        "to write, or by the policy"
+    )
+    return found
+
+
+def _largest(asked: Asked) -> Found:
+    where, values = asked.narrowed()
+    end = asked.scope.end
+    source = f"FROM statements AS s CROSS JOIN records AS r ON r.idx = s.idx WHERE s.rows > 0 AND s.end < ? AND {where}"
+    if not asked.narrow.given():
+        # no need to look at the records themselves, which are many
+        source = "FROM statements AS s WHERE s.rows > 0 AND s.end < ? AND s.idx >= ? AND s.idx < ?"
+    total = asked.one(f"SELECT count(*) {source}", (end, *values))
+    picked = asked.page(f"SELECT s.idx {source} ORDER BY s.rows DESC, s.bytes DESC, s.idx", (end, *values))
+    found = _with_counts(asked, Found(total, [asked.row(index, _STATEMENT) for (index,) in picked]))
+    open_ = asked.one(
+        "SELECT count(*) FROM statements WHERE end IS NULL AND idx >= ? AND idx < ?",
+        (asked.scope.first, asked.scope.end),
+    )
+    if open_:
+        found.notes.append(f"{open_} statements had not ended when this was asked, in all; they are not in the list")
+    return found
+
+
+def _denials(asked: Asked) -> Found:
+    return _grouped(asked, "r.decision = 'deny'", ())
+
+
+def _leavers(asked: Asked) -> Found:
+    tag, more = asked.tagged("leaver")
+    found = _grouped(asked, tag, more)
+    found.notes.append("a leaver is who the directory called inactive, or did not know any more, when he tried")
+    return found
+
+
+def _factors(asked: Asked) -> Found:
+    where, values = asked.narrowed()
+    tag, more = asked.tagged("factor")
+    names = ("kind", "login", "person", "code", "reason", "method", "count", "address", "ticket", "target")
+    found = asked.listed(names, f"{where} AND {tag}", [*values, *more])
+    found.notes.append("a wrong password is not told apart from a wrong code here: see `denials` for those")
+    return found
+
+
+def _resets(asked: Asked) -> Found:
+    where, values = asked.narrowed("factor.reset", "enrolment")
+    return asked.listed(
+        ("kind", "login", "person", "by", "factor", "decision", "code", "reason", "address"), where, values
+    )
+
+
+def _readers(asked: Asked) -> Found:
+    where, values = asked.narrowed("audit.read")
+    names = ("login", "person", "query", "count", "decision", "code", "factor", "factor_age_s", "address")
+    found = asked.listed(names, where, values, newest=True)
+    found.notes.append("this reading is recorded too, after what this answer covers")
+    return found
+
+
+_GAPS = ("log.start", "log.stop", "log.recovery", "log.rotation", "clock.step", "statement.unknown", "refusals.flood")
+
+
+def _gaps(asked: Asked) -> Found:
+    where, values = asked.narrowed()
+    marks = ", ".join("?" * len(_GAPS))
+    where += (
+        f" AND r.idx IN (SELECT idx FROM records WHERE kind IN ({marks}) "  # noqa: S608
+        "UNION ALL SELECT idx FROM tags WHERE tag IN ('clock', 'cut'))"
+    )
+    names = ("kind", "reason", "cut_bytes", "unknown", "step_us", "clock_behind_us", "login", "session", "statement",
+             "rows", "count", "version", "truncated")  # fmt: skip
+    found = asked.listed(names, where, [*values, *_GAPS])
+    open_ = asked.one(
+        "SELECT count(*) FROM statements WHERE end IS NULL AND idx >= ? AND idx < ?",
+        (asked.scope.first, asked.scope.end),
+    )
+    found.notes.append(
+        f"{open_} statements have no end yet; after a crash the next start closes them as `unknown` with the most that "
+        "may have left; the numbers of records are without gaps, or the log does not verify (`whole`)"
+    )
+    return found
+
+
+def _break_glass(asked: Asked) -> Found:
+    where, values = asked.narrowed()
+    found = asked.listed(("kind", *_WHO), f"{where} AND r.kind LIKE 'break%'", values)
+    found.notes.append("this gateway has no break-glass access and no reviews of it: no kind of record stands for them")
+    return found
+
+
+def _grouped(asked: Asked, condition: str, more: Iterable[Any]) -> Found:
+    where, values = asked.narrowed()
+    source = f"FROM records AS r WHERE {where} AND {condition} GROUP BY r.person, r.login, r.code, r.target"
+    total = asked.one(f"SELECT count(*) FROM (SELECT 1 {source})", (*values, *more))  # noqa: S608
+    sql = f"SELECT r.person, r.login, r.code, r.target, count(*), min(r.idx), max(r.idx) {source}"
+    rows = [
+        _without_none({
+            "person": person, "login": login, "code": code, "target": target, "records": count,
+            "reason": asked.record(last).get("reason"), "from": asked.record(first)["time"],
+            "to": asked.record(last)["time"], "first": first, "last": last,
+        })
+        for person, login, code, target, count, first, last in asked.page(
+            f"{sql} ORDER BY count(*) DESC, min(r.idx)", (*values, *more)
+        )
+    ]  # fmt: skip
+    return Found(total, rows)
+
+
+def _with_counts(asked: Asked, found: Found) -> Found:
+    """Adds how many rows and bytes left, and how it ended, where that is in scope."""
+    for row in found.rows:
+        sql = "SELECT end, rows, bytes, status FROM statements WHERE idx = ?"
+        end, size, length, status = asked.connection.execute(sql, (row["record"],)).fetchone()
+        if end is None or end >= asked.scope.end:
+            row["status"] = "not ended"
+        else:
+            row |= {"rows": size, "bytes": length, "status": status}
+    return found
+
+
+def _first_tagged(asked: Asked, tag: str, value: str | None) -> int | None:
+    sql = "SELECT min(idx) FROM tags WHERE tag = ? AND value = ? AND idx >= ? AND idx < ?"
+    found: int | None = asked.one(sql, (tag, value, asked.scope.first, asked.scope.end)) if value else None
+    return found
+
+
+def _count_tagged(asked: Asked, tag: str, value: str | None, kind: str) -> int:
+    sql = (
+        "SELECT count(*) FROM tags AS t JOIN records AS r ON r.idx = t.idx "
+        "WHERE t.tag = ? AND t.value = ? AND t.idx >= ? AND t.idx < ? AND r.kind = ?"
+    )
+    return int(asked.one(sql, (tag, value, asked.scope.first, asked.scope.end, kind))) if value else 0
+
+
+def _without_none(row: Mapping[str, Any]) -> Row:
+    return {name: value for name, value in row.items() if value is not None}
+
+
+_ALL = ("person", "ticket", "customer", "target")
+_COUNTED = ("login", "code", "target", "records", "reason", "from", "to")
+
+QUESTIONS: dict[str, Question] = {one.name: one for one in (
+    Question("customer", "Who accessed the data of a customer, and why?",
+             ("login", "ticket", "target", "statements", "rows", "from", "to", "approvers", "why"), _customer,
+             ("customer",)),
+    Question("subject", "Who searched exactly, in which column?",
+             ("time", "login", "ticket", "customers", "relation", "column"), _subject,
+             (), (*_ALL, "relation", "column")),
+    Question("person", "What did a person do?",
+             ("record", "time", "kind", "login", "ticket", "customers", "decision", "code", "sql"), _person,
+             ("person",), ("ticket", "customer", "target", "code")),
+    Question("ticket", "What was accessed by a ticket, and was it open then?",
+             ("time", "kind", "login", "ticket_state", "state", "decision", "code", "reason"), _ticket,
+             ("ticket",), ("person", "target")),
+    Question("after-close", "Was anything accessed after the gateway knew that the ticket was closed?",
+             ("ticket", "noticed", "reason", "statements", "refused", "opened"), closings, (), ("ticket",)),
+    Question("approvals", "Who decided on requests?",
+             ("time", "login", "state", "by", "self", "decision", "code", "ticket", "target"), _approvals),
+    Question("self-approvals", "Did anybody decide on a request of his own, or try?",
+             ("time", "login", "by", "decision", "code", "reason", "ticket"), _self_approvals),
+    Question("reveals", "Which masked columns were read unmasked?",
+             ("time", "login", "ticket", "customers", "columns_revealed", "rows", "approvers"), _reveals,
+             (), (*_ALL, "relation")),
+    Question("writes", "Who changed what, under which approval?",
+             ("time", "login", "ticket", "columns_written", "rows", "status", "request", "approvers", "claims"),
+             _writes, (), (*_ALL, "relation")),
+    Question("largest", "Which statements disclosed the most?",
+             ("time", "rows", "bytes", "login", "ticket", "customers", "sql"), _largest, (), (*_ALL, "relation")),
+    Question("denials", "What was refused, by person and rule?", _COUNTED, _denials, (), (*_ALL, "code")),
+    Question("break-glass", "Was there access by break-glass, and was it reviewed?", ("time", "kind", "login"),
+             _break_glass),
+    Question("policy", "Which policy was in force, and who changed it?",
+             ("target", "policy", "since", "by", "previous", "in_force"), policies, (), ("target",), True),
+    Question("holders", "Who holds access at that moment?",
+             ("login", "ticket", "customers", "target", "expires_at", "write", "approvers"), holders,
+             (), _ALL, True),
+    Question("leavers", "Which people who left still try?", _COUNTED, _leavers, (), ("person", "target")),
+    Question("factors", "Which second factors failed or were replayed?",
+             ("time", "kind", "login", "code", "reason", "address"), _factors, (), ("person", "target")),
+    Question("resets", "Whose second factor was reset or enrolled, and by whom?",
+             ("time", "kind", "login", "by", "decision", "reason"), _resets, (), ("person",)),
+    Question("readers", "Who read the log?", ("time", "login", "query", "count", "decision", "code"), _readers,
+             (), ("person",)),
+    Question("gaps", "Where does the log say less than it should: crashes, unknown ends, clocks, floods?",
+             ("record", "time", "kind", "reason", "unknown", "rows"), _gaps, (), ()),
+    Question("whole", "Is the log whole?", ("what", "value"), whole, (), (), True),
+)}  # fmt: skip
