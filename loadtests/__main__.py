@@ -2,7 +2,7 @@
 
 import sys
 
-from loadtests import bench, engineers, restart, trail
+from loadtests import bench, engineers, questions, restart, trail
 
 OTHERS = {"engineers": engineers.main, "restart": restart.main, "trail": trail.main}
 
@@ -10,4 +10,6 @@ if __name__ == "__main__":
     arguments = sys.argv[1:]
     if arguments and arguments[0] in OTHERS:
         sys.exit(OTHERS[arguments[0]](arguments[1:]))
+    if arguments[:1] == ["questions"]:
+        sys.exit(questions.main(arguments[1:]))
     sys.exit(bench.main(arguments))

@@ -184,7 +184,7 @@ def scope_of(
     connection: sqlite3.Connection, size: int, narrow: Narrow, since: datetime | None, until: datetime | None,
     now: datetime,
 ) -> Scope:  # fmt: skip
-    """The records of that time among the first `size`. Times of records only grow, so they are one stretch of the log."""
+    """The records of that time among the first `size`: times of records only grow, so they are one stretch."""
     if since is not None and until is not None and since >= until:
         raise GatewayError("request-invalid", "the time asked for ends before it begins", "see --from and --to")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 import sys
 from collections.abc import Mapping
@@ -16,7 +17,7 @@ from gateway.audit.period import period
 from gateway.audit.questions import QUESTIONS, question_of
 from gateway.cli.output import Column, clean, emit_json, emit_table, moment, say
 from gateway.cli.setup import setup, signed_in
-from gateway.errors import GatewayError
+from gateway.errors import CODES, GatewayError
 
 _TIMES = frozenset({"time", "from", "to", "since", "noticed", "opened", "expires_at"})
 _PAGE = 1_000
@@ -101,21 +102,30 @@ def _export(question: str, filters: Mapping[str, str | None], path: Path) -> Non
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
     except OSError as error:
         raise GatewayError("configuration-invalid", f"`{path}` cannot be written: {error.strerror}") from error
-    last = b""
+    last, ended = b"", False
     try:
         with os.fdopen(descriptor, "wb") as file:
             for piece in api.download(f"/audit/questions/{question}/export", **filters):
                 file.write(piece)
-                last = (last + piece)[-4096:]
+                # the beginning of the last line, which may be long
+                _, newline, rest = piece.removesuffix(b"\n").rpartition(b"\n")
+                last = (rest if ended or newline else last + rest)[:4096]
+                ended = piece.endswith(b"\n")
+        if not (ended and last.startswith(b'{"answer":')):
+            raise _broken_off(last)
     except BaseException:
         path.unlink(missing_ok=True)
         raise
-    if b'\n{"end": ' in last[-2048:] or not last.endswith(b"\n"):
-        path.unlink()
-        raise GatewayError(
-            "audit-damaged", "the export was broken off by the gateway", "look at `gateway audit ask readers`"
-        )
     say(f"wrote {path}; `gateway audit verify {path} --key KEY` checks that nothing is missing")
+
+
+def _broken_off(last: bytes) -> GatewayError:
+    """Why the gateway ended the export early, as far as it said so."""
+    try:
+        end = json.loads(last)["end"]
+        return GatewayError(end["code"] if end["code"] in CODES else "internal-error", end["message"], end["hint"])
+    except (ValueError, KeyError, TypeError):
+        return GatewayError("gateway-unavailable", "the export was broken off", "ask again")
 
 
 def _list() -> None:
@@ -146,7 +156,7 @@ def _emit_csv(answer: Mapping[str, Any]) -> None:
 def _cell(value: object) -> str:
     """A value that no spreadsheet takes for a formula."""
     text = clean(value).replace("\n", " ").replace("\t", " ")
-    return f"'{text}" if text[:1] in ("=", "+", "-", "@") else text
+    return f"'{text}" if text.lstrip()[:1] in ("=", "+", "-", "@") else text
 
 
 def _shown(name: str, value: object) -> object:

@@ -25,10 +25,11 @@ NOW = datetime(2026, 11, 23, 20, 0, tzinfo=UTC)
 def asked(open_log, trail, key, records, tmp_path):
     """A log of 700 records in several segments, and a way to export and to check."""
     begin, end = records
-    log = open_log(segment_bytes=64 << 10)
+    log = open_log()
     for number in range(350):
         who = {"login": "alice", "person": "u-1001"} if number % 7 else {"login": "bob", "person": "u-1002"}
-        log.append(begin(number, **who, session=f"S{number % 7}", customers=["42" if number % 3 else "7"]))
+        log.append(begin(number, **who, session=f"S{number % 7}", customers=["42" if number % 3 else "7"],
+                         sql="select " + "x" * 600))  # fmt: skip
         log.append(end(number, session=f"S{number % 7}"))
         if number % 10 == 0:
             log.flush()
@@ -39,7 +40,9 @@ def asked(open_log, trail, key, records, tmp_path):
         path = tmp_path / "export.ndjson"
 
         def export(self, question="person", *, since=None, until=None, **narrow):
-            _, pieces = search.export(question, Narrow(**narrow or {"person": "bob"}), now=NOW, since=since, until=until)
+            _, pieces = search.export(
+                question, Narrow(**narrow or {"person": "bob"}), now=NOW, since=since, until=until
+            )
             self.path.write_bytes(b"".join(pieces))
             return self.lines()
 
@@ -69,7 +72,9 @@ def test_an_export_of_the_whole_log_carries_all_and_verifies(asked, key):
     answer = json.loads(lines[-1])["answer"]
     assert answer["total"] == 100
     assert f"`person person=bob` has {answer['total']} rows" in report.notes[1]
-    assert {json.loads(lines[1 + row["record"]])["index"] for row in answer["rows"]} == {r["record"] for r in answer["rows"]}
+    assert {json.loads(lines[1 + row["record"]])["index"] for row in answer["rows"]} == {
+        r["record"] for r in answer["rows"]
+    }
 
 
 @pytest.mark.parametrize("first", [1, 2, 63, 64, 255, 256, 257, 511, 512, 700])
@@ -87,7 +92,10 @@ def test_every_stretch_of_the_log_is_proven(asked, first, length):
 
 
 def test_a_time_before_and_behind_the_log_is_proven_empty(asked):
-    for since, until in ((NOW, NOW + timedelta(1)), (datetime(2020, 1, 1, tzinfo=UTC), datetime(2020, 1, 2, tzinfo=UTC))):
+    for since, until in (
+        (NOW, NOW + timedelta(1)),
+        (datetime(2020, 1, 1, tzinfo=UTC), datetime(2020, 1, 2, tzinfo=UTC)),
+    ):
         asked.export("denials", since=since, until=until, person="bob")
         report = asked.check()
         assert (report.ok, report.size) == (True, 0), report.problems
@@ -106,14 +114,18 @@ def edits(lines):
     yield "the end is cut off", lines[:-1]
     yield "the end is cut in a line", [*lines[:-3], lines[-3][:20]]
     yield "something follows", [*lines, lines[-1]]
-    yield "the answer leaves a row out", [
-        *lines[:-1],
-        json.dumps({"answer": {**answer["answer"], "rows": answer["answer"]["rows"][1:]}}).encode(),
-    ]
+    yield (
+        "the answer leaves a row out",
+        [
+            *lines[:-1],
+            json.dumps({"answer": {**answer["answer"], "rows": answer["answer"]["rows"][1:]}}).encode(),
+        ],
+    )
     yield "the answer counts less", [*lines[:-1], json.dumps({"answer": {**answer["answer"], "total": 1}}).encode()]
     yield "the answer is none", [*lines[:-1], b"{}"]
     for name, value in (
-        ("first", 1), ("end", 10**9), ("since", "2026-11-23T08:00:00.000000Z"), ("until", "2026-11-23T08:00:00.000000Z"),
+        ("first", 1), ("end", 10**9),
+        ("since", "2026-11-23T08:00:00.000000Z"), ("until", "2026-11-23T08:00:00.000000Z"),
         ("since", "2999-01-01T00:00:00.000000Z"), ("left", ["AAAA"]), ("right", ["A" * 43 + "="]), ("checkpoint", "x"),
         ("fence", [{"index": 0, "leaf": "{}", "path": []}]), ("format", "gateway-audit-export/2"), ("first", True),
         ("rotations", [7]), ("question", {**header["question"], "people": []}), ("question", {"name": "denials"}),
