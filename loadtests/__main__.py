@@ -1,15 +1,13 @@
-"""`python -m loadtests`: the benchmark; `… engineers`, `… restart`, `… trail`: see the modules of those names."""
+"""`python -m loadtests`: the benchmark; `… engineers`, `… questions`, `… restart`, `… trail`: see the modules of those names."""
 
 import sys
 
 from loadtests import bench, engineers, questions, restart, trail
 
-OTHERS = {"engineers": engineers.main, "restart": restart.main, "trail": trail.main}
+OTHERS = {"engineers": engineers.main, "questions": questions.main, "restart": restart.main, "trail": trail.main}
 
 if __name__ == "__main__":
     arguments = sys.argv[1:]
     if arguments and arguments[0] in OTHERS:
         sys.exit(OTHERS[arguments[0]](arguments[1:]))
-    if arguments[:1] == ["questions"]:
-        sys.exit(questions.main(arguments[1:]))
     sys.exit(bench.main(arguments))

@@ -1,9 +1,9 @@
 """`python -m loadtests questions`: what the auditors' questions cost over a large log, made up by a generator.
 
 The log is a year of a company: people, tickets, customers, sessions of some statements, refusals, reveals, writes,
-requests, grants and readers, in the proportions of `event_of`. Printed: how fast the index is built, how long a question
-waits for records that are new, how long each question takes over the whole log and over its last quarter (the middle of
-several, the index warm), and what an export of one week costs to make and to check.
+requests, grants and readers. Printed: how fast the index is built, how long each question takes over the whole log and
+over its last quarter (the middle of several, the index warm), how long it waits for records that are new, and what an
+export of one week costs to make and to check.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def timed(search: Search, name: str, narrow: Narrow, since: datetime | None, rep
 def lag(directory: Path, key: Signer, search: Search) -> None:
     """How much longer a question takes that finds a thousand new records."""
     log = opened(directory, key, 10)
-    for record in records(1_000, seed=2):
+    for record in records(1_000, seed=2, first=log.durable_size):
         log.append(record)
     log.flush()
     log.close()
@@ -128,12 +128,14 @@ def opened(directory: Path, key: Signer, step_s: float) -> FileLog:
     return FileLog.open(directory, origin=ORIGIN, key=key, clock=clock, segment_bytes=64 << 20)
 
 
-def records(count: int, *, seed: int) -> Iterator[dict[str, Any]]:
-    """So many records, session by session."""
-    chance, made = random.Random(seed), 0
+def records(count: int, *, seed: int, first: int = 1) -> Iterator[dict[str, Any]]:
+    """So many records, session by session; the first becomes number `first` of the log."""
+    chance, made, begin = random.Random(seed), 0, 0
     for number in range(count):
         for record in session(chance, f"{seed}-{number}"):
-            yield record
+            if record["kind"] == "statement.begin":
+                begin = first + made
+            yield {**record, "begin": begin} if record["kind"] == "statement.end" else record
             made += 1
             if made == count:
                 return

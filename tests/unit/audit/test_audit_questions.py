@@ -77,7 +77,8 @@ def day(world):
     add("request", "approved", **ALICE, target="payroll", ticket="SUP-1", customers=["42"], request="req_1",
         state="approved", by="p-2", decision="permit", approvers=["p-2"], reason="looks right")  # fmt: skip
     add("grant", "granted", **ALICE, target="payroll", ticket="SUP-1", customers=["42"], request="req_1",
-        grant="grant_1", state="active", by="p-2", approvers=["p-2"], expires_at="2026-11-23T21:00:00+00:00")  # fmt: skip
+        grant="grant_1", state="active", by="p-2", approvers=["p-2"],
+        expires_at="2026-11-23T21:00:00+00:00")  # fmt: skip
     add("session.begin", "s1", **first, policy="sha256:one")
     world.statement("read", first, 3)
     world.statement("revealed", first, 7, columns_revealed=["public.employees.email"])
@@ -330,7 +331,7 @@ HOSTILE = ["' OR 1=1 --", '" OR ""="', "%", "_", "42' UNION SELECT 1 --", "*", "
 def test_no_filter_is_read_as_sql(day, question, value):
     takes = {*QUESTIONS[question].needs, *QUESTIONS[question].takes}
     for name in takes:
-        given = {needed: value for needed in QUESTIONS[question].needs} | {name: value}
+        given = dict.fromkeys(QUESTIONS[question].needs, value) | {name: value}
         assert day.ask(question, **given)["total"] == 0, name
 
 

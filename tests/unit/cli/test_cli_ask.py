@@ -20,7 +20,8 @@ ANSWER = {
     "question": "denials", "asks": "?", "filters": {}, "since": "", "until": "", "at": "2026-03-02T09:00:00.000000Z",
     "people": [], "first": 0, "end": 8, "log": {"origin": "example.test/1", "size": 7, "root": "ab" * 32},
     "columns": ["login", "code", "records", "from"], "total": 1, "offset": 0,
-    "rows": [{"login": "alice", "code": "ticket-closed", "records": 3, "from": "2026-03-02T09:00:00.000001Z", "first": 4}],
+    "rows": [{"login": "alice", "code": "ticket-closed", "records": 3, "from": "2026-03-02T09:00:00.000001Z",
+              "first": 4}],
     "notes": ["the last 1 of these records are not signed yet"],
 }  # fmt: skip
 PATH = "GET /audit/questions/denials"
@@ -106,7 +107,10 @@ def test_an_answer_that_changed_between_its_pages_is_refused(asking: Any) -> Non
     assert (said.code, "changed between its pages" in said.err) == (1, True)
 
 
-@pytest.mark.parametrize("arguments", [("no-such",), ("denials", "--from", "soon"), ("denials", "--from", "2026-03-02", "--to", "2026-03-01")])  # fmt: skip
+@pytest.mark.parametrize(
+    "arguments",
+    [("no-such",), ("denials", "--from", "soon"), ("denials", "--from", "2026-03-02", "--to", "2026-03-01")],
+)
 def test_what_cannot_be_asked_is_not_sent(asking: Any, arguments: tuple[str, ...]) -> None:
     assert asking.run("audit", "ask", *arguments).code == 1
     assert asking.requests == []
@@ -121,8 +125,16 @@ def test_an_export_is_written_for_its_owner_and_never_over_another_file(asking: 
     assert (said.code, "cannot be written" in said.err) == (78, True)
 
 
-@pytest.mark.parametrize("broken", [b'{"format": 1}\n{"end": {"code": "session-expired"}}\n', b'{"format": 1}\n{"in', b"",
-                                    b'{"end": {"code": "second-factor-required"}}\n', b'{"answer": {}}'])  # fmt: skip
+@pytest.mark.parametrize(
+    "broken",
+    [
+        b'{"format": 1}\n{"end": {"code": "session-expired"}}\n',
+        b'{"format": 1}\n{"in',
+        b"",
+        b'{"end": {"code": "second-factor-required", "message": "too old", "hint": ""}}\n',
+        b'{"answer": {}}',
+    ],
+)
 def test_an_export_that_was_broken_off_leaves_no_file(asking: Any, tmp_path: Path, broken: bytes) -> None:
     path = tmp_path / "out.ndjson"
     asking.answers[f"{PATH}/export"] = (200, broken)
@@ -160,8 +172,11 @@ def test_times_are_said_as_people_say_them(since: str | None, until: str | None,
     assert period(since, until, MOMENT) == expected
 
 
-@pytest.mark.parametrize("text", ["soon", "7", "d", "0d", "99999999d", "2026-13-01", "2026-01-01T10:00", "last-day", "-7d",
-                                  "last-", "9999-12-31", "0001-01-01T00:00:00+14:00", "\x1b"])  # fmt: skip
+@pytest.mark.parametrize(
+    "text",
+    ["soon", "7", "d", "0d", "99999999d", "2026-13-01", "2026-01-01T10:00", "last-day", "-7d", "last-", "9999-12-31",
+     "0001-01-01T00:00:00+14:00", "\x1b"],
+)  # fmt: skip
 def test_what_is_no_time_is_refused(text: str) -> None:
     with pytest.raises(GatewayError) as refused:
         period(text, text, MOMENT)

@@ -20,10 +20,10 @@ from gateway.demo.trail import sentence
 from gateway.errors import CODES, Refusal
 
 COMMANDS = """
-approve, audit ask, audit key, audit prove, audit rotate-key, audit schema, audit search, audit show, audit tail, audit verify,
-audit witness, cancel, demo, deny, doctor, init, login, logout, open, people enrol, people hash, people invite,
-people recover, people reset, policy check, policy diff, policy explain, policy scaffold, policy test, requests, revoke,
-serve, sessions, show, status
+approve, audit ask, audit key, audit prove, audit rotate-key, audit schema, audit search, audit show, audit tail,
+audit verify, audit witness, cancel, demo, deny, doctor, init, login, logout, open, people enrol, people hash,
+people invite, people recover, people reset, policy check, policy diff, policy explain, policy scaffold, policy test,
+requests, revoke, serve, sessions, show, status
 """
 
 
