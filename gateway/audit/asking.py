@@ -187,16 +187,20 @@ def scope_of(
     """The records of that time among the first `size`: times of records only grow, so they are one stretch."""
     if since is not None and until is not None and since >= until:
         raise GatewayError("request-invalid", "the time asked for ends before it begins", "see --from and --to")
+    try:
+        begins, ends = (utc_text(one) if one else "" for one in (since, until))
+    except OverflowError as error:
+        raise GatewayError("request-invalid", "that is no time in UTC", "see --from and --to") from error
 
-    def index_of(moment: datetime | None, otherwise: int) -> int:
-        if moment is None:
+    def index_of(time: str, otherwise: int) -> int:
+        if not time:
             return otherwise
-        row = connection.execute("SELECT min(idx) FROM records WHERE time >= ?", (utc_text(moment),)).fetchone()
-        return size if row[0] is None else min(row[0], size)
+        # the first by time is the first by number, which spares looking at all of them
+        row = connection.execute("SELECT idx FROM records WHERE time >= ? ORDER BY time LIMIT 1", (time,)).fetchone()
+        return size if row is None else min(row[0], size)
 
-    first, end = index_of(since, 0), index_of(until, size)
+    first, end = index_of(begins, 0), index_of(ends, size)
     at = utc_text(until if until is not None and until < now else now)
     return Scope(
-        first, max(first, end), at, utc_text(since) if since else "", utc_text(until) if until else "",
-        people_of(connection, narrow.person),
+        first, max(first, end), at, begins, ends, people_of(connection, narrow.person),
     )  # fmt: skip

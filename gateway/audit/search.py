@@ -17,7 +17,7 @@ import base64
 import os
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -172,7 +172,7 @@ class Search:
 
     def export(
         self, name: str, narrow: Narrow, *, now: datetime, since: datetime | None = None, until: datetime | None = None
-    ) -> tuple[dict[str, Any], Iterator[bytes]]:
+    ) -> tuple[dict[str, Any], Generator[bytes, None, None]]:
         """The answer by the index, and an export of it (`export.py`) in pieces. Raises `GatewayError`."""
         for attempt in range(3):
             note, head = self._checkpoint()
@@ -200,7 +200,7 @@ class Search:
 
     def _exported(
         self, line: dict[str, Any], head: Head, scope: Scope, narrow: Narrow, indexed: dict[str, Any]
-    ) -> Iterator[bytes]:
+    ) -> Generator[bytes, None, None]:
         try:
             yield from export_chunks(self._directory, line, head, scope, narrow, self._leaf, indexed)
         except GatewayError:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator
+import threading
+from collections.abc import AsyncIterator, Generator
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path
@@ -131,31 +132,50 @@ def routes() -> APIRouter:
     ) -> StreamingResponse:
         """The answer, all records it was made from, and the proof that none is missing; see `gateway audit verify`."""
 
-        def look() -> tuple[dict[str, Any], Iterator[bytes]]:
+        def look() -> tuple[dict[str, Any], Generator[bytes, None, None]]:
             return of.search.export(name, given.narrow, now=of.clock(), since=given.since, until=given.until)
 
         if running.locked():
-            raise Refused(Refusal("too-many-connections", "other exports are under way", "try again in a moment"))
-        await running.acquire()
+            raise Refused(_busy())
         asked = _asked("export", name, given)
-        try:
-            (_, pieces), count = await recorded_read(
-                of, me, origin, asked, look, lambda one: int(one[0]["end"]) - int(one[0]["first"])
-            )
-        except BaseException:
-            running.release()
-            raise
+        (_, pieces), count = await recorded_read(
+            of, me, origin, asked, look, lambda one: int(one[0]["end"]) - int(one[0]["first"])
+        )
         return StreamingResponse(
-            _pieces(of, me, bearer, origin, f"{asked} ended", count, pieces, running), media_type="application/x-ndjson"
+            _exported(of, me, bearer, origin, f"{asked} ended", count, _Pieces(pieces), running),
+            media_type="application/x-ndjson",
         )
 
     return found
 
 
-async def _pieces(
-    of: Parts, me: SignIn, bearer: str, origin: Peer, asked: str, count: int, pieces: Iterator[bytes],
+class _Pieces:
+    """Takes pieces one at a time, in any thread; who gave up waiting for one may close it all the same."""
+
+    def __init__(self, pieces: Generator[bytes, None, None]) -> None:
+        self._pieces, self._turn = pieces, threading.Lock()
+
+    def next(self) -> bytes:
+        """The next piece, empty when there is none."""
+        with self._turn:
+            return next(self._pieces, b"")
+
+    def close(self) -> None:
+        """Let go of what the pieces are made from."""
+        with self._turn:
+            self._pieces.close()
+
+
+async def _exported(
+    of: Parts, me: SignIn, bearer: str, origin: Peer, asked: str, count: int, pieces: _Pieces,
     running: asyncio.Semaphore,
 ) -> AsyncIterator[bytes]:  # fmt: skip
+    # the place is taken here, where it is given back for certain: a response may never be begun
+    refusal: Refusal | None = _busy() if running.locked() else None
+    if refusal is not None:
+        yield _end(refusal)
+        return
+    await running.acquire()
     code: str | None = "cancelled"
     try:
         while True:
@@ -167,7 +187,7 @@ async def _pieces(
                 yield _end(refusal)
                 return
             try:
-                piece = await asyncio.to_thread(next, pieces, b"")
+                piece = await asyncio.to_thread(pieces.next)
             except GatewayError as error:
                 code = error.code
                 yield _end(error.refusal)
@@ -178,8 +198,12 @@ async def _pieces(
             yield piece
     finally:
         running.release()
-        await asyncio.to_thread(pieces.close)  # type: ignore[attr-defined]
+        asyncio.get_running_loop().run_in_executor(None, pieces.close)
         await record_read(of, me, origin, query=asked, count=count, decision="permit", code=code)
+
+
+def _busy() -> Refusal:
+    return Refusal("too-many-connections", "other exports are under way", "try again in a moment")
 
 
 def _end(refusal: Refusal) -> bytes:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
+import time
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 
 from gateway.audit.export import check_export
@@ -72,13 +76,48 @@ def test_every_question_is_listed_and_answered(desk: Any) -> None:
     "params",
     [
         {"limit": "0"}, {"limit": "1001"}, {"offset": "-1"}, {"since": "yesterday"}, {"since": "2026-03-02T09:00:00"},
-        {"unknown": "1"}, {"person": "x" * 300}, {"relation": "x"}, {"upto": "-1"},
+        {"unknown": "1"}, {"person": "x" * 300},
+        {"since": "0001-01-01T00:00:00+14:00"}, {"until": "9999-12-31T23:59:59-14:00"}, {"relation": "x"}, {"upto": "-1"},
         {"since": "2026-03-02T09:00:00Z", "until": "2026-03-01T09:00:00Z"},
     ],
 )  # fmt: skip
 def test_filters_are_validated(desk: Any, params: dict[str, str]) -> None:
     answer = desk.call("GET", "/v1/audit/questions/denials", desk.sign_in("carol"), params=params)
     assert (answer.status_code, answer.json()["code"]) == (400, "request-invalid")
+
+
+def test_who_goes_away_in_the_middle_leaves_no_place_taken(desk: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The place of an export is free again, and its end is recorded, whenever its reader leaves."""
+    carol = desk.sign_in("carol")
+    desk.trail.checkpoint()
+    monkeypatch.setattr("gateway.audit.export._CHUNK", 1)
+
+    async def leave_after(pieces: int) -> None:
+        async def send(message: Any) -> None:
+            nonlocal pieces
+            pieces -= 1
+            if pieces < 0:
+                raise OSError("gone")
+
+        async def receive() -> Any:
+            await asyncio.sleep(60)
+
+        scope = {
+            "type": "http", "method": "GET", "path": "/v1/audit/questions/readers/export", "query_string": b"",
+            "headers": [(b"authorization", f"Bearer {carol}".encode()), (b"host", b"gw.example.test")],
+            "client": ("192.0.2.7", 4000), "scheme": "https", "http_version": "1.1", "root_path": "",
+            "raw_path": b"/v1/audit/questions/readers/export", "server": ("gw.example.test", 443),
+            "asgi": {"version": "3.0", "spec_version": "2.4"},
+        }  # fmt: skip
+        with contextlib.suppress(Exception):
+            await asyncio.wait_for(desk.app(scope, receive, send), 10)
+
+    for pieces in (0, 1, 2, 3, 0, 1, 2, 3):
+        desk.run(leave_after(pieces))
+    answer = desk.call("GET", "/v1/audit/questions/readers/export", carol)
+    assert answer.text.splitlines()[-1].startswith('{"answer"')
+    ended = [one for one in reads(desk) if one["query"] == "export readers ended"]
+    assert {one.get("code") for one in ended[-3:]} == {"cancelled", None}
 
 
 def test_a_question_that_does_not_exist_is_refused_and_its_name_not_kept(desk: Any) -> None:
@@ -123,19 +162,29 @@ def test_an_export_ends_with_the_right_to_it(desk: Any, tmp_path: Path, monkeypa
 def test_more_exports_than_two_at_a_time_are_refused(desk: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     carol = desk.sign_in("carol")
     desk.trail.checkpoint()
+    real, inside, most = routes._Pieces.next, [], []
 
-    async def three() -> list[int]:
-        import asyncio
+    def slowly(pieces: Any) -> bytes:
+        inside.append(1)
+        most.append(len(inside))
+        time.sleep(0.2)
+        piece = real(pieces)
+        inside.pop()
+        return piece
 
-        import httpx2
+    monkeypatch.setattr(routes._Pieces, "next", slowly)
 
+    async def five() -> list[str]:
         transport = httpx2.ASGITransport(desk.app, client=("192.0.2.7", 40000))
         headers = {"Authorization": f"Bearer {carol}"}
-        async with httpx2.AsyncClient(
-            transport=transport, base_url="https://gw.example.test", headers=headers
-        ) as client:
+        base = "https://gw.example.test"
+        async with httpx2.AsyncClient(transport=transport, base_url=base, headers=headers) as client:
             path = "/v1/audit/questions/readers/export"
-            return [answer.status_code for answer in await asyncio.gather(*(client.get(path) for _ in range(3)))]
+            answers = await asyncio.gather(*(client.get(path) for _ in range(5)))
+            return [answer.text.splitlines()[-1][:9] if answer.status_code == 200 else "503" for answer in answers]
 
-    assert sorted(desk.run(three())) == [200, 200, 503]
+    told = desk.run(five())
+    assert max(most) == 2
+    assert {*told} >= {'{"answer"'}
+    assert {*told} & {'{"end": {', "503"}
     assert desk.call("GET", "/v1/audit/questions/readers/export", carol).status_code == 200
