@@ -1,4 +1,4 @@
-"""`python -m loadtests`: the benchmark; `… engineers`, `… questions`, `… restart`, `… trail`: see the modules of those names."""
+"""`python -m loadtests`: the benchmark; `… engineers` and the like: see the modules of those names."""
 
 import sys
 

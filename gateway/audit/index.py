@@ -183,6 +183,10 @@ def _tags(record: dict[str, Any], whose: tuple[Any, ...]) -> Iterator[tuple[str,
         yield from ((name, str(record[name])) for name in ("request", "grant", "digest") if get(name))
     if get("by"):
         yield "by", str(record["by"])
+    if kind == "request" and get("by") not in (None, "gateway") and (
+        get("by") != whose[0] or get("decision") == "deny" or get("state") == "approved"
+    ):  # fmt: skip
+        yield "decided", ""
     if kind == "request" and whose[0] and (
         whose[0] in get("approvers", ()) or (get("by") == whose[0] and get("decision") == "deny" and get("request"))
     ):  # fmt: skip

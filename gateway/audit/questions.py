@@ -155,23 +155,31 @@ def _ticket(asked: Asked) -> Found:
 
 def _approvals(asked: Asked) -> Found:
     where, values = asked.narrowed("request")
-    where += " AND r.idx IN (SELECT idx FROM tags WHERE tag = 'by' AND value != 'gateway')"
+    tag, more = asked.tagged("decided")
     found = asked.listed(
         ("login", "person", "state", "by", "approvers", "decision", "code", "reason", "write", "reveal", "ticket",
-         "customers", "target", "request", "digest"), where, values,
+         "customers", "target", "request", "digest"), f"{where} AND {tag}", [*values, *more],
     )  # fmt: skip
     for row in found.rows:
-        row["self"] = row.get("by") == row.get("person")
+        own = row["by"] == row.get("person")
+        if own and row.get("decision") == "permit" and not row.get("approvers"):
+            # whoever asked is named in the record of a request that the policy approved when it was filed
+            row["by"], own = "policy", False
+        row["self"] = own or row.get("person") in row.get("approvers", ())
     return found
 
 
 def _self_approvals(asked: Asked) -> Found:
     where, values = asked.narrowed("request")
     tag, more = asked.tagged("self")
-    return asked.listed(
+    found = asked.listed(
         ("login", "person", "state", "by", "approvers", "decision", "code", "reason", "ticket", "target", "request"),
         f"{where} AND {tag}", [*values, *more],
     )  # fmt: skip
+    found.notes.append(
+        "a refused cancelling of a request of one's own is listed too: the record does not tell it apart"
+    )
+    return found
 
 
 def _reveals(asked: Asked) -> Found:

@@ -207,8 +207,10 @@ def test_another_reason_for_the_end_of_access_closes_no_ticket(day):
 
 def test_who_decided_and_who_tried_to_decide_on_his_own(day):
     rows = day.ask("approvals")["rows"]
-    assert [(row["record"], row["by"], row["self"]) for row in rows if row["by"] != "p-1"] == [
-        (day.at["approved"], "p-2", False)
+    assert [(row["record"], row["by"], row["self"]) for row in rows] == [
+        (day.at["self"], "p-1", True),
+        (day.at["approved"], "p-2", False),
+        (day.at["filed2"], "policy", False),
     ]
     assert day.numbers("self-approvals") == [day.at["self"]]
 
