@@ -56,6 +56,8 @@ from gateway.telemetry import Log, Metrics, configure_logging, way_to
 from gateway.wire.auth import tls_server_end_point
 
 DRAIN_S = 20.0
+_QUIET = 500
+"""Records a second up to which the audit index follows at once: beyond, statements need the time more."""
 _REQUESTS = "requests"
 """Whose turn the statements of requests take in the workers: they wait for one another."""
 _BACKLOG = 1024
@@ -216,6 +218,7 @@ class Server:
         self._run(self.targets.keep_fresh())
         self._run(self.ledger.keep(self._report))
         self._run(self._measure_lag())
+        self._run(self._keep_index())
 
     async def wait(self) -> None:
         """Until somebody asks for the end, or a part that everything rests on fails."""
@@ -322,6 +325,22 @@ class Server:
             before = time.monotonic()
             await asyncio.sleep(1.0)
             self.metrics.lag.observe(max(0.0, time.monotonic() - before - 1.0))
+
+    async def _keep_index(self) -> None:
+        """Let the index follow the trail while that is quiet; a question takes in what is left before it answers."""
+        size, told = self.trail.durable_size, False
+        while True:
+            await asyncio.sleep(1.0)
+            grown, size = self.trail.durable_size - size, self.trail.durable_size
+            if grown > _QUIET:
+                continue
+            try:
+                await asyncio.to_thread(self.search.catch_up)
+            except GatewayError as error:
+                # no reason to end anybody's work: whoever asks is refused, and told this
+                if not told:
+                    self._report("index", error)
+                told = True
 
     def _run(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)

@@ -86,6 +86,7 @@ class Search:
         self._mutex = threading.Lock()
         self._connection: sqlite3.Connection | None = None
         self._written = 0
+        self._closing = False
 
     def search(self, query: Query) -> list[dict[str, Any]]:
         """The records that fit, as the trail holds them. Raises `GatewayError`."""
@@ -222,8 +223,10 @@ class Search:
         return int(row[0])
 
     def close(self) -> None:
-        """Let go of the index."""
+        """Let go of the index; what is being taken in is broken off."""
+        self._closing = True
         with self._mutex:
+            self._closing = False
             if self._connection is not None:
                 self._connection.close()
                 self._connection = None
@@ -351,6 +354,8 @@ class Search:
                     upto, at = batch.size, batch.end
                     taken += len(batch.leaves)
                     if taken >= _COMMIT_EVERY:
+                        if self._closing:
+                            raise GatewayError("shutting-down", "the gateway is stopping")
                         _note(connection, upto, segment, at)
                         connection.execute("COMMIT")
                         connection.execute("BEGIN IMMEDIATE")

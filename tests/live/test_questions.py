@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -117,3 +118,12 @@ def test_her_export_is_complete_and_anybody_with_the_key_sees_that(office: House
         capture_output=True, text=True, check=False, timeout=60,
     )  # fmt: skip
     assert (checked.returncode, "TAMPERED" in checked.stdout) == (3, True)
+
+
+def test_the_index_follows_the_trail_before_anybody_asks(office: House) -> None:
+    size = len(office.records())
+    index = sqlite3.connect(f"file:{office.company.state / 'audit-index.sqlite'}?mode=ro", uri=True)
+    try:
+        eventually(lambda: index.execute("SELECT value FROM meta WHERE name = 'next'").fetchone()[0] >= size)
+    finally:
+        index.close()

@@ -315,8 +315,34 @@ def test_an_answer_is_of_its_time_only(day):
 
 
 def test_an_end_behind_the_time_does_not_count(day):
-    answer = day.ask("largest", until=day.time("both.end"))
-    assert [row["rows"] for row in answer["rows"]] == [7, 3]
+    until = day.time("both.end")
+    assert [row["rows"] for row in day.ask("largest", until=until)["rows"]] == [7, 3]
+    row = day.ask("customer", customer="7", until=until)["rows"][0]
+    assert (row["statements"], row["rows"], row["unfinished"]) == (1, 0, 1)
+    assert day.ask("reveals", until=day.time("revealed.end"))["rows"][0]["status"] == "not ended"
+
+
+EDGES = [("customer", "both", {"customer": "7"}, "first"), ("subject", "searched", {}, "record"),
+         ("person", "nobody", {"person": "mallory"}, "record"), ("ticket", "s2", {"ticket": "SUP-2"}, "record"),
+         ("self-approvals", "self", {}, "record"), ("reveals", "revealed", {}, "record"),
+         ("writes", "wrote", {}, "record"), ("denials", "nobody", {"person": "mallory"}, "first"),
+         ("factors", "wrong", {}, "record"), ("resets", "reset", {}, "record"), ("readers", "readit", {}, "record"),
+         ("approvals", "approved", {"person": "p-1"}, "record")]  # fmt: skip
+
+
+@pytest.mark.parametrize(("question", "name", "narrow", "field"), EDGES)
+def test_a_record_belongs_to_the_time_that_begins_with_it_and_not_to_the_one_that_ends(
+    day, question, name, narrow, field
+):
+    moment, index = day.time(name), day.at[name]
+
+    def found(**span):
+        return index in [row[field] for row in day.ask(question, **narrow, **span)["rows"]]
+
+    assert found(since=moment)
+    assert not found(until=moment)
+    assert found(until=moment + timedelta(microseconds=1))
+    assert not found(since=moment + timedelta(microseconds=1))
 
 
 def test_pages_follow_one_another(day):

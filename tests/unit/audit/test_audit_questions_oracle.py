@@ -8,6 +8,7 @@ import pytest
 from gateway.audit.asking import Narrow
 from gateway.audit.index import utc_text
 from gateway.audit.search import Query, Search
+from gateway.errors import GatewayError
 from loadtests.questions import ORIGIN, START, opened, records
 
 SIZE = 6_000
@@ -142,3 +143,15 @@ def test_holders(made):
         answer = search.ask("holders", Narrow(), now=NOW, until=until, limit=1000)
         assert {row["grant"] for row in answer["rows"]} == wanted
         assert wanted or part < 0.3
+
+
+def test_who_stops_does_not_wait_until_a_long_log_is_taken_in(made, tmp_path):
+    search, full = made
+    other = Search(search._directory, search._verifier, database=tmp_path / "other.sqlite")
+    other._closing = True
+    with pytest.raises(GatewayError) as stopped:
+        other.catch_up()
+    assert stopped.value.refusal.code == "shutting-down"
+    other.close()
+    assert other.ask("whole", Narrow(), now=NOW)["end"] == len(full)
+    other.close()
