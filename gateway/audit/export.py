@@ -145,7 +145,7 @@ def check_export(file: Path, public_key: str) -> Report:
                           tuple(question["people"]))  # fmt: skip
             head = Head(origin, report.signed_size, report.root)
             answer = passing.answer(question["name"], read, head, scope, Narrow(**question["filters"]))
-    except (KeyError, TypeError, ValueError, sqlite3.Error, GatewayError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError, sqlite3.Error, GatewayError) as error:
         return replace(report, problems=(Problem(None, f"the question cannot be answered from it: {error}"),))
     finally:
         passing.close()

@@ -346,7 +346,7 @@ _COUNTED = ("login", "code", "target", "records", "reason", "from", "to")
 QUESTIONS: dict[str, Question] = {one.name: one for one in (
     Question("customer", "Who accessed the data of a customer, and why?",
              ("login", "ticket", "target", "statements", "rows", "from", "to", "approvers", "why"), _customer,
-             ("customer",)),
+             ("customer",), ("person", "ticket", "target")),
     Question("subject", "Who searched exactly, in which column?",
              ("time", "login", "ticket", "customers", "relation", "column"), _subject,
              (), (*_ALL, "relation", "column")),

@@ -163,7 +163,7 @@ def verify_export(file: str | Path, public_key: str) -> Report:
     size, last = 0, ""
     try:
         with Path(file).open("rb") as lines:
-            export = _Export.parse(_json(lines.readline(_HEADER_LIMIT), "the export"))
+            export = _Export.parse(_line(lines.readline(_HEADER_LIMIT), "the export"))
             head = _Chain(given, [leaf for _, leaf, _ in export.rotations]).checkpoint(export.checkpoint)
             export.check(head, given.name)
             for index in range(export.first, export.end):
@@ -179,7 +179,7 @@ def verify_export(file: str | Path, public_key: str) -> Report:
                 size, last = size + 1, time
             if export.root(head[0]) != head[1]:
                 raise _Bad("the records are not those that were signed: one was changed, left out or added")
-            if _json(lines.read(_HEADER_LIMIT << 4), "the last line").keys() != {"answer"}:
+            if _line(lines.read(_HEADER_LIMIT << 4), "the last line").keys() != {"answer"}:
                 raise _Bad("the export has no answer behind its records")
     except _Bad as bad:
         return Report(given.name, size, head[0], head[1].hex(), (bad.problem,))
@@ -791,6 +791,15 @@ def _json(data: bytes, what: str) -> dict[str, Any]:
         value = None
     if type(value) is not dict:
         raise _Bad(f"{what} is not a JSON object")
+    return value
+
+
+def _line(data: bytes, what: str) -> dict[str, Any]:
+    """A JSON object on a line of its own, in the one spelling that reads the same to everybody."""
+    value = _json(data, what)
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    if f"{text}\n".encode(errors="surrogatepass") != data:
+        raise _Bad(f"{what} is not spelt as the gateway spells it")
     return value
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.audit.questions import QUESTIONS, Question
 from gateway.cli import commands
 from gateway.config import settings
 from gateway.errors import CODES
@@ -50,6 +51,13 @@ def test_the_envelope_of_records_is_documented() -> None:
 @pytest.mark.parametrize("mask", MASKS)
 def test_every_mask_is_documented(mask: str) -> None:
     assert f"`{mask}`" in ROWS
+
+
+@pytest.mark.parametrize("question", QUESTIONS.values(), ids=QUESTIONS)
+def test_every_question_is_documented_with_what_it_asks_and_needs(question: Question) -> None:
+    row = next(line for line in REFERENCE.splitlines() if line.startswith(f"| **{question.name}** |"))
+    assert question.asks in row
+    assert [name for name in (*question.needs, *question.takes) if f"`--{name}`" not in row] == []
 
 
 def test_nothing_is_documented_that_does_not_exist() -> None:

@@ -101,12 +101,17 @@ def test_a_time_before_and_behind_the_log_is_proven_empty(asked):
         assert (report.ok, report.size) == (True, 0), report.problems
 
 
+def spelt(value):
+    """A line as the gateway spells it, so that it is not the spelling that is found."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+
+
 def edits(lines):
     """Name of an edit, and the lines after it."""
     header, answer = json.loads(lines[0]), json.loads(lines[-1])
     yield "a record is left out", [*lines[:5], *lines[6:]]
     yield "a record is left out and the numbers say so", [
-        json.dumps({**header, "end": header["end"] - 1}).encode(), *lines[1:-2], lines[-1],
+        spelt({**header, "end": header["end"] - 1}), *lines[1:-2], lines[-1],
     ]  # fmt: skip
     yield "a record is doubled", [*lines[:5], lines[5], *lines[5:]]
     yield "records are swapped", [*lines[:5], lines[6], lines[5], *lines[7:]]
@@ -118,10 +123,10 @@ def edits(lines):
         "the answer leaves a row out",
         [
             *lines[:-1],
-            json.dumps({"answer": {**answer["answer"], "rows": answer["answer"]["rows"][1:]}}).encode(),
+            spelt({"answer": {**answer["answer"], "rows": answer["answer"]["rows"][1:]}}),
         ],
     )
-    yield "the answer counts less", [*lines[:-1], json.dumps({"answer": {**answer["answer"], "total": 1}}).encode()]
+    yield "the answer counts less", [*lines[:-1], spelt({"answer": {**answer["answer"], "total": 1}})]
     yield "the answer is none", [*lines[:-1], b"{}"]
     for name, value in (
         ("first", 1), ("end", 10**9),
@@ -131,10 +136,15 @@ def edits(lines):
         ("rotations", [7]), ("question", {**header["question"], "people": []}), ("question", {"name": "denials"}),
         ("question", {**header["question"], "filters": {"person": "alice"}}),
         ("question", {**header["question"], "filters": {"limit": 1}}), ("question", {}), ("end", -1), ("since", 5),
+        ("question", {**header["question"], "people": [10**30]}), ("question", {**header["question"], "people": [{}]}),
+        ("question", {**header["question"], "people": ["\x1b[2J"]}), ("question", {**header["question"], "filters": 5}),
     ):  # fmt: skip
-        yield f"{name} is {value}", [json.dumps({**header, name: value}).encode(), *lines[1:]]
-    yield "the header has more", [json.dumps({**header, "more": 1}).encode(), *lines[1:]]
-    yield "the header has less", [json.dumps({k: v for k, v in header.items() if k != "fence"}).encode(), *lines[1:]]
+        yield f"{name} is {value}", [spelt({**header, name: value}), *lines[1:]]
+    yield "a name stands twice", [lines[0].replace(b'{"format"', b'{"first":9,"format"'), *lines[1:]]
+    yield "there are blanks", [lines[0].replace(b'{"format"', b'{ "format"'), *lines[1:]]
+    yield "it is nested without end", [b'{"a":' * 9_000, *lines[1:]]
+    yield "the header has more", [spelt({**header, "more": 1}), *lines[1:]]
+    yield "the header has less", [spelt({k: v for k, v in header.items() if k != "fence"}), *lines[1:]]
 
 
 @pytest.mark.parametrize("part", [False, True])
@@ -153,7 +163,7 @@ def test_a_fence_cannot_be_moved_to_hide_records(asked):
     header = json.loads(narrow[0])
     for name in ("since", "until"):
         edited = {**header, name: wide[name] if name == "since" else "2026-11-23T09:00:00.000000Z"}
-        report = asked.check([json.dumps(edited).encode(), *narrow[1:]])
+        report = asked.check([spelt(edited), *narrow[1:]])
         assert not report.ok
         assert "outside the stretch" in str(report.problems[0]) or "around the stretch" in str(report.problems[0])
 
