@@ -86,6 +86,9 @@ PRIVATE = [
     ("GET", "/v1/audit/checkpoint"),
     ("GET", "/v1/audit/tlog/checkpoint"),
     ("GET", "/v1/audit/key"),
+    ("GET", "/v1/audit/questions"),
+    ("GET", "/v1/audit/questions/denials"),
+    ("GET", "/v1/audit/questions/denials/export"),
 ]
 PUBLIC = {
     ("GET", "/v1/version"),
@@ -105,6 +108,7 @@ def test_every_route_is_listed_here_as_private_or_public(desk: Any) -> None:
             m,
             p.replace("/people/alice/", "/people/{login}/")
             .replace("/records/1", "/records/{which}")
+            .replace("/questions/denials", "/questions/{name}")
             .replace("/tlog/checkpoint", "/tlog/{path}"),
         )
         for m, p in listed
