@@ -15,7 +15,7 @@ from typing import Any
 
 from gateway.audit.encode import record_of
 
-VERSION = "3"
+VERSION = "4"
 SCHEMA = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value NOT NULL) WITHOUT ROWID;
 CREATE TABLE records (
@@ -177,6 +177,8 @@ def _tags(record: dict[str, Any], whose: tuple[Any, ...]) -> Iterator[tuple[str,
         yield from (("reveal", column) for column in get("columns_revealed", ()))
         if get("columns_written"):
             yield "write", ""
+        if get("protection") == "none":
+            yield "observed", str(get("would", ""))
     elif kind == "search.exact":
         yield "searched", f"{get('relation', '')}.{get('column', '')}"
     elif kind in _FILED:

@@ -185,9 +185,25 @@ def _self_approvals(asked: Asked) -> Found:
 def _reveals(asked: Asked) -> Found:
     where, values = asked.narrowed("statement.begin")
     tag, more = asked.tagged("reveal")
-    return _with_counts(
-        asked, asked.listed((*_STATEMENT, "columns_revealed", "approvers"), f"{where} AND {tag}", [*values, *more])
-    )
+    found = asked.listed((*_STATEMENT, "columns_revealed", "approvers"), f"{where} AND {tag}", [*values, *more])
+    return _note_observed(asked, _with_counts(asked, found))
+
+
+def _observed(asked: Asked) -> Found:
+    where, values = asked.narrowed("statement.begin")
+    tag, more = asked.tagged("observed")
+    names = (*_STATEMENT, "verb", "would", "would_codes", "would_reasons")
+    return _with_counts(asked, asked.listed(names, f"{where} AND {tag}", [*values, *more]))
+
+
+def _note_observed(asked: Asked, found: Found) -> Found:
+    """Says how many statements are not in the list because nothing protected their target."""
+    where, values = asked.narrowed("statement.begin")
+    tag, more = asked.tagged("observed")
+    count = asked.one(f"SELECT count(*) FROM records AS r WHERE {where} AND {tag}", [*values, *more])  # noqa: S608
+    if count:
+        found.notes.append(f"{count} statements at observed targets, which nothing masks or stops, are in `observed`")
+    return found
 
 
 def _writes(asked: Asked) -> Found:
@@ -204,7 +220,7 @@ def _writes(asked: Asked) -> Found:
         "statement was let run, in the time asked for; a statement without claims was let run by an approved request "
         "to write, or by the policy"
     )
-    return found
+    return _note_observed(asked, found)
 
 
 def _largest(asked: Asked) -> Found:
@@ -368,6 +384,8 @@ QUESTIONS: dict[str, Question] = {one.name: one for one in (
     Question("writes", "Who changed what, under which approval?",
              ("time", "login", "ticket", "columns_written", "rows", "status", "request", "approvers", "claims"),
              _writes, (), (*_ALL, "relation")),
+    Question("observed", "What ran at targets that are only observed, and what would have been refused?",
+             ("time", "login", "ticket", "would", "would_codes", "rows", "sql"), _observed, (), _ALL),
     Question("largest", "Which statements disclosed the most?",
              ("time", "rows", "bytes", "login", "ticket", "customers", "sql"), _largest, (), (*_ALL, "relation")),
     Question("denials", "What was refused, by person and rule?", _COUNTED, _denials, (), (*_ALL, "code")),

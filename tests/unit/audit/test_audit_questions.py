@@ -228,6 +228,16 @@ def test_writes_name_their_approval(day):
     )  # fmt: skip
 
 
+def test_what_ran_unprotected_has_a_list_of_its_own_which_the_others_name(day):
+    inside = session(8, ALICE, "SUP-1", ["42"])
+    day.statement("bare", inside, protection="none", would="deny", would_codes=["read-only"], verb="delete")
+    ((row),) = day.ask("observed")["rows"]
+    assert (row["record"], row["would_codes"], row["rows"]) == (day.at["bare"], ["read-only"], 3)
+    for question in ("reveals", "writes"):
+        assert any(note.startswith("1 statements at observed targets") for note in day.ask(question)["notes"])
+        assert not any("observed" in note for note in day.ask(question, person="bob")["notes"])
+
+
 def test_the_largest_come_first_and_what_runs_is_only_counted(day):
     answer = day.ask("largest", limit=2)
     assert [(row["record"], row["rows"]) for row in answer["rows"]] == [(day.at["both"], 100), (day.at["revealed"], 7)]
