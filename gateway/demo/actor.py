@@ -123,8 +123,8 @@ class Actor:
         """
         if not self._token:
             self.sign_in()
-        wanted = {"ticket": ticket, "statement": statement, "target": target}
-        return self._call("/open", {name: value for name, value in wanted.items() if value})
+        more = {"statement": statement, "target": target}
+        return self._call("/open", {"ticket": ticket} | {name: value for name, value in more.items() if value})
 
     def preview(self, request: str) -> dict[str, Any]:
         """Look at what a request would change."""

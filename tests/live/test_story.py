@@ -96,7 +96,7 @@ def test_a_closed_ticket_opens_nothing_on_the_wire_nor_in_the_api(stage: House) 
     ):
         with pytest.raises(GatewayError) as refused:
             alice.open(ticket)
-        assert refused.value.code == code
+        assert refused.value.code == code, refused.value
         assert awaited(follower, lambda record: record.get("decision") == "deny")["code"] == code
     text, record = refusal(stage, f"alice+{CLOSED_TICKET}", alice.password + alice.code())
     assert (record["code"], record["ticket"]) == ("ticket-closed", CLOSED_TICKET)
