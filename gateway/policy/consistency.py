@@ -99,14 +99,14 @@ def _judge_writes(read: dict[str, Any], reading: Reading) -> None:
             reading.fault(("write", name), "nothing is allowed here: name columns to `update` or `insert`, or `delete`")
         for verb in ("update", "insert"):
             for index, column in enumerate(rule.get(verb, ())):
-                problem = _not_writable(tables[name], column, verb)
+                problem = _not_writable(tables, name, column, verb)
                 if problem:
                     reading.fault(("write", name, verb, index), problem)
 
 
-def _not_writable(table: dict[str, Any], column: str, verb: str) -> str:
+def _not_writable(tables: dict[str, Any], name: str, column: str, verb: str) -> str:
     """Why a policy may not let a column be written; empty when it may."""
-    named = table["columns"]
+    table, named = tables[name], tables[name]["columns"]
     if column not in named:
         return f"there is no column `{column}` in this policy{shapes.nearest(column, named)}"
     rule = named[column]
@@ -118,4 +118,9 @@ def _not_writable(table: dict[str, Any], column: str, verb: str) -> str:
         return f"`{column}` is aggregated: who may write it could tell single values from sums"
     if verb == "update" and column == table["scope"].column:
         return f"`{column}` says whose row it is: an UPDATE could move rows to other customers"
+    for other, one in tables.items():
+        scope = one["scope"]
+        if scope.kind == "follows" and (scope.other, scope.other_column) == (name, column):
+            # FAIL CLOSED: who may choose a value chooses which rows of the other relation are the customer's
+            return f"the scope of `{other}` follows `{column}`: who may write it could see other customers' rows there"
     return ""

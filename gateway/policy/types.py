@@ -10,7 +10,7 @@ Spellings are those of `format_type()` (PostgreSQL manual, 9.27) and of `pg_type
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 TEXT = "text"
 INTEGER = "integer"
@@ -93,6 +93,11 @@ class ColumnType:
             return self.name
         mods = f"({','.join(map(str, self.mods))})" if self.mods else ""
         return f"pg_catalog.{self.name}{mods}"
+
+    @property
+    def plain(self) -> str:
+        """The same without its numbers, so that a cast refuses and shortens nothing."""
+        return replace(self, mods=()).sql
 
     @property
     def ignores_case(self) -> bool:

@@ -59,13 +59,18 @@ class Unique:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Reference:
-    """A foreign key; the two lists of columns go together. `on_delete` is pg_constraint.confdeltype."""
+    """A foreign key of a relation or of what inherits from it; the two lists of columns go together.
+
+    `on_delete` is pg_constraint.confdeltype. `partly` when the rows that are referred to are rows of `other` for what
+    inherits from it, or are told by another key already: then it says what refers there, and nothing about a value.
+    """
 
     relation: str
     columns: tuple[str, ...]
     other: str
     other_columns: tuple[str, ...]
     on_delete: str = "a"
+    partly: bool = False
 
 
 class Index(NamedTuple):
@@ -89,8 +94,9 @@ class Catalog:
     `a.name` can call one or cast to one. `row_calls` are those of functions that take a record of any kind.
     `indexes` are those whose names say no more than their columns' names.
     `parents` are the qualified names of relations that others inherit from; partitioned ones are among them.
-    `uniques`, `references` and `checks` (a relation, and the columns that one constraint reads) are what a written
-    value is compared with; `ruled` are relations with rewrite rules.
+    `uniques`, `references` and `checks` (a relation, and the columns that one constraint, one index's expressions or
+    one partitioning reads) are what a written value is compared with; `generated` are computed columns (a relation, the
+    column, and what it is computed from). `ruled` are relations with rewrite rules or parts on other servers.
     """
 
     relations: dict[str, Relation] = field(default_factory=dict)
@@ -105,6 +111,7 @@ class Catalog:
     uniques: frozenset[Unique] = frozenset()
     references: frozenset[Reference] = frozenset()
     checks: frozenset[tuple[str, tuple[str, ...]]] = frozenset()
+    generated: frozenset[tuple[str, str, tuple[str, ...]]] = frozenset()
     ruled: frozenset[str] = frozenset()
     indexes: frozenset[Index] = frozenset()
 
@@ -129,6 +136,7 @@ class Catalog:
                 sorted(self.uniques),
                 sorted(self.references),
                 sorted(self.checks),
+                sorted(self.generated),
                 sorted(self.ruled),
                 sorted(self.indexes),
             )

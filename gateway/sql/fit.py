@@ -108,7 +108,7 @@ def _writes(policy: Policy, catalog: Catalog, name: str) -> Iterator[Mismatch]:
     if problem:
         yield Mismatch("warning", name, "", f"`{name}` can never be written: {problem}")
         return
-    if rule.delete and (problem := unsafe_delete(policy, catalog, name)):
+    if rule.delete and (problem := unsafe_delete(policy, catalog, frozenset(), name)):
         yield Mismatch("warning", name, "", f"deletion of rows of `{name}` is refused: {problem}")
     for verb, columns in (("UPDATE", rule.update), ("INSERT", rule.insert)):
         for column in sorted(columns):

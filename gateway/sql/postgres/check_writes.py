@@ -8,6 +8,7 @@ the gateway uses inside (`SOURCE`, `MARKS` and their like).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 from postgast import pg_query_pb2 as pb
 
@@ -76,7 +77,7 @@ def _existing(proof: Proof, meant: Evidence, before: Message, after: Message, co
     rows = proof.view.policy.write[f"{meant.schema}.{meant.name}"].rows
     require(same(expression(_bound(rows)), after.where_clause), "the bound of a statement that writes changed")
     if not updating:
-        _deletable(proof, f"{meant.schema}.{meant.name}")
+        _deletable(proof, meant, f"{meant.schema}.{meant.name}")
     values = _values(proof, meant, before, after) if updating else []
     select = Node()
     select.CopyFrom(item.subquery)
@@ -180,14 +181,15 @@ def _conditional(proof: Proof, meant: Evidence, name: str, *, inserting: bool) -
     """What must stand for a value (`$0`) of a column; None for the value itself."""
     view, table = proof.view, f"{meant.schema}.{meant.name}"
     scope, catalog = view.policy.tables[table].scope, view.catalog
+    own_scope = scope.column if scope.kind != "none" else ""
     conditions = []
-    if scope.kind != "none" and name == scope.column:
+    if name == own_scope:
         require(inserting, f"`{name}` says whose row it is")
         conditions.append(row_condition(view, table, "t"))
     else:
         _tells_nothing(proof, meant, table, name, inserting=inserting)
     for key in sorted(catalog.references):
-        if key.relation != table or name not in key.columns or (scope.kind != "none" and name == scope.column):
+        if key.partly or key.relation != table or name not in key.columns or name == own_scope:
             continue
         rows = row_condition(view, key.other, "r")
         if rows:
@@ -205,41 +207,79 @@ def _conditional(proof: Proof, meant: Evidence, name: str, *, inserting: bool) -
         " AS pg_catalog.bool)"
     )
     where = " AND ".join(f"CASE WHEN {condition} THEN true ELSE {fail} END" for condition in conditions)
-    kind = column_type(column.type, column.base).sql
+    kind = column_type(column.type, column.base).plain
     return expression(f"(SELECT t.{own} FROM (SELECT CAST($0 AS {kind}) AS {own} OFFSET 0) AS t WHERE {where})")  # noqa: S608
 
 
 def _tells_nothing(proof: Proof, meant: Evidence, table: str, name: str, *, inserting: bool) -> None:
-    """Prove that no constraint compares a column with what is not shown."""
-    view, clear = proof.view, meant.clear
-    scope = view.policy.tables[table].scope
-    for index in view.catalog.uniques:
-        if index.relation == table and name in index.touched:
+    """Prove that no constraint compares a column with what is not shown, and that no row is shown because of it."""
+    policy, catalog = proof.view.policy, proof.view.catalog
+    scope = policy.tables[table].scope
+    made = [(computed, sources) for relation, computed, sources in catalog.generated if relation == table]
+    moved = {name}.union(computed for computed, sources in made if name in sources)
+    # a computed column tells what it is computed from, whatever the policy says of it
+    clear = meant.clear.difference(computed for computed, _ in made)
+    clear = clear.union(computed for computed, sources in made if meant.clear.issuperset(sources))
+    # and what is written is known to whoever writes it
+    known = clear | {name}
+    known = known.union(computed for computed, sources in made if known.issuperset(sources))
+    require(scope.kind == "none" or scope.column not in moved, f"`{name}` says whose row it is")
+    for other in policy.tables.values():
+        followed = other.scope.kind == "follows" and other.scope.other == table
+        require(not followed or other.scope.other_column not in moved, f"`{name}` says whose other rows are")
+    require(known.issuperset(moved), f"another column is computed from `{name}` and what is not shown")
+    for index in catalog.uniques:
+        if index.relation == table and moved & set(index.touched):
             require(scope.kind == "none" or scope.column in index.key, f"`{name}` is unique over all customers")
             require(clear.issuperset(index.touched), f"`{name}` is unique with what is not shown")
-    for relation, columns in view.catalog.checks:
-        require(relation != table or name not in columns or clear.issuperset(columns), f"`{name}` is checked")
-    for key in view.catalog.references:
-        if key.relation == table and name in key.columns:
-            require(len(key.columns) == 1, f"`{name}` is part of a reference that is not checked")
-            require(key.other in view.policy.tables and key.other in view.catalog.relations, f"`{name}` refers away")
-        require(inserting or key.other != table or name not in key.other_columns, f"`{name}` is referred to")
+    for relation, columns in catalog.checks:
+        require(relation != table or not moved & set(columns) or known.issuperset(columns), f"`{name}` is checked")
+    for key in catalog.references:
+        if key.relation == table and moved & set(key.columns) and not key.partly:
+            require(key.columns == (name,), f"`{name}` is part of a reference that is not checked")
+            there = _of(proof, key.other)
+            require(key.other in policy.tables and there is not None, f"`{name}` refers away")
+            require(there is not None and key.other_columns[0] in there.clear, f"`{name}` refers to what is not shown")
+        require(inserting or key.other != table or not moved & set(key.other_columns), f"`{name}` is referred to")
 
 
-def _deletable(proof: Proof, table: str) -> None:
+def _deletable(proof: Proof, meant: Evidence, table: str) -> None:
     """Prove that deleting rows changes nothing else and tells of nothing else."""
     policy = proof.view.policy
-    for key in proof.view.catalog.references:
-        if key.other != table or key.relation == table:
+    due, done = [table], set[str]()
+    while due:
+        here = due.pop()
+        if here in done:
             continue
-        require(key.relation in policy.tables, "hidden rows may refer to what is deleted")
-        open_to_all = policy.tables[key.relation].scope.kind == "none"
-        require(open_to_all or policy.tables[table].scope.kind != "none", "rows of others may refer to it")
-        rule = policy.write.get(key.relation)
-        if key.on_delete == "c":
-            require(rule is not None and rule.delete, "a deletion would go on elsewhere")
-        elif key.on_delete not in ("a", "r"):
+        done.add(here)
+        whose = policy.tables[here].scope
+        for key in proof.view.catalog.references:
+            changes = key.on_delete not in ("a", "r")
+            if key.other != here or (key.relation == here and not changes):
+                continue
+            require(key.relation in policy.tables, "hidden rows may refer to what is deleted")
+            scope, rule = policy.tables[key.relation].scope, policy.write.get(key.relation)
+            require(scope.kind == "none" or whose.kind != "none", "rows of others may refer to it")
+            if not changes:
+                continue
+            if scope.kind != "none":
+                ends = dict(zip(key.columns, key.other_columns, strict=True))
+                through = (scope.kind, scope.other, list(ends.items()))
+                alike = ends.get(scope.column) == whose.column and replace(scope, column=whose.column) == whose
+                require(
+                    alike or through == ("follows", here, [(scope.column, scope.other_column)]),
+                    "rows of others would be changed",
+                )
+            if key.on_delete == "c":
+                require(rule is not None and rule.delete, "a deletion would go on elsewhere")
+                due.append(key.relation)
+                continue
             require(rule is not None and set(key.columns) <= rule.update, "a deletion would change rows elsewhere")
+            there = meant if key.relation == table else _of(proof, key.relation)
+            if there is None:
+                raise unproven("a deletion would change rows elsewhere")
+            for column in key.columns:
+                _tells_nothing(proof, there, key.relation, column, inserting=False)
 
 
 def _insert(proof: Proof, meant: Evidence, before: Message, after: Message, compare: Compare) -> None:
@@ -345,6 +385,11 @@ def _returning(meant: Evidence, before: Message, after: Message) -> None:
         target = node.res_target
         require(name in meant.values and target.name == title and not target.indirection, "RETURNING of another column")
         require(same(meant.values[name], target.val), f"RETURNING shows `{name}` otherwise than the view")
+
+
+def _of(proof: Proof, qualified: str) -> Evidence | None:
+    schema, _, name = qualified.partition(".")
+    return evidence(schema, name, proof.view)
 
 
 def _quote(name: str) -> str:

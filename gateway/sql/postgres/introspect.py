@@ -13,6 +13,20 @@ from gateway.sql.catalog import Catalog, Column, Index, Reference, Relation, Uni
 
 _LASTING = "n.nspname !~ '^pg_(toast|temp)'"
 _OUTSIDE = f"n.nspname NOT IN ('pg_catalog', 'information_schema') AND {_LASTING}"
+# Each table with each one that it inherits from, itself among them.
+_TREE = """tree(oid, top) AS (
+            SELECT c.oid, c.oid FROM pg_catalog.pg_class c WHERE c.relkind IN ('r', 'p')
+            UNION
+            SELECT i.inhrelid, t.top FROM pg_catalog.pg_inherits i JOIN tree t ON i.inhparent = t.oid
+        )"""
+# The columns that a stored expression reads; 0 is the whole row.
+_IS_READ = "(a.attnum = m.found[1]::pg_catalog.int2 OR (m.found[1] = '0' AND a.attnum > 0)) AND NOT a.attisdropped"
+
+
+def _read(tree: str) -> str:
+    return f"pg_catalog.regexp_matches({tree}, ':varattno (-?[0-9]+)', 'g') AS m(found)"
+
+
 _QUERIES = {
     "version": "SELECT pg_catalog.current_setting('server_version_num')",
     # One row a live column; a relation without columns has one row of nulls.
@@ -60,59 +74,84 @@ _QUERIES = {
         SELECT DISTINCT n.nspname, c.relname FROM pg_catalog.pg_inherits i
         JOIN pg_catalog.pg_class c ON c.oid = i.inhparent
         JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace""",
-    # One row a column that takes part; a column of the key as it is says so.
+    # One row a column that takes part; a column of the key as it is, compared for equality, says so.
     "uniques": f"""
-        WITH RECURSIVE tree(oid, top) AS (
-            SELECT c.oid, c.oid FROM pg_catalog.pg_class c WHERE c.relkind IN ('r', 'p')
-            UNION
-            SELECT i.inhrelid, t.top FROM pg_catalog.pg_inherits i JOIN tree t ON i.inhparent = t.oid
-        ), part(index, top, attnum, is_key) AS (
-            SELECT x.indexrelid, t.top, k.attnum, k.place <= x.indnkeyatts
+        WITH RECURSIVE {_TREE}, part(index, top, attnum, is_key) AS (
+            SELECT x.indexrelid, t.top, k.attnum, k.place <= x.indnkeyatts AND (NOT x.indisexclusion OR EXISTS (
+                SELECT FROM pg_catalog.pg_constraint f JOIN pg_catalog.pg_operator o ON o.oid = f.conexclop[k.place]
+                WHERE f.conindid = x.indexrelid AND f.contype = 'x' AND o.oprname = '='))
             FROM pg_catalog.pg_index x JOIN tree t ON t.oid = x.indrelid
             CROSS JOIN LATERAL pg_catalog.unnest(x.indkey) WITH ORDINALITY AS k(attnum, place)
             WHERE x.indisunique OR x.indisexclusion
             UNION
-            SELECT x.indexrelid, t.top, d.refobjsubid, false
+            SELECT x.indexrelid, t.top, a.attnum, false
             FROM pg_catalog.pg_index x JOIN tree t ON t.oid = x.indrelid
-            JOIN pg_catalog.pg_depend d ON d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass
-                AND d.objid = x.indexrelid AND d.refclassid = d.classid AND d.refobjid = x.indrelid
+            CROSS JOIN LATERAL {_read("pg_catalog.concat(x.indexprs, x.indpred)")}
+            JOIN pg_catalog.pg_attribute a ON a.attrelid = x.indrelid AND {_IS_READ}
             WHERE x.indisunique OR x.indisexclusion
         )
         SELECT n.nspname, c.relname, p.index::pg_catalog.int8, a.attname, pg_catalog.bool_or(p.is_key)
         FROM part p JOIN pg_catalog.pg_class c ON c.oid = p.top
         JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
         JOIN pg_catalog.pg_index x ON x.indexrelid = p.index
-        JOIN pg_catalog.pg_attribute a ON a.attrelid = x.indrelid AND a.attnum = p.attnum AND p.attnum > 0
+        JOIN pg_catalog.pg_attribute a ON a.attrelid = x.indrelid AND a.attnum = p.attnum AND p.attnum <> 0
         WHERE {_OUTSIDE}
         GROUP BY 1, 2, 3, 4""",  # noqa: S608
+    # For each end also what it inherits from; PostgreSQL itself keeps a key for each part of what is referred to.
     "references": f"""
+        WITH RECURSIVE {_TREE}
         SELECT n.nspname, c.relname, f.oid::pg_catalog.int8, k.place::pg_catalog.int4, a.attname,
-               m.nspname, o.relname, b.attname, f.confdeltype::pg_catalog.text
-        FROM pg_catalog.pg_constraint f
-        JOIN pg_catalog.pg_class c ON c.oid = f.conrelid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-        JOIN pg_catalog.pg_class o ON o.oid = f.confrelid JOIN pg_catalog.pg_namespace m ON m.oid = o.relnamespace
+               m.nspname, o.relname, b.attname, f.confdeltype::pg_catalog.text,
+               u.top <> f.confrelid OR EXISTS (SELECT FROM pg_catalog.pg_constraint g
+                   WHERE g.oid = f.conparentid AND g.conrelid = f.conrelid)
+        FROM pg_catalog.pg_constraint f JOIN tree t ON t.oid = f.conrelid JOIN tree u ON u.oid = f.confrelid
+        JOIN pg_catalog.pg_class c ON c.oid = t.top JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+        JOIN pg_catalog.pg_class o ON o.oid = u.top JOIN pg_catalog.pg_namespace m ON m.oid = o.relnamespace
         CROSS JOIN LATERAL ROWS FROM (pg_catalog.unnest(f.conkey), pg_catalog.unnest(f.confkey))
             WITH ORDINALITY AS k(mine, theirs, place)
         JOIN pg_catalog.pg_attribute a ON a.attrelid = f.conrelid AND a.attnum = k.mine
         JOIN pg_catalog.pg_attribute b ON b.attrelid = f.confrelid AND b.attnum = k.theirs
         WHERE f.contype = 'f' AND {_OUTSIDE}
         ORDER BY 3, 4""",  # noqa: S608
+    # Whatever is evaluated for a new row, and may fail: one row a column that it reads.
     "checks": f"""
-        WITH RECURSIVE tree(oid, top) AS (
-            SELECT c.oid, c.oid FROM pg_catalog.pg_class c WHERE c.relkind IN ('r', 'p')
-            UNION
-            SELECT i.inhrelid, t.top FROM pg_catalog.pg_inherits i JOIN tree t ON i.inhparent = t.oid
+        WITH RECURSIVE {_TREE}, part(relation, name, tree) AS (
+            SELECT f.conrelid, pg_catalog.concat('c', f.oid), f.conbin::pg_catalog.text
+            FROM pg_catalog.pg_constraint f WHERE f.contype = 'c'
+            UNION ALL
+            SELECT x.indrelid, pg_catalog.concat('i', x.indexrelid), pg_catalog.concat(x.indexprs, x.indpred)
+            FROM pg_catalog.pg_index x
+            UNION ALL
+            SELECT p.partrelid, 'p', pg_catalog.concat(p.partexprs, (SELECT pg_catalog.string_agg(
+                pg_catalog.concat(':varattno ', k.attnum, ' '), '') FROM pg_catalog.unnest(p.partattrs) AS k(attnum)
+                WHERE k.attnum <> 0))
+            FROM pg_catalog.pg_partitioned_table p
+            UNION ALL
+            SELECT p.polrelid, pg_catalog.concat('r', p.oid), coalesce(p.polwithcheck, p.polqual)::pg_catalog.text
+            FROM pg_catalog.pg_policy p
         )
-        SELECT DISTINCT n.nspname, c.relname, f.oid::pg_catalog.int8, a.attname
-        FROM pg_catalog.pg_constraint f JOIN tree t ON t.oid = f.conrelid
+        SELECT DISTINCT n.nspname, c.relname, pg_catalog.concat(p.name, ' ', p.relation), a.attname
+        FROM part p JOIN tree t ON t.oid = p.relation
         JOIN pg_catalog.pg_class c ON c.oid = t.top JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-        CROSS JOIN LATERAL pg_catalog.unnest(f.conkey) AS k(attnum)
-        JOIN pg_catalog.pg_attribute a ON a.attrelid = f.conrelid AND a.attnum = k.attnum
-        WHERE f.contype = 'c' AND {_OUTSIDE}""",  # noqa: S608
+        CROSS JOIN LATERAL {_read("p.tree")}
+        JOIN pg_catalog.pg_attribute a ON a.attrelid = p.relation AND {_IS_READ}
+        WHERE {_OUTSIDE}""",  # noqa: S608
+    "generated": f"""
+        WITH RECURSIVE {_TREE}
+        SELECT DISTINCT n.nspname, c.relname, g.attname, a.attname
+        FROM pg_catalog.pg_attribute g JOIN pg_catalog.pg_attrdef d ON d.adrelid = g.attrelid AND d.adnum = g.attnum
+        JOIN tree t ON t.oid = g.attrelid
+        JOIN pg_catalog.pg_class c ON c.oid = t.top JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+        CROSS JOIN LATERAL {_read("d.adbin::pg_catalog.text")}
+        JOIN pg_catalog.pg_attribute a ON a.attrelid = g.attrelid AND {_IS_READ}
+        WHERE g.attgenerated <> '' AND {_OUTSIDE}""",  # noqa: S608
     "ruled": f"""
+        WITH RECURSIVE {_TREE}
         SELECT n.nspname, c.relname FROM pg_catalog.pg_class c
         JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-        WHERE c.relkind IN ('r', 'p') AND c.relhasrules AND {_OUTSIDE}""",  # noqa: S608
+        WHERE c.relkind IN ('r', 'p') AND {_OUTSIDE} AND (c.relhasrules OR EXISTS (
+            SELECT FROM tree t JOIN pg_catalog.pg_class f ON f.oid = t.oid
+            WHERE t.top = c.oid AND f.relkind NOT IN ('r', 'p')))""",  # noqa: S608
     # One row a column; PostgreSQL's own have one row of null.
     "indexes": f"""
         SELECT n.nspname, c.relname, i.relname, a.attname, x.indexrelid < 16384
@@ -192,7 +231,8 @@ def catalog_from_rows(rows: Mapping[str, Sequence[tuple[Any, ...]]]) -> Catalog:
         server_version=int(version),
         uniques=_uniques(rows["uniques"]),
         references=_references(rows["references"]),
-        checks=_checks(rows["checks"]),
+        checks=frozenset((relation, columns) for relation, _, columns in _read_by(rows["checks"])),
+        generated=_read_by(rows["generated"]),
         ruled=frozenset(f"{row[0]}.{row[1]}" for row in rows["ruled"]),
         indexes=_indexes(rows["indexes"]),
     )
@@ -218,21 +258,25 @@ def _uniques(rows: Sequence[tuple[Any, ...]]) -> frozenset[Unique]:
 
 
 def _references(rows: Sequence[tuple[Any, ...]]) -> frozenset[Reference]:
-    found: dict[tuple[int, str, str, str], list[tuple[str, str]]] = {}
-    for schema, name, constraint, _, column, other_schema, other, other_column, on_delete in rows:
-        key = (int(constraint), f"{schema}.{name}", f"{other_schema}.{other}", str(on_delete))
+    found: dict[tuple[int, str, str, str, bool], list[tuple[str, str]]] = {}
+    for schema, name, constraint, _, column, other_schema, other, other_column, on_delete, partly in rows:
+        ends = f"{schema}.{name}", f"{other_schema}.{other}"
+        key = (int(constraint), *ends, str(on_delete), partly in (True, "t"))
         found.setdefault(key, []).append((str(column), str(other_column)))
     return frozenset(
-        Reference(relation, tuple(mine for mine, _ in pairs), other, tuple(theirs for _, theirs in pairs), on_delete)
-        for (_, relation, other, on_delete), pairs in found.items()
-    )
+        Reference(
+            relation, tuple(mine for mine, _ in pairs), other, tuple(theirs for _, theirs in pairs), on_delete, partly
+        )
+        for (_, relation, other, on_delete, partly), pairs in found.items()
+    )  # fmt: skip
 
 
-def _checks(rows: Sequence[tuple[Any, ...]]) -> frozenset[tuple[str, tuple[str, ...]]]:
-    found: dict[tuple[str, int], list[str]] = {}
-    for schema, name, constraint, column in rows:
-        found.setdefault((f"{schema}.{name}", int(constraint)), []).append(str(column))
-    return frozenset((relation, tuple(sorted(columns))) for (relation, _), columns in found.items())
+def _read_by(rows: Sequence[tuple[Any, ...]]) -> frozenset[tuple[str, str, tuple[str, ...]]]:
+    """Relations, what reads columns of theirs, and these columns."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for schema, name, reader, column in rows:
+        found.setdefault((f"{schema}.{name}", str(reader)), []).append(str(column))
+    return frozenset((relation, reader, tuple(sorted(columns))) for (relation, reader), columns in found.items())
 
 
 def _begins_with_schema(written: str, schema: str) -> bool:

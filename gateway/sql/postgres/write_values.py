@@ -48,7 +48,7 @@ def bindings(view: View, table: str, name: str, *, insert: bool) -> list[str]:
         return [scope_sql(view, rule, ALIAS, ())] if insert else []
     found = []
     for reference in sorted(catalog.references):
-        if reference.relation != table or name not in reference.columns:
+        if reference.relation != table or name not in reference.columns or reference.partly:
             continue
         condition = scope_sql(view, policy.tables[reference.other], "r", ())
         if condition:

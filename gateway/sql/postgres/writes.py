@@ -157,7 +157,7 @@ def _update(rewriter: Rewriter, message: Message, writing: Writing) -> tuple[str
 
 def _delete(rewriter: Rewriter, message: Message, writing: Writing) -> tuple[str, ...]:
     view = rewriter.lens.view
-    problem = unsafe_delete(view.policy, view.catalog, writing.table.name)
+    problem = unsafe_delete(view.policy, view.catalog, view.reveal, writing.table.name)
     if problem:
         refuse("read-only", f"rows of `{writing.table.name}` cannot be deleted: {problem}", name=writing.table.name)
     select = asking(message, message.using_clause, [])
@@ -387,7 +387,7 @@ def _bind(rewriter: Rewriter, writing: Writing, name: str, value: Message, *, in
     column = view.catalog.relations[writing.table.name].column(name)
     if column is None:
         refuse("policy-invalid", f"`{writing.table.name}` has no column `{name}`")
-    value.CopyFrom(bound_value(value, name, column_type(column.type, column.base).sql, conditions))
+    value.CopyFrom(bound_value(value, name, column_type(column.type, column.base).plain, conditions))
 
 
 def _returned(rewriter: Rewriter, table: Table, alias: str, target: Message) -> list[Message]:

@@ -123,12 +123,12 @@ def test_a_column_may_be_aggregated_in_groups() -> None:
 
 def test_what_may_be_written_is_part_of_the_policy_and_its_digest() -> None:
     written = (
-        "write:\n  public.people: {update: [size], insert: [id], delete: true, rows: 3, approval: request}\nreveal:"
+        "write:\n  public.people: {update: [size], insert: [size], delete: true, rows: 3, approval: request}\nreveal:"
     )
     policy = parse_policy(changed("reveal:", written))
 
     assert policy.write == {
-        "public.people": WriteRule(frozenset({"size"}), frozenset({"id"}), delete=True, rows=3, approval="request")
+        "public.people": WriteRule(frozenset({"size"}), frozenset({"size"}), delete=True, rows=3, approval="request")
     }
     least = parse_policy(changed("reveal:", "write:\n  public.people: {delete: true}\nreveal:"))
     assert least.write == {"public.people": WriteRule(delete=True, rows=1, approval="statement")}
@@ -266,6 +266,8 @@ def test_the_schema_for_editors_is_current() -> None:
         ("reveal:", "write:\n  public.people: {update: [sise]}\nreveal:", "20:28: there is no column `sise`"),
         ("reveal:", "write:\n  public.people: {insert: [email]}\nreveal:", "20:28: `email` is masked with a key"),
         ("reveal:", "write:\n  public.people: {update: [id], rows: 0}\nreveal:", "20:33: wanted a whole number"),
+        ("reveal:", "write:\n  public.people: {update: [id]}\nreveal:", "20:28: the scope of `public.orders`"),
+        ("reveal:", "write:\n  public.people: {insert: [id]}\nreveal:", "20:28: the scope of `public.orders`"),
         ("reveal:", "write:\n  public.people: {delete: true, approval: no}\nreveal:", "20:33: wanted one of"),
         (
             "scope: person in public.people.id\n    columns: {id: clear}\nreveal:",

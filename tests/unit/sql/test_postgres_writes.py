@@ -10,6 +10,7 @@ from write_view import CATALOG, POLICY, write_view
 
 from gateway.errors import Refusal
 from gateway.policy.load import parse_policy
+from gateway.policy.schema import Scope
 from gateway.sql.catalog import Reference, Unique
 from gateway.sql.postgres import analyse, check
 from gateway.sql.postgres.tree import Refused
@@ -145,6 +146,31 @@ CONSTRAINTS = [
     ({"references": {Reference("public.employees", ("status",), "public.hidden", ("id",))}}, False),
     ({"references": {Reference("public.employees", ("status", "id"), "public.countries", ("code", "label"))}}, False),
     ({"references": {Reference("public.payslips", ("period",), "public.employees", ("status",))}}, False),
+    ({"references": {Reference("public.employees", ("status",), "public.hidden", ("id",), partly=True)}}, True),
+    ({"references": {Reference("public.employees", ("status",), "public.companies", ("plan",))}}, True),
+    ({"references": {Reference("public.employees", ("status",), "public.companies", ("margin",))}}, False),
+    ({"references": {Reference("public.employees", ("status",), "public.employees", ("email",))}}, False),
+    ({"generated": {("public.employees", "made", ("status", "visits"))}}, True),
+    ({"generated": {("public.employees", "made", ("status", "salary"))}}, False),
+    ({"generated": {("public.employees", "visits", ("status", "notes"))}}, False),
+    ({"generated": {("public.employees", "company_id", ("status",))}}, False),
+    ({"generated": {("public.employees", "id", ("status",))}}, False),
+    ({"generated": {("public.employees", "badge", ("status",))}}, False),
+    ({"generated": {("public.employees", "department_id", ("status",))}}, False),
+    (
+        {
+            "generated": {("public.employees", "made", ("status", "visits"))},
+            "checks": {("public.employees", ("made", "notes"))},
+        },
+        False,
+    ),
+    (
+        {
+            "generated": {("public.employees", "made", ("status", "visits"))},
+            "checks": {("public.employees", ("made", "badge"))},
+        },
+        True,
+    ),
     ({"ruled": {"public.employees"}}, False),
 ]
 
@@ -153,17 +179,41 @@ CONSTRAINTS = [
 def test_a_column_whose_failure_would_tell_is_not_written(added: dict[str, set[object]], allowed: bool) -> None:
     changes = {name: getattr(CATALOG, name) | frozenset(more) for name, more in added.items()}
 
-    answer = analyse("update employees set status = 'x' where id = 1", write_view(replace(CATALOG, **changes)))
+    sql = "update employees set status = 'x' where id = 1"
+    outgoing = permitted(sql).rewritten
+    view = write_view(replace(CATALOG, **changes))
 
-    assert isinstance(answer, Plan) == allowed
+    assert isinstance(analyse(sql, view), Plan) == allowed
+    if not allowed:
+        with pytest.raises(Refused):
+            check.prove(sql, outgoing, view)
+
+
+def test_a_constraint_of_a_masked_column_alone_tells_nothing_of_others() -> None:
+    catalog = replace(CATALOG, checks=CATALOG.checks | {("public.employees", ("phone",))})
+
+    assert permitted("update employees set phone = '06' where id = 1", write_view(catalog))
+
+
+def test_a_column_that_says_whose_other_rows_are_is_not_written() -> None:
+    policy = parse_policy(POLICY)
+    followed = replace(policy.tables["public.countries"], scope=Scope("follows", "code", "public.employees", "country"))
+    tables = {**policy.tables, "public.countries": followed}
+    view = write_view(policy=replace(policy, digest="followed", tables=tables))
+    for sql in ("update employees set country = 'BE' where id = 1", "insert into employees (country) values ('BE')"):
+        assert refused(sql, view).code == "column-not-writable"
+        with pytest.raises(Refused):
+            check.prove(sql, permitted(sql).rewritten, view)
 
 
 DELETIONS = [
     ("public.hidden", "a", False),
-    ("public.payslips", "c", True),
     ("public.departments", "c", False),
     ("public.departments", "n", False),
     ("public.departments", "r", True),
+    ("public.employees", "a", True),
+    ("public.employees", "c", False),
+    ("public.employees", "n", False),
 ]
 
 
@@ -177,6 +227,31 @@ def test_rows_that_others_refer_to_are_deleted_within_the_policy_only(
     answer = analyse("delete from employees where id = 3", write_view(catalog))
 
     assert isinstance(answer, Plan) == allowed
+
+
+GOING_ON = [
+    (Reference("public.payslips", ("employee_id",), "public.employees", ("id",), "c"), True),
+    (Reference("public.payslips", ("id",), "public.employees", ("id",), "c"), False),
+    (Reference("public.hidden", ("payslip_id",), "public.payslips", ("id",), "c"), False),
+    (Reference("public.hidden", ("payslip_id",), "public.payslips", ("id",), "a"), False),
+    (Reference("public.payslips", ("period",), "public.payslips", ("id",), "c"), False),
+    (Reference("public.employees", ("company_id", "status"), "public.employees", ("company_id", "id"), "c"), True),
+    (Reference("public.employees", ("company_id", "status"), "public.employees", ("id", "company_id"), "c"), False),
+    (Reference("public.countries", ("label",), "public.employees", ("id",), "n"), True),
+    (Reference("public.countries", ("code",), "public.employees", ("id",), "n"), False),
+]
+
+
+@pytest.mark.parametrize(("more", "allowed"), GOING_ON)
+def test_a_deletion_goes_on_to_rows_of_the_customer_only(more: Reference, allowed: bool) -> None:
+    sql = "delete from employees where id = 3"
+    outgoing = permitted(sql).rewritten
+    view = write_view(replace(CATALOG, references=CATALOG.references | {more}))
+
+    assert isinstance(analyse(sql, view), Plan) == allowed
+    if not allowed:
+        with pytest.raises(Refused):
+            check.prove(sql, outgoing, view)
 
 
 WRONG = [
