@@ -12,6 +12,11 @@ from gateway.record import Form
 Clock = Callable[[], datetime]
 """Returns the present moment in UTC, timezone-aware."""
 
+Mark = Callable[[str], str]
+"""Returns what stands in the trail and in answers for the digest of a statement, whose literals could be guessed from
+the digest itself.
+"""
+
 
 class Trail(Protocol):
     """Where audit records go. One writer; `append` is called from the event loop's thread only."""

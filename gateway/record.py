@@ -2,7 +2,8 @@
 
 A record is a flat-ish mapping that `audit/log.py` completes (`v`, `origin`, `index`, `id`, `time`) and stores as
 canonical JSON. Only the kinds and fields below can be recorded; a field that is None or empty is left out, so
-records stay small. No field ever carries a literal of a statement, a secret, or a value from a customer's row.
+records stay small. No field ever carries a literal of a statement, a secret, or a value from a customer's row; a
+`digest` stands for a statement with its literals, and is keyed so that these cannot be guessed from it.
 """
 
 from __future__ import annotations

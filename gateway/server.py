@@ -133,7 +133,7 @@ class Server:
         await self.targets.refresh()
         for name, problem in self.targets.missing().items():
             self.log.warning("target missing", target=name, reason=problem)
-        plans = PlanCache(judged, free_literals)
+        plans = PlanCache(judged, free_literals, self.access.mark)
         self.workers = Workers()
         windows = Windows(config.audit.window_rows, config.audit.window_bytes)
         budgets = Budgets(time.time)

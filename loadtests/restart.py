@@ -92,7 +92,7 @@ def _gate(log: FileLog, budgets: Budgets) -> Gate:
         trail=log,
         check=lambda _: None,
         view=lambda _: view,
-        plans=PlanCache(lambda _text, _view: _PLAN, lambda _: frozenset()),
+        plans=PlanCache(lambda _text, _view: _PLAN, lambda _: frozenset(), str),
         normalise=lambda text: text,
         workers=Workers(),
         budgets=budgets,

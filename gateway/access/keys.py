@@ -51,6 +51,12 @@ class Keys:
         """A keyed digest: who copies the store alone cannot try candidates against it."""
         return hmac.digest(self._digest, purpose.encode() + b"\0" + secret.encode(), "sha256")
 
+    def mark(self, digest: str) -> str:
+        """What stands for a statement outside the process: its digest, keyed, so that nobody can try literals against
+        it; nothing for nothing.
+        """
+        return self.digest("statement", digest).hex() if digest else ""
+
     def mock_secret(self, login: str) -> str:
         """A TOTP secret for somebody who has none, so that his codes cost as much to refuse as anybody's."""
         return base32(hmac.digest(self.mock, b"totp\0" + login.encode(), "sha256")[:20]).upper()

@@ -180,15 +180,16 @@ class Previews:
         self, signin: SignIn, by: Principal, request: AccessRequest, peer: Peer, *, session: Session | None = None,
         write: Write | None = None, refusal: Refusal | None = None,
     ) -> None:  # fmt: skip
+        context = self._context
         verdict = verdict_fields(refusal) if refusal else {"decision": "permit"}
-        age = self._context.clock() - signin.factor_at
+        age = context.clock() - signin.factor_at
         grant = session.grant if session else None
-        await self._context.record(
+        await context.record(
             "request.preview", **who(by), **where(peer), **verdict, target=request.target, request=request.id,
             ticket_system=request.ticket_system, ticket=request.ticket_id, grant=grant.id if grant else "",
             customers=list(grant.customers) if grant else [], reveal=named(grant.reveal if grant else frozenset()),
             session=session.id if session else "", factor=signin.factor, factor_age_s=max(0, int(age.total_seconds())),
-            **writing_fields(write, request.digest),
+            **writing_fields(context, write, request.digest),
         )  # fmt: skip
 
 

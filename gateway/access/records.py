@@ -1,6 +1,7 @@
 """What the trail gets to know of requests and grants.
 
-INVARIANT: never the statement of a request as it was filed: its digest, and its text without literals.
+INVARIANT: never the statement of a request as it was filed: its digest under a key (`Keys.mark`), and its text without
+literals.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ async def record_request(
         customers=list(ticket.customers) if ticket else [], request=request.id, approvers=list(approvers),
         policy=policy.digest if policy else "", target=request.target, state=state.value,
         by=by.id if by else "gateway", reveal=named(request.reveal), duration_s=request.duration_s,
-        write=request.write or None, **writing_fields(write, request.digest),
+        write=request.write or None, **writing_fields(context, write, request.digest),
     )  # fmt: skip
 
 
@@ -59,21 +60,21 @@ async def record_grant(
         ticket_system=grant.ticket_system, ticket=grant.ticket_id, customers=list(grant.customers),
         grant=grant.id, request=grant.request_id, approvers=list(grant.approved_by), target=grant.target,
         policy=policy.digest if policy else "", expires_at=grant.expires_at.isoformat(),
-        write=grant.write or None, digest=grant.statement,
+        write=grant.write or None, digest=context.keys.mark(grant.statement),
     )  # fmt: skip
 
 
-def writing_fields(write: Write | None, digest: str = "") -> dict[str, Any]:
+def writing_fields(context: Context, write: Write | None, digest: str) -> dict[str, Any]:
     """What a statement would write, as a record says it; the digest alone where that is all that is known."""
     if write is None:
-        return {"digest": digest}
+        return {"digest": context.keys.mark(digest)}
     return {
         "verb": write.verb,
         "relation": write.relation,
         "columns": list(write.columns),
         "limit": write.rows,
         "sql": normalise(write.canonical),
-        "digest": write.digest,
+        "digest": context.keys.mark(write.digest),
     }
 
 

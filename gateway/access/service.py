@@ -151,6 +151,10 @@ class Access:
         """Give a claim back, of a statement that certainly had no effect; in an outage it stays spent."""
         self._writing.release(session, digest)
 
+    def mark(self, digest: str) -> str:
+        """What stands for a statement in the trail and in answers: its digest, under a key."""
+        return self._context.keys.mark(digest)
+
     async def settled(self) -> None:
         """Wait for what is under way about statements; before `close`, when nobody asks any more."""
         await self._writing.settled()

@@ -1,8 +1,8 @@
 """One approved statement: studied when it is filed and again when it is approved, and let run once.
 
 The statement of a request is kept as it was filed, and may hold personal data. It is read by its author and by people
-who may decide about it (`readable_by`), by nobody else and not from the trail, which gets its digest and its text
-without literals.
+who may decide about it (`readable_by`), by nobody else and not from the trail, which gets its text without literals
+and its digest under a key.
 
 INVARIANT: an approval counts only for what its approver saw: the digest, what would be written where, the customers and
 the policy at the time of the preview. When any of them has changed before the approval, it is looked at again, and what
@@ -160,7 +160,7 @@ class Writing:
         context, grant = self._context, session.grant
         # FAIL CLOSED: what cannot be recorded is not given back.
         with contextlib.suppress(GatewayError):
-            await context.record("write.released", **session_fields(session), digest=digest)
+            await context.record("write.released", **session_fields(session), digest=context.keys.mark(digest))
             if await context.store(access.release_statement, grant.id, digest, session.id):
                 self._register.spend(grant.id, False)
 
@@ -182,7 +182,7 @@ class Writing:
             self._register.spend(grant.id, True)
             self._claims = {id_: by for id_, by in self._claims.items() if self._register.grant(id_) is not None}
             self._claims[grant.id] = session.id, digest
-            await context.record("write.claimed", **session_fields(session), digest=digest)
+            await context.record("write.claimed", **session_fields(session), digest=context.keys.mark(digest))
             over = self._over(session) or self._check(session)
             if over is not None:
                 self.release(session, digest)

@@ -155,7 +155,7 @@ def _access_routes() -> APIRouter:
         """Requests that one filed or may decide on."""
         found = given(await of.access.requests(me, state))
         people = await _logins(of, (one for request in found for one in (request.person, *request.decided_by)))
-        return schemas.RequestsAnswer(requests=[schemas.request_answer(one, people) for one in found])
+        return schemas.RequestsAnswer(requests=[schemas.request_answer(one, people, of.access.mark) for one in found])
 
     @routes.get("/requests/{id}")
     async def request_(id: Id, me: Me, of: Of) -> schemas.ShownAnswer:
@@ -164,7 +164,7 @@ def _access_routes() -> APIRouter:
         policy = of.policies(shown.request.target)
         approvers, needed = (policy.access.approver_teams, policy.access.approver_count) if policy else (frozenset(), 0)
         logins = await _logins(of, (shown.request.person, *shown.request.decided_by))
-        return schemas.shown_answer(shown, logins, approvers, needed)
+        return schemas.shown_answer(shown, logins, of.access.mark, approvers, needed)
 
     @routes.post("/requests/{id}/preview")
     async def preview(id: Id, me: Me, of: Of, origin: From) -> schemas.PreviewAnswer:
@@ -175,32 +175,32 @@ def _access_routes() -> APIRouter:
     async def approve(id: Id, body: schemas.ReasonBody, me: Me, of: Of, origin: From) -> schemas.RequestAnswer:
         """Agree to somebody else's request."""
         done = given(await of.access.approve(me, id, body.reason, origin))
-        return schemas.request_answer(done, await _logins(of, (done.person, *done.decided_by)))
+        return schemas.request_answer(done, await _logins(of, (done.person, *done.decided_by)), of.access.mark)
 
     @routes.post("/requests/{id}/deny")
     async def deny(id: Id, body: schemas.ReasonBody, me: Me, of: Of, origin: From) -> schemas.RequestAnswer:
         """Turn a request down."""
         done = given(await of.access.deny(me, id, body.reason, origin))
-        return schemas.request_answer(done, await _logins(of, (done.person, *done.decided_by)))
+        return schemas.request_answer(done, await _logins(of, (done.person, *done.decided_by)), of.access.mark)
 
     @routes.post("/requests/{id}/cancel")
     async def cancel(id: Id, me: Me, of: Of, origin: From) -> schemas.RequestAnswer:
         """Take one's own request back."""
         done = given(await of.access.cancel(me, id, origin))
-        return schemas.request_answer(done, await _logins(of, (done.person, *done.decided_by)))
+        return schemas.request_answer(done, await _logins(of, (done.person, *done.decided_by)), of.access.mark)
 
     @routes.get("/grants")
     async def grants(me: Me, of: Of, live: bool = True) -> schemas.GrantsAnswer:
         """Grants that one holds or may end."""
         found = given(await of.access.grants(me, live=live))
         people = await _logins(of, (one for grant in found for one in (grant.person, *grant.approved_by)))
-        return schemas.GrantsAnswer(grants=[schemas.grant_answer(one, people) for one in found])
+        return schemas.GrantsAnswer(grants=[schemas.grant_answer(one, people, of.access.mark) for one in found])
 
     @routes.post("/grants/{id}/revoke")
     async def revoke(id: Id, body: schemas.ReasonBody, me: Me, of: Of, origin: From) -> schemas.GrantAnswer:
         """End a grant and cut its sessions."""
         over = given(await of.access.revoke(me, id, body.reason, origin))
-        return schemas.grant_answer(over, await _logins(of, (over.person, *over.approved_by)))
+        return schemas.grant_answer(over, await _logins(of, (over.person, *over.approved_by)), of.access.mark)
 
     @routes.get("/sessions")
     async def sessions(me: Me, of: Of) -> schemas.SessionsAnswer:
@@ -313,7 +313,7 @@ def _opened(of: Parts, opened: Opened, hostname: str) -> schemas.OpenAnswer:
         request=opened.request.id,
         expires_at=opened.expires_at,
         write=opened.grant.write,
-        statement=opened.grant.statement,
+        statement=of.access.mark(opened.grant.statement),
     )
 
 

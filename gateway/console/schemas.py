@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints
 from gateway.access.values import LiveSession, Previewed, Shown, SignIn
 from gateway.access.writing import MAX_STATEMENT
 from gateway.model import AccessRequest, Grant, Write
+from gateway.ports import Mark
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 Ticket = Annotated[str, StringConstraints(max_length=64)]
@@ -105,7 +106,8 @@ class SignInAnswer(WhoamiAnswer):
 class OpenAnswer(_Body):
     """How to connect. `ca` is the PEM of the authority to verify the gateway with, empty for the system's.
 
-    `write` says that the grant is for writing too; `statement` is the digest of the only statement that may write.
+    `write` says that the grant is for writing too; `statement` stands for the only statement that may write,
+    as `digest` does in the trail.
     """
 
     target: str
@@ -128,7 +130,7 @@ class OpenAnswer(_Body):
 class RequestAnswer(_Body):
     """An access request; `login` and `decided_by` are empty for people whom the directory no longer knows.
 
-    `digest` is that of the one statement that is asked for, empty where there is none.
+    `digest` stands for the one statement that is asked for, as in the trail; empty where there is none.
     """
 
     id: str
@@ -310,16 +312,18 @@ def person(signin: SignIn) -> PersonAnswer:
     return PersonAnswer(login=who.login, name=who.name, teams=sorted(who.teams))
 
 
-def request_answer(request: AccessRequest, logins: dict[str, str]) -> RequestAnswer:
+def request_answer(request: AccessRequest, logins: dict[str, str], mark: Mark) -> RequestAnswer:
     """A request with its people by login."""
-    return RequestAnswer(**_request(request, logins))
+    return RequestAnswer(**_request(request, logins, mark))
 
 
-def shown_answer(shown: Shown, logins: dict[str, str], approvers: frozenset[str], needed: int) -> ShownAnswer:
+def shown_answer(
+    shown: Shown, logins: dict[str, str], mark: Mark, approvers: frozenset[str], needed: int
+) -> ShownAnswer:
     """A request as it stands now."""
     ticket, problem, requester = shown.ticket, shown.problem, shown.requester
     return ShownAnswer(
-        **_request(shown.request, logins),
+        **_request(shown.request, logins, mark),
         name=requester.name if requester else "",
         teams=sorted(requester.teams) if requester else [],
         approvers=sorted(approvers),
@@ -352,7 +356,7 @@ def preview_answer(previewed: Previewed) -> PreviewAnswer:
     )
 
 
-def grant_answer(grant: Grant, logins: dict[str, str]) -> GrantAnswer:
+def grant_answer(grant: Grant, logins: dict[str, str], mark: Mark) -> GrantAnswer:
     """A grant with its people by login."""
     return GrantAnswer(
         id=grant.id,
@@ -368,7 +372,7 @@ def grant_answer(grant: Grant, logins: dict[str, str]) -> GrantAnswer:
         approved_by=[logins.get(one, "") for one in grant.approved_by],
         ended_reason=grant.ended_reason,
         write=grant.write,
-        statement=grant.statement,
+        statement=mark(grant.statement),
         spent=grant.spent,
     )
 
@@ -388,7 +392,7 @@ def session_answer(live: LiveSession) -> SessionAnswer:
     )
 
 
-def _request(request: AccessRequest, logins: dict[str, str]) -> dict[str, Any]:
+def _request(request: AccessRequest, logins: dict[str, str], mark: Mark) -> dict[str, Any]:
     return {
         "id": request.id,
         "login": logins.get(request.person, ""),
@@ -403,7 +407,7 @@ def _request(request: AccessRequest, logins: dict[str, str]) -> dict[str, Any]:
         "decided_by": [logins.get(one, "") for one in request.decided_by],
         "decision_reason": request.decision_reason,
         "write": request.write,
-        "digest": request.digest,
+        "digest": mark(request.digest),
     }
 
 

@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from gateway.errors import Refusal
+from gateway.ports import Mark
 from gateway.record import verdict_fields
 from gateway.sql.statement import Plan, RawUse, View
 from gateway.sql.template import FreeLiterals, Shape, Template, make_template, shape_of
@@ -28,7 +29,7 @@ class Judgement(NamedTuple):
     text: str
 
 
-def plan_fields(plan: Plan) -> dict[str, Any]:
+def plan_fields(plan: Plan, mark: Mark) -> dict[str, Any]:
     """What a plan adds to a record; literals are in none of it."""
     fields: dict[str, Any] = {
         "verb": "; ".join(plan.verbs),
@@ -42,7 +43,7 @@ def plan_fields(plan: Plan) -> dict[str, Any]:
         "columns_aggregated": list(plan.columns_aggregated),
         "scope": list(plan.scope),
         "columns_written": [f"{plan.write.relation}.{one}" for one in plan.write.columns] if plan.write else [],
-        "digest": plan.write.digest if plan.write else "",
+        "digest": mark(plan.write.digest) if plan.write else "",
         "searches": [f"{s.relation}.{s.column}" for s in plan.exact_searches],
         "notices": len(plan.notices) or None,
     }
@@ -102,11 +103,12 @@ class PlanCache:
         self,
         analyse: Callable[[str, View], Plan | Refusal],
         free_literals: FreeLiterals,
+        mark: Mark,
         *,
         entries: int = 4096,
         text_bytes: int = 32 * 1024**2,
     ) -> None:
-        self._analyse, self._free_literals = analyse, free_literals
+        self._analyse, self._free_literals, self._mark = analyse, free_literals, mark
         self._entries, self._text_bytes = entries, text_bytes
         self._held = 0
         self._judged: dict[_Key, Judgement] = {}
@@ -144,7 +146,7 @@ class PlanCache:
 
     def keep(self, number: int, text: str, plan: Plan) -> Judgement:
         """Remember a plan that was made elsewhere."""
-        judgement = Judgement(plan, plan_fields(plan), plan.rewritten)
+        judgement = Judgement(plan, plan_fields(plan, self._mark), plan.rewritten)
         self._keep((number, text), judgement)
         return judgement
 
@@ -152,7 +154,7 @@ class PlanCache:
         plan = self._analyse(text, view)
         if isinstance(plan, Refusal):
             return plan
-        judgement = Judgement(plan, plan_fields(plan), plan.rewritten)
+        judgement = Judgement(plan, plan_fields(plan, self._mark), plan.rewritten)
         shape = shape_of(text)
         if shape is None or not self._learned(view, number, text, shape, judgement):
             self._keep((number, text), judgement)

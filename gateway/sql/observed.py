@@ -16,7 +16,7 @@ from gateway.sql.statement import Plan
 def unread(refusal: Refusal, *, copies: bool = False, **facts: Any) -> Judgement:
     """What is known of a statement whose text is not there, or cannot be read: why not, and the given facts."""
     plan = Plan("", (), (), "", "", "", would=refusal, copies=copies)
-    return Judgement(plan, plan_fields(plan) | facts, "")
+    return Judgement(plan, plan_fields(plan, str) | facts, "")
 
 
 def denied(judged: Judgement, refusal: Refusal) -> Judgement:

@@ -92,6 +92,10 @@ def test_a_statement_is_seen_approved_and_run_once(desk: House, employee: tuple[
     kinds = [one["kind"] for one in records]
     assert kinds.index("request") < kinds.index("request.preview") < kinds.index("grant") < kinds.index("write.claimed")
     assert "on_leave" not in repr(records)
+    # what was asked for, seen, approved, claimed and run is one and the same
+    kinds = {"request", "request.preview", "grant", "write.claimed", "statement.begin"}
+    said = {(one["kind"], one["digest"]) for one in records if one["kind"] in kinds and "digest" in one}
+    assert said == {(kind, opened["statement"]) for kind in kinds}
     looked = next(one for one in records if one["kind"] == "session.begin" and one["login"] == "bob")
     assert (looked["application"], looked["grant"].split("_")[0]) == ("preview of a request", "preview")
 

@@ -59,7 +59,7 @@ class Window:
             trail=self.trail,  # type: ignore[arg-type]
             check=lambda _: None,
             view=self.targets.view,
-            plans=PlanCache(analyse, free_literals),
+            plans=PlanCache(analyse, free_literals, str),
             normalise=normalise,
             workers=self.workers,
             budgets=Budgets(time.time),

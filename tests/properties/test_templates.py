@@ -112,7 +112,7 @@ def fill(statement: str, literals: list[str]) -> str:
 def whole(text: str) -> tuple[str, dict[str, object]] | Refusal:
     """What the analysis of the very text gives."""
     plan = analyse(text, VIEW)
-    return plan if isinstance(plan, Refusal) else (plan.rewritten, plan_fields(plan))
+    return plan if isinstance(plan, Refusal) else (plan.rewritten, plan_fields(plan, str))
 
 
 def shown(judged: Judgement | Refusal) -> tuple[str, dict[str, object]] | Refusal:
@@ -127,7 +127,7 @@ def shown(judged: Judgement | Refusal) -> tuple[str, dict[str, object]] | Refusa
 @example([["918273000", "918273001", "918273002"], ["1", "2", "3"]])
 @example([["'stand-in 5d2e9c1f 0 '", "'x'", "'y'"], ["'q'", "'stand-in 5d2e9c1f 0 '", "'z'"]])
 def test_what_a_template_gives_is_what_the_analysis_gives(statement: str, fillings: list[list[str]]) -> None:
-    cache = PlanCache(analyse, free_literals)
+    cache = PlanCache(analyse, free_literals, str)
     number = cache.view_number(VIEW)
 
     for literals in fillings:
@@ -140,7 +140,7 @@ def test_what_a_template_gives_is_what_the_analysis_gives(statement: str, fillin
 @settings(max_examples=5, deadline=None)
 @given(FILLINGS)
 def test_a_template_of_one_customer_never_serves_another(statement: str, fillings: list[list[str]]) -> None:
-    cache = PlanCache(analyse, free_literals)
+    cache = PlanCache(analyse, free_literals, str)
     mine, theirs = cache.view_number(VIEW), cache.view_number(OTHER)
 
     for literals in fillings:
@@ -155,7 +155,7 @@ def test_a_template_of_one_customer_never_serves_another(statement: str, filling
 
 
 def test_the_table_has_statements_that_are_filled() -> None:
-    cache = PlanCache(analyse, free_literals)
+    cache = PlanCache(analyse, free_literals, str)
     number = cache.view_number(VIEW)
     for literals in (["1", "2", "3"], ["4", "5", "6"], ["'a'", "'b'", "'c'"], ["'d'", "'e'", "'f'"]):
         for statement in STATEMENTS:

@@ -151,7 +151,7 @@ class Dialogue:
             trail=self.trail,
             check=lambda _session: self.check,
             view=lambda _session: view,
-            plans=PlanCache(analyse, lambda _text: frozenset()),
+            plans=PlanCache(analyse, lambda _text: frozenset(), str),
             normalise=lambda text: f"<{text}>",
             workers=self,  # type: ignore[arg-type]
             budgets=Budgets(NOW.timestamp),

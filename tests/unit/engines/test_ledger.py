@@ -76,7 +76,7 @@ class Process:
             trail=self.trail,
             check=lambda _: None,
             view=lambda _: view,
-            plans=PlanCache(analyse, lambda _: frozenset()),
+            plans=PlanCache(analyse, lambda _: frozenset(), str),
             normalise=lambda text: text,
             workers=None,  # type: ignore[arg-type]
             budgets=self.budgets,

@@ -20,7 +20,7 @@ NONE = "prepare none as select id from employees"
 def judged(text: str) -> Judgement:
     plan = analyse(text, view())
     assert isinstance(plan, Plan), plan
-    return Judgement(plan, plan_fields(plan), plan.rewritten)
+    return Judgement(plan, plan_fields(plan, str), plan.rewritten)
 
 
 def searches(names: SqlNames, text: str) -> int:
@@ -92,7 +92,7 @@ def test_each_run_of_a_prepared_sum_is_counted_and_named() -> None:
     def summing(text: str) -> Judgement:
         plan = analyse(text, aggregate_view(CATALOG))
         assert isinstance(plan, Plan), plan
-        return Judgement(plan, plan_fields(plan), plan.rewritten)
+        return Judgement(plan, plan_fields(plan, str), plan.rewritten)
 
     names, made = SqlNames(), summing("prepare p(int) as select avg(salary) from employees where id > $1")
     names.define(made.plan.defines[0], made)
@@ -108,7 +108,7 @@ def test_what_is_fetched_was_counted_when_its_cursor_was_declared() -> None:
     plan = analyse("declare c cursor for select avg(salary) from employees", aggregate_view(CATALOG))
     assert isinstance(plan, Plan)
     names = SqlNames()
-    names.define(plan.defines[0], Judgement(plan, plan_fields(plan), plan.rewritten))
+    names.define(plan.defines[0], Judgement(plan, plan_fields(plan, str), plan.rewritten))
     answer = names.resolve(judged("fetch c"))
 
     assert isinstance(answer, Judgement)

@@ -223,8 +223,8 @@ def test_each_select_and_column_is_counted_for_itself() -> None:
     assert one.searches == (RawUse("public.employees", "salary", summed=True),)
     assert two.aggregations == one.searches * 2
     assert two.columns_aggregated == (SALARY,)
-    assert plan_fields(two)["columns_aggregated"] == [SALARY]
-    assert "searches" not in plan_fields(two)
+    assert plan_fields(two, str)["columns_aggregated"] == [SALARY]
+    assert "searches" not in plan_fields(two, str)
 
 
 def test_an_exact_search_and_a_sum_are_counted_apart() -> None:
