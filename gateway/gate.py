@@ -252,7 +252,8 @@ class Gate:
         if outcome.tag:
             values += (outcome.tag,)
         write = permit.plan.write
-        if write is not None and write.approval == "statement" and outcome.status == "error":
+        # skipped: what stood before it in its batch failed
+        if write is not None and write.approval == "statement" and outcome.status in ("error", "skipped"):
             self._claims.release(inside.session, write.digest)
         return self._trail.append_form(inside.end_form(outcome), values, urgent=write is not None)
 

@@ -304,6 +304,8 @@ class PostgresEngine(Generic[C]):
         inside = self._gate.enter(session)
         backend: Backend | None = None
         observed = inside.view.policy.observed
+        # one statement means what it meant to whoever approved it, whatever zone or order of dates its client has
+        restore = wishes.apart if session.grant.statement else wishes.restore
         try:
             if wishes.refused is not None and not observed:
                 raise wishes.refused
@@ -320,8 +322,8 @@ class PostgresEngine(Generic[C]):
                 backend = await upstream.open_as(wishes.given)
             else:
                 backend = await upstream.acquire(self._pins(session))
-                if wishes.restore:
-                    await backend.run(wishes.restore)
+                if restore:
+                    await backend.run(restore)
             if client.line.is_closing():
                 raise ConnectionResetError("the client is gone")
             if not self._gate.is_current(inside):
@@ -345,7 +347,7 @@ class PostgresEngine(Generic[C]):
         if observed:
             relay = ObservedRelay(*ends, closed=self._closed, buffer_limit=limit)
         else:
-            relay = Relay(*ends, closed=self._closed, restore=wishes.restore, buffer_limit=limit)
+            relay = Relay(*ends, closed=self._closed, restore=restore, buffer_limit=limit)
         self._relays[relay] = key, self._doors.attach(session, relay.cut)
         self._keys[key] = relay
         client.send(_welcome(backend.facts.parameters, inside, key))

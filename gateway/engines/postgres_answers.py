@@ -24,7 +24,7 @@ from typing import Protocol
 from gateway.admitted import SETTLED, Admitted
 from gateway.engines.postgres_flow import DROPPED, INTERNAL, SCRUBBED, Flow
 from gateway.engines.postgres_requests import Requests
-from gateway.engines.postgres_scrub import FREE, PINNED, error_bytes, notice_bytes, refusal_bytes
+from gateway.engines.postgres_scrub import FREE, PINNED, READ_ONLY, error_bytes, notice_bytes, refusal_bytes
 from gateway.engines.upstream import Backend
 from gateway.errors import GatewayError, Refusal
 from gateway.gate import Gate
@@ -427,7 +427,9 @@ class Answers:
             return notice_bytes(wire.parse_error_fields(body))
         if kind == wire.PARAMETER_STATUS:
             name, value = wire.parse_parameter_status(body)
-            if name in PINNED and self._backend.facts.parameters.get(name) != value:
+            # who may write may give that up for a while; the session's pin is off then
+            mine = name == READ_ONLY and self._inside.view.write
+            if name in PINNED and not mine and self._backend.facts.parameters.get(name) != value:
                 # FAIL CLOSED: the session no longer is what the rewriting was proven for
                 raise GatewayError("setting-not-allowed", f"the setting `{name}` changed; the session ends", fatal=True)
             return wire.encode_parameter_status(name, value) if name in FREE else b""

@@ -89,7 +89,8 @@ _NOTICES = frozenset({"25001", "25P01"})
 FREE = frozenset({"TimeZone", "DateStyle", "IntervalStyle", "application_name"})
 """Parameters that a session may change; their reports are passed on."""
 
-PINNED = frozenset({"client_encoding", "standard_conforming_strings", "default_transaction_read_only"})
+READ_ONLY = "default_transaction_read_only"
+PINNED = frozenset({"client_encoding", "standard_conforming_strings", READ_ONLY})
 """Parameters that a session's safety rests on; a report of another value ends the session."""
 
 SHOWN = FREE | PINNED | {"server_version", "server_encoding", "integer_datetimes", "in_hot_standby", "scram_iterations"}

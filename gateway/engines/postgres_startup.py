@@ -17,6 +17,7 @@ from gateway.errors import GatewayError
 _FREE = {"application_name": "application_name", "timezone": "TimeZone", "datestyle": "DateStyle",
          "intervalstyle": "IntervalStyle", "extra_float_digits": "extra_float_digits",
          "bytea_output": "bytea_output", "lc_messages": ""}  # fmt: skip
+_MEANING = frozenset({"TimeZone", "DateStyle", "IntervalStyle", "bytea_output"})
 _VALUE = re.compile(r"^[A-Za-z0-9 _./+:,<>-]{1,64}$")
 _ENCODINGS = frozenset({"utf8", "utf-8", "unicode", "sql_ascii", "'utf-8'", "'utf8'"})
 _PUBLIC = re.compile(r'\s*(?:(?:"\$user"|\$user)\s*,\s*)?(?:"public"|(?i:public))\s*')
@@ -27,6 +28,7 @@ _OPTION = re.compile(r"^(?:-c\s*|--)([A-Za-z_.-]+)=(.*)$", re.DOTALL)
 class Wishes:
     """A client's start-up parameters, judged. `restore` is the SQL that sets the free ones (empty for none).
 
+    `apart` is the same without those that a statement's meaning depends on.
     `only_public`: it asks for the search path `public`, as many do, which can be had where it is the target's own.
     `refused` is why a protected target cannot be had with what it asks for, None when it can; `given` is what an
     observed target gets.
@@ -36,6 +38,7 @@ class Wishes:
     database: str
     application: str
     restore: str
+    apart: str = ""
     only_public: bool = False
     refused: GatewayError | None = None
     given: Mapping[str, str] = field(default_factory=dict)
@@ -54,15 +57,15 @@ def judge_startup(parameters: dict[str, str]) -> Wishes:
     if rest.pop("replication", "false").lower() not in ("false", "off", "no", "0"):
         raise GatewayError("feature-not-supported", "replication is not available here", fatal=True)
     try:
-        restore, application, only_public = _settings(rest)
+        restore, apart, application, only_public = _settings(rest)
     except GatewayError as refused:
         application = _plain("application_name", rest.get("application_name", ""))
         return Wishes(user, database, application, "", refused=refused, given=rest)
-    return Wishes(user, database, application, restore, only_public, given=rest)
+    return Wishes(user, database, application, restore, apart, only_public, given=rest)
 
 
-def _settings(given: Mapping[str, str]) -> tuple[str, str, bool]:
-    """What sets the free ones, the application's name, whether the search path `public` is wanted."""
+def _settings(given: Mapping[str, str]) -> tuple[str, str, str, bool]:
+    """`restore` and `apart` of `Wishes`, the application's name, whether the search path `public` is wanted."""
     rest = dict(given)
     options = rest.pop("options", "")
     settings = {**rest, **_options(options)}
@@ -91,8 +94,9 @@ def _settings(given: Mapping[str, str]) -> tuple[str, str, bool]:
         elif _FREE[lower]:
             free[_FREE[lower]] = _plain(lower, value)
     application = free.get("application_name", "")
-    statements = [f"SET {name} TO '{value}'" for name, value in sorted(free.items()) if value]
-    return "; ".join(statements), application, only_public
+    statements = {name: f"SET {name} TO '{value}'" for name, value in sorted(free.items()) if value}
+    apart = "; ".join(statement for name, statement in statements.items() if name not in _MEANING)
+    return "; ".join(statements.values()), apart, application, only_public
 
 
 def _plain(name: str, value: str) -> str:

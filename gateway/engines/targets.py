@@ -74,10 +74,16 @@ class Targets:
     def view(self, session: Session) -> View:
         """Through which eyes the session's statements are read. Raises `GatewayError("target-unavailable")`."""
         grant = session.grant
-        return self.view_for(grant.target, grant.customers, grant.reveal, grant.write)
+        return self.view_for(grant.target, grant.customers, grant.reveal, grant.write, fixed=bool(grant.statement))
 
     def view_for(
-        self, target: str, customers: tuple[str, ...], reveal: frozenset[tuple[str, str]], write: bool
+        self,
+        target: str,
+        customers: tuple[str, ...],
+        reveal: frozenset[tuple[str, str]],
+        write: bool,
+        *,
+        fixed: bool = False,
     ) -> View:
         """The same for a grant that is only thought of. Raises `GatewayError("target-unavailable")`."""
         state = self._states[target]
@@ -90,7 +96,8 @@ class Targets:
                 hint="operators: `gateway doctor` says what is wrong",
                 detail=state.problem,
             )
-        return View(policy, catalog, customers, reveal, policy.schemas, write and bool(policy.write), self._limits)
+        write = write and bool(policy.write)
+        return View(policy, catalog, customers, reveal, policy.schemas, write, self._limits, fixed)
 
     def session_pins(self, session: Session) -> dict[str, str]:
         """What this session's connection needs beyond the target's pins: its ticket's mask key, if masks use one, and

@@ -43,7 +43,8 @@ class View:
     """Through which eyes a statement is read: everything that a plan depends on besides the text.
 
     `customers` are the grant's, as text; `reveal` the (qualified relation, column) pairs shown in clear;
-    `search_path` the schemas that unqualified names are looked up in; `write` whether the grant is for writing too.
+    `search_path` the schemas that unqualified names are looked up in; `write` whether the grant is for writing too;
+    `fixed` whether it is for one statement, so that nothing may change what the session takes a text to mean.
     """
 
     policy: Policy
@@ -53,6 +54,7 @@ class View:
     search_path: tuple[str, ...] = ("public",)
     write: bool = False
     limits: Limits = field(default_factory=Limits)
+    fixed: bool = False
 
     @property
     def key(self) -> tuple[object, ...]:
@@ -65,6 +67,7 @@ class View:
             self.reveal,
             self.search_path,
             self.write,
+            self.fixed,
         )
 
 

@@ -187,3 +187,46 @@ def test_a_long_statement_is_studied_where_it_can_be_stopped(desk: House, employ
     longer = f"update employees set status = status where id = {employee[0]}" + " and id > 0" * 100
     request = waiting(desk, longer)
     assert "it would meet 1 row" in run(desk, "bob", "show", request).stdout
+
+
+def test_a_statement_means_what_it_meant_to_its_approver_whatever_its_client_has_set(
+    desk: House, employee: tuple[int, str]
+) -> None:
+    statement = f"update employees set status = ('03/04/2026'::date)::text where id = {employee[0]}"
+    request = waiting(desk, statement)
+    run(desk, "bob", "approve", request, "--yes")
+    opened = answer(desk, "alice", "open", TICKET, "--statement", statement)
+    with psycopg.connect(opened["uri"], autocommit=True, options="-c DateStyle=SQL,DMY -c TimeZone=Asia/Tokyo") as mine:
+        assert mine.info.parameter_status("DateStyle") == "ISO, MDY"
+        for change in ("set datestyle = 'SQL, DMY'", "select set_config('DateStyle', 'SQL, DMY', false)"):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                mine.execute(change)
+        for harmless in ("set datestyle = 'ISO'", "reset all", "discard all"):
+            mine.execute(harmless)
+        assert mine.execute(statement).rowcount == 1
+    assert desk.truth("select status from employees where id = %s", employee[0]) == [("2026-03-04",)]
+
+
+def test_a_session_that_may_write_can_give_it_up_and_have_it_back(desk: House, employee: tuple[int, str]) -> None:
+    statement = f"update employees set status = status where id = {employee[0]} and 1 = 1"
+    request = waiting(desk, statement)
+    run(desk, "bob", "approve", request, "--yes")
+    with connect(answer(desk, "alice", "open", TICKET, "--statement", statement)) as writing:
+        for give_up in (
+            "set session characteristics as transaction read only",
+            "set default_transaction_read_only = on",
+        ):
+            writing.execute(give_up)
+            with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
+                writing.execute(statement)
+            writing.execute("reset default_transaction_read_only")
+        writing.execute("set default_transaction_read_only = on")
+        writing.execute("set session characteristics as transaction read write")
+        assert writing.execute(statement).rowcount == 1
+    with connect(answer(desk, "alice", "open", TICKET)) as reading:
+        for take in ("set session characteristics as transaction read write", "begin read write"):
+            with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
+                reading.execute(take)
+        for harmless in ("reset all", "discard all", "reset default_transaction_read_only"):
+            reading.execute(harmless)
+            assert reading.execute("show transaction_read_only").fetchall() == [("on",)]

@@ -6,6 +6,7 @@ does not are answered alike.
 
 from __future__ import annotations
 
+from gateway.sql.postgres import settings
 from gateway.sql.postgres.tree import words
 
 RELATION = (
@@ -72,8 +73,10 @@ def function(name: str) -> str:
     return next((hint for starts, hint in _FUNCTIONS if bare.startswith(starts)), _FUNCTION)
 
 
-def changed_setting(name: str) -> str:
-    """The hint for a setting that may not be given this value."""
+def changed_setting(name: str, *, fixed: bool) -> str:
+    """The hint for a setting that may not be given this value; `fixed` where one statement was approved."""
+    if fixed and name in settings.MEANING:
+        return "this grant is for one statement, which must mean what it meant when it was approved; read elsewhere"
     if name == "search_path":
         return "it stays as the policy has it; write `schema.name` for what is elsewhere"
     if name == "timezone":

@@ -12,6 +12,7 @@ from gateway.sql.postgres.tree import Message, Node, copied, fill, parts, refuse
 
 if TYPE_CHECKING:
     from gateway.sql.postgres.rewrite import Env, Rewriter, Stack
+    from gateway.sql.statement import View
 
 
 def column(self: Rewriter, _holder: Message, message: Message, _env: Env, _stack: Stack) -> None:
@@ -68,7 +69,7 @@ def function(self: Rewriter, holder: Message, message: Message, env: Env, stack:
     if schema == "pg_catalog" and name in guards.FUNCTIONS:
         guard = guards.function_guard(name, message, self.lens.view)
         if guard is None:
-            _refuse_guarded(name, message)
+            _refuse_guarded(name, message, self.lens.view)
         _apply(self, holder, message, guard, message.args[0] if message.args else None, env)
         return
     stack.extend((part, env) for part in parts(message))
@@ -135,7 +136,7 @@ def _refuse_function(name: str, location: int) -> NoReturn:
     )
 
 
-def _refuse_guarded(name: str, call: Message) -> NoReturn:
+def _refuse_guarded(name: str, call: Message, view: View) -> NoReturn:
     """Refuse a call that is allowed in another form than this one; what it was called with is a value, and not told."""
     setting = call.args[0].a_const.sval.sval if call.args else ""
     if name == "current_setting" and setting and not settings.readable(setting):
@@ -150,7 +151,7 @@ def _refuse_guarded(name: str, call: Message) -> NoReturn:
         refuse(
             "function-not-allowed",
             f"function `{name}` may not change this setting, or not this way",
-            advice.changed_setting(setting),
+            advice.changed_setting(settings.canonical(setting), fixed=view.fixed),
             name=name,
             location=call.location,
         )

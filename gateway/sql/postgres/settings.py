@@ -1,8 +1,9 @@
 """Which settings a user may change or read.
 
 INVARIANT: nothing here changes what a statement of ours means, how long it may run or a transaction wait beyond the
-policy's bounds, or what a plan costs; and no value of the gateway's own settings can be read. A setting that is pinned
-may be set to its pinned value, because drivers do so at start-up.
+policy's bounds, or what a plan costs; nor, where one statement was approved, what the text of it means; and no value of
+the gateway's own settings can be read. A setting that is pinned may be set to its pinned value, because drivers do so
+at start-up.
 """
 
 from __future__ import annotations
@@ -25,6 +26,16 @@ _FIXED = {
     "row_security": frozenset({"on", "true", "1", "yes"}),
     "synchronize_seqscans": frozenset({"on", "off"}),
 }
+_READ_ONLY = frozenset({"default_transaction_read_only", "transaction_read_only"})
+_OFF = frozenset({"off", "false", "0", "no"})
+MEANING = {
+    "datestyle": frozenset({"iso"}),
+    "intervalstyle": frozenset({"postgres"}),
+    "timezone": frozenset[str](),
+    "bytea_output": frozenset({"hex"}),
+    "xmlbinary": frozenset({"base64"}),
+}
+"""What a constant may be taken for, or a value be as text: where that must stay, only these values may be set."""
 _ISOLATION = frozenset({"serializable", "repeatable read", "read committed", "read uncommitted"})
 _SHOWN = words("""
     server_version server_version_num server_encoding lc_collate lc_ctype lc_messages lc_monetary lc_numeric lc_time
@@ -77,6 +88,10 @@ def changeable(name: str, values: Sequence[str], view: View) -> bool:
     if len(values) != 1 and name != "datestyle":
         return False
     value = values[0].lower() if values else ""
+    if view.fixed and name in MEANING and (len(values) != 1 or value not in MEANING[name]):
+        return False
+    if name in _READ_ONLY and view.write:
+        return value in _FIXED[name] | _OFF
     if name in _FIXED:
         return value in _FIXED[name]
     if name in {"transaction_isolation", "default_transaction_isolation"}:

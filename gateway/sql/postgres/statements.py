@@ -151,7 +151,7 @@ def _set(_statement: Message, message: Message, rewriter: Rewriter) -> Settled:
         return Settled(Kind.SETTING, "RESET ALL", repin=True)
     if message.kind in {pb.VAR_RESET, pb.VAR_SET_DEFAULT}:
         if not settings.resettable(message.name):
-            _refuse_setting(message.name)
+            _refuse_setting(message.name, rewriter.lens.view)
         return Settled(Kind.SETTING, "RESET", repin=True)
     values = setting_values(message)
     if (
@@ -159,7 +159,7 @@ def _set(_statement: Message, message: Message, rewriter: Rewriter) -> Settled:
         or values is None
         or not settings.changeable(message.name, values, rewriter.lens.view)
     ):
-        _refuse_setting(message.name)
+        _refuse_setting(message.name, rewriter.lens.view)
     return Settled(Kind.SETTING, "SET")
 
 
@@ -182,11 +182,11 @@ def setting_values(message: Message) -> tuple[str, ...] | None:
     return tuple(values)
 
 
-def _refuse_setting(name: str) -> NoReturn:
+def _refuse_setting(name: str, view: View) -> NoReturn:
     refuse(
         "setting-not-allowed",
         f"setting `{name}` may not be changed this way",
-        advice.changed_setting(settings.canonical(name)),
+        advice.changed_setting(settings.canonical(name), fixed=view.fixed),
         name=name,
     )
 
@@ -203,12 +203,12 @@ def _show(_statement: Message, message: Message, _rewriter: Rewriter) -> Settled
 
 
 def _constraints(_statement: Message, message: Message, _rewriter: Rewriter) -> Settled:
-    # Nothing is written here, so it changes nothing; the name of a constraint would be looked up.
+    # When all constraints are checked is the transaction's own affair; the name of one would be looked up.
     if message.constraints:
         refuse(
             "statement-not-allowed",
             "SET CONSTRAINTS of named constraints is not allowed here",
-            "use SET CONSTRAINTS ALL; this grant is for reading, so no constraint is ever checked",
+            "use SET CONSTRAINTS ALL",
         )
     return Settled(Kind.UTILITY, "SET CONSTRAINTS")
 

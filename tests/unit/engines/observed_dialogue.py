@@ -55,7 +55,7 @@ class Observed:
             trail=self.trail,
             check=lambda _session: self.check,
             view=lambda _session: View(self.policy, Catalog(), ("42",)),
-            plans=PlanCache(observed_plan, lambda _text: frozenset()),
+            plans=PlanCache(observed_plan, lambda _text: frozenset(), str),
             normalise=lambda text: f"<{text}>",
             workers=self,  # type: ignore[arg-type]
             budgets=Budgets(NOW.timestamp),

@@ -143,6 +143,33 @@ def test_an_approval_is_given_back_when_the_target_refused() -> None:
     asyncio.run(story())
 
 
+def test_an_approval_is_given_back_when_what_stood_before_failed() -> None:
+    async def story() -> None:
+        talk = approved()
+        talk.client(parse(APPROVED), BIND, wire.encode_execute(b"nothing", 0), EXECUTE, SYNC)
+        await settled()
+        assert talk.claims == [f"digest of {APPROVED}"]
+        assert talk.released == []
+        talk.target(PARSED, BOUND, error("42601", "syntax error"), ready())
+        assert talk.released == [f"digest of {APPROVED}"]
+        ends = [one["status"] for one in talk.trail.records if one["kind"] == "statement.end"]
+        assert ends == ["skipped"]
+
+    asyncio.run(story())
+
+
+def test_an_approval_of_what_may_have_run_is_not_given_back() -> None:
+    async def story() -> None:
+        talk = approved()
+        talk.client(query(APPROVED))
+        await settled()
+        talk.relay.backend_lost()
+        assert [one["status"] for one in talk.trail.records if one["kind"] == "statement.end"] == ["cut"]
+        assert talk.released == []
+
+    asyncio.run(story())
+
+
 def test_a_bound_of_ours_is_told_as_such() -> None:
     for message, sqlstate, words in (
         (

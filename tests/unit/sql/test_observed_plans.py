@@ -70,12 +70,12 @@ def test_what_would_be_refused_is_described_by_its_text_alone(
     assert ("; ".join(plan.verbs), plan.normalised) == (verb, words)
     assert sorted(plan.relations) == sorted(relations)
     assert plan.rewritten == ""
-    assert "4111" not in str(plan_fields(plan))
+    assert "4111" not in str(plan_fields(plan, str))
 
 
 @pytest.mark.parametrize("text", ["selec 'x4111'", "select '4111", "/* 4111"])
 def test_of_a_text_that_cannot_be_read_no_word_is_kept(text: str) -> None:
-    fields = plan_fields(seen(text))
+    fields = plan_fields(seen(text), str)
     assert fields["would_codes"] == ["syntax-error"]
     assert "sql" not in fields
     assert "4111" not in str(fields)
@@ -97,7 +97,7 @@ def test_a_copy_is_seen_in_every_spelling(text: str, may: bool) -> None:
 
 
 def test_what_may_be_several_statements_would_be_refused_when_one_of_them_would() -> None:
-    cache = PlanCache(judged, free_literals)
+    cache = PlanCache(judged, free_literals, str)
     number = cache.view_number(OBSERVED)
     good, bad = cache.judge(OBSERVED, number, "select 1"), cache.judge(OBSERVED, number, "delete from t")
     assert not isinstance(good, Refusal)
@@ -111,13 +111,13 @@ def test_what_may_be_several_statements_would_be_refused_when_one_of_them_would(
 def test_the_first_reason_counts() -> None:
     first, second = Refusal("read-only", "a", name="t"), Refusal("row-budget-exhausted", "b")
     assert denied(unread(first), second).fields["would_codes"] == ["read-only"]
-    plain = PlanCache(judged, free_literals).judge(OBSERVED, 0, "select 1")
+    plain = PlanCache(judged, free_literals, str).judge(OBSERVED, 0, "select 1")
     assert not isinstance(plain, Refusal)
     assert denied(plain, second).fields["would_codes"] == ["row-budget-exhausted"]
 
 
 def test_a_plan_of_an_observed_view_is_never_found_for_a_protected_one() -> None:
-    cache = PlanCache(judged, free_literals)
+    cache = PlanCache(judged, free_literals, str)
     text = "select id from employees where id = 7"
     observed = replace(OBSERVED, policy=replace(OBSERVED.policy, digest="another"))
     cache.judge(observed, cache.view_number(observed), "delete from t")

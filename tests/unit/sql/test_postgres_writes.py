@@ -311,3 +311,33 @@ def test_a_grant_for_reading_is_caught_by_the_check_too() -> None:
 
     with pytest.raises(Refused):
         check.prove(sql, permitted(sql).rewritten, write_view(write=False))
+
+
+@pytest.mark.parametrize(
+    ("sql", "free"),
+    [
+        ("set datestyle = 'SQL, DMY'", False),
+        ("set datestyle to iso, dmy", False),
+        ("set datestyle = 'German'", False),
+        ("set datestyle = 'ISO'", True),
+        ("set datestyle to default", True),
+        ("reset datestyle", True),
+        ("set time zone 'UTC'", False),
+        ("set local timezone = 'Asia/Tokyo'", False),
+        ("set timezone to 3", False),
+        ("set intervalstyle = 'sql_standard'", False),
+        ("set intervalstyle = 'postgres'", True),
+        ("set bytea_output = 'escape'", False),
+        ("select set_config('DateStyle', 'ISO, DMY', false)", False),
+        ("select set_config('bytea_output', 'hex', false)", True),
+        ("set application_name = 'x'", True),
+        ("set extra_float_digits = 3", True),
+    ],
+)
+def test_a_session_of_one_statement_keeps_what_its_text_means(sql: str, free: bool) -> None:
+    assert permitted(sql)
+    answer = analyse(sql, write_view(fixed=True))
+
+    assert isinstance(answer, Plan) == free
+    if isinstance(answer, Refusal):
+        assert "must mean what it meant when it was approved" in answer.hint
