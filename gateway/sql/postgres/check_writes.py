@@ -326,6 +326,12 @@ def _insert(proof: Proof, meant: Evidence, before: Message, after: Message, comp
     require(asked.WhichOneof("node") == "select_stmt" and not asked.select_stmt.HasField("with_clause"), "WITH in WITH")
     if before.HasField("with_clause"):
         asked.select_stmt.with_clause.CopyFrom(before.with_clause)
+    for row in asked.select_stmt.values_lists:
+        for at, item in enumerate(row.list.items):
+            if item.WhichOneof("node") not in ("a_const", "param_ref", "set_to_default"):
+                alone = Node()
+                alone.coalesce_expr.args.append(item)
+                row.list.items[at].CopyFrom(alone)
     compare(proof, asked, select)
     _unmasked(proof, asked, select)
 

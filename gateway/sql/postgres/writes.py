@@ -272,6 +272,10 @@ def _insert(rewriter: Rewriter, message: Message, writing: Writing) -> tuple[str
     for at, node in enumerate(message.cols):
         given = any(_item(row, at).WhichOneof("node") != "set_to_default" for row in rows)
         _judge_column(rewriter, writing, names[at], allowed, "INSERT", node.res_target, given=given)
+    for item in (item for row in rows for item in row.list.items if not is_outside(item)):
+        # a function that returns sets would write more rows than are there
+        value = copied(item)
+        item.coalesce_expr.args.add().CopyFrom(value)
     if message.HasField("with_clause"):
         # seen by VALUES, which with a WITH of its own would no longer take its columns' types
         select.with_clause.CopyFrom(message.with_clause)
@@ -321,6 +325,10 @@ def _judge_insert(message: Message, select: Message, writing: Writing) -> None:
             "an INSERT needs the names of its columns",
             f"write them in parentheses after `{writing.table.name}`",
         )
+    named = [node.res_target.name for node in message.cols]
+    twice = next((name for name in named if named.count(name) > 1), "")
+    if twice:
+        refuse("syntax-error", f"column `{twice}` is named more than once", name=twice)
     if len(select.values_lists) > writing.rule.rows:
         refuse(
             "write-too-large",

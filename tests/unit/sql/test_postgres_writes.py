@@ -306,6 +306,15 @@ def test_a_value_without_its_conditions_is_caught() -> None:
             check.prove(sql, outgoing.replace("'42'::int", "'7'::int"), write_view())
 
 
+def test_a_value_of_an_insert_that_could_be_several_is_caught() -> None:
+    sql = "insert into employees (visits) values (generate_series(1, 5))"
+    outgoing = permitted(sql).rewritten
+    assert "COALESCE(" in outgoing
+
+    with pytest.raises(Refused):
+        check.prove(sql, outgoing.replace("COALESCE(", "("), write_view())
+
+
 def test_a_grant_for_reading_is_caught_by_the_check_too() -> None:
     sql = "update employees set status = 'x' where id = 1"
 
