@@ -17,9 +17,17 @@ MARKS = {"rows": "gateway: too many rows: ", "scope": "gateway: not of this cust
 
 
 def write_refusal(fields: Mapping[str, str], write: Write | None) -> Refusal | None:
-    """What an error of the target says when a bound of ours ended the statement; None for any other error."""
+    """What an error of the target says when it speaks of what is ours in the statement; None for any other error."""
     message = fields.get("M", "")
-    if write is None or fields.get("C") != "22P02":
+    if write is None:
+        return None
+    if fields.get("C") == "42803" and "gateway table" in message:
+        return Refusal(
+            "statement-not-supported",
+            f"an aggregate function cannot be what {write.verb} sets",
+            "compute it in a sub-query: `(SELECT count(*) FROM …)`",
+        )
+    if fields.get("C") != "22P02":
         return None
     if MARKS["rows"] in message:
         found = re.match(r"[0-9]{1,18}", message.partition(MARKS["rows"])[2])
