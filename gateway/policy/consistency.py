@@ -116,6 +116,13 @@ def _not_writable(tables: dict[str, Any], name: str, column: str, verb: str) -> 
     if rule.aggregate is not None:
         # FAIL CLOSED: in a group whose other values one has written, a sum tells the last one
         return f"`{column}` is aggregated: who may write it could tell single values from sums"
+    for one, other in named.items():
+        if other.aggregate is not None and other.aggregate.subject == column:
+            # FAIL CLOSED: one person's values would count as those of as many as make a group
+            return f"`{column}` says whose the values of the aggregated `{one}` are: people could be invented"
+        if other.aggregate is not None and verb == "insert":
+            # FAIL CLOSED: rows whose value is known, by their DEFAULT, would fill a group up around one person
+            return f"rows count in the groups of the aggregated `{one}`: who may insert some could fill a group up"
     if verb == "update" and column == table["scope"].column:
         return f"`{column}` says whose row it is: an UPDATE could move rows to other customers"
     for other, one in tables.items():

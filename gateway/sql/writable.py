@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from gateway.policy.kinds import KINDS
 from gateway.policy.schema import Policy
 from gateway.sql.catalog import Catalog, Reference
 
@@ -42,6 +43,10 @@ def unsafe(policy: Policy, catalog: Catalog, reveal: Reveal, table: str, name: s
     for other, rule in policy.tables.items():
         if rule.scope.kind == "follows" and rule.scope.other == table and rule.scope.other_column in touched:
             return f"it says whose the rows of `{other}` are"
+    for one in touched - {name}:
+        made = policy.tables[table].columns.get(one)
+        if made is not None and (KINDS[made.mask.kind].keyed or made.mask.kind == "json" or made.aggregate):
+            return f"`{one}` is computed from it: pseudonyms could be looked up so, or single values told from sums"
     if not shown(touched, name):
         return "another column is computed from it and from one that is not shown, so that a failure would tell of that"
     for unique in catalog.uniques:

@@ -13,6 +13,7 @@ from dataclasses import replace
 from postgast import pg_query_pb2 as pb
 
 from gateway.errors import GatewayError
+from gateway.policy.kinds import KINDS
 from gateway.policy.types import column_type
 from gateway.sql.postgres.evidence import Evidence, evidence, row_condition
 from gateway.sql.postgres.parse import expression
@@ -227,6 +228,10 @@ def _tells_nothing(proof: Proof, meant: Evidence, table: str, name: str, *, inse
     for other in policy.tables.values():
         followed = other.scope.kind == "follows" and other.scope.other == table
         require(not followed or other.scope.other_column not in moved, f"`{name}` says whose other rows are")
+    for one in moved - {name}:
+        rule = policy.tables[table].columns.get(one)
+        unkeyed = rule is None or not (KINDS[rule.mask.kind].keyed or rule.mask.kind == "json" or rule.aggregate)
+        require(unkeyed, f"`{one}` is computed from `{name}` and shown under a key, or in sums")
     require(known.issuperset(moved), f"another column is computed from `{name}` and what is not shown")
     for index in catalog.uniques:
         if index.relation == table and moved & set(index.touched):

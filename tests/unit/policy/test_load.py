@@ -144,6 +144,29 @@ def test_an_aggregated_column_cannot_be_written() -> None:
     assert "`size` is aggregated" in faults[0]
 
 
+@pytest.mark.parametrize(
+    ("written", "wanted"),
+    [
+        ("update: [id]", "says whose the values of the aggregated `size` are"),
+        ("insert: [id]", "says whose the values of the aggregated `size` are"),
+        ("insert: [email]", "rows count in the groups of the aggregated `size`"),
+        ("update: [email]", ""),
+    ],
+)
+def test_what_makes_the_groups_of_an_aggregated_column_cannot_be_invented(written: str, wanted: str) -> None:
+    text = SMALL.replace("size: 0.50", "size: 0.50, aggregate: {min_group: 5, subject: id}").replace(
+        "limits: {", "limits: {aggregates_per_hour: 9, "
+    )
+    text = text.replace("{mask: email, search: exact}", "{mask: partial, keep_end: 1}")
+    text = text.replace("  public.orders:\n    scope: person in public.people.id\n    columns: {id: clear}\n", "")
+    text = text.replace("reveal:", f"write:\n  public.people: {{{written}}}\nreveal:")
+    if not wanted:
+        assert parse_policy(text).write
+        return
+
+    assert any(wanted in fault for fault in refused(text))
+
+
 def test_whatever_writes_needs_approvers() -> None:
     text = changed("  approvers: {teams: [security]}\n", "").replace(
         "reveal:\n  public.people: [email]", "write:\n  public.people: {delete: true}"

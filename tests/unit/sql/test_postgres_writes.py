@@ -153,6 +153,8 @@ CONSTRAINTS = [
     ({"generated": {("public.employees", "made", ("status", "visits"))}}, True),
     ({"generated": {("public.employees", "made", ("status", "salary"))}}, False),
     ({"generated": {("public.employees", "visits", ("status", "notes"))}}, False),
+    ({"generated": {("public.employees", "name", ("status",))}}, False),
+    ({"generated": {("public.employees", "salary", ("status",))}}, True),
     ({"generated": {("public.employees", "company_id", ("status",))}}, False),
     ({"generated": {("public.employees", "id", ("status",))}}, False),
     ({"generated": {("public.employees", "badge", ("status",))}}, False),
