@@ -381,13 +381,15 @@ def _unmasked(proof: Proof, asked: Message, outgoing: Message) -> None:
 
 
 def _returning(meant: Evidence, before: Message, after: Message) -> None:
-    alias = before.relation.alias.aliasname or before.relation.relname
+    own = before.relation
+    alias = own.alias.aliasname or own.relname
+    whole = (own.schemaname, own.relname) if own.schemaname and not own.alias.aliasname else ()
     require(not before.returning_clause.options and not after.returning_clause.options, "OLD and NEW")
     wanted: list[tuple[str, str]] = []
     for node in before.returning_clause.exprs:
         reference = concrete(node.res_target.val)
-        require(type(reference) is pb.ColumnRef and len(reference.fields) in (1, 2), "RETURNING of an expression")
-        require(len(reference.fields) == 1 or texts(reference.fields[:1]) == (alias,), "RETURNING of something else")
+        require(type(reference) is pb.ColumnRef and len(reference.fields) > 0, "RETURNING of an expression")
+        require(texts(reference.fields[:-1]) in ((), (alias,), whole), "RETURNING of something else")
         last = concrete(reference.fields[-1])
         names = list(meant.values) if type(last) is pb.A_Star else [last.sval]
         wanted += [(node.res_target.name or name, name) for name in names]

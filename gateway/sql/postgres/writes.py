@@ -64,10 +64,13 @@ def settle(statement: Message, message: Message, rewriter: Rewriter) -> Write:
     if message.returning_clause.options:
         refuse("statement-not-supported", "names for OLD and NEW are not supported here", "leave WITH (…) out")
     alias = message.relation.alias.aliasname or message.relation.relname
+    names = {(), (alias,)}
+    if message.relation.schemaname and not message.relation.alias.aliasname:
+        names.add((message.relation.schemaname, alias))
     columns = _REWRITE[type(message)](rewriter, message, writing)
     message.ClearField("returning_clause")
     for node in returning:
-        message.returning_clause.exprs.extend(_returned(rewriter, writing.table, alias, node.res_target))
+        message.returning_clause.exprs.extend(_returned(rewriter, writing.table, names, node.res_target))
     target = message.relation
     target.schemaname, target.relname = writing.table.name.split(".", 1)
     target.alias.aliasname = ALIAS
@@ -398,14 +401,14 @@ def _bind(rewriter: Rewriter, writing: Writing, name: str, value: Message, *, in
     value.CopyFrom(bound_value(value, name, column_type(column.type, column.base).plain, conditions))
 
 
-def _returned(rewriter: Rewriter, table: Table, alias: str, target: Message) -> list[Message]:
-    """The columns that an item of RETURNING stands for, masked as the view has them."""
+def _returned(rewriter: Rewriter, table: Table, names: set[tuple[str, ...]], target: Message) -> list[Message]:
+    """The columns that an item of RETURNING stands for, masked as the view has them; `names` may stand before one."""
     reference = concrete(target.val)
     fields = list(reference.fields) if type(reference) is pb.ColumnRef else []
     star = bool(fields) and fields[-1].WhichOneof("node") == "a_star"
     before = texts(fields[:-1])
     name = "" if star or not fields else fields[-1].string.sval
-    if not fields or before not in {(), (alias,)} or not (star or name in table.columns):
+    if not fields or before not in names or not (star or name in table.columns):
         refuse(
             "statement-not-supported",
             "RETURNING takes columns of the relation that you may see, by their names, or `*`",
