@@ -133,7 +133,7 @@ class Budgets:
             for amount, daily in ((self._rows, limits.rows_per_day), (self._bytes, limits.bytes_per_day)):
                 if daily and amount.used.get(who, 0) >= daily:
                     return _day_refusal(amount.what, f"{daily} {amount.what}s")
-        if not plan.searches:
+        if not plan.raw_uses:
             return None
         searched, summed = len(plan.exact_searches), len(plan.aggregations)
         searches, aggregations = limits.exact_searches_per_hour, limits.aggregates_per_hour

@@ -206,7 +206,7 @@ class Requests:
         resolved = self._inside.names.resolve(judged)
         if not isinstance(resolved, Refusal) and self._names.find(wire.PORTAL, portal) is not None:
             # what it searches is counted at each run, from its names
-            plan = replace(resolved.plan, searches=judged.plan.searches)
+            plan = replace(resolved.plan, raw_uses=judged.plan.raw_uses)
             self._names.set(wire.PORTAL, portal, Judgement(plan, resolved.fields, resolved.text))
 
     def _meant(self, kind: int, name: bytes) -> Judgement | Refused:

@@ -80,7 +80,7 @@ def union(first: Judgement, second: Judgement) -> Judgement:
         # FAIL CLOSED: what may or may not write is known to write, and not known what
         kinds=other.kinds if sure else tuple(dict.fromkeys(one.kinds + other.kinds)),
         write=other.write if sure else None,
-        searches=most(one.searches, other.searches),
+        raw_uses=most(one.raw_uses, other.raw_uses),
         defines=tuple(dict.fromkeys(one.defines + other.defines)),
         uses=tuple(dict.fromkeys(one.uses + other.uses)),
         repin=one.repin or other.repin,

@@ -25,7 +25,7 @@ _READS = ("relations", "columns_clear", "columns_masked", "columns_revealed", "c
 @dataclass(frozen=True, slots=True)
 class _Meaning:
     reads: dict[str, list[str]]
-    searches: tuple[RawUse, ...]
+    raw_uses: tuple[RawUse, ...]
 
 
 class SqlNames:
@@ -52,7 +52,7 @@ class SqlNames:
         """Remember what a cursor or prepared statement reads; a name that was used before may still mean that too."""
         known = self._known.get(name) or _Meaning({}, ())
         reads = {key: sorted({*known.reads.get(key, ()), *judged.fields.get(key, ())}) for key in _READS}
-        searches = most(known.searches, judged.plan.searches)
+        searches = most(known.raw_uses, judged.plan.raw_uses)
         self._known[name] = _Meaning({key: value for key, value in reads.items() if value}, searches)
 
     def resolve(self, judged: Judgement) -> Judgement | Refusal:
@@ -69,14 +69,14 @@ class SqlNames:
                     message = f"`{name[1]}` is itself an EXECUTE or a FETCH, and is not supported here"
                     return Refusal("statement-not-supported", message, "prepare the query itself", name=name[1])
                 running, judged = judged, union(wired, judged)
-                judged = Judgement(replace(judged.plan, searches=running.plan.searches), judged.fields, judged.text)
+                judged = Judgement(replace(judged.plan, raw_uses=running.plan.raw_uses), judged.fields, judged.text)
             # Each EXECUTE of a text searches anew, for whatever its name stands for then; a cursor was opened once, by
             # the statement that declared it.
-            again = wired.plan.searches if wired is not None else ()
+            again = wired.plan.raw_uses if wired is not None else ()
             if name[0] == "statement":
-                again = most(again, known.searches if known is not None else ())
-                again = most(again, text.searches if name in text.defines else ())
-            judged = Judgement(replace(judged.plan, searches=judged.plan.searches + again), judged.fields, judged.text)
+                again = most(again, known.raw_uses if known is not None else ())
+                again = most(again, text.raw_uses if name in text.defines else ())
+            judged = Judgement(replace(judged.plan, raw_uses=judged.plan.raw_uses + again), judged.fields, judged.text)
             if known is not None:
                 lists = {key: sorted({*judged.fields.get(key, ()), *value}) for key, value in known.reads.items()}
                 judged = Judgement(judged.plan, {**judged.fields, **lists}, judged.text)

@@ -100,7 +100,7 @@ class Plan:
     `verbs` have one entry for each. `normalised` is the user's text and `rewritten_normalised` the outgoing
     text, both with every literal taken out. Relations are qualified; columns are `relation.column`.
     `defines` and `uses` name prepared statements and cursors as (`statement`|`cursor`, name) pairs, so that the
-    record of an EXECUTE or a FETCH can say what it reads. `searches` are all uses of raw values that each run is
+    record of an EXECUTE or a FETCH can say what it reads. `raw_uses` are all uses of raw values that each run is
     counted for. `repin` asks the engine to restore the pinned settings afterwards. `write` is what it would write,
     when it writes; such a statement is the only one of its text.
 
@@ -119,7 +119,7 @@ class Plan:
     columns_masked: tuple[str, ...] = ()
     columns_revealed: tuple[str, ...] = ()
     scope: tuple[str, ...] = ()
-    searches: tuple[RawUse, ...] = ()
+    raw_uses: tuple[RawUse, ...] = ()
     notices: tuple[Notice, ...] = ()
     defines: tuple[tuple[str, str], ...] = ()
     uses: tuple[tuple[str, str], ...] = ()
@@ -138,8 +138,8 @@ class Plan:
         # asked for each run of the plan, which is made once
         object.__setattr__(self, "explains", self.explains or "EXPLAIN" in self.verbs)
         object.__setattr__(self, "writes", Kind.WRITE in self.kinds)
-        object.__setattr__(self, "exact_searches", tuple(one for one in self.searches if not one.summed))
-        object.__setattr__(self, "aggregations", tuple(one for one in self.searches if one.summed))
+        object.__setattr__(self, "exact_searches", tuple(one for one in self.raw_uses if not one.summed))
+        object.__setattr__(self, "aggregations", tuple(one for one in self.raw_uses if one.summed))
 
     @property
     def columns_aggregated(self) -> tuple[str, ...]:

@@ -129,7 +129,7 @@ def judged(world: World, made: Statement, tally: Tally) -> None:
         tally.refusals[f"{plan.code}: {plan.message} {plan.detail}: {made.user}"] += 1
         return
     # A constant that is nobody's address may be searched for as well.
-    assert len(plan.searches) >= made.searches, made.user
+    assert len(plan.raw_uses) >= made.searches, made.user
     mine = answer(world.truth, plan.rewritten)
     tally.outcomes["rows" if mine.rows else "failed" if mine.error else "no rows"] += 1
     tally.states[mine.error] += 1

@@ -78,7 +78,7 @@ def survey(rewriter: Rewriter, select: Message, env: Env) -> None:
             _note_masked(rewriter, call, relations)
             continue
         if _name(call) in functions.EXTREMES or shown.column.name not in sums:
-            rewriter.found.searches.append(RawUse(relations[0][1].name, shown.column.name, summed=True))
+            rewriter.found.raw_uses.append(RawUse(relations[0][1].name, shown.column.name, summed=True))
         if _name(call) in functions.SUMS:
             sums.add(shown.column.name)
         columns[shown.column.name] = shown

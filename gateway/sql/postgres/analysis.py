@@ -82,7 +82,7 @@ def _made(rewritten: str, before: str, after: str, mark: str, settled: list[Sett
         columns_masked=tuple(found.columns["masked"]),
         columns_revealed=tuple(found.columns["revealed"]),
         scope=tuple(found.scope),
-        searches=tuple(found.searches),
+        raw_uses=tuple(found.raw_uses),
         notices=tuple(found.notices.values()),
         defines=tuple(pair for one in settled for pair in one.defines),
         uses=tuple(pair for one in settled for pair in one.uses),

@@ -36,7 +36,7 @@ def observed_plan(text: str, view: View) -> Plan:
     if isinstance(plan, Refusal):
         return _described(text, view, plan)
     # none of these happens here: no notice is shown, no search is counted, and the rewritten text is not what runs
-    return replace(plan, rewritten_normalised="", notices=(), searches=(), copies=may_copy(text))
+    return replace(plan, rewritten_normalised="", notices=(), raw_uses=(), copies=may_copy(text))
 
 
 def may_copy(text: str) -> bool:

@@ -37,7 +37,7 @@ class Found:
     relations: dict[str, None] = field(default_factory=dict)
     columns: dict[str, dict[str, None]] = field(default_factory=lambda: {"clear": {}, "masked": {}, "revealed": {}})
     scope: dict[str, None] = field(default_factory=dict)
-    searches: list[RawUse] = field(default_factory=list)
+    raw_uses: list[RawUse] = field(default_factory=list)
     notices: dict[str, Notice] = field(default_factory=dict)
 
 

@@ -219,7 +219,7 @@ def _settle(rewriter: Rewriter, holder: Message, leaves: list[Leaf], eligible: l
         holder.Clear()
         holder.a_const.boolval.boolval = True
         holder.a_const.location = location
-        rewriter.found.searches += [RawUse(leaf.table.name, shown.column.name)] * shape.values
+        rewriter.found.raw_uses += [RawUse(leaf.table.name, shown.column.name)] * shape.values
 
 
 def shaped(message: Message, rewriter: Rewriter) -> Shape | None:

@@ -115,7 +115,7 @@ def analyse(text: str, _view: View) -> Plan | Refusal:
     verb = "EXPLAIN" if text.startswith("explain") else "SELECT"
     return Plan(
         f"/*rewritten*/ {text}", (Kind.WRITE if write else Kind.READ,), (verb,), f"<{text}>", "<rewritten>", "f",
-        relations, searches=searches, notices=notices, uses=uses, defines=defines, repin=text.startswith("reset"),
+        relations, raw_uses=searches, notices=notices, uses=uses, defines=defines, repin=text.startswith("reset"),
         write=write,
     )  # fmt: skip
 

@@ -30,7 +30,7 @@ def clock() -> Clock:
 
 def plan(searches: int = 0) -> Plan:
     found = tuple(RawUse("public.employees", f"c{n}") for n in range(searches))
-    return Plan("", (Kind.READ,), ("SELECT",), "", "", "", searches=found)
+    return Plan("", (Kind.READ,), ("SELECT",), "", "", "", raw_uses=found)
 
 
 def code(answer: Any) -> str:
@@ -97,7 +97,7 @@ def test_four_fifths_of_a_budget_are_told_once(clock: Clock) -> None:
 
 def sums(count: int, searches: int = 0) -> Plan:
     found = (RawUse("public.employees", "salary", summed=True),) * count
-    return replace(plan(searches), searches=found + plan(searches).searches)
+    return replace(plan(searches), raw_uses=found + plan(searches).raw_uses)
 
 
 def test_aggregations_are_counted_by_the_sliding_hour_and_apart_from_searches(clock: Clock) -> None:

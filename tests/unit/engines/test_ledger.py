@@ -53,7 +53,7 @@ def analyse(text: str, _view: View) -> Plan:
         searches = (RawUse("public.employees", "email"), RawUse("public.employees", "nir"))
     if text.startswith("sum"):
         searches = (RawUse("public.employees", "salary", summed=True),) * 2
-    return Plan(text, (Kind.READ,), ("SELECT",), "<text>", "<rewritten>", "f", searches=searches)
+    return Plan(text, (Kind.READ,), ("SELECT",), "<text>", "<rewritten>", "f", raw_uses=searches)
 
 
 class Process:

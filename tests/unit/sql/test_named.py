@@ -26,7 +26,7 @@ def judged(text: str) -> Judgement:
 def searches(names: SqlNames, text: str) -> int:
     answer = names.resolve(judged(text))
     assert isinstance(answer, Judgement), answer
-    return len(answer.plan.searches)
+    return len(answer.plan.raw_uses)
 
 
 @pytest.fixture
@@ -74,14 +74,14 @@ def test_a_cursor_spends_its_searches_when_it_is_declared(names: SqlNames) -> No
     made = judged("declare c cursor for select id from employees where email = 'x'")
     names.define(("cursor", "c"), made)
 
-    assert len(made.plan.searches) == 1
+    assert len(made.plan.raw_uses) == 1
     assert searches(names, "fetch c; fetch all c") == 0
 
 
 def test_either_of_two_judgements_keeps_every_search_of_a_list() -> None:
     first, second = judged(LIST), judged(ONE)
 
-    assert len(union(first, second).plan.searches) == len(union(second, first).plan.searches) == 3
+    assert len(union(first, second).plan.raw_uses) == len(union(second, first).plan.raw_uses) == 3
 
 
 def test_a_name_that_nobody_made_is_refused(names: SqlNames) -> None:

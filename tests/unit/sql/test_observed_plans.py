@@ -39,7 +39,7 @@ def test_what_is_permitted_has_the_ordinary_plan_without_what_does_not_happen(te
     assert (plan.normalised, plan.columns_masked, plan.scope) == (
         ordinary.normalised, ordinary.columns_masked, ordinary.scope,
     )  # fmt: skip
-    assert (plan.rewritten_normalised, plan.notices, plan.searches) == ("", (), ())
+    assert (plan.rewritten_normalised, plan.notices, plan.raw_uses) == ("", (), ())
 
 
 @pytest.mark.parametrize(

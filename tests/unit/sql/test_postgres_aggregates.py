@@ -220,8 +220,8 @@ def test_each_select_and_column_is_counted_for_itself() -> None:
     one = plan("select avg(salary), sum(salary), stddev(salary) from employees")
     two = plan("select avg(salary) from employees union all select avg(salary) from employees where id > 3")
 
-    assert one.searches == (RawUse("public.employees", "salary", summed=True),)
-    assert two.aggregations == one.searches * 2
+    assert one.raw_uses == (RawUse("public.employees", "salary", summed=True),)
+    assert two.aggregations == one.raw_uses * 2
     assert two.columns_aggregated == (SALARY,)
     assert plan_fields(two, str)["columns_aggregated"] == [SALARY]
     assert "searches" not in plan_fields(two, str)

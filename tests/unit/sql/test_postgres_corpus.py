@@ -30,7 +30,7 @@ def test_a_statement_becomes_what_the_corpus_says(case: dict[str, Any]) -> None:
         return
     assert isinstance(answer, Plan), answer
     assert answer.rewritten == case["rewritten"], case["why"]
-    assert [f"{one.relation}.{one.column}" for one in answer.searches] == case.get("searches", [])
+    assert [f"{one.relation}.{one.column}" for one in answer.raw_uses] == case.get("searches", [])
     assert [one.message.split("`")[1] for one in answer.notices] == case.get("notices", [])
 
 
