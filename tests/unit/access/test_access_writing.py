@@ -697,8 +697,12 @@ async def test_of_two_approvals_on_two_gateways_at_the_same_moment_each_counts_o
         outcomes = await asyncio.gather(
             stored.access.approve(bob, request, "", PEER), other.access.approve(bea, request, "", PEER)
         )
-        assert sorted(map(code, outcomes)) == ["", "request-invalid"]
-        grants = stored.database.run_now(rows.list_grants)
+        told, grants = sorted(map(code, outcomes)), stored.database.run_now(rows.list_grants)
+        if count == 2 and told == ["", ""]:
+            # the machine let one go before the other, which then was the last that was needed
+            assert len(grants) == 1
+            return
+        assert told == ["", "request-invalid"]
         assert len(grants) == (1 if count == 1 else 0)
         if count == 2:
             late = bea if code(outcomes[1]) else bob
