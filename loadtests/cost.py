@@ -47,6 +47,11 @@ TYPICAL = (
 """What people type."""
 
 
+def _ratio(one: float, other: float) -> str:
+    """How many times the other; nothing where that was too quick to be measured."""
+    return f"{one / other:.2f}" if other else "–"
+
+
 def masks(stage: Ground, rows: int, rounds: int) -> Iterator[tuple[str, float, float, float]]:
     """For each masked column: seconds per million rows, raw, by hand and through the gateway."""
     direct, gateway = stage.roads[0], stage.roads[2]
@@ -110,7 +115,7 @@ def report(stage: Ground, bench: Bench, policy: Path, rows: int, rounds: int, se
         "|--------|------|-------------|----------------------|---------|-------------------|",
     ]
     for column, raw, hand, ours in masks(stage, rows, rounds):
-        lines.append(f"| {column} | {NAMES[column]} | {raw:.2f} | {hand:.2f} | {ours:.2f} | {ours / hand:.2f} |")
+        lines.append(f"| {column} | {NAMES[column]} | {raw:.2f} | {hand:.2f} | {ours:.2f} | {_ratio(ours, hand)} |")
     lines += [
         "",
         "One customer's rows, a thousandth of the table, counted and summed; p50 in µs:",
@@ -121,7 +126,7 @@ def report(stage: Ground, bench: Bench, policy: Path, rows: int, rounds: int, se
     for table, hand_, ours_ in scopes(stage, bench, seconds):
         one, other = hand_["p50_us"], ours_["p50_us"]
         what = "with an index" if table == "by_index" else "without"
-        lines.append(f"| {what} | {one:,.0f} | {other:,.0f} | {other / one:.2f} |")
+        lines.append(f"| {what} | {one:,.0f} | {other:,.0f} | {_ratio(other, one)} |")
     median, worst = first_analysis(stage, policy)
     lines += [
         "",
