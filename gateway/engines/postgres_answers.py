@@ -52,7 +52,7 @@ _READY = 4096
 
 _ROWS = (wire.DATA_ROW, wire.COPY_DATA)
 
-_DUE = {
+ANSWERS = {
     wire.PARSE_COMPLETE: (wire.PARSE,),
     wire.BIND_COMPLETE: (wire.BIND,),
     wire.CLOSE_COMPLETE: (wire.CLOSE,),
@@ -332,7 +332,7 @@ class Answers:
         out: list[bytes | memoryview],
     ) -> bool:
         """Attribute one whole message to the flow; True when it was replaced (all before it is in `out` then)."""
-        due = _DUE.get(kind)
+        due = ANSWERS.get(kind)
         if due is not None and flow.kind not in due:
             raise GatewayError("target-unavailable", "the target answered out of order", fatal=True)
         if kind == wire.COMMAND_COMPLETE:

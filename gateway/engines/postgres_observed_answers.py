@@ -20,7 +20,7 @@ import time
 from collections import deque
 
 from gateway.admitted import Admitted
-from gateway.engines.postgres_answers import Owner
+from gateway.engines.postgres_answers import ANSWERS, Owner
 from gateway.engines.postgres_due import Account, Due
 from gateway.engines.postgres_observed_requests import ObservedRequests
 from gateway.errors import GatewayError, Refusal
@@ -42,22 +42,12 @@ _ENDS_SELF = (wire.QUERY, wire.FUNCTION_CALL)
 """What is answered by a ReadyForQuery of its own, after an error as well."""
 
 _DUE = {
-    wire.PARSE_COMPLETE: (wire.PARSE,),
-    wire.BIND_COMPLETE: (wire.BIND,),
-    wire.CLOSE_COMPLETE: (wire.CLOSE,),
-    wire.PARAMETER_DESCRIPTION: (wire.DESCRIBE,),
-    wire.NO_DATA: (wire.DESCRIBE,),
-    wire.ROW_DESCRIPTION: (wire.DESCRIBE, wire.QUERY),
-    wire.PORTAL_SUSPENDED: (wire.EXECUTE,),
-    wire.COMMAND_COMPLETE: (wire.EXECUTE, wire.QUERY),
-    wire.EMPTY_QUERY_RESPONSE: (wire.EXECUTE, wire.QUERY),
+    **ANSWERS,
     wire.COPY_IN_RESPONSE: (wire.EXECUTE, wire.QUERY),
-    wire.COPY_OUT_RESPONSE: (wire.EXECUTE, wire.QUERY),
-    wire.COPY_DONE: (wire.EXECUTE, wire.QUERY),
     wire.DATA_ROW: (wire.EXECUTE, wire.QUERY),
     wire.COPY_DATA: (wire.EXECUTE, wire.QUERY),
     wire.FUNCTION_CALL_RESPONSE: (wire.FUNCTION_CALL,),
-    wire.READY_FOR_QUERY: (wire.QUERY, wire.SYNC, wire.FUNCTION_CALL),
+    wire.READY_FOR_QUERY: (*ANSWERS[wire.READY_FOR_QUERY], wire.FUNCTION_CALL),
 }
 """The messages that each answer may answer. What is not here is either aside, or ends the session."""
 
