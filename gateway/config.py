@@ -201,10 +201,14 @@ class Target(_Model):
 
 
 class Roles(_Model):
-    """Which teams may administer the gateway and which may read the trail."""
+    """Which teams administer the gateway, which read the trail, and which confirm what nobody may do to it alone.
+
+    Without `custodians`, auditors confirm each other's acts.
+    """
 
     administrators: frozenset[str] = frozenset()
     auditors: frozenset[str] = frozenset()
+    custodians: frozenset[str] = frozenset()
 
 
 class Audit(_Model):

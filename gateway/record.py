@@ -103,6 +103,7 @@ KINDS: dict[str, tuple[str, ...]] = {
     "refusals.flood": (*SESSION, "count", "duration_s"),
     "policy.change": ("target", "policy", "previous", "by", "reason"),
     "catalog.drift": ("target", "relation", "columns", "reason"),
+    "audit.act": (*PERSON, *WHERE, *FACTOR, *VERDICT, "act", "does", "subject", "state", "asked_by", "confirmed_by"),
     "audit.read": (*PERSON, *WHERE, *FACTOR, "query", "count", "code", "decision"),
 }
 

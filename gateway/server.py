@@ -292,6 +292,7 @@ class Server:
             master_key=master_key,
             administrators=config.roles.administrators,
             auditors=config.roles.auditors,
+            custodians=config.roles.custodians or config.roles.auditors,
             approvers=approvers,
             issuer=config.origin.replace("/", " "),
             watch_interval_s=config.watch_interval,

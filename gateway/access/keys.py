@@ -42,8 +42,8 @@ class Keys:
         except (InvalidTag, ValueError) as error:
             raise GatewayError(
                 "store-unavailable",
-                "a stored second factor cannot be read",
-                "check that the master key is the one the factor was enrolled under",
+                "what is sealed in the store cannot be read",
+                "check that the master key is the one that it was sealed under",
                 owner,
             ) from error
 

@@ -21,6 +21,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
+from gateway.access.acts import Acts
 from gateway.access.context import Context, Policies, verdict, where, who
 from gateway.access.enrolment import Enrolment
 from gateway.access.keys import Token
@@ -110,6 +111,7 @@ class Access:
         )
         self._refused = RefusedLogins(lambda kind, fields: context.note(kind, **fields), monotonic)
         self._enrolment = Enrolment(context, self._login, self._refused)
+        self.acts = Acts(context, self._sight.is_member)
         self._attempts: set[asyncio.Task[Any]] = set()
 
     # engines
@@ -274,7 +276,7 @@ class Access:
         return await self._administer(signin, lambda by: self._enrolment.reset(login, by, peer, self._end_all(peer)))
 
     def is_member(self, principal: Principal, role: str) -> bool:
-        """Whether the person has the role `administrators`, `auditors` or `approvers`. Raises `KeyError` for others."""
+        """Whether the person has the role: see `Sight`. Raises `KeyError` for an unknown one."""
         return self._sight.is_member(principal, role)
 
     # life
@@ -301,6 +303,7 @@ class Access:
             await self._workflow.sweep()
             if requests:
                 await self._workflow.sweep_requests()
+                await self.acts.sweep()
         except GatewayError as error:
             return error.refusal
         return None

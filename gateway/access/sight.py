@@ -17,10 +17,11 @@ class Sight:
         self._context, self._register, self._watch = context, register, watch
 
     def is_member(self, principal: Principal, role: str) -> bool:
-        """Whether the person has the role `administrators`, `auditors` or `approvers`. Raises `KeyError` for others."""
+        """Whether the person has the role, the name of a field of `AccessSettings`. Raises `KeyError` for others."""
         settings = self._context.settings
         roles = {
-            "administrators": settings.administrators, "auditors": settings.auditors, "approvers": settings.approvers,
+            "administrators": settings.administrators, "auditors": settings.auditors,
+            "custodians": settings.custodians, "approvers": settings.approvers,
         }  # fmt: skip
         return principal.active and bool(principal.teams & roles[role])
 

@@ -21,11 +21,12 @@ Reveal = frozenset[tuple[str, str]]
 class AccessSettings:
     """The timings and roles of access; seconds unless the name says otherwise.
 
-    `master_key` is at least 32 bytes; every key of this package derives from it by HKDF. `administrators`, `auditors`
-    and `approvers` are team names. `watch_interval_s` is how often live sessions are compared with the directory, the
-    tickets and the policies; `preview_life_s` is how long an approver may rely on having seen what a statement would
-    change; `grace_s` is the greatest age of an answer that still gives access: when a source
-    cannot be read, new logins fail at once and live sessions are cut after it.
+    `master_key` is at least 32 bytes; every key of this package derives from it by HKDF. `administrators`, `auditors`,
+    `custodians` and `approvers` are team names. `watch_interval_s` is how often live sessions are compared with the
+    directory, the tickets and the policies; `preview_life_s` is how long an approver may rely on having seen what a
+    statement would change, `act_life_s` how long what two people agreed on may be carried out; `grace_s` is the
+    greatest age of an answer that still gives access: when a source cannot be read, new logins fail at once and live
+    sessions are cut after it.
 
     Lock-out: `lock_free` failures cost nothing, the next one `lock_base_s`, each further one twice as much up to
     `lock_max_s`; `lock_forget_s` without a failure clears the count. Addresses have their own, more patient, count.
@@ -35,6 +36,7 @@ class AccessSettings:
     master_key: bytes = field(repr=False)
     administrators: frozenset[str] = frozenset()
     auditors: frozenset[str] = frozenset()
+    custodians: frozenset[str] = frozenset()
     approvers: frozenset[str] = frozenset()
     issuer: str = "gateway"
     factor_fresh_s: int = 900
@@ -42,6 +44,7 @@ class AccessSettings:
     invitation_life_s: int = 72 * 3600
     pending_life_s: int = 24 * 3600
     preview_life_s: int = 900
+    act_life_s: int = 3600
     watch_interval_s: float = 0.25
     grace_s: float = 5.0
     lock_free: int = 5

@@ -17,7 +17,7 @@ import typer
 from typer.exceptions import TyperException
 
 from gateway import __version__
-from gateway.cli import access, ask, audit, deciding, doctor, initial, output, people, policy, serving, witness
+from gateway.cli import access, acts, ask, audit, deciding, doctor, initial, output, people, policy, serving, witness
 from gateway.cli.setup import Setup, begin
 from gateway.errors import GatewayError
 
@@ -64,6 +64,7 @@ def _global(
 for part in (access, deciding, initial, doctor, serving):
     part.register(app)
 ask.register(audit.app)
+acts.register(audit.app)
 witness.register(audit.app)
 for name, group, text in (
     ("people", people.app, "Invitations, second factors, password hashes."),

@@ -7,9 +7,8 @@ what a person may do or see is decided by `access`, never here.
 
 from __future__ import annotations
 
-import asyncio
 import ipaddress
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -21,9 +20,11 @@ from gateway.access.values import Opened, SignIn
 from gateway.audit.log import FileLog
 from gateway.audit.search import Search
 from gateway.config import Config
+from gateway.console import acts as act_routes
 from gateway.console import questions as question_routes
 from gateway.console import schemas
 from gateway.console import trail as trail_routes
+from gateway.console.acts import logins_of
 from gateway.console.context import From, Id, Login, Me, Of, Parts, given, peer, router
 from gateway.console.problems import Refused, install, refuse
 from gateway.console.serve import Guard
@@ -61,6 +62,7 @@ def create_app(
     app.include_router(_people_routes())
     app.include_router(trail_routes.routes())
     app.include_router(question_routes.routes())
+    app.include_router(act_routes.routes())
     return app
 
 
@@ -154,7 +156,7 @@ def _access_routes() -> APIRouter:
     async def requests(me: Me, of: Of, state: RequestState | None = None) -> schemas.RequestsAnswer:
         """Requests that one filed or may decide on."""
         found = given(await of.access.requests(me, state))
-        people = await _logins(of, (one for request in found for one in (request.person, *request.decided_by)))
+        people = await logins_of(of, (one for request in found for one in (request.person, *request.decided_by)))
         return schemas.RequestsAnswer(requests=[schemas.request_answer(one, people, of.access.mark) for one in found])
 
     @routes.get("/requests/{id}")
@@ -163,7 +165,7 @@ def _access_routes() -> APIRouter:
         shown = given(await of.access.request(me, id))
         policy = of.policies(shown.request.target)
         approvers, needed = (policy.access.approver_teams, policy.access.approver_count) if policy else (frozenset(), 0)
-        logins = await _logins(of, (shown.request.person, *shown.request.decided_by))
+        logins = await logins_of(of, (shown.request.person, *shown.request.decided_by))
         return schemas.shown_answer(shown, logins, of.access.mark, approvers, needed)
 
     @routes.post("/requests/{id}/preview")
@@ -175,32 +177,32 @@ def _access_routes() -> APIRouter:
     async def approve(id: Id, body: schemas.ReasonBody, me: Me, of: Of, origin: From) -> schemas.RequestAnswer:
         """Agree to somebody else's request."""
         done = given(await of.access.approve(me, id, body.reason, origin))
-        return schemas.request_answer(done, await _logins(of, (done.person, *done.decided_by)), of.access.mark)
+        return schemas.request_answer(done, await logins_of(of, (done.person, *done.decided_by)), of.access.mark)
 
     @routes.post("/requests/{id}/deny")
     async def deny(id: Id, body: schemas.ReasonBody, me: Me, of: Of, origin: From) -> schemas.RequestAnswer:
         """Turn a request down."""
         done = given(await of.access.deny(me, id, body.reason, origin))
-        return schemas.request_answer(done, await _logins(of, (done.person, *done.decided_by)), of.access.mark)
+        return schemas.request_answer(done, await logins_of(of, (done.person, *done.decided_by)), of.access.mark)
 
     @routes.post("/requests/{id}/cancel")
     async def cancel(id: Id, me: Me, of: Of, origin: From) -> schemas.RequestAnswer:
         """Take one's own request back."""
         done = given(await of.access.cancel(me, id, origin))
-        return schemas.request_answer(done, await _logins(of, (done.person, *done.decided_by)), of.access.mark)
+        return schemas.request_answer(done, await logins_of(of, (done.person, *done.decided_by)), of.access.mark)
 
     @routes.get("/grants")
     async def grants(me: Me, of: Of, live: bool = True) -> schemas.GrantsAnswer:
         """Grants that one holds or may end."""
         found = given(await of.access.grants(me, live=live))
-        people = await _logins(of, (one for grant in found for one in (grant.person, *grant.approved_by)))
+        people = await logins_of(of, (one for grant in found for one in (grant.person, *grant.approved_by)))
         return schemas.GrantsAnswer(grants=[schemas.grant_answer(one, people, of.access.mark) for one in found])
 
     @routes.post("/grants/{id}/revoke")
     async def revoke(id: Id, body: schemas.ReasonBody, me: Me, of: Of, origin: From) -> schemas.GrantAnswer:
         """End a grant and cut its sessions."""
         over = given(await of.access.revoke(me, id, body.reason, origin))
-        return schemas.grant_answer(over, await _logins(of, (over.person, *over.approved_by)), of.access.mark)
+        return schemas.grant_answer(over, await logins_of(of, (over.person, *over.approved_by)), of.access.mark)
 
     @routes.get("/sessions")
     async def sessions(me: Me, of: Of) -> schemas.SessionsAnswer:
@@ -259,7 +261,7 @@ def _people_routes() -> APIRouter:
 
 
 def _me(of: Parts, signin: SignIn) -> dict[str, Any]:
-    roles = {"administrator": "administrators", "auditor": "auditors"}
+    roles = {"administrator": "administrators", "auditor": "auditors", "custodian": "custodians"}
     return {
         "person": schemas.person(signin),
         "roles": [name for name, role in roles.items() if of.access.is_member(signin.principal, role)],
@@ -322,13 +324,3 @@ def _everywhere(host: str) -> bool:
         return ipaddress.ip_address(host).is_unspecified
     except ValueError:
         return False
-
-
-async def _logins(of: Parts, people: Iterable[str]) -> dict[str, str]:
-    """The logins of these people, as far as the directory knows them."""
-
-    def look_up(ids: frozenset[str]) -> dict[str, str]:
-        found = {one: of.directory.by_id(one) for one in ids}
-        return {one: person.login for one, person in found.items() if person is not None}
-
-    return await asyncio.to_thread(look_up, frozenset(people))

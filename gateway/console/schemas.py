@@ -91,7 +91,7 @@ class WhoamiAnswer(_Body):
     """The sign-in under which the question was asked."""
 
     person: PersonAnswer
-    roles: list[Literal["administrator", "auditor"]]
+    roles: list[Literal["administrator", "auditor", "custodian"]]
     factor: str
     factor_at: datetime
     expires_at: datetime

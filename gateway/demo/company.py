@@ -185,7 +185,7 @@ def _settings(postgres: EmbeddedPostgres, ports: Mapping[str, int], tls: ServerT
                 **trust,
             }
         },
-        "roles": {"administrators": ["security"], "auditors": ["audit"]},
+        "roles": {"administrators": ["security"], "auditors": ["audit"], "custodians": ["security"]},
         # Small files: a demonstration must not fill a disk.
         "audit": {"segment_size": "4MiB", "reserve": "4MiB"},
     }

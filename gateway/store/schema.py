@@ -169,6 +169,23 @@ lockouts = sa.Table(
     sa.Column("failed_at", Moment, nullable=False),
 )
 
+acts = sa.Table(
+    "acts",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("does", sa.Text, nullable=False),
+    sa.Column("subject", sa.JSON, nullable=False),
+    sa.Column("sealed", sa.LargeBinary),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("person", sa.Text, nullable=False, index=True),
+    sa.Column("state", sa.Text, nullable=False, index=True),
+    sa.Column("filed_at", Moment, nullable=False),
+    sa.Column("decided_by", sa.Text, nullable=False, server_default=""),
+    sa.Column("decided_at", Moment),
+    sa.Column("decision_reason", sa.Text, nullable=False, server_default=""),
+    sa.Column("done_at", Moment),
+)
+
 budget_summary = sa.Table("budget_summary", metadata, sa.Column("data", sa.LargeBinary, nullable=False))
 
 
@@ -197,7 +214,11 @@ def _summaries(connection: sa.Connection) -> None:
     budget_summary.create(connection, checkfirst=True)
 
 
-STEPS: tuple[Callable[[sa.Connection], None], ...] = (_first, _writing, _summaries)
+def _acts(connection: sa.Connection) -> None:
+    acts.create(connection, checkfirst=True)
+
+
+STEPS: tuple[Callable[[sa.Connection], None], ...] = (_first, _writing, _summaries, _acts)
 """Step n brings a store from version n to n + 1."""
 
 

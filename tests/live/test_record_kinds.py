@@ -26,6 +26,7 @@ from gateway.record import KINDS
 ELSEWHERE = {
     # the clock of the machine is not ours to set
     "clock.step": "tests/unit/audit/test_audit_pulse.py",
+    "audit.act": "tests/unit/console/test_api_acts.py",
     "refusals.flood": "tests/live/test_attacks_floods.py",
     "request.preview": "tests/live/test_approvals.py",
     "write.claimed": "tests/live/test_approvals.py",

@@ -50,7 +50,10 @@ tickets:
   - {id: SUP-1, title: Payslip, status: open, assignee: alice, customer: 42}
   - {id: SUP-2, title: Old, status: closed, assignee: alice, customer: 42}
 """
-TEAMS = {"alice": "support", "bob": "security", "carol": "audit", "dan": "engineering", "eve": "support"}
+TEAMS = {
+    "alice": "support", "bob": "security", "carol": "audit", "dan": "engineering", "eve": "support",
+    "frank": "security", "frank2": "security",
+}  # fmt: skip
 CONFIG = """
 origin: example.test/1
 state: {state}
@@ -94,7 +97,8 @@ class Desk:
         (directory / "ca.crt").write_text("-----BEGIN CERTIFICATE-----\n")
         hashed = hash_password(PASSWORD)
         people = [
-            f"  - {{id: p-{login}, login: {login}, name: {login.title()}, teams: [{team}], password: '{hashed}'}}"
+            f"  - {{id: p-{login}, login: {login}, name: {login.title()}, teams: [{team}], password: '{hashed}', "
+            f"email: {login.rstrip('2')}@example.test}}"
             for login, team in TEAMS.items()
         ]
         (directory / "people.yaml").write_text("people:\n" + "\n".join(people))
@@ -119,7 +123,9 @@ class Desk:
         sources = FileDirectory(directory / "people.yaml"), FileTickets(directory / "tickets.yaml")
         policies = {"payroll": policy}.get
         self.access = Access(
-            AccessSettings(b"k" * 32, frozenset({"security"}), frozenset({"audit"}), grace_s=3600.0),
+            AccessSettings(
+                b"k" * 32, frozenset({"security"}), frozenset({"audit"}), frozenset({"security"}), grace_s=3600.0
+            ),
             directory=sources[0],
             tickets=sources[1],
             policies=policies,

@@ -89,6 +89,12 @@ PRIVATE = [
     ("GET", "/v1/audit/questions"),
     ("GET", "/v1/audit/questions/denials"),
     ("GET", "/v1/audit/questions/denials/export"),
+    ("GET", "/v1/audit/acts"),
+    ("GET", "/v1/audit/acts/act_1"),
+    ("POST", "/v1/audit/acts/act_1/confirm"),
+    ("POST", "/v1/audit/acts/act_1/decline"),
+    ("POST", "/v1/audit/acts/act_1/withdraw"),
+    ("POST", "/v1/audit/acts/act_1/carry-out"),
 ]
 PUBLIC = {
     ("GET", "/v1/version"),
@@ -102,7 +108,10 @@ PUBLIC = {
 def test_every_route_is_listed_here_as_private_or_public(desk: Any) -> None:
     described = desk.call("GET", "/v1/openapi.json").json()["paths"]
     routes = {(method.upper(), path) for path, methods in described.items() for method in methods}
-    listed = {(method, path.replace("req_1", "{id}").replace("grant_1", "{id}")) for method, path in PRIVATE}
+    listed = {
+        (method, path.replace("req_1", "{id}").replace("grant_1", "{id}").replace("act_1", "{id}"))
+        for method, path in PRIVATE
+    }
     listed = {
         (
             m,
