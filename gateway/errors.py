@@ -46,6 +46,9 @@ CODES: dict[str, Code] = {
     "preview-required": Code(
         "42501", 1142, 409, "Who approves a statement must have seen, just before, what it would change."
     ),
+    "review-overdue": Code(
+        "42501", 1142, 403, "A break-glass access of the person waits for its review; nothing is approved at once."
+    ),
     "request-invalid": Code("22023", 1210, 400, "The request is malformed or its state does not allow this."),
     "not-found": Code("42704", 1146, 404, "There is no such object, or it is not yours to see."),
     # the end of access

@@ -76,10 +76,9 @@ class Gate:
         """Begin a session. Raises `GatewayError` when the trail or the target's view is not to be had."""
         view = self._view(session)
         fields = record.session_fields(session)
-        protection = "none" if view.policy.observed else "masked"
-        begin = self._trail.append(
-            record.event("session.begin", **fields, policy=view.policy.digest, protection=protection)
-        )
+        protection, glass = "none" if view.policy.observed else "masked", session.grant.break_glass or None
+        about = {"policy": view.policy.digest, "protection": protection, "break_glass": glass}
+        begin = self._trail.append(record.event("session.begin", **fields, **about))
         self.entered += 1
         return Admitted(session, view, self._plans.view_number(view), fields, begin, time.monotonic_ns())
 

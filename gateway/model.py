@@ -99,7 +99,8 @@ class Grant:
     """Permission for one person on one target for one ticket's customers, until `expires_at`.
 
     `reveal` holds (qualified relation, column) pairs whose mask the approval turned off. `statement` is the digest of
-    the one writing statement that was approved, if one was; `spent` once it was let run.
+    the one writing statement that was approved, if one was; `spent` once it was let run. `break_glass` is access that
+    its holder took without anybody's approval; somebody else reviews it.
     """
 
     id: str
@@ -118,6 +119,7 @@ class Grant:
     ended_reason: str = ""
     statement: str = ""
     spent: bool = False
+    break_glass: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ import socket
 import ssl
 import sys
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -128,6 +128,7 @@ class Server:
             database=self.database,
             study=self._study,
             preview=self._preview,
+            alert=self._alert,
             clock=utc_now,
         )
         await self.targets.refresh()
@@ -356,6 +357,10 @@ class Server:
         self.failed = True
         self._report("part", error or RuntimeError("a part of the gateway ended"))
         self.end()
+
+    def _alert(self, what: str, facts: Mapping[str, str]) -> None:
+        self.metrics.alerts.labels(what).inc()
+        self.log.warning("security event", what=what, **facts)
 
     def _report(self, part: str, error: BaseException) -> None:
         self.metrics.faults.labels(part.split(maxsplit=1)[0]).inc()

@@ -53,6 +53,9 @@ class Metrics:
         self.registry = CollectorRegistry()
         self.faults = Counter("gateway_faults", "Faults reported by part", ["part"], registry=self.registry)
         self.reloads = Counter("gateway_reloads", "Reloads by outcome", ["outcome"], registry=self.registry)
+        self.alerts = Counter(
+            "gateway_security_events", "Events that security was told of at once", ["what"], registry=self.registry
+        )
         self.lag = Histogram(
             "gateway_loop_lag_seconds",
             "How late the event loop runs its timers",

@@ -4,8 +4,9 @@ A pass is `gwp_` and 32 letters and digits: 160 random bits in base32, prefixed 
 find it. It is shown once and kept as a SCRAM verifier only.
 
 INVARIANT: a pass admits nobody once its grant has ended, it was revoked, or its time is over; and no new login once a
-newer pass for the same person, target, ticket and purpose was minted. The purposes are reading, writing, and each
-statement that was approved by itself: their passes live side by side, and which of them a client proves is its grant.
+newer pass for the same person, target, ticket and purpose was minted. The purposes are reading, writing, either by
+break-glass, and each statement that was approved by itself: their passes live side by side, and which of them a client
+proves is its grant.
 """
 
 from __future__ import annotations
@@ -114,4 +115,6 @@ class Register:
 
     def _purpose(self, row: PassRow) -> str:
         grant = self._grants.get(row.secret.grant_id)
-        return "" if grant is None or not grant.write else grant.statement or "write"
+        if grant is None:
+            return ""
+        return ("break-glass " if grant.break_glass else "") + ((grant.statement or "write") if grant.write else "")

@@ -60,7 +60,7 @@ async def record_grant(
         ticket_system=grant.ticket_system, ticket=grant.ticket_id, customers=list(grant.customers),
         grant=grant.id, request=grant.request_id, approvers=list(grant.approved_by), target=grant.target,
         policy=policy.digest if policy else "", expires_at=grant.expires_at.isoformat(),
-        write=grant.write or None, digest=context.keys.mark(grant.statement),
+        write=grant.write or None, digest=context.keys.mark(grant.statement), break_glass=grant.break_glass or None,
     )  # fmt: skip
 
 

@@ -22,6 +22,7 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from gateway.access.acts import Acts
+from gateway.access.break_glass import Alert, Reviews
 from gateway.access.context import Context, Policies, verdict, where, who
 from gateway.access.enrolment import Enrolment
 from gateway.access.keys import Token
@@ -87,13 +88,15 @@ class Access:
         database: Database,
         study: Study,
         preview: Look,
+        alert: Alert = lambda _, __: None,
         clock: Clock = utc_now,
         monotonic: Callable[[], float] = time.monotonic,
         token: Token = secrets.token_bytes,
     ) -> None:
         """Loads what is live from the store, blocking. Raises `GatewayError("store-unavailable")`.
 
-        `study` tells what a text would write on a target, `preview` runs a SELECT through the gate.
+        `study` tells what a text would write on a target, `preview` runs a SELECT through the gate, `alert` tells
+        operators at once what must not wait until somebody reads the trail.
         """
         context = Context(settings, directory, tickets, policies, trail, database, clock, monotonic, token)
         grants, passes = database.run_now(rows.load, clock())
@@ -105,7 +108,8 @@ class Access:
         self._watch = Watch(context, self._register, self._signins)
         self._sight = Sight(context, self._register, self._watch)
         self._writing = Writing(context, self._register, study, self._watch.check)
-        self._workflow = Workflow(context, self._register, self._writing, self._watch.ended)
+        self.reviews = Reviews(context, alert, self._sight.is_member)
+        self._workflow = Workflow(context, self._register, self._writing, self.reviews, self._watch.ended)
         self._previews = Previews(
             context, self._register, self._watch, self._workflow, self._writing, preview, self._sight.sees
         )
@@ -182,11 +186,12 @@ class Access:
 
     async def open(
         self, signin: SignIn, *, target: str, ticket: str, reason: str = "", duration_s: int = 0,
-        reveal: Reveal = frozenset(), write: bool = False, statement: str = "", peer: Peer,
+        reveal: Reveal = frozenset(), write: bool = False, statement: str = "", break_glass: bool = False, peer: Peer,
     ) -> Opened | Refusal:  # fmt: skip
         """A pass for a ticket, or the refusal; `approval-required` names the request (`name`) that now waits.
 
-        `write` asks to write as well, in general; `statement` to run that one, once.
+        `write` asks to write as well, in general; `statement` to run that one, once. `break_glass` asks to do
+        without an approval.
         """
         try:
             person = await self._present(signin)
@@ -194,7 +199,7 @@ class Access:
                 return person
             wanted = Wanted(
                 person, target, ticket, signin.factor_at, reason, duration_s, reveal,
-                write=write or bool(statement), statement=statement,
+                write=write or bool(statement), statement=statement, break_glass=break_glass,
             )  # fmt: skip
             found = await self._workflow.obtain(wanted, peer)
             if isinstance(found, Refusal):
@@ -304,6 +309,8 @@ class Access:
             if requests:
                 await self._workflow.sweep_requests()
                 await self.acts.sweep()
+                for person in await self.reviews.sweep():
+                    await self._workflow.end_unapproved(person, "a break-glass access was not reviewed in time")
         except GatewayError as error:
             return error.refusal
         return None
@@ -386,8 +393,9 @@ class Access:
         fields = {**_grant_fields(grant), **who(person), "pass": row.secret.id, "factor": row.factor}
         fields["factor_age_s"] = self._age_s(row.factor_at)
         judged = over or self._workflow.judge_on(
-            ticket, person, grant.target, grant.ticket_id, write=grant.write, statement=bool(grant.statement)
-        )
+            ticket, person, grant.target, grant.ticket_id, write=grant.write, statement=bool(grant.statement),
+            break_glass=grant.break_glass,
+        )  # fmt: skip
         if not isinstance(judged, Refusal) and set(judged.ticket.customers) != set(grant.customers):
             judged = Refusal(
                 "access-ended", f"the customer of the ticket `{grant.ticket_id}` has changed", "open it again"

@@ -67,7 +67,7 @@ class Wanted:
     """What somebody asks for. `duration_s` 0 means the policy's default; `direct` is a login without a pass.
 
     `write` is access to write: to run `statement`, once, where there is one, else in general. `digest` is its digest,
-    once it was studied.
+    once it was studied. `break_glass` asks to do without approval.
     """
 
     person: Principal
@@ -81,6 +81,7 @@ class Wanted:
     write: bool = False
     statement: str = field(default="", repr=False)
     digest: str = ""
+    break_glass: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -198,7 +198,9 @@ class Watch:
         if set(ticket.customers) != set(grant.customers):
             return _ended(f"the customer of the ticket `{grant.ticket_id}` has changed")
         now, statement = self._context.clock(), bool(grant.statement)
-        decision = decide_access(policy, person, ticket, now, write=grant.write, statement=statement)
+        decision = decide_access(
+            policy, person, ticket, now, write=grant.write, statement=statement, break_glass=grant.break_glass
+        )
         return _ended(decision.message) if isinstance(decision, Refusal) else None
 
     def _cut(self, live: _Live, refusal: Refusal) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 
+from gateway.access.break_glass import Reviews, review_overdue
 from gateway.access.context import Context
 from gateway.access.names import is_ticket_id
 from gateway.access.passes import Register
@@ -35,21 +36,27 @@ _MOST_STATEMENTS = 20
 class Workflow:
     """Files, decides and ends; `ended(grant_id)` is called when a grant is over, to cut its sessions."""
 
-    def __init__(self, context: Context, register: Register, writing: Writing, ended: Callable[[str], None]) -> None:
+    def __init__(
+        self, context: Context, register: Register, writing: Writing, reviews: Reviews, ended: Callable[[str], None]
+    ) -> None:
         self._context, self._register, self._writing, self._ended = context, register, writing, ended
+        self._reviews = reviews
         self._turn = asyncio.Lock()
 
     async def judge(
         self, person: Principal, target: str, ticket_id: str, reveal: Reveal = frozenset(), duration_s: int = 0, *,
-        write: bool = False, statement: bool = False,
+        write: bool = False, statement: bool = False, break_glass: bool = False,
     ) -> Judged | Refusal:  # fmt: skip
         """Whether person, target and ticket go together now. Raises `GatewayError` when the ticket cannot be read."""
         ticket = await self._context.ticket(ticket_id) if is_ticket_id(ticket_id) else None
-        return self.judge_on(ticket, person, target, ticket_id, reveal, duration_s, write=write, statement=statement)
+        return self.judge_on(
+            ticket, person, target, ticket_id, reveal, duration_s,
+            write=write, statement=statement, break_glass=break_glass,
+        )  # fmt: skip
 
     def judge_on(
         self, ticket: Ticket | None, person: Principal, target: str, ticket_id: str, reveal: Reveal = frozenset(),
-        duration_s: int = 0, *, write: bool = False, statement: bool = False,
+        duration_s: int = 0, *, write: bool = False, statement: bool = False, break_glass: bool = False,
     ) -> Judged | Refusal:  # fmt: skip
         """As `judge`, on a ticket that was just read.
 
@@ -61,7 +68,7 @@ class Workflow:
             return Refusal("target-not-available", f"there is no target `{target[:64]}` for you")
         decision = decide_access(
             policy, person, ticket, self._context.clock(), write=write, statement=statement, reveal=reveal,
-            duration_s=duration_s or None,
+            duration_s=duration_s or None, break_glass=break_glass,
         )  # fmt: skip
         if isinstance(decision, Refusal) and decision.code == "ticket-required" and ticket_id:
             return Refusal("ticket-not-found", f"there is no ticket `{ticket_id[:64]}`", "look at its id again")
@@ -79,7 +86,7 @@ class Workflow:
         """
         judged = await self.judge(
             wanted.person, wanted.target, wanted.ticket_id, wanted.reveal, wanted.duration_s,
-            write=wanted.write, statement=bool(wanted.statement),
+            write=wanted.write, statement=bool(wanted.statement), break_glass=wanted.break_glass,
         )  # fmt: skip
         if isinstance(judged, Refusal):
             return judged
@@ -90,7 +97,15 @@ class Workflow:
             return stale_factor()
         if wanted.direct and not rule.direct_login:
             return Refusal("target-not-available", f"`{wanted.target}` takes no direct logins", "open a pass")
+        if judged.approve and await self._reviews.suspended(wanted.person.id):
+            if wanted.break_glass or not rule.approver_teams:
+                return review_overdue()
+            judged = replace(judged, approve=False)
+        if wanted.break_glass and not wanted.reason.strip():
+            return Refusal("request-invalid", "breaking the glass needs a reason: somebody reviews it", "--reason WHY")
         duration_s = wanted.duration_s or rule.default_duration_s
+        if wanted.break_glass and rule.break_glass is not None:
+            duration_s = min(duration_s, rule.break_glass.duration_s)
         write: Write | None = None
         if wanted.statement:
             duration_s = min(duration_s, STATEMENT_S)
@@ -160,6 +175,12 @@ class Workflow:
         if outages:
             raise outages[0]
 
+    async def end_unapproved(self, person: str, reason: str) -> None:
+        """End what a person was given without anybody's approval. Raises `GatewayError`."""
+        for grant in self._register.grants():
+            if grant.person == person and grant.state is GrantState.ACTIVE and not grant.approved_by:
+                await self.end(grant, Move.REVOKE, reason, LOCAL)
+
     async def sweep(self) -> None:
         """Expire what ran out: grants, and requests that nobody decided on."""
         now = self._context.clock()
@@ -190,6 +211,7 @@ class Workflow:
             grant
             for grant in live
             if (grant.write, grant.statement, grant.spent) == (wanted.write, wanted.digest, False)
+            and grant.break_glass == wanted.break_glass
             and wanted.reveal <= grant.reveal
             and set(grant.customers) == set(judged.ticket.customers)
             # INVARIANT: nobody gets a mask turned off without asking for it, where masked reads are his at once
@@ -224,11 +246,13 @@ class Workflow:
             state=RequestState.APPROVED if judged.approve else RequestState.PENDING,
             created_at=now,
             decided_at=now if judged.approve else None,
-            decision_reason="approved by policy" if judged.approve else "",
+            decision_reason=_at_once(wanted) if judged.approve else "",
             statement=wanted.statement,
             digest=wanted.digest,
         )
         grant = self._grant(request, judged.ticket, ()) if judged.approve else None
+        if grant is not None and wanted.break_glass:
+            grant = replace(grant, break_glass=True)
         await record_request(
             context, request, wanted.person, wanted.person, peer, request.state, request.reason,
             ticket=judged.ticket, policy=judged.policy, write=write,
@@ -236,8 +260,12 @@ class Workflow:
         if grant is None:
             await context.store(access.insert_request, request)
             return _must_wait(request)
-        await record_grant(context, grant, wanted.person, peer, by="policy", policy=judged.policy)
-        await context.store(access.insert_request, request, grant)
+        by = "break-glass" if grant.break_glass else "policy"
+        await record_grant(context, grant, wanted.person, peer, by=by, policy=judged.policy)
+        if grant.break_glass:
+            await self._reviews.opened(request, grant, wanted, judged, peer)
+        else:
+            await context.store(access.insert_request, request, grant)
         self._register.put_grant(grant)
         return grant, request, judged
 
@@ -332,6 +360,10 @@ class Workflow:
     async def refuse(self, wanted: Wanted, refusal: Refusal, peer: Peer) -> None:
         """Record a request that was not even filed."""
         await record_refused(self._context, wanted, refusal, peer)
+
+
+def _at_once(wanted: Wanted) -> str:
+    return "break-glass" if wanted.break_glass else "approved by policy"
 
 
 def _lost() -> Refusal:

@@ -303,8 +303,9 @@ def _gaps(asked: Asked) -> Found:
 
 def _break_glass(asked: Asked) -> Found:
     where, values = asked.narrowed()
-    found = asked.listed(("kind", *_WHO), f"{where} AND r.kind >= 'break' AND r.kind < 'breal'", values)
-    found.notes.append("this gateway has no break-glass access and no reviews of it: no kind of record stands for them")
+    names = ("kind", *_WHO, "grant", "reveal", "write", "state", "of", "due_at", "decision", "code", "reason")
+    found = asked.listed(names, f"{where} AND r.kind >= 'break' AND r.kind < 'breal'", values)
+    found.notes.append("what was done under a grant: the sessions of its person and ticket; a review is of the grant")
     return found
 
 

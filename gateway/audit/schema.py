@@ -63,6 +63,8 @@ _MEANINGS: dict[str, tuple[dict[str, Any], str]] = {
     "step_us": (_NUMBER, "By how much the clock was set forward (or back), in microseconds."),
     "write": (_YES, "Whether writing was asked for."),
     "expires_at": (_TIME, "When it ends by itself."),
+    "due_at": (_TIME, "By when it has to be reviewed."),
+    "break_glass": (_YES, "Whether it is access without approval, in an emergency."),
     "decision": ({"enum": ["permit", "deny"]}, "What was decided."),
     "note": (_TEXT, "What the old and the new key signed."),
 }

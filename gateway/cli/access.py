@@ -110,6 +110,9 @@ def open_(
     statement_file: Annotated[
         Path | None, typer.Option(help="The same with the statement in a file, `-` for standard input.")
     ] = None,
+    break_glass: Annotated[
+        bool, typer.Option("--break-glass", help="Do without approval, in an emergency: told at once, and reviewed.")
+    ] = False,
     save_pgpass: Annotated[bool, typer.Option("--save-pgpass", help="Keep the pass in ~/.pgpass.")] = False,
     save_service: Annotated[bool, typer.Option("--save-service", help="Keep a ~/.pg_service.conf entry.")] = False,
     execute: Annotated[
@@ -137,6 +140,7 @@ def open_(
                 "reveal": reveal or None,
                 "write": write or None,
                 "statement": text,
+                "break_glass": break_glass or None,
             },
         )
     except ApiRefused as refused:
@@ -146,6 +150,8 @@ def open_(
         raise Ended(REFUSED) from None
     finally:
         api.close()
+    if break_glass:
+        say("you broke the glass: security was told, and somebody else will review it (gateway reviews)")
     opened = connection.from_answer(answer, client.state_directory(options.environ))
     if save_pgpass:
         say(f"pass kept in {connection.save_pgpass(opened, options.environ)}")

@@ -17,7 +17,21 @@ import typer
 from typer.exceptions import TyperException
 
 from gateway import __version__
-from gateway.cli import access, acts, ask, audit, deciding, doctor, initial, output, people, policy, serving, witness
+from gateway.cli import (
+    access,
+    acts,
+    ask,
+    audit,
+    deciding,
+    doctor,
+    initial,
+    output,
+    people,
+    policy,
+    reviewing,
+    serving,
+    witness,
+)
 from gateway.cli.setup import Setup, begin
 from gateway.errors import GatewayError
 
@@ -61,7 +75,7 @@ def _global(
     begin(Setup(config, url, ca, output_, _child))
 
 
-for part in (access, deciding, initial, doctor, serving):
+for part in (access, deciding, reviewing, initial, doctor, serving):
     part.register(app)
 ask.register(audit.app)
 acts.register(audit.app)

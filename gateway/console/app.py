@@ -22,6 +22,7 @@ from gateway.audit.search import Search
 from gateway.config import Config
 from gateway.console import acts as act_routes
 from gateway.console import questions as question_routes
+from gateway.console import reviews as review_routes
 from gateway.console import schemas
 from gateway.console import trail as trail_routes
 from gateway.console.acts import logins_of
@@ -63,6 +64,7 @@ def create_app(
     app.include_router(trail_routes.routes())
     app.include_router(question_routes.routes())
     app.include_router(act_routes.routes())
+    app.include_router(review_routes.routes())
     return app
 
 
@@ -146,6 +148,7 @@ def _access_routes() -> APIRouter:
             reveal=schemas.columns(body.reveal),
             write=body.write,
             statement=body.statement,
+            break_glass=body.break_glass,
             peer=origin,
         )
         if isinstance(answer, Refusal):

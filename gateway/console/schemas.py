@@ -48,6 +48,7 @@ class OpenBody(_Body):
     """Which access is wanted. `target` may be left out when there is one; `duration_s` 0 is the policy's default.
 
     `write` is access to write in general; `statement` to run that one statement, once.
+    `break_glass` is to do without an approval, in an emergency: it is told at once and reviewed.
     """
 
     ticket: Ticket
@@ -57,6 +58,7 @@ class OpenBody(_Body):
     reveal: list[RevealedColumn] = Field(default_factory=list, max_length=64)
     write: bool = False
     statement: Annotated[str, StringConstraints(max_length=MAX_STATEMENT)] = ""
+    break_glass: bool = False
 
 
 class ReasonBody(_Body):
@@ -231,6 +233,7 @@ class GrantAnswer(_Body):
     write: bool
     statement: str
     spent: bool
+    break_glass: bool
 
 
 class GrantsAnswer(_Body):
@@ -374,6 +377,7 @@ def grant_answer(grant: Grant, logins: dict[str, str], mark: Mark) -> GrantAnswe
         write=grant.write,
         statement=mark(grant.statement),
         spent=grant.spent,
+        break_glass=grant.break_glass,
     )
 
 

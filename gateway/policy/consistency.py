@@ -56,8 +56,19 @@ def _judge_reveal(read: dict[str, Any], reading: Reading) -> None:
 def _judge_access(access: dict[str, Any], reveals: bool, reading: Reading) -> None:
     if access["duration"]["default"] > access["duration"]["max"]:
         reading.fault(("access", "duration", "default"), "the default duration is longer than the maximum")
+    if "break_glass" in access:
+        _judge_break_glass(access, reading)
     if "approvers" not in access and (reveals or access.get("auto_approve", "never") == "never"):
         reading.fault(("access",), "`approvers` is missing: some requests need one, and nobody could approve them")
+
+
+def _judge_break_glass(access: dict[str, Any], reading: Reading) -> None:
+    if "approvers" not in access:
+        reading.fault(("access", "break_glass"), "`approvers` is missing: nobody could review what was done")
+    for index, team in enumerate(access["break_glass"]["teams"]):
+        if team not in access["teams"]:
+            near = shapes.nearest(team, access["teams"])
+            reading.fault(("access", "break_glass", "teams", index), f"`{team}` is not in `access.teams`{near}")
 
 
 def _judge_searches(read: dict[str, Any], reading: Reading) -> None:

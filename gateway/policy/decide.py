@@ -45,11 +45,13 @@ def decide_access(
     statement: bool = False,
     reveal: Iterable[tuple[str, str]] = (),
     duration_s: int | None = None,
+    break_glass: bool = False,
 ) -> Refusal | Decision:
     """Whether `principal` may have access to the policy's target for `ticket`, and whether others must agree.
 
     `reveal` are (qualified relation, column) pairs wanted in clear; `duration_s` is None for the policy's default.
     `write` asks to write in general; with `statement` it is about one statement that is known.
+    `break_glass` asks to do without the others' approval, and without nothing else.
     """
     wanted = frozenset(reveal)
     refusal = (
@@ -57,6 +59,7 @@ def decide_access(
         or _refuse_ticket(policy, principal, ticket)
         or _refuse_writing(policy, write, statement, duration_s)
         or _refuse_request(policy, wanted, duration_s)
+        or (_refuse_break_glass(policy, principal, write, statement, duration_s) if break_glass else None)
     )
     if refusal is not None or ticket is None:
         return refusal or _no_ticket()
@@ -68,6 +71,10 @@ def decide_access(
         f"{principal.login} is in {', '.join(sorted(principal.teams & access.teams))}",
         f"ticket {ticket.id} is {ticket.status}, with {ticket.assignee or ticket.team}, for customer {customers}",
     ]
+    if break_glass and access.break_glass is not None:
+        expires_at = now + timedelta(seconds=min(seconds, access.break_glass.duration_s))
+        reasons.append("breaks the glass: no approval, and a review by somebody else")
+        return Decision(True, tuple(reasons), policy.digest, expires_at)
     if access.auto_approve == "masked_reads" and not wanted and not write:
         reasons.append(policy.warning or "masked, row-scoped reads are approved at once")
         return Decision(True, tuple(reasons), policy.digest, expires_at)
@@ -172,6 +179,28 @@ def _refuse_writing(policy: Policy, write: bool, statement: bool, duration_s: in
             "request-invalid",
             f"a grant for one statement lasts at most {STATEMENT_S // 60} minutes",
             "ask for less time",
+        )
+    return None
+
+
+def _refuse_break_glass(
+    policy: Policy, principal: Principal, write: bool, statement: bool, duration_s: int | None
+) -> Refusal | None:
+    rule = policy.access.break_glass
+    if rule is None or not principal.teams & rule.teams:
+        return Refusal(
+            "not-in-team", f"breaking the glass of `{policy.target}` is not for you", "ask without --break-glass"
+        )
+    if statement:
+        return Refusal(
+            "request-invalid", "a statement is always approved by somebody else, in an emergency too",
+            "break the glass to write in general, where the policy lets you",
+        )  # fmt: skip
+    if write and not rule.write:
+        return Refusal("read-only", f"breaking the glass of `{policy.target}` is for reading", "ask without --write")
+    if duration_s is not None and duration_s > rule.duration_s:
+        return Refusal(
+            "request-invalid", f"breaking the glass lasts at most {rule.duration_s // 60} minutes", "ask for less time"
         )
     return None
 

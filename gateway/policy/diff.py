@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from gateway.policy.schema import (
     AccessRule,
     AggregateRule,
+    BreakGlassRule,
     LimitRule,
     Mask,
     Policy,
@@ -71,10 +72,24 @@ def _access(old: AccessRule, new: AccessRule) -> Iterator[Difference]:
             yield Difference(WIDER if after > before else NARROWER, f"access.{name}", _text(before), _text(after))
         elif name == "auto_approve":
             yield _ordered(f"access.{name}", before, after)
+        elif name == "break_glass":
+            yield from _break_glass(before, after)
         elif name == "approver_count":
             yield Difference(NARROWER if after > before else WIDER, "access.approvers.count", str(before), str(after))
         else:
             yield from _plain(f"access.{name}", before, after)
+
+
+def _break_glass(old: BreakGlassRule | None, new: BreakGlassRule | None) -> Iterator[Difference]:
+    none = BreakGlassRule(frozenset(), 0)
+    before, after = old or none, new or none
+    yield from _set("access.break_glass.teams", before.teams, after.teams)
+    if before.duration_s != after.duration_s:
+        effect = WIDER if after.duration_s > before.duration_s else NARROWER
+        yield Difference(effect, "access.break_glass.duration_s", str(before.duration_s), str(after.duration_s))
+    if before.write != after.write:
+        effect = WIDER if after.write else NARROWER
+        yield Difference(effect, "access.break_glass.write", _text(before.write), _text(after.write))
 
 
 def _ticket(old: TicketRule, new: TicketRule) -> Iterator[Difference]:

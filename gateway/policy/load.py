@@ -19,6 +19,7 @@ from gateway.policy import consistency, kinds, shapes
 from gateway.policy.schema import (
     AccessRule,
     AggregateRule,
+    BreakGlassRule,
     ColumnRule,
     LimitRule,
     Policy,
@@ -118,12 +119,16 @@ def digest(policy: Policy) -> str:
             "ticket": {
                 name: sorted(v) if isinstance(v, tuple) else v for name, v in _members(policy.access.ticket).items()
             },
-        },
+        }
+        | {"break_glass": _members(policy.access.break_glass) if policy.access.break_glass else None},
         "tables": {
             name: {"scope": _members(table.scope), "columns": {c: _members(rule) for c, rule in table.columns.items()}}
             for name, table in policy.tables.items()
         },
     }
+    if policy.access.break_glass is None:
+        # a policy without it keeps the digest that it had before there was such a thing
+        del content["access"]["break_glass"]
     if policy.write:
         content["write"] = {
             name: {member: sorted(v) if isinstance(v, frozenset) else v for member, v in _members(rule).items()}
@@ -162,6 +167,12 @@ def _parse(text: str, source: str) -> tuple[Policy, str]:
     return replace(policy, digest=digest(policy)), read.get("tests", "")
 
 
+def _break_glass(read: dict[str, Any] | None) -> BreakGlassRule | None:
+    if read is None:
+        return None
+    return BreakGlassRule(frozenset(read["teams"]), read.get("duration", 1800), read.get("write", False))
+
+
 def _policy(read: dict[str, Any], source: str) -> Policy:
     access, limits = read["access"], read.get("limits", {})
     duration, approvers = access["duration"], access.get("approvers", {})
@@ -178,6 +189,7 @@ def _policy(read: dict[str, Any], source: str) -> Policy:
             auto_approve=access.get("auto_approve", "never"),
             approver_teams=frozenset(approvers.get("teams", ())),
             approver_count=approvers.get("count", 1),
+            break_glass=_break_glass(access.get("break_glass")),
         ),
         tables={
             name: TableRule(
@@ -327,6 +339,11 @@ POLICY = Record({
             "teams": Field(_TEAMS, "the teams whose members may approve", True),
             "count": Field(Whole(1, 5), "how many approvers a request needs (1)"),
         }), "who approves what is not approved at once"),
+        "break_glass": Field(Record({
+            "teams": Field(_TEAMS, "the teams, of those that may ask, whose members may do without approval", True),
+            "duration": Field(Duration(60, 4 * 3600), "the longest that it lasts (30m)"),
+            "write": Field(Flag(), "whether it may write in general, where approval is by request (false)"),
+        }), "access in an emergency: at once, reviewed by an approver within one business day (never)"),
     }), "who may ask, with what, for how long", True),
     "limits": Field(Record({
         "rows_per_statement": Field(Whole(1, 10**12), "rows that one statement may return (unlimited)"),

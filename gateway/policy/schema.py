@@ -91,8 +91,17 @@ class TicketRule:
 
 
 @dataclass(frozen=True, slots=True)
+class BreakGlassRule:
+    """Whose members may do without an approval, for how long at most, and whether they may write then."""
+
+    teams: frozenset[str]
+    duration_s: int = 1800
+    write: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class AccessRule:
-    """Who may ask, with what, for how long; durations in seconds."""
+    """Who may ask, with what, for how long; durations in seconds. `break_glass` None is for nobody."""
 
     teams: frozenset[str]
     ticket: TicketRule
@@ -103,6 +112,7 @@ class AccessRule:
     auto_approve: str = "never"
     approver_teams: frozenset[str] = frozenset()
     approver_count: int = 1
+    break_glass: BreakGlassRule | None = None
 
 
 @dataclass(frozen=True, slots=True)

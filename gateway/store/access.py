@@ -200,13 +200,14 @@ def list_grants(connection: Connection, *, person: str | None = None, limit: int
 def insert_pass(connection: Connection, row: PassRow) -> None:
     """Keep a pass; older ones of the same person, target, ticket and purpose admit no new login from here on.
 
-    The purposes are reading, writing, and each statement that was approved by itself.
+    The purposes are reading, writing, each with and without break-glass, and each statement approved by itself.
     """
     secret, table, grants = row.secret, schema.passes, schema.grants
-    this = sa.select(grants.c.write, grants.c.statement).where(grants.c.id == secret.grant_id).subquery()
+    purpose = (grants.c.write, grants.c.statement, grants.c.break_glass)
+    this = sa.select(*purpose).where(grants.c.id == secret.grant_id).subquery()
     alike = (
         sa.select(grants.c.id)
-        .join(this, sa.and_(grants.c.write == this.c.write, grants.c.statement == this.c.statement))
+        .join(this, sa.and_(*(column == this.c[column.name] for column in purpose)))
         .where(grants.c.person == secret.person)
     )
     connection.execute(
@@ -288,6 +289,7 @@ def _insert_grant(connection: Connection, grant: Grant) -> None:
             expires_at=grant.expires_at,
             approved_by=list(grant.approved_by),
             statement=grant.statement,
+            break_glass=grant.break_glass,
         )
     )
 
@@ -310,6 +312,7 @@ def _grant(row: sa.Row[Any]) -> Grant:
         ended_reason=row.ended_reason,
         statement=row.statement,
         spent=row.spent_at is not None,
+        break_glass=row.break_glass,
     )
 
 

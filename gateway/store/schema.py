@@ -99,6 +99,7 @@ grants = sa.Table(
     sa.Column("statement", sa.Text, nullable=False, server_default=""),
     sa.Column("spent_by", sa.Text, nullable=False, server_default=""),
     sa.Column("spent_at", Moment),
+    sa.Column("break_glass", sa.Boolean, nullable=False, server_default=sa.false()),
 )
 
 passes = sa.Table(
@@ -186,6 +187,22 @@ acts = sa.Table(
     sa.Column("done_at", Moment),
 )
 
+reviews = sa.Table(
+    "reviews",
+    metadata,
+    sa.Column("grant_id", sa.ForeignKey("grants.id"), primary_key=True),
+    sa.Column("person", sa.Text, nullable=False, index=True),
+    sa.Column("target", sa.Text, nullable=False),
+    sa.Column("ticket_id", sa.Text, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("state", sa.Text, nullable=False, index=True),
+    sa.Column("opened_at", Moment, nullable=False),
+    sa.Column("due_at", Moment, nullable=False),
+    sa.Column("reviewed_by", sa.Text, nullable=False, server_default=""),
+    sa.Column("reviewed_at", Moment),
+    sa.Column("note", sa.Text, nullable=False, server_default=""),
+)
+
 budget_summary = sa.Table("budget_summary", metadata, sa.Column("data", sa.LargeBinary, nullable=False))
 
 
@@ -218,7 +235,12 @@ def _acts(connection: sa.Connection) -> None:
     acts.create(connection, checkfirst=True)
 
 
-STEPS: tuple[Callable[[sa.Connection], None], ...] = (_first, _writing, _summaries, _acts)
+def _break_glass(connection: sa.Connection) -> None:
+    reviews.create(connection, checkfirst=True)
+    _add(connection, grants.c.break_glass)
+
+
+STEPS: tuple[Callable[[sa.Connection], None], ...] = (_first, _writing, _summaries, _acts, _break_glass)
 """Step n brings a store from version n to n + 1."""
 
 

@@ -27,6 +27,9 @@ ELSEWHERE = {
     # the clock of the machine is not ours to set
     "clock.step": "tests/unit/audit/test_audit_pulse.py",
     "audit.act": "tests/unit/console/test_api_acts.py",
+    "break_glass.opened": "tests/live/test_break_glass.py",
+    "break_glass.overdue": "tests/unit/access/test_access_break_glass.py",
+    "break_glass.review": "tests/live/test_break_glass.py",
     "refusals.flood": "tests/live/test_attacks_floods.py",
     "request.preview": "tests/live/test_approvals.py",
     "write.claimed": "tests/live/test_approvals.py",

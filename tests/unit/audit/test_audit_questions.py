@@ -264,10 +264,16 @@ def test_resets_and_readers(day):
     assert day.numbers("readers") == [day.at["readit"]]
 
 
-def test_no_break_glass_says_that_there_is_none(day):
-    answer = day.ask("break-glass")
-    assert answer["rows"] == []
-    assert "this gateway has no break-glass" in answer["notes"][0]
+def test_access_by_break_glass_and_its_reviews(day):
+    assert day.ask("break-glass")["rows"] == []
+    about = {"target": "payroll", "ticket": "SUP-1", "grant": "grant_9"}
+    day.add("break_glass.opened", "broke", **ALICE, **about, customers=["42"], reason="payroll is down")
+    day.add("break_glass.overdue", "late", **about, person="p-1")
+    day.add("break_glass.review", "seen", **BOB, **about, state="justified", of="p-1", reason="it was")
+    assert day.numbers("break-glass") == [day.at["broke"], day.at["late"], day.at["seen"]]
+    opened, _, review = day.ask("break-glass")["rows"]
+    assert (opened["login"], opened["reason"], opened["grant"]) == ("alice", "payroll is down", "grant_9")
+    assert (review["login"], review["state"], review["of"]) == ("bob", "justified", "p-1")
 
 
 def test_the_policy_in_force_at_a_moment_and_who_changed_it(day):

@@ -56,6 +56,8 @@ policy explain
 policy scaffold
 policy test
 requests
+review
+reviews
 revoke
 serve
 sessions

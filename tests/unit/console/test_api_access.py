@@ -90,6 +90,8 @@ PRIVATE = [
     ("GET", "/v1/audit/questions/denials"),
     ("GET", "/v1/audit/questions/denials/export"),
     ("GET", "/v1/audit/acts"),
+    ("GET", "/v1/reviews"),
+    ("POST", "/v1/reviews/grant_1"),
     ("GET", "/v1/audit/acts/act_1"),
     ("POST", "/v1/audit/acts/act_1/confirm"),
     ("POST", "/v1/audit/acts/act_1/decline"),
