@@ -13,7 +13,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from ruamel.yaml import YAML
@@ -23,6 +23,7 @@ from ruamel.yaml.error import MarkedYAMLError
 from gateway.errors import GatewayError
 
 ENVIRONMENT_PREFIX = "GATEWAY_"
+M = TypeVar("M", bound=BaseModel)
 
 _DURATION = re.compile(r"^(\d+)(ms|s|m|h|d)$")
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -229,6 +230,88 @@ class Audit(_Model):
         return self
 
 
+Severity = Literal["low", "medium", "high", "critical"]
+Department = Literal["security", "engineering", "legal", "communication"]
+
+
+class Mail(_Model):
+    """An address that is told of security events by SMTP. `tls: off` is for a server on a loopback host only."""
+
+    kind: Literal["mail"]
+    name: str = Field(pattern="^[a-z][a-z0-9-]{0,62}$")
+    severity: Severity = "medium"
+    host: str
+    port: int = Field(default=587, ge=1, le=65535)
+    tls: Literal["starttls", "implicit", "off"] = "starttls"
+    ca: Path | None = None
+    user: str = ""
+    password: Secret | None = None
+    sender: str
+    to: tuple[str, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _plain_stays_home(self) -> Mail:
+        if self.tls == "off" and not Listener(host=self.host, port=self.port).loopback:
+            raise ValueError("`tls: off` is for a server on a loopback host only")
+        return self
+
+
+class Webhook(_Model):
+    """An address that is told of security events by HTTP. The address is a secret: who has it can write there."""
+
+    kind: Literal["webhook", "slack", "pagerduty"]
+    name: str = Field(pattern="^[a-z][a-z0-9-]{0,62}$")
+    severity: Severity = "medium"
+    url: Secret
+    secret: Secret | None = None
+    ca: Path | None = None
+
+    @model_validator(mode="after")
+    def _keyed(self) -> Webhook:
+        if self.kind != "slack" and self.secret is None:
+            raise ValueError("`secret` is needed: what signs a webhook, or the routing key of an event service")
+        return self
+
+
+Sink = Annotated[Mail | Webhook, Field(discriminator="kind")]
+
+
+def _signed_by(severity: str) -> tuple[Department, ...]:
+    everybody: tuple[Department, ...] = ("security", "engineering", "legal", "communication")
+    return everybody[: ("low", "medium", "high", "critical").index(severity) + 1]
+
+
+class Alerts(_Model):
+    """Security events: rules of one's own, which teams are which departments, who must sign what, who is told.
+
+    Without `departments`, the administrators' teams are security, and security alone signs.
+    """
+
+    rules: Path | None = None
+    departments: dict[Department, frozenset[str]] = {}
+    sign_offs: dict[Severity, tuple[Department, ...]] = {}
+    sinks: tuple[Sink, ...] = ()
+
+    @model_validator(mode="after")
+    def _complete(self) -> Alerts:
+        if self.departments and "security" not in self.departments:
+            raise ValueError("`departments` must say which teams are `security`: they look into cases and close them")
+        for severity in ("low", "medium", "high", "critical"):
+            for department in self.needed(severity):
+                if self.departments and not self.departments.get(department):
+                    raise ValueError(
+                        f"a case of severity `{severity}` needs the signature of `{department}`, which has no team: "
+                        "name one in `departments`, or say in `sign_offs` who signs"
+                    )
+        if len({sink.name for sink in self.sinks}) != len(self.sinks):
+            raise ValueError("two sinks have the same name")
+        return self
+
+    def needed(self, severity: Severity) -> tuple[Department, ...]:
+        """The departments that sign a case of that severity."""
+        return self.sign_offs.get(severity) or (_signed_by(severity) if self.departments else ("security",))
+
+
 class Limits(_Model):
     """Bounds on what one client may send or hold."""
 
@@ -251,6 +334,7 @@ class Config(_Model):
     targets: dict[str, Target] = Field(min_length=1)
     roles: Roles = Roles()
     audit: Audit = Audit()
+    alerts: Alerts = Alerts()
     limits: Limits = Limits()
     watch_interval: Seconds = 0.5
     log_format: Literal["json", "human", "auto"] = "auto"
@@ -276,13 +360,29 @@ def load_config(path: Path, environ: Mapping[str, str] | None = None) -> Config:
     Raises `GatewayError("configuration-invalid")` whose message has one line per mistake, each `file:line:column`.
     """
     environ = os.environ if environ is None else environ
+    tree = _read(path, "`gateway init` writes a commented configuration to start from")
+    data = _plain(tree)
+    for keys, value in _overrides(environ):
+        _set(data, keys, value)
+    data["source"] = str(path.resolve())
+    resolved: Config = _resolved(_validated(Config, data, tree, path), path.resolve().parent)
+    return resolved
+
+
+def read_model(path: Path, model: type[M]) -> M:
+    """A YAML file that is one `model`. Raises `GatewayError("configuration-invalid")` as `load_config` does."""
+    tree = _read(path, "")
+    return _validated(model, _plain(tree), tree, path)
+
+
+def _read(path: Path, hint: str) -> CommentedMap:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise GatewayError(
             "configuration-invalid",
             f"`{path}` cannot be read: {getattr(error, 'strerror', None) or 'it is not UTF-8'}",
-            hint="`gateway init` writes a commented configuration to start from",
+            hint=hint,
         ) from error
     yaml = YAML(typ="rt")
     try:
@@ -293,12 +393,12 @@ def load_config(path: Path, environ: Mapping[str, str] | None = None) -> Config:
         raise GatewayError("configuration-invalid", f"{where}: {error.problem}") from error
     if not isinstance(tree, CommentedMap):
         raise GatewayError("configuration-invalid", f"{path}:1:1: the file must be a mapping")
-    data = _plain(tree)
-    for keys, value in _overrides(environ):
-        _set(data, keys, value)
-    data["source"] = str(path.resolve())
+    return tree
+
+
+def _validated(model: type[M], data: dict[str, Any], tree: CommentedMap, path: Path) -> M:
     try:
-        config = Config.model_validate(data)
+        return model.model_validate(data)
     except ValidationError as error:
         lines = []
         for problem in error.errors(include_url=False):
@@ -306,8 +406,6 @@ def load_config(path: Path, environ: Mapping[str, str] | None = None) -> Config:
             where = ".".join(str(part) for part in problem["loc"])
             lines.append(f"{path}:{line}:{column}: `{where}`: {problem['msg'].removeprefix('Value error, ')}")
         raise GatewayError("configuration-invalid", "\n".join(lines)) from error
-    resolved: Config = _resolved(config, path.resolve().parent)
-    return resolved
 
 
 def schema() -> dict[str, Any]:

@@ -17,7 +17,7 @@ import socket
 import ssl
 import sys
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -32,6 +32,8 @@ from gateway.access.directory.file import FileDirectory
 from gateway.access.service import Access, AccessSettings
 from gateway.access.tickets.file import FileTickets
 from gateway.admitted import Claims, Windows
+from gateway.alerts.alerting import Alerting
+from gateway.alerts.engine import Event
 from gateway.audit.checkpoint import Signer, create_signer, load_signer
 from gateway.audit.log import FileLog
 from gateway.audit.rotation import load_next_signer, settle_keys
@@ -128,7 +130,6 @@ class Server:
             database=self.database,
             study=self._study,
             preview=self._preview,
-            alert=self._alert,
             clock=utc_now,
         )
         await self.targets.refresh()
@@ -170,6 +171,7 @@ class Server:
             database=config.state / "audit-index.sqlite",
             durable=lambda: self.trail.durable_size,
         )
+        self.alerts = Alerting(config, self.access.context, self.trail, self._alert)
         self._measure(plans)
         self._listen()
 
@@ -207,6 +209,7 @@ class Server:
             config=config,
             directory=self.directory,
             policies=self.targets.policy,
+            cases=self.alerts.cases,
             key=self.trail.verifier.text,
             address=(_reachable(listen.postgres), self.ports.postgres),
         )
@@ -220,6 +223,8 @@ class Server:
         self._run(self.ledger.keep(self._report))
         self._run(self._measure_lag())
         self._run(self._keep_index())
+        for work in self.alerts.work(self._report):
+            self._run(work)
 
     async def wait(self) -> None:
         """Until somebody asks for the end, or a part that everything rests on fails."""
@@ -358,9 +363,9 @@ class Server:
         self._report("part", error or RuntimeError("a part of the gateway ended"))
         self.end()
 
-    def _alert(self, what: str, facts: Mapping[str, str]) -> None:
-        self.metrics.alerts.labels(what).inc()
-        self.log.warning("security event", what=what, **facts)
+    def _alert(self, event: Event) -> None:
+        self.metrics.alerts.labels(event.rule).inc()
+        self.log.warning("security event", rule=event.rule, severity=event.severity, about=event.about)
 
     def _report(self, part: str, error: BaseException) -> None:
         self.metrics.faults.labels(part.split(maxsplit=1)[0]).inc()

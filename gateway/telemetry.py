@@ -54,7 +54,7 @@ class Metrics:
         self.faults = Counter("gateway_faults", "Faults reported by part", ["part"], registry=self.registry)
         self.reloads = Counter("gateway_reloads", "Reloads by outcome", ["outcome"], registry=self.registry)
         self.alerts = Counter(
-            "gateway_security_events", "Events that security was told of at once", ["what"], registry=self.registry
+            "gateway_security_events", "Events that alert rules found", ["rule"], registry=self.registry
         )
         self.lag = Histogram(
             "gateway_loop_lag_seconds",

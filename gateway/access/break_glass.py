@@ -6,14 +6,14 @@ grant has a review, due after one business day: 24 hours of Monday to Friday, UT
 justified or not. While one of a person's is late or unjustified, nothing is approved for him at once any more; an
 administrator settles what was unjustified.
 
-INVARIANT: the opening is durable in the trail and told to operators before it has an effect, and the grant is never in
-the store without its review.
+INVARIANT: the opening is durable in the trail, whose alert rules tell security, before it has an effect; the grant is
+never in the store without its review.
 INVARIANT: nobody reviews his own access, nor through a second account of his, nor with an old second factor.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -26,9 +26,6 @@ from gateway.model import AccessRequest, Grant, Peer, Principal
 from gateway.policy.decide import decide_approval
 from gateway.store import reviews as rows
 from gateway.store.reviews import Review, ReviewState
-
-Alert = Callable[[str, Mapping[str, str]], None]
-"""Told of something that must not wait until somebody reads the trail: what it is, and its facts. Must not block."""
 
 _MOVES: dict[tuple[ReviewState, ReviewState], str] = {
     (ReviewState.DUE, ReviewState.JUSTIFIED): "approvers",
@@ -45,15 +42,15 @@ OPEN = (ReviewState.DUE, ReviewState.OVERDUE, ReviewState.UNJUSTIFIED)
 class Reviews:
     """Opens, lists and decides reviews. `is_member` tells who has which role."""
 
-    def __init__(self, context: Context, alert: Alert, is_member: Callable[[Principal, str], bool]) -> None:
-        self._context, self._alert, self._is_member = context, alert, is_member
+    def __init__(self, context: Context, is_member: Callable[[Principal, str], bool]) -> None:
+        self._context, self._is_member = context, is_member
 
     async def suspended(self, person: str) -> bool:
         """Whether nothing may be approved for that person at once."""
         return await self._context.store(rows.suspends, person, self._context.clock())
 
     async def opened(self, request: AccessRequest, grant: Grant, wanted: Wanted, judged: Judged, peer: Peer) -> None:
-        """Record and tell that somebody broke the glass, and keep grant and review. Raises `GatewayError`."""
+        """Record that somebody broke the glass, and keep grant and review. Raises `GatewayError`."""
         context, person = self._context, wanted.person
         due_at = one_business_day_after(grant.created_at)
         review = Review(
@@ -68,9 +65,6 @@ class Reviews:
             ticket_system=grant.ticket_system, ticket=grant.ticket_id, ticket_state=judged.ticket.status,
             customers=list(grant.customers), grant=grant.id, request=request.id,
         )  # fmt: skip
-        self._alert(
-            "break-glass", {"login": person.login, "target": grant.target, "ticket": grant.ticket_id, "grant": grant.id}
-        )
         await context.store(rows.insert, request, grant, review)
 
     async def reviews(self, signin: SignIn, *, live: bool = True) -> list[Review] | Refusal:
@@ -96,7 +90,6 @@ class Reviews:
                 continue
             facts = {"target": review.target, "ticket": review.ticket_id, "grant": review.grant_id}
             await context.record("break_glass.overdue", **facts, person=review.person, due_at=review.due_at.isoformat())
-            self._alert("review-overdue", {**facts, "person": review.person})
             if await context.store(rows.move, review.grant_id, ReviewState.DUE, ReviewState.OVERDUE):
                 late.append(review.person)
         return late

@@ -22,7 +22,7 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from gateway.access.acts import Acts
-from gateway.access.break_glass import Alert, Reviews
+from gateway.access.break_glass import Reviews
 from gateway.access.context import Context, Policies, verdict, where, who
 from gateway.access.enrolment import Enrolment
 from gateway.access.keys import Token
@@ -88,27 +88,25 @@ class Access:
         database: Database,
         study: Study,
         preview: Look,
-        alert: Alert = lambda _, __: None,
         clock: Clock = utc_now,
         monotonic: Callable[[], float] = time.monotonic,
         token: Token = secrets.token_bytes,
     ) -> None:
         """Loads what is live from the store, blocking. Raises `GatewayError("store-unavailable")`.
 
-        `study` tells what a text would write on a target, `preview` runs a SELECT through the gate, `alert` tells
-        operators at once what must not wait until somebody reads the trail.
+        `study` tells what a text would write on a target, `preview` runs a SELECT through the gate.
         """
         context = Context(settings, directory, tickets, policies, trail, database, clock, monotonic, token)
         grants, passes = database.run_now(rows.load, clock())
         tokens, locks = database.run_now(people.load, clock())
-        self._context = context
+        self.context = self._context = context
         self._register = Register(grants, passes)
         self._signins = SignIns(context, tokens)
         self._login = Login(context, locks)
         self._watch = Watch(context, self._register, self._signins)
         self._sight = Sight(context, self._register, self._watch)
         self._writing = Writing(context, self._register, study, self._watch.check)
-        self.reviews = Reviews(context, alert, self._sight.is_member)
+        self.reviews = Reviews(context, self._sight.is_member)
         self._workflow = Workflow(context, self._register, self._writing, self.reviews, self._watch.ended)
         self._previews = Previews(
             context, self._register, self._watch, self._workflow, self._writing, preview, self._sight.sees

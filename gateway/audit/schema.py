@@ -70,7 +70,18 @@ _MEANINGS: dict[str, tuple[dict[str, Any], str]] = {
 }
 _LISTS = frozenset(
     {
-        *("teams", "customers", "approvers", "relations", "columns", "scope", "searches", "reveal"),
+        *(
+            "teams",
+            "customers",
+            "approvers",
+            "relations",
+            "columns",
+            "scope",
+            "searches",
+            "reveal",
+            "differences",
+            "records",
+        ),
         *("columns_clear", "columns_masked", "columns_revealed", "columns_aggregated", "columns_written", "logins"),
     }
 )

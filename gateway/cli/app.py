@@ -22,6 +22,7 @@ from gateway.cli import (
     acts,
     ask,
     audit,
+    cases,
     deciding,
     doctor,
     initial,
@@ -83,6 +84,7 @@ witness.register(audit.app)
 for name, group, text in (
     ("people", people.app, "Invitations, second factors, password hashes."),
     ("policy", policy.app, "Propose, check, explain and test policies; needs no running gateway."),
+    ("cases", cases.app, "Security events: look into them, sign them, close them."),
     ("audit", audit.app, "Ask, read, prove, verify and witness the audit trail."),
 ):
     app.add_typer(group, name=name, help=text, no_args_is_help=True)

@@ -25,7 +25,7 @@ from gateway.cli.audit import public_key_path
 from gateway.cli.finding import FAIL, OK, WARN, Finding, failed
 from gateway.cli.output import FAILED, Ended, clean, emit_json
 from gateway.cli.setup import configuration, setup
-from gateway.config import Config
+from gateway.config import Config, Secret
 from gateway.errors import GatewayError
 
 SOON = timedelta(days=30)
@@ -54,7 +54,7 @@ def doctor() -> None:
 def examine(config: Config) -> Iterator[Finding]:
     """All findings, in the order in which one would mend them."""
     yield Finding("configuration", OK, f"{config.source} is valid")
-    for check in (_files, _master_key, _certificate, _disk, _clock, _directory, _tickets, _audit):
+    for check in (_files, _master_key, _certificate, _disk, _clock, _directory, _tickets, _audit, _alerts):
         yield from check(config)
     # imported here: they bring the SQL room and the web server along, which no other command needs
     from gateway.cli import doctor_target
@@ -181,6 +181,24 @@ def _clock(config: Config) -> Iterator[Finding]:
         yield Finding("clock", WARN, f"the clock was set by {stepped:+.1f} s just now", "run NTP (chrony, timesyncd)")
     else:
         yield Finding("clock", OK, "steady; codes are accepted one step (30 s) early or late")
+
+
+def _alerts(config: Config) -> Iterator[Finding]:
+    from gateway.alerts.rules import load_rules
+
+    secrets = [one for sink in config.alerts.sinks for one in vars(sink).values() if isinstance(one, Secret)]
+    try:
+        rules = load_rules(config.alerts.rules)
+        for secret in secrets:
+            secret.read()
+    except GatewayError as error:
+        yield failed("alerts", error)
+        return
+    told = f"{len(config.alerts.sinks)} addresses are told"
+    if not config.alerts.sinks:
+        yield Finding("alerts", WARN, f"{len(rules)} rules; nobody is told of what they find", "set `alerts.sinks`")
+    else:
+        yield Finding("alerts", OK, f"{len(rules)} rules; {told}")
 
 
 def _directory(config: Config) -> Iterator[Finding]:

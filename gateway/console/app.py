@@ -17,10 +17,12 @@ from fastapi import APIRouter, FastAPI, Request
 from gateway import __version__
 from gateway.access.service import Access
 from gateway.access.values import Opened, SignIn
+from gateway.alerts.cases import Cases
 from gateway.audit.log import FileLog
 from gateway.audit.search import Search
 from gateway.config import Config
 from gateway.console import acts as act_routes
+from gateway.console import cases as case_routes
 from gateway.console import questions as question_routes
 from gateway.console import reviews as review_routes
 from gateway.console import schemas
@@ -48,6 +50,7 @@ def create_app(
     config: Config,
     directory: Directory,
     policies: Callable[[str], Policy | None],
+    cases: Cases,
     key: str = "",
     address: tuple[str, int] | None = None,
     clock: Clock = lambda: datetime.now(UTC),
@@ -57,13 +60,16 @@ def create_app(
     witness = config.audit.witness_token.read() if config.audit.witness_token is not None else b""
     if witness and len(witness) < 32:
         raise GatewayError("configuration-invalid", "`audit.witness_token` must be at least 32 characters")
-    app.state.parts = Parts(access, trail, search, config, directory, policies, key, address, clock, witness)
+    app.state.parts = Parts(
+        access, trail, search, config, directory, policies, cases, key, address, clock, witness
+    )  # fmt: skip
     app.include_router(_open_routes())
     app.include_router(_access_routes())
     app.include_router(_people_routes())
     app.include_router(trail_routes.routes())
     app.include_router(question_routes.routes())
     app.include_router(act_routes.routes())
+    app.include_router(case_routes.routes())
     app.include_router(review_routes.routes())
     return app
 

@@ -13,6 +13,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from gateway.access.service import Access
 from gateway.access.values import SignIn
+from gateway.alerts.cases import Cases
 from gateway.audit.log import FileLog
 from gateway.audit.search import Search
 from gateway.config import Config
@@ -41,6 +42,7 @@ class Parts:
     config: Config
     directory: Directory
     policies: Callable[[str], Policy | None]
+    cases: Cases
     key: str = ""
     address: tuple[str, int] | None = None
     clock: Clock = lambda: datetime.now(UTC)

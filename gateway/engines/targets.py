@@ -18,6 +18,7 @@ from gateway.config import Config, Target
 from gateway.engines.upstream import Upstream
 from gateway.errors import GatewayError, Refusal
 from gateway.model import Session
+from gateway.policy.diff import differences
 from gateway.policy.load import load_policy
 from gateway.policy.masks import derive_key
 from gateway.policy.schema import Policy
@@ -136,9 +137,13 @@ class Targets:
                 _fit(policies[name], catalog)
         for name in changed:
             state, policy = self._states[name], policies[name]
+            found = differences(state.policy, policy)
             self._trail.append(
-                event("policy.change", target=name, policy=policy.digest, previous=state.policy.digest, by=by)
-            )
+                event(
+                    "policy.change", target=name, policy=policy.digest, previous=state.policy.digest, by=by,
+                    effect=found[0].effect if found else "", differences=[f"{one.effect} {one.what}" for one in found],
+                )
+            )  # fmt: skip
             state.policy = policy
             state.upstream.repin(self._pins(name, policy))
             cut(name, Refusal("policy-changed", "the policy changed; connect again", fatal=True))

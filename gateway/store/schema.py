@@ -203,6 +203,47 @@ reviews = sa.Table(
     sa.Column("note", sa.Text, nullable=False, server_default=""),
 )
 
+cases = sa.Table(
+    "cases",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("rule", sa.Text, nullable=False),
+    sa.Column("about", sa.Text, nullable=False),
+    sa.Column("severity", sa.Text, nullable=False),
+    sa.Column("title", sa.Text, nullable=False),
+    sa.Column("people", sa.JSON, nullable=False),
+    sa.Column("state", sa.Text, nullable=False, index=True),
+    sa.Column("version", sa.Integer, nullable=False),
+    sa.Column("opened_at", Moment, nullable=False),
+    sa.Column("changed_at", Moment, nullable=False),
+    sa.Column("investigator", sa.Text, nullable=False, server_default=""),
+    sa.Column("finding", sa.Text, nullable=False, server_default=""),
+    sa.Column("closed_by", sa.Text, nullable=False, server_default=""),
+    sa.Column("evidence", sa.JSON, nullable=False),
+    sa.Column("sign_offs", sa.JSON, nullable=False),
+    sa.Index("cases_about", "rule", "about"),
+)
+
+notices = sa.Table(
+    "notices",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("sink", sa.Text, nullable=False),
+    sa.Column("body", sa.JSON, nullable=False),
+    sa.Column("state", sa.Text, nullable=False, index=True),
+    sa.Column("made_at", Moment, nullable=False),
+    sa.Column("next_at", Moment, nullable=False),
+    sa.Column("tries", sa.Integer, nullable=False, server_default="0"),
+)
+
+alert_memory = sa.Table(
+    "alert_memory",
+    metadata,
+    sa.Column("origin", sa.Text, primary_key=True),
+    sa.Column("size", sa.BigInteger, nullable=False),
+    sa.Column("data", sa.LargeBinary, nullable=False),
+)
+
 budget_summary = sa.Table("budget_summary", metadata, sa.Column("data", sa.LargeBinary, nullable=False))
 
 
@@ -240,7 +281,12 @@ def _break_glass(connection: sa.Connection) -> None:
     _add(connection, grants.c.break_glass)
 
 
-STEPS: tuple[Callable[[sa.Connection], None], ...] = (_first, _writing, _summaries, _acts, _break_glass)
+def _alerts(connection: sa.Connection) -> None:
+    for table in (cases, notices, alert_memory):
+        table.create(connection, checkfirst=True)
+
+
+STEPS: tuple[Callable[[sa.Connection], None], ...] = (_first, _writing, _summaries, _acts, _break_glass, _alerts)
 """Step n brings a store from version n to n + 1."""
 
 

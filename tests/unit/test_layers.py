@@ -17,7 +17,7 @@ LAYERS: list[tuple[str, ...]] = [
     ("gate",),
     ("admitted",),
     ("ledger",),
-    ("budgets", "floods"),
+    ("budgets", "floods", "alerts"),
     ("access", "audit"),
     ("sql", "store"),
     ("policy", "wire"),

@@ -38,6 +38,12 @@ audit verify
 audit withdraw
 audit witness
 cancel
+cases close
+cases list
+cases resolve
+cases show
+cases sign
+cases take
 demo
 deny
 doctor

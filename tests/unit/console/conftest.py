@@ -17,6 +17,8 @@ from gateway.access.directory.file import FileDirectory
 from gateway.access.passwords import hash_password
 from gateway.access.service import Access, AccessSettings
 from gateway.access.tickets.file import FileTickets
+from gateway.alerts.alerting import case_settings
+from gateway.alerts.cases import Cases
 from gateway.audit.checkpoint import Signer
 from gateway.audit.log import FileLog
 from gateway.audit.search import Query, Search
@@ -135,6 +137,7 @@ class Desk:
             preview=_preview,
             clock=self.clock,
         )
+        self.cases = Cases(self.access.context, case_settings(self.config), lambda _, __: [])
         self.app = create_app(
             access=self.access,
             trail=self.trail,
@@ -142,6 +145,7 @@ class Desk:
             config=self.config,
             directory=sources[0],
             policies=policies,
+            cases=self.cases,
             key=signer.verifier.text,
             clock=self.clock,
         )

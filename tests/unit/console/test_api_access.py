@@ -91,6 +91,9 @@ PRIVATE = [
     ("GET", "/v1/audit/questions/denials/export"),
     ("GET", "/v1/audit/acts"),
     ("GET", "/v1/reviews"),
+    ("GET", "/v1/cases"),
+    ("GET", "/v1/cases/case_1"),
+    ("POST", "/v1/cases/case_1"),
     ("POST", "/v1/reviews/grant_1"),
     ("GET", "/v1/audit/acts/act_1"),
     ("POST", "/v1/audit/acts/act_1/confirm"),
@@ -111,7 +114,10 @@ def test_every_route_is_listed_here_as_private_or_public(desk: Any) -> None:
     described = desk.call("GET", "/v1/openapi.json").json()["paths"]
     routes = {(method.upper(), path) for path, methods in described.items() for method in methods}
     listed = {
-        (method, path.replace("req_1", "{id}").replace("grant_1", "{id}").replace("act_1", "{id}"))
+        (
+            method,
+            path.replace("req_1", "{id}").replace("grant_1", "{id}").replace("act_1", "{id}").replace("case_1", "{id}"),
+        )
         for method, path in PRIVATE
     }
     listed = {
