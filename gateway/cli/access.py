@@ -10,8 +10,8 @@ from typing import Annotated, Any
 
 import typer
 
-from gateway.cli import client, connection
-from gateway.cli.client import ApiRefused
+from gateway.cli import client, connection, waiting
+from gateway.cli.client import Api, ApiRefused
 from gateway.cli.deciding import Reason, path_id, writing
 from gateway.cli.output import (
     REFUSED,
@@ -113,6 +113,10 @@ def open_(
     break_glass: Annotated[
         bool, typer.Option("--break-glass", help="Do without approval, in an emergency: told at once, and reviewed.")
     ] = False,
+    wait: Annotated[
+        bool | None,
+        typer.Option("--wait/--no-wait", help="Wait for the decision where one is needed; at a terminal by default."),
+    ] = None,
     save_pgpass: Annotated[bool, typer.Option("--save-pgpass", help="Keep the pass in ~/.pgpass.")] = False,
     save_service: Annotated[bool, typer.Option("--save-service", help="Keep a ~/.pg_service.conf entry.")] = False,
     execute: Annotated[
@@ -128,26 +132,19 @@ def open_(
     text = _read_statement(statement_file) if statement_file is not None else statement
     if text is not None and not text.strip():
         raise typer.BadParameter("the statement is empty")
+    body = {
+        "ticket": ticket,
+        "target": target,
+        "reason": reason,
+        "duration_s": _seconds(duration),
+        "reveal": reveal or None,
+        "write": write or None,
+        "statement": text,
+        "break_glass": break_glass or None,
+    }
     api = signed_in()
     try:
-        answer = api.post(
-            "/open",
-            {
-                "ticket": ticket,
-                "target": target,
-                "reason": reason,
-                "duration_s": _seconds(duration),
-                "reveal": reveal or None,
-                "write": write or None,
-                "statement": text,
-                "break_glass": break_glass or None,
-            },
-        )
-    except ApiRefused as refused:
-        if refused.code != "approval-required" or not refused.request:
-            raise
-        _show_waiting(refused)
-        raise Ended(REFUSED) from None
+        answer = _open(api, body, waiting.wanted(wait))
     finally:
         api.close()
     if break_glass:
@@ -164,6 +161,20 @@ def open_(
         emit_json(opened.as_json())
     else:
         _show_opened(opened)
+
+
+def _open(api: Api, body: dict[str, Any], wait: bool) -> Any:
+    """What `POST /open` answers, after the decision where one is needed and `wait` says so."""
+    try:
+        return api.post("/open", body)
+    except ApiRefused as refused:
+        if refused.code != "approval-required" or not refused.request:
+            raise
+        request = dict(refused.request)
+        _show_waiting(refused, wait)
+    if wait and waiting.wait(api, str(request.get("id"))):
+        return waiting.open_again(api, body)
+    raise Ended(REFUSED)
 
 
 def status() -> None:
@@ -231,14 +242,16 @@ def _show_opened(opened: connection.Connection) -> None:
     say("the password is shown this once; `--exec psql` starts a client without showing it")
 
 
-def _show_waiting(refused: ApiRefused) -> None:
+def _show_waiting(refused: ApiRefused, wait: bool) -> None:
     request = dict(refused.request or {})
-    if setup().as_json:
+    if setup().as_json and not wait:
         emit_json({"request": request})
-    show_refusal(refused.refusal)
+    if not wait:
+        show_refusal(refused.refusal)
     teams = ", ".join(request.get("approvers", [])) or "an approver"
     say(f"request {request.get('id')} waits for {request.get('approvals_needed', 1)} of: {teams}")
-    say("once it is approved, give the same command again")
+    if not wait:
+        say("once it is approved, give the same command again")
 
 
 def _show_grants(grants: list[dict[str, Any]]) -> None:

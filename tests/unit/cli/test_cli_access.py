@@ -310,3 +310,91 @@ def test_open_says_what_may_be_written(terminal: Any) -> None:
     assert (found["write"], found["statement"]) == (True, "d" * 64)
     terminal.answers["POST /open"] = (200, OPENED)
     assert "writing" not in terminal.run("open", "SUP-1").out
+
+
+WAITS = {"id": "req_7", "approvers": ["security"], "approvals_needed": 1}
+
+
+class Approver:
+    """Answers to `open` and to looks at the request, as a decision comes after some looks."""
+
+    def __init__(self, problem: Any, state: str, looks: int = 2, stale: bool = False) -> None:
+        self.problem, self.state, self.looks, self.stale = problem, state, looks, stale
+        self.opened = 0
+
+    def open(self, _: Any) -> tuple[int, Any]:
+        self.opened += 1
+        if self.looks >= 0:
+            return self.problem(403, "approval-required", "it waits", request=WAITS)  # type: ignore[no-any-return]
+        if self.stale:
+            self.stale = False
+            return self.problem(401, "second-factor-required", "this needs a recent factor")  # type: ignore[no-any-return]
+        return 200, OPENED
+
+    def show(self, _: Any) -> tuple[int, Any]:
+        self.looks -= 1
+        state = "pending" if self.looks >= 0 else self.state
+        return 200, {"state": state, "decided_by": ["bob"], "decision_reason": "" if state == "approved" else "no need"}
+
+
+def decided(terminal: Any, problem: Any, monkeypatch: pytest.MonkeyPatch, state: str, **more: Any) -> Approver:
+    approver = Approver(problem, state, **more)
+    terminal.answers["POST /open"], terminal.answers["GET /requests/req_7"] = approver.open, approver.show
+    monkeypatch.setattr("gateway.cli.waiting.time.sleep", lambda _: None)
+    return approver
+
+
+def test_open_waits_for_the_decision_and_then_opens(
+    terminal: Any, problem: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    approver = decided(terminal, problem, monkeypatch, "approved")
+    said = terminal.run("open", "SUP-1", "--wait")
+    assert said.code == 0
+    assert "gwp_pass:secret" in said.out
+    assert "request req_7 waits for 1 of: security" in said.err
+    assert "approved by bob" in said.err
+    assert approver.opened == 2
+
+
+def test_open_that_waited_too_long_asks_for_a_code(
+    terminal: Any, problem: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decided(terminal, problem, monkeypatch, "approved", stale=True)
+    said = terminal.run("--output", "json", "open", "SUP-1", "--wait")
+    assert said.code == 0
+    assert said.json["password"] == "gwp_pass:secret"
+    assert "sign in again" in said.err
+    paths = [request.url.path for request in terminal.requests]
+    assert paths.count("/v1/sign-in") == 2
+
+
+@pytest.mark.parametrize("state", ["denied", "expired", "cancelled"])
+def test_open_says_that_it_was_not_approved(
+    terminal: Any, problem: Any, monkeypatch: pytest.MonkeyPatch, state: str
+) -> None:
+    approver = decided(terminal, problem, monkeypatch, state)
+    said = terminal.run("open", "SUP-1", "--wait")
+    assert said.code == 77
+    assert f"the request is {state}: no need" in said.err
+    assert said.out == ""
+    assert approver.opened == 1
+
+
+def test_interrupting_leaves_the_request_as_it_is(terminal: Any, problem: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    decided(terminal, problem, monkeypatch, "approved", looks=9)
+
+    def interrupt(_: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("gateway.cli.waiting.time.sleep", interrupt)
+    said = terminal.run("open", "SUP-1", "--wait")
+    assert said.code == 130
+    assert "still waits" in said.err
+
+
+def test_a_script_does_not_wait(terminal: Any, problem: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    approver = decided(terminal, problem, monkeypatch, "approved")
+    said = terminal.run("--output", "json", "open", "SUP-1")
+    assert said.code == 77
+    assert said.json == {"request": WAITS}
+    assert approver.opened == 1
