@@ -102,6 +102,8 @@ def test_from_the_trail_to_a_closed_case(office: House) -> None:
     eventually(lambda: len(GOT) == 2)
     assert GOT[1]["what"] == "closed"
 
+    alerts = answer(office, "carol", "audit", "search", "--kind", "security.alert")
+    assert [record["evidence"] for record in alerts if record["rule"] == "probing"] == [case["evidence"]]
     kinds = answer(office, "carol", "audit", "search", "--kind", "security.case")
     signed = [record for record in kinds if record["move"] in ("sign", "close") and record["decision"] == "permit"]
     assert {record["evidence"] for record in signed} == {case["evidence"]}
