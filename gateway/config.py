@@ -212,6 +212,27 @@ class Roles(_Model):
     custodians: frozenset[str] = frozenset()
 
 
+class Replica(_Model):
+    """PostgreSQL servers of which a quorum has to acknowledge each record. `tls: off` is for loopback hosts only."""
+
+    hosts: tuple[Annotated[str, Field(pattern=r"^[^\s:/]+:\d{1,5}$|^\[[0-9A-Fa-f:]+\]:\d{1,5}$")], ...] = Field(
+        min_length=1
+    )
+    database: str = "gateway_audit"
+    user: str
+    password: Secret
+    tls: Literal["verify-full", "off"] = "verify-full"
+    ca: Path | None = None
+    deadline: Annotated[Seconds, Field(ge=1.0, le=30.0)] = 5.0
+
+    @model_validator(mode="after")
+    def _plain_stays_home(self) -> Replica:
+        names = [host.rpartition(":")[0].strip("[]") for host in self.hosts]
+        if self.tls == "off" and not all(Listener(host=name, port=0).loopback for name in names):
+            raise ValueError("`tls: off` is for servers on loopback hosts only")
+        return self
+
+
 class Audit(_Model):
     """The trail. `reserve` is disk space kept back so that the closing record can always be written."""
 
@@ -222,6 +243,7 @@ class Audit(_Model):
     window_bytes: Bytes = 1024**2
     heartbeat: Seconds = 300.0
     witness_token: Secret | None = None
+    replica: Replica | None = None
 
     @model_validator(mode="after")
     def _beats(self) -> Audit:

@@ -281,6 +281,7 @@ class Server:
             segment_bytes=config.audit.segment_size,
             reserve_bytes=config.audit.reserve,
             heartbeat_s=config.audit.heartbeat,
+            replica=config.audit.replica,
         )
 
     def _trail_failed(self, error: BaseException) -> None:
@@ -319,6 +320,8 @@ class Server:
         watch("gateway_plan_cache_hits", "Statements found in the plan cache", lambda: float(plans.hits))
         watch("gateway_plan_cache_misses", "Statements that were analysed", lambda: float(plans.misses))
         watch("gateway_audit_records", "Durable records in the trail", lambda: float(self.trail.durable_size))
+        watch("gateway_audit_waiting_for_quorum", "Records on disk here, and not acknowledged by a quorum yet",
+              lambda: float(self.trail.waiting_for_quorum))  # fmt: skip
         watch("gateway_audit_writable", "Whether the trail can be written", lambda: float(self.trail.writable))
         self.metrics.watch_labelled(
             "gateway_target_missing",

@@ -48,9 +48,11 @@ from gateway.audit.lock import take_lock
 from gateway.audit.publish import Publisher
 from gateway.audit.pulse import Pulse
 from gateway.audit.recovery import OpenStatement, State, leaf_hashes, read_state
+from gateway.audit.replicate import Replicator
 from gateway.audit.rotation import check_rotations, keep_rotation, rotation_note, rotation_of
 from gateway.audit.segment import Damaged, Disk
 from gateway.audit.writer import Bracket, Writer
+from gateway.config import Replica
 from gateway.errors import GatewayError
 from gateway.ports import Clock
 from gateway.record import ENVELOPE, Form, event
@@ -89,6 +91,7 @@ class FileLog:
         interval_s: float,
         heartbeat_s: float,
         compiled: bool | None,
+        replica: Replica | None,
     ) -> None:
         """For `open` only."""
         self.directory = directory
@@ -105,9 +108,14 @@ class FileLog:
         self._heartbeat_s = heartbeat_s
         self._pulse: Pulse | None = None
         self._delivery = Delivery(loop, self._collect, self._notify, on_failure)
-        signal, deliver, fail = self._delivery.signal, self._delivery.deliver, self._delivery.fail
-        self._writer = Writer(directory, self.origin, disk, segment_bytes, signal, deliver, fail, compiled)
-        self._publisher = Publisher(directory, key, disk, self._writer, reserve_bytes, interval_s, self._writer.fail)
+        signal, deliver = self._delivery.signal, self._delivery.deliver
+        self._writer = Writer(directory, self.origin, disk, segment_bytes, signal, deliver, self._fail, compiled)
+        self._replicator: Replicator | None = None
+        if replica is not None:
+            self._replicator = Replicator(replica, self.origin, self._told, self._writer.fail)
+        self._publisher = Publisher(
+            directory, key, disk, self._writer, reserve_bytes, interval_s, self._writer.fail, self._replicator
+        )
 
     @classmethod
     def open(
@@ -130,6 +138,7 @@ class FileLog:
         disk: Disk | None = None,
         entropy: Callable[[int], bytes] = os.urandom,
         compiled: bool | None = None,
+        replica: Replica | None = None,
     ) -> FileLog:
         """Open or create the trail, mend what a crash left, and record the start durably. Blocks while it does.
 
@@ -138,7 +147,7 @@ class FileLog:
         the writer's core, see `writer.py`. `time_ns` is the same clock in nanoseconds since 1970, where there is one.
         With `next_key`, the heads are signed by that one from here on, see `rotation.py`. With a loop and
         `time_ns`, steps of the clock are recorded, and a heartbeat after `heartbeat_s` without a record (0: none), see
-        `pulse.py`.
+        `pulse.py`. With `replica`, nothing is durable before a quorum of those servers has it too, see `replicate.py`.
 
         Raises: GatewayError("audit-damaged"), ("audit-not-writable"), ("configuration-invalid").
         """
@@ -164,6 +173,7 @@ class FileLog:
             interval_s,
             heartbeat_s,
             compiled,
+            replica,
         )
         try:
             log._start(version, reason)
@@ -190,7 +200,12 @@ class FileLog:
     @property
     def durable_size(self) -> int:
         """How many records are durable: a reader shows no others."""
-        return self._writer.durable
+        return self._least(self._writer.durable)
+
+    @property
+    def waiting_for_quorum(self) -> int:
+        """How many records the local disk has and no quorum acknowledged yet; 0 where none is asked."""
+        return 0 if self._replicator is None else max(0, self._writer.durable - self._replicator.durable)
 
     @property
     def signed_size(self) -> int:
@@ -245,6 +260,11 @@ class FileLog:
         """Block until everything appended so far is durable. For tools and tests. Raises `GatewayError`."""
         if not self._writer.wait(self._next_index, timeout_s):
             raise _not_writable("the audit trail could not be flushed", str(self._writer.failure or "timeout"))
+        if self._replicator is not None and not self._replicator.wait(self._next_index, timeout_s):
+            raise _not_writable("the audit trail could not be flushed", str(self._replicator.failure or "timeout"))
+        if self._replicator is not None and self._loop is None:
+            # the replicator's thread may not have come to it yet
+            self._delivery.deliver()
 
     def checkpoint(self) -> Checkpoint:
         """Sign the durable tree head now, if it is not signed yet, and return it. Raises `GatewayError`."""
@@ -274,6 +294,8 @@ class FileLog:
         with contextlib.suppress(GatewayError):
             self.append(event("log.stop", size=self._next_index, reason=reason))
         self._writer.stop()
+        if self._replicator is not None:
+            self._replicator.stop()
         self._publisher.stop()
         try:
             if self._writer.failure is None:
@@ -293,6 +315,8 @@ class FileLog:
         if not writer.push(leaf, urgent or self._loop is None):
             self._delivery.forget(receipt)
             raise _not_writable("the audit trail is closed", str(writer.failure or "stopped"))
+        if self._replicator is not None:
+            self._replicator.push(leaf)
         self._next_index = index + 1
         if not urgent and self._timer is None and self._loop is not None:
             self._timer = self._loop.call_later(_LAZY_S, self._hurry)
@@ -324,7 +348,23 @@ class FileLog:
         self._writer.hurry()
 
     def _collect(self) -> int:
-        return self._writer.collect() if self._delivery.signal >= 0 else self._writer.durable
+        return self._least(self._writer.collect() if self._delivery.signal >= 0 else self._writer.durable)
+
+    def _least(self, local: int) -> int:
+        """How many records are durable everywhere."""
+        return local if self._replicator is None else min(local, self._replicator.durable)
+
+    def _told(self) -> None:
+        """A quorum has more; on the replicator's thread."""
+        if self._delivery.signal >= 0:
+            os.eventfd_write(self._delivery.signal, 1)
+        else:
+            self._delivery.deliver()
+
+    def _fail(self, error: BaseException) -> None:
+        if self._replicator is not None:
+            self._replicator.abandon()
+        self._delivery.fail(error)
 
     def _notify(self) -> None:
         self._publisher.notify()
@@ -339,6 +379,8 @@ class FileLog:
             keep_rotation(self.directory, rotation, self._disk)
         self._use(next(key for key in keys if key.verifier == state.verifier))
         self._next_index = state.frontier.size
+        if self._replicator is not None:
+            self._replicator.resume(self.directory, state.frontier)
         self._last_us = state.last_us
         tiles = self._publisher.tiles
         if state.signed is not None and tiles.resume(state.signed.size, state.signed.root):
@@ -366,6 +408,8 @@ class FileLog:
             leaves.append(self._rotate(self._next_key))
         self._publisher.publish()
         self._writer.start()
+        if self._replicator is not None:
+            self._replicator.start()
         self._publisher.start()
         self._delivery.listen(leaves)
         if self._loop is not None and self._watched:
@@ -397,7 +441,7 @@ class FileLog:
             if (bracket := _bracket(record)) is not None:
                 self._writer.note((self._next_index, bracket))
             self._next_index += 1
-        self._writer.commit(leaves)
+        self._commit(leaves)
         return leaves
 
     def _rotate(self, following: Signer) -> bytes:
@@ -405,16 +449,25 @@ class FileLog:
         note = rotation_note(self._next_index, self._key, following)
         leaf = self._leaf(event("log.rotation", note=note), self._next_index)
         self._next_index += 1
-        self._writer.commit([leaf])
+        self._commit([leaf])
         keep_rotation(self.directory, rotation_of(leaf, self.origin), self._disk)
         self._use(following)
         return leaf
+
+    def _commit(self, leaves: list[bytes]) -> None:
+        """Make leaves durable before the threads are started."""
+        self._writer.commit(leaves)
+        if self._replicator is not None:
+            self._replicator.commit(leaves)
 
     def _use(self, key: Signer) -> None:
         self._key = key
         self._publisher.use(key)
 
     def _release(self) -> None:
+        if self._replicator is not None:
+            self._replicator.abandon()
+            self._replicator.stop()
         self._writer.release()
         self._delivery.hang_up()
         if self._lock_fd >= 0:

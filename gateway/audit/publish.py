@@ -3,7 +3,8 @@
 It also watches the space that is left, since it is the one that needs more of it, and lets work in again when space
 returned.
 
-INVARIANT: a tree head is signed after its records are durable, and tiles are in place before the head that needs them.
+INVARIANT: a tree head is signed after its records are durable, on a quorum where one is asked, and tiles are in place
+before the head that needs them.
 INVARIANT: heads are signed in order; each extends the one before, because both come from the one growing tree.
 """
 
@@ -14,9 +15,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from gateway.audit.checkpoint import Checkpoint, Signer
+from gateway.audit.replicate import Replicator
 from gateway.audit.segment import Disk
 from gateway.audit.tiles import TileWriter
 from gateway.audit.writer import NO_SPACE, Writer
+
+_QUORUM_S = 60.0
+"""Longer than any deadline of a quorum."""
 
 
 class Publisher:
@@ -34,11 +39,13 @@ class Publisher:
         reserve_bytes: int,
         interval_s: float,
         on_failure: Callable[[BaseException], None],
+        replicator: Replicator | None = None,
     ) -> None:
         self.signed: Checkpoint | None = None
         self.tiles = TileWriter(directory, disk)
         self._directory, self._key, self._disk, self._writer = directory, key, disk, writer
         self._reserve_bytes, self._interval_s, self._on_failure = reserve_bytes, interval_s, on_failure
+        self._replicator = replicator
         self._news = threading.Event()
         self._stop = threading.Event()
         self._mutex = threading.Lock()
@@ -72,6 +79,9 @@ class Publisher:
                 return
             hashes, size, root = self._writer.take_unsigned()
             self.tiles.add(hashes)
+            if self._replicator is not None and not self._replicator.wait(size, _QUORUM_S):
+                # the log is about to fail, or fails already: what no quorum has is not signed
+                return
             try:
                 self.tiles.write()
                 if self.signed is None or size != self.signed.size:
@@ -79,6 +89,8 @@ class Publisher:
                     note = self._key.sign(head.text()).encode()
                     self._disk.replace(self._directory / "checkpoint", note, durable=True)
                     self.signed = head
+                    if self._replicator is not None:
+                        self._replicator.sign(size, note.decode())
                     self.tiles.discard_old()
             except OSError as error:
                 if error.errno not in NO_SPACE:

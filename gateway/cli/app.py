@@ -29,6 +29,7 @@ from gateway.cli import (
     output,
     people,
     policy,
+    restoring,
     reviewing,
     serving,
     witness,
@@ -80,6 +81,7 @@ for part in (access, deciding, reviewing, initial, doctor, serving):
     part.register(app)
 ask.register(audit.app)
 acts.register(audit.app)
+restoring.register(audit.app)
 witness.register(audit.app)
 for name, group, text in (
     ("people", people.app, "Invitations, second factors, password hashes."),

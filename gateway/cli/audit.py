@@ -232,6 +232,7 @@ def _rotate_now(config: Config, following: Signer) -> bool:
             reason="rotate-key",
             segment_bytes=config.audit.segment_size,
             reserve_bytes=config.audit.reserve,
+            replica=config.audit.replica,
         )
     except GatewayError as error:
         if error.code == "audit-not-writable" and is_being_written(config.audit_path):

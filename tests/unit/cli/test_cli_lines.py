@@ -29,6 +29,7 @@ audit confirm
 audit decline
 audit key
 audit prove
+audit restore
 audit rotate-key
 audit schema
 audit search
