@@ -13,6 +13,7 @@ import asyncio
 import os
 import sqlite3
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -27,6 +28,7 @@ from gateway.audit.encode import leaf_of
 from gateway.audit.log import FileLog
 from gateway.audit.segment import segments_of
 from gateway.audit.verify import verify_log
+from gateway.config import Replica
 from gateway.record import Form, event
 
 ORIGIN = "bench.example/trail"
@@ -55,37 +57,59 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seconds", type=float, default=5.0, help="how long each append is measured")
     parser.add_argument("--records", type=int, default=400_000, help="how many records are verified")
     parser.add_argument("--directory", type=Path, help="where to write (default: below the working directory)")
+    parser.add_argument("--quorum", action="store_true", help="also with three PostgreSQL servers that acknowledge")
     given = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory(dir=given.directory or Path.cwd()) as name:
         place = Path(name)
         for producers in PRODUCERS:
             rate, p50, p99 = uvloop.run(append(place / f"trail{producers}", producers, given.seconds))
             print(f"append, {producers:3} producers: {rate:8,.0f} records/s, p50 {p50:6.2f} ms, p99 {p99:6.2f} ms")
+        if given.quorum:
+            measure_quorum(place, given.seconds)
         print(f"file + fdatasync, one by one: {plain(place / 'plain', given.seconds):8,.0f} records/s")
         print(f"SQLite, one by one:           {sqlite(place / 'trail.sqlite', given.seconds):8,.0f} records/s")
         key = fill(place / "verify", given.records)
-        on_disk = sum(path.stat().st_size for _, path in segments_of(place / "verify")[:-1])
+        *full, (last, _) = segments_of(place / "verify")
         for jobs in sorted({1, os.cpu_count() or 1}):
             start = time.monotonic()
             report = verify_log(place / "verify", key, jobs=jobs)
             took = time.monotonic() - start
             assert report.ok, report.problems
             print(f"verify, {jobs} processes: {report.size / took:8,.0f} records/s")
-        print(f"on disk: {on_disk / segments_of(place / 'verify')[-1][0] * 2:,.0f} bytes a statement (begin and end)")
+        if full:
+            on_disk = sum(path.stat().st_size for _, path in full)
+            print(f"on disk: {on_disk / last * 2:,.0f} bytes a statement (begin and end)")
     return 0
 
 
-def opened(directory: Path, key: Signer, loop: asyncio.AbstractEventLoop | None) -> FileLog:
+def measure_quorum(place: Path, seconds: float) -> None:
+    """The same appends, each acknowledged by one of two standbys on this machine's one disk as well."""
+    sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "faults"))
+    from quorum_servers import cluster
+
+    with cluster() as servers:
+        for producers in PRODUCERS:
+            directory = place / f"quorum{producers}"
+            replica, origin = servers.replica(), f"{ORIGIN}/{producers}"
+            rate, p50, p99 = uvloop.run(append(directory, producers, seconds, origin, replica))
+            print(f"quorum, {producers:3} producers: {rate:8,.0f} records/s, p50 {p50:6.2f} ms, p99 {p99:6.2f} ms")
+
+
+def opened(
+    directory: Path, key: Signer, loop: asyncio.AbstractEventLoop | None, replica: Replica | None = None
+) -> FileLog:
     """A new trail as the gateway opens it."""
     return FileLog.open(
-        directory, origin=ORIGIN, key=key, clock=lambda: datetime.now(UTC), time_ns=time.time_ns, loop=loop,
-        segment_bytes=64 << 20,
+        directory, origin=key.verifier.name, key=key, clock=lambda: datetime.now(UTC), time_ns=time.time_ns, loop=loop,
+        segment_bytes=64 << 20, replica=replica,
     )  # fmt: skip
 
 
-async def append(directory: Path, producers: int, seconds: float) -> tuple[float, float, float]:
+async def append(
+    directory: Path, producers: int, seconds: float, origin: str = ORIGIN, replica: Replica | None = None
+) -> tuple[float, float, float]:
     """Begin records a second, and the middle and 99th wait in milliseconds; ends ride along, as the gate has them."""
-    log = opened(directory, Signer.generate(ORIGIN), asyncio.get_running_loop())
+    log = opened(directory, Signer.generate(origin), asyncio.get_running_loop(), replica)
     waits: list[float] = []
     numbers = iter(range(1 << 40))
     finished = asyncio.get_running_loop().create_future()
