@@ -143,6 +143,7 @@ KINDS: dict[str, tuple[str, ...]] = {
     ),
     "security.notice": ("case", "sink", "state", "count", "reason"),
     "audit.act": (*PERSON, *WHERE, *FACTOR, *VERDICT, "act", "does", "subject", "state", "asked_by", "confirmed_by"),
+    "audit.report": ("framework", "digest", "since", "until", "customers", "count"),
     "audit.read": (*PERSON, *WHERE, *FACTOR, "query", "count", "code", "decision"),
 }
 

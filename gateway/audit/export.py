@@ -36,6 +36,25 @@ from gateway.audit.verify import EXPORT_FORMAT, Problem, Report, Stretch, cover,
 from gateway.errors import GatewayError
 
 _CHUNK = 256 << 10
+_FIGURES = {
+    "records": "SELECT count(*) FROM records",
+    "people": "SELECT count(DISTINCT person) FROM records WHERE kind = 'session.begin'",
+    "customers_accessed": (
+        "SELECT count(DISTINCT customer) FROM customers "
+        "WHERE idx IN (SELECT idx FROM records WHERE kind = 'session.begin')"
+    ),
+    "tickets_used": "SELECT count(DISTINCT ticket) FROM records WHERE kind = 'session.begin'",
+    "sign_ins": "SELECT count(*) FROM records WHERE kind = 'login' AND decision = 'permit'",
+    "sign_ins_refused": "SELECT count(*) FROM records WHERE kind = 'login' AND decision = 'deny'",
+    "sessions": "SELECT count(*) FROM records WHERE kind = 'session.begin'",
+    "statements": "SELECT count(*) FROM statements",
+    "statements_refused": "SELECT count(*) FROM records WHERE kind = 'statement.refused'",
+    "statements_of_unknown_end": "SELECT count(*) FROM records WHERE kind = 'statement.unknown'",
+    "rows_disclosed_at_most": "SELECT coalesce(sum(rows), 0) FROM statements",
+    "grants": "SELECT count(*) FROM grants WHERE began IS NOT NULL",
+    "reads_of_the_trail": "SELECT count(*) FROM records WHERE kind = 'audit.read' AND decision = 'permit'",
+}
+"""What a report counts, each by a query over the index of its records."""
 
 
 def first_line(
@@ -77,6 +96,24 @@ class Passing:
         found = ask(name, self._connection, read, head, scope, narrow, LIMIT, 0)
         value: dict[str, Any] = json.loads(json.dumps(found))
         return value
+
+    def all(self, name: str, read: Any, head: Head, scope: Scope, most: int) -> dict[str, Any]:
+        """The answer with up to that many rows, nothing narrowed."""
+        answer = self.answer(name, read, head, scope, Narrow())
+        while len(answer["rows"]) < min(answer["total"], most):
+            offset = len(answer["rows"])
+            more = ask(name, self._connection, read, head, scope, Narrow(), LIMIT, offset)["rows"]
+            if not more:
+                break
+            answer["rows"] += json.loads(json.dumps(more))
+        return answer
+
+    def figures(self) -> dict[str, int]:
+        """How much of what the leaves hold."""
+        found = {}
+        for name, sql in _FIGURES.items():
+            found[name] = int(self._connection.execute(sql).fetchone()[0])
+        return found
 
     def close(self) -> None:
         """Forget it."""
@@ -132,7 +169,7 @@ def check_export(file: Path, public_key: str) -> Report:
     try:
         with file.open("rb") as lines:
             line = json.loads(lines.readline())
-            for first, leaves, offsets in _from_file(lines, line["first"], line["end"]):
+            for first, leaves, offsets in from_file(lines, line["first"], line["end"]):
                 passing.take(0, first, leaves, offsets)
             given = json.loads(lines.readline())["answer"]
 
@@ -179,7 +216,8 @@ def _leaves(directory: Path, scope: Scope) -> Iterator[tuple[int, int, list[byte
                 yield start, batch.first + low, list(batch.leaves[low:high]), list(batch.offsets[low:high])
 
 
-def _from_file(lines: Any, first: int, end: int) -> Iterator[tuple[int, list[bytes], list[int]]]:
+def from_file(lines: Any, first: int, end: int) -> Iterator[tuple[int, list[bytes], list[int]]]:
+    """The leaves of an export behind its first line: index of the first, leaves, offsets, some at a time."""
     while first < end:
         count = min(1_000, end - first)
         leaves, offsets = [], []

@@ -309,6 +309,13 @@ def _break_glass(asked: Asked) -> Found:
     return found
 
 
+def _policy_changes(asked: Asked) -> Found:
+    where, values = asked.narrowed("policy.change")
+    found = asked.listed(("target", "by", "effect", "differences", "policy", "previous"), where, values)
+    found.notes.append("a policy that was changed while the gateway was stopped is not in here; `policy` names it")
+    return found
+
+
 def _grouped(asked: Asked, condition: str, more: Iterable[Any]) -> Found:
     where, values = asked.narrowed()
     source = f"FROM records AS r WHERE {where} AND {condition} GROUP BY r.person, r.login, r.code, r.target"
@@ -394,6 +401,8 @@ QUESTIONS: dict[str, Question] = {one.name: one for one in (
              _break_glass),
     Question("policy", "Which policy was in force, and who changed it?",
              ("target", "policy", "since", "by", "previous", "in_force"), policies, (), ("target",), True),
+    Question("policy-changes", "What did changes of policies let be seen or done, and who made them?",
+             ("time", "target", "by", "effect", "differences", "policy", "previous"), _policy_changes, (), ("target",)),
     Question("holders", "Who holds access at that moment?",
              ("login", "ticket", "customers", "target", "expires_at", "write", "approvers"), holders,
              (), _ALL, True),

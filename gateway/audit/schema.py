@@ -62,6 +62,8 @@ _MEANINGS: dict[str, tuple[dict[str, Any], str]] = {
     "aggregations": (_COUNT, "How many sums over hidden columns the statement has."),
     "step_us": (_NUMBER, "By how much the clock was set forward (or back), in microseconds."),
     "write": (_YES, "Whether writing was asked for."),
+    "since": (_TEXT, "The time that a report is about: from when."),
+    "until": (_TEXT, "Until before when."),
     "expires_at": (_TIME, "When it ends by itself."),
     "due_at": (_TIME, "By when it has to be reviewed."),
     "break_glass": (_YES, "Whether it is access without approval, in an emergency."),

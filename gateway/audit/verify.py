@@ -187,6 +187,14 @@ def verify_export(file: str | Path, public_key: str) -> Report:
     return Report(given.name, size, head[0], head[1].hex(), (), notes)
 
 
+def open_head(note: str, public_key: str, rotations: Iterable[bytes] = ()) -> tuple[int, bytes]:
+    """Size and root of a checkpoint; `rotations` are the leaves that changed the key. Raises `ValueError`."""
+    try:
+        return _Chain(_Key.parse(public_key), rotations).checkpoint(note)
+    except _Bad as bad:
+        raise ValueError(bad.problem.what) from None
+
+
 def proof_bytes(proof: dict[str, Any]) -> bytes:
     """The one spelling of a proof file."""
     return (json.dumps(proof, ensure_ascii=False, indent=1, sort_keys=True) + "\n").encode(errors="surrogatepass")

@@ -29,6 +29,7 @@ from gateway.cli import (
     output,
     people,
     policy,
+    reporting,
     restoring,
     reviewing,
     serving,
@@ -82,6 +83,7 @@ for part in (access, deciding, reviewing, initial, doctor, serving):
 ask.register(audit.app)
 acts.register(audit.app)
 restoring.register(audit.app)
+reporting.register(audit.app)
 witness.register(audit.app)
 for name, group, text in (
     ("people", people.app, "Invitations, second factors, password hashes."),

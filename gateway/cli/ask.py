@@ -15,6 +15,7 @@ import typer
 
 from gateway.audit.period import period
 from gateway.audit.questions import QUESTIONS, question_of
+from gateway.cli.client import Api
 from gateway.cli.output import Column, clean, emit_json, emit_table, moment, say
 from gateway.cli.setup import setup, signed_in
 from gateway.errors import CODES, GatewayError
@@ -97,7 +98,12 @@ def _answer(question: str, filters: Mapping[str, str | None], limit: int, offset
 
 
 def _export(question: str, filters: Mapping[str, str | None], path: Path) -> None:
-    api = signed_in()
+    download(signed_in(), question, filters, path)
+    say(f"wrote {path}; `gateway audit verify {path} --key KEY` checks that nothing is missing")
+
+
+def download(api: Api, question: str, filters: Mapping[str, str | None], path: Path) -> None:
+    """Write an export to that new file, or nothing. Raises `GatewayError`."""
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
     except OSError as error:
@@ -116,7 +122,6 @@ def _export(question: str, filters: Mapping[str, str | None], path: Path) -> Non
     except BaseException:
         path.unlink(missing_ok=True)
         raise
-    say(f"wrote {path}; `gateway audit verify {path} --key KEY` checks that nothing is missing")
 
 
 def _broken_off(last: bytes) -> GatewayError:

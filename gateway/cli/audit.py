@@ -11,10 +11,12 @@ from typing import Annotated, Any
 import typer
 
 from gateway import __version__
+from gateway.audit.bundle import is_report
 from gateway.audit.checkpoint import Signer, create_signer, load_signer
 from gateway.audit.export import check_export
 from gateway.audit.lock import is_being_written
 from gateway.audit.log import FileLog
+from gateway.audit.reports import check as check_report
 from gateway.audit.rotation import load_next_signer, next_key_path, settle_keys
 from gateway.audit.schema import record_schema
 from gateway.audit.verify import Report, is_export, proof_bytes, verify_log, verify_proof
@@ -137,20 +139,20 @@ def prove(
 
 @app.command()
 def verify(
-    path: Annotated[Path | None, typer.Argument(help="The trail's directory, a proof or an export.")] = None,
+    path: Annotated[Path | None, typer.Argument(help="The trail's directory, a proof, an export or a report.")] = None,
     key: Annotated[str | None, typer.Option(help="The log's public key, or a file with it.")] = None,
     witness: Annotated[
         Path | None, typer.Option(help="A checkpoint of this log that was kept elsewhere, or a witness's state.")
     ] = None,
 ) -> None:
-    """Check the trail, a proof or an export offline; exit code 3 when something was tampered with."""
+    """Check the trail, a proof, an export or a report offline; exit code 3 when something was tampered with."""
     place = path if path is not None else configuration("the trail's place").audit_path
     try:
         text = _public_key(key)
         if place.is_dir():
             report = verify_log(place, text, witness=witness, jobs=os.cpu_count() or 1)
         else:
-            report = (check_export if is_export(place) else verify_proof)(place, text)
+            report = _check_file(place, text)
     except OSError as error:
         raise GatewayError("configuration-invalid", f"`{error.filename or place}`: {error.strerror}") from error
     except ValueError as error:
@@ -322,6 +324,13 @@ def _id(record: str) -> str:
     if not record or not all(c.isascii() and (c.isalnum() or c == "-") for c in record):
         raise GatewayError("not-found", "that is not a record's id")
     return record
+
+
+def _check_file(place: Path, key: str) -> Report:
+    """Check a report, an export or a proof, whichever it is."""
+    if is_report(place):
+        return check_report(place, key, __version__)
+    return (check_export if is_export(place) else verify_proof)(place, key)
 
 
 def _public_key(key: str | None) -> str:

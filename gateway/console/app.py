@@ -24,6 +24,7 @@ from gateway.config import Config
 from gateway.console import acts as act_routes
 from gateway.console import cases as case_routes
 from gateway.console import questions as question_routes
+from gateway.console import reports as report_routes
 from gateway.console import reviews as review_routes
 from gateway.console import schemas
 from gateway.console import trail as trail_routes
@@ -68,6 +69,7 @@ def create_app(
     app.include_router(_people_routes())
     app.include_router(trail_routes.routes())
     app.include_router(question_routes.routes())
+    app.include_router(report_routes.routes())
     app.include_router(act_routes.routes())
     app.include_router(case_routes.routes())
     app.include_router(review_routes.routes())

@@ -14,6 +14,7 @@ def judge(read: dict[str, Any], reading: Reading) -> None:
     _judge_reveal(read, reading)
     _judge_access(read["access"], bool(read.get("reveal")), reading)
     _judge_searches(read, reading)
+    _judge_categories(read, reading)
     _judge_aggregates(read, reading)
     _judge_writes(read, reading)
 
@@ -69,6 +70,19 @@ def _judge_break_glass(access: dict[str, Any], reading: Reading) -> None:
         if team not in access["teams"]:
             near = shapes.nearest(team, access["teams"])
             reading.fault(("access", "break_glass", "teams", index), f"`{team}` is not in `access.teams`{near}")
+
+
+def _judge_categories(read: dict[str, Any], reading: Reading) -> None:
+    seen: dict[str, str] = {}
+    for category, columns in read.get("categories", {}).items():
+        for index, column in enumerate(columns):
+            at = ("categories", category, index)
+            relation, _, name = column.rpartition(".")
+            if relation not in read["tables"] or name not in read["tables"][relation]["columns"]:
+                reading.fault(at, f"`{column}` is not in this policy")
+            if column in seen:
+                reading.fault(at, f"`{column}` is in the category `{seen[column]}` already")
+            seen[column] = category
 
 
 def _judge_searches(read: dict[str, Any], reading: Reading) -> None:

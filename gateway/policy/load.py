@@ -126,6 +126,8 @@ def digest(policy: Policy) -> str:
             for name, table in policy.tables.items()
         },
     }
+    if policy.categories:
+        content["categories"] = {name: sorted(columns) for name, columns in policy.categories.items()}
     if policy.access.break_glass is None:
         # a policy without it keeps the digest that it had before there was such a thing
         del content["access"]["break_glass"]
@@ -221,6 +223,7 @@ def _policy(read: dict[str, Any], source: str) -> Policy:
             )
             for name, rule in read.get("write", {}).items()
         },
+        categories={name: frozenset(columns) for name, columns in read.get("categories", {}).items()},
         mode=read.get("mode", "protect"),
     )  # fmt: skip
 
@@ -314,6 +317,7 @@ _AGGREGATE_SCHEMA = {
 }
 _NAMED = Text("a name", _NAME)
 _QUALIFIED = Text("a qualified name such as `public.employees`", rf"{_NAME}\.{_NAME}", _relation)
+_COLUMN = Text("a column such as `public.employees.email`", rf"{_NAME}\.{_NAME}\.{_NAME}")
 _TEAMS = ListOf(Text("the name of a team"))
 
 POLICY = Record({
@@ -372,6 +376,10 @@ POLICY = Record({
         "approval": Field(Choice(("statement", "request")), "what somebody else approves: each statement as it is, or"
             " the request for a grant that may write (statement)"),
     })), "what may be written with an approved request; whatever is not named is only read"),
+    "categories": Field(
+        MapOf(Text("the name of a category"), ListOf(_COLUMN)),
+        "categories of personal data and their columns, as customers are told of accesses",
+    ),
     "functions": Field(ListOf(_QUALIFIED), "extra functions that the owner vouches for"),
     "schemas": Field(ListOf(_NAMED), "where names without a schema are looked up (public)"),
     "purpose": Field(Choice(("global", "target", "ticket")), "what pseudonyms are bound to (target)"),

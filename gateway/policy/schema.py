@@ -135,7 +135,8 @@ class Policy:
 
     `reveal` maps a relation to the columns that an approved request may see in clear. `functions` are extra
     functions vouched for by the owner, qualified. `write` maps a relation to what may be written to it. `purpose` is
-    what keyed masks are bound to. `mode` is `protect` or `observe`.
+    what keyed masks are bound to. `categories` are names for groups of qualified columns, as customers are told of
+    them. `mode` is `protect` or `observe`.
     """
 
     target: str
@@ -150,6 +151,7 @@ class Policy:
     source: str = ""
     write: dict[str, WriteRule] = field(default_factory=dict)
     mode: str = "protect"
+    categories: dict[str, frozenset[str]] = field(default_factory=dict)
 
     @property
     def observed(self) -> bool:

@@ -33,6 +33,7 @@ ELSEWHERE = {
     "security.alert": "tests/live/test_alerts.py",
     "security.case": "tests/live/test_alerts.py",
     "security.notice": "tests/live/test_alerts.py",
+    "audit.report": "tests/live/test_reports.py",
     "refusals.flood": "tests/live/test_attacks_floods.py",
     "request.preview": "tests/live/test_approvals.py",
     "write.claimed": "tests/live/test_approvals.py",

@@ -29,12 +29,14 @@ audit confirm
 audit decline
 audit key
 audit prove
+audit report
 audit restore
 audit rotate-key
 audit schema
 audit search
 audit show
 audit tail
+audit transparency
 audit verify
 audit withdraw
 audit witness

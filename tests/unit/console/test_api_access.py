@@ -91,6 +91,8 @@ PRIVATE = [
     ("GET", "/v1/audit/questions/denials/export"),
     ("GET", "/v1/audit/acts"),
     ("GET", "/v1/reviews"),
+    ("POST", "/v1/audit/reports"),
+    ("GET", "/v1/audit/categories"),
     ("GET", "/v1/cases"),
     ("GET", "/v1/cases/case_1"),
     ("POST", "/v1/cases/case_1"),
