@@ -461,24 +461,33 @@ def _refuse(text: str) -> NoReturn:
     raise ValueError(f"a record holds no {text}")
 
 
-_decode = json.JSONDecoder(parse_float=_refuse, parse_constant=_refuse).raw_decode
+_decode = json.JSONDecoder(parse_float=_refuse, parse_constant=_refuse).scan_once
 _encode = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"), check_circular=False).encode
+if json.encoder.c_make_encoder is not None:
+    # what `encode` makes anew for each value: made once
+    _pieces = json.encoder.c_make_encoder(
+        None, _refuse, json.encoder.encode_basestring, None, ":", ",", True, False, False
+    )
+
+    def _encode(value: Any) -> str:
+        return "".join(_pieces(value, 0))
 
 
 def _record(leaf: bytes, index: int, origin: str) -> dict[str, Any]:
     """The record of a leaf, once it is canonical and names its own place."""
     try:
         text = leaf.decode()
-        record, _ = _decode(text)
+        record, _ = _decode(text, 0)
         canonical = _encode(record) == text
-    except (ValueError, RecursionError):
+    except (ValueError, RecursionError, StopIteration):
         raise _Bad("it is not JSON as this log writes it", index) from None
     if not canonical or type(record) is not dict:
         raise _Bad("it is not in canonical form", index)
     get = record.get
-    if type(get("index")) is not int or get("index") != index:
-        raise _Bad(f"it says that it is record {get('index')}: records were removed, doubled or swapped", index)
-    if get("origin") != origin or type(get("v")) is not int or get("v") != 1:
+    place, version = get("index"), get("v")
+    if place != index or type(place) is not int:
+        raise _Bad(f"it says that it is record {place}: records were removed, doubled or swapped", index)
+    if get("origin") != origin or version != 1 or type(version) is not int:
         raise _Bad(f"it is of another log, `{get('origin')}`", index)
     if not type(get("time")) is type(get("id")) is type(get("session", "")) is type(get("statement", "")) is str:
         raise _Bad("it has no time or no id, or a session or statement without a name", index)
@@ -793,9 +802,9 @@ def _remembered(text: str) -> str:
 def _json(data: bytes, what: str) -> dict[str, Any]:
     try:
         text = data.decode().strip()
-        value, end = _decode(text)
+        value, end = _decode(text, 0)
         value = value if end == len(text) else None
-    except (ValueError, RecursionError):
+    except (ValueError, RecursionError, StopIteration):
         value = None
     if type(value) is not dict:
         raise _Bad(f"{what} is not a JSON object")
