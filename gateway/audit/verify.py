@@ -34,7 +34,7 @@ import os
 import struct
 import sys
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -462,15 +462,19 @@ def _refuse(text: str) -> NoReturn:
 
 
 _decode = json.JSONDecoder(parse_float=_refuse, parse_constant=_refuse).scan_once
-_encode = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"), check_circular=False).encode
-if json.encoder.c_make_encoder is not None:
-    # what `encode` makes anew for each value: made once
-    _pieces = json.encoder.c_make_encoder(
-        None, _refuse, json.encoder.encode_basestring, None, ":", ",", True, False, False
-    )
 
-    def _encode(value: Any) -> str:
-        return "".join(_pieces(value, 0))
+
+def _encoder() -> Callable[[Any], str]:
+    """What writes canonical JSON; the compiled encoder is made once here, and not for each value as `encode` does."""
+    encoder = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"), check_circular=False)
+    make = getattr(json.encoder, "c_make_encoder", None)
+    if make is None:
+        return encoder.encode
+    pieces = make(None, _refuse, json.encoder.encode_basestring, None, ":", ",", True, False, False)
+    return lambda value: "".join(pieces(value, 0))
+
+
+_encode = _encoder()
 
 
 def _record(leaf: bytes, index: int, origin: str) -> dict[str, Any]:
