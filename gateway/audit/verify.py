@@ -461,7 +461,7 @@ def _refuse(text: str) -> NoReturn:
     raise ValueError(f"a record holds no {text}")
 
 
-_decode = json.JSONDecoder(parse_float=_refuse, parse_constant=_refuse).scan_once
+_decode = json.JSONDecoder(parse_float=_refuse, parse_constant=_refuse).raw_decode
 
 
 def _encoder() -> Callable[[Any], str]:
@@ -481,9 +481,9 @@ def _record(leaf: bytes, index: int, origin: str) -> dict[str, Any]:
     """The record of a leaf, once it is canonical and names its own place."""
     try:
         text = leaf.decode()
-        record, _ = _decode(text, 0)
+        record, _ = _decode(text)
         canonical = _encode(record) == text
-    except (ValueError, RecursionError, StopIteration):
+    except (ValueError, RecursionError):
         raise _Bad("it is not JSON as this log writes it", index) from None
     if not canonical or type(record) is not dict:
         raise _Bad("it is not in canonical form", index)
@@ -806,9 +806,9 @@ def _remembered(text: str) -> str:
 def _json(data: bytes, what: str) -> dict[str, Any]:
     try:
         text = data.decode().strip()
-        value, end = _decode(text, 0)
+        value, end = _decode(text)
         value = value if end == len(text) else None
-    except (ValueError, RecursionError, StopIteration):
+    except (ValueError, RecursionError):
         value = None
     if type(value) is not dict:
         raise _Bad(f"{what} is not a JSON object")
