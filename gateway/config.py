@@ -242,6 +242,7 @@ class Audit(_Model):
     window_rows: int = Field(default=1000, ge=1)
     window_bytes: Bytes = 1024**2
     heartbeat: Seconds = 300.0
+    literals_days: int = Field(default=90, ge=1, le=3650)
     witness_token: Secret | None = None
     replica: Replica | None = None
 

@@ -45,7 +45,7 @@ def differences(old: Policy, new: Policy) -> list[Difference]:
     found += _set("reveal", _reveals(old), _reveals(new))
     found += _writes(old, new)
     found += _set("functions", old.functions, new.functions)
-    for name in ("target", "schemas", "purpose", "categories"):
+    for name in ("target", "schemas", "purpose", "categories", "literals"):
         found += _plain(name, getattr(old, name), getattr(new, name))
     # the mode before all else: what is observed is not protected, whatever the rest says
     return sorted(found, key=lambda one: ((WIDER, CHANGED, NARROWER).index(one.effect), one.what != "mode", one.what))

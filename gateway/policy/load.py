@@ -112,6 +112,7 @@ def digest(policy: Policy) -> str:
         "limits": _members(policy.limits),
         # what protects keeps the digest that records from before there were modes name
         **({} if policy.mode == "protect" else {"mode": policy.mode}),
+        **({} if policy.literals == "sealed" else {"literals": policy.literals}),
         "access": _members(policy.access)
         | {
             "teams": sorted(policy.access.teams),
@@ -225,6 +226,7 @@ def _policy(read: dict[str, Any], source: str) -> Policy:
         },
         categories={name: frozenset(columns) for name, columns in read.get("categories", {}).items()},
         mode=read.get("mode", "protect"),
+        literals=read.get("literals", "sealed"),
     )  # fmt: skip
 
 
@@ -324,6 +326,9 @@ POLICY = Record({
     "target": Field(Text("a name of letters, digits, hyphens", r"[a-z][a-z0-9_-]{0,62}"), "the target", True),
     "mode": Field(
         Choice(("protect", "observe")), "`observe` forwards all as it is and only records what this says (protect)"
+    ),
+    "literals": Field(
+        Choice(("sealed", "none")), "what becomes of the values in statements: kept for two people to open, or not (sealed)"
     ),
     "access": Field(Record({
         "teams": Field(_TEAMS, "the teams whose members may ask", True),

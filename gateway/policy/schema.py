@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 
@@ -136,7 +137,8 @@ class Policy:
     `reveal` maps a relation to the columns that an approved request may see in clear. `functions` are extra
     functions vouched for by the owner, qualified. `write` maps a relation to what may be written to it. `purpose` is
     what keyed masks are bound to. `categories` are names for groups of qualified columns, as customers are told of
-    them. `mode` is `protect` or `observe`.
+    them. `mode` is `protect` or `observe`. `literals` is what becomes of the values in
+    statements: `sealed` (kept where two people can open them) or `none` (kept nowhere).
     """
 
     target: str
@@ -152,6 +154,7 @@ class Policy:
     write: dict[str, WriteRule] = field(default_factory=dict)
     mode: str = "protect"
     categories: dict[str, frozenset[str]] = field(default_factory=dict)
+    literals: str = "sealed"
 
     @property
     def observed(self) -> bool:
@@ -160,6 +163,12 @@ class Policy:
         FAIL CLOSED: every other mode protects.
         """
         return self.mode == "observe"
+
+    @cached_property
+    def identifiers(self) -> frozenset[str]:
+        """The names of columns whose values tell who somebody is, in whatever relation they are."""
+        tables = self.tables.values()
+        return frozenset(name for table in tables for name, rule in table.columns.items() if rule.identifier)
 
     @property
     def warning(self) -> str:
