@@ -21,6 +21,7 @@ from gateway.admitted import SETTLED, Refused
 from gateway.errors import GatewayError, Refusal
 from gateway.model import Permit, Receipt
 from gateway.sql.cache import Judgement, union
+from gateway.sql.said import KEPT, Bound, Said
 from gateway.wire import postgres as wire
 
 INTERNAL = 0
@@ -29,7 +30,7 @@ DROPPED, SCRUBBED = 1, 2
 
 _NAMES = 10_000
 _TEXTS = 16 * 1024**2
-"""How much outgoing text the names of one session may stand for, in characters."""
+"""How much text and how many bytes of values the names of one session may stand for."""
 
 
 class Flow:
@@ -116,7 +117,7 @@ class Names:
     def set(self, kind: int, name: bytes, judged: Judgement) -> None:
         """A Parse or Bind was sent."""
         self._put((kind, name), judged)
-        self._held += len(judged.text)
+        self._held += _length(judged)
         if self._held > _TEXTS:
             self._held = self._texts()
         if len(self._known) + len(self._batch) > _NAMES or self._held > _TEXTS:
@@ -124,15 +125,16 @@ class Names:
 
     def _texts(self) -> int:
         """The length of all texts that are kept; each once, however many names stand for it."""
-        kept = {id(judged): len(judged.text) for judged in self._known.values()}
+        kept = {id(judged): _length(judged) for judged in self._known.values()}
         for batch, passing in ((self._batch, self._passing), *self._sent):
-            kept |= {id(judged): len(judged.text) for judged in batch.values() if judged is not None}
-            kept |= {id(judged): len(judged.text) for several in passing.values() for judged in several}
+            kept |= {id(judged): _length(judged) for judged in batch.values() if judged is not None}
+            kept |= {id(judged): _length(judged) for several in passing.values() for judged in several}
         return sum(kept.values())
 
     def _put(self, key: Key, judged: Judgement | None) -> None:
         before = self._batch.get(key)
-        if before is not None and not _says_the_same(before, judged):
+        # an unnamed portal that may be another one is not executed, see above
+        if before is not None and key != _UNNAMED_PORTAL and not _says_the_same(before, judged):
             # what failed may stand between the two, and then the name keeps its earlier meaning
             several = self._passing.setdefault(key, [])
             if len(several) < _MEANINGS:
@@ -188,9 +190,37 @@ class Names:
         self._failed = False
 
 
+def with_values(judged: Judgement, body: bytes, tail: int) -> Judgement:
+    """What a Bind makes of a statement: the same, with the values that begin (formats first) at `tail` of its body."""
+    said, size = judged.said, len(body) - tail
+    if size <= KEPT:
+        bound = Bound(body[tail:], size, said.types)
+    else:
+        values = wire.split_values(body[tail:])
+        wanted = {one for one in said.subjects if isinstance(one, int)}
+        subjects = [(code, value[:KEPT]) for place, (code, value) in enumerate(values, 1) if value and place in wanted]
+        bound = Bound(body[tail : tail + KEPT], size, said.types, tuple(subjects))
+    return Judgement(
+        judged.plan, judged.fields, judged.text, Said(said.texts, said.subjects, (bound,), said.types, said.more)
+    )
+
+
+def called_with(body: bytes) -> Said:
+    """What the arguments of a FunctionCall say."""
+    return Said(bound=(Bound(body[:KEPT], len(body), is_call=True),))
+
+
+def _length(judged: Judgement) -> int:
+    """How much of its text and of what was said with it is kept for a name."""
+    said = judged.said
+    if not said.texts and not said.bound:
+        return len(judged.text)
+    return len(judged.text) + sum(map(len, said.texts)) + sum(len(one.raw) for one in said.bound)
+
+
 def _says_the_same(one: Judgement, other: Judgement | None) -> bool:
-    """Whether two are of one template, so that they differ in literals alone."""
-    return other is not None and one.fields is other.fields and one.plan is other.plan
+    """Whether two are of one template, with the same literals."""
+    return other is not None and one.fields is other.fields and one.plan is other.plan and one.said == other.said
 
 
 def _either(one: Judgement | None, other: Judgement | None) -> Judgement | None:

@@ -28,7 +28,7 @@ from collections.abc import Callable
 from gateway.admitted import Admitted, Refused
 from gateway.engines.postgres_due import Account, Due
 from gateway.engines.postgres_encodings import Reader
-from gateway.engines.postgres_flow import Names
+from gateway.engines.postgres_flow import Names, called_with, with_values
 from gateway.engines.postgres_outbox import Outbox
 from gateway.errors import GatewayError, Refusal
 from gateway.gate import Gate
@@ -36,6 +36,7 @@ from gateway.model import Receipt, Statement
 from gateway.sql.cache import Judgement, union
 from gateway.sql.named import missing
 from gateway.sql.observed import unread
+from gateway.sql.said import KEPT, Said
 from gateway.wire import postgres as wire
 
 _KNOWN_BYTES = 63
@@ -125,7 +126,7 @@ class ObservedRequests:
             return self._parse(body)
         if kind == wire.FUNCTION_CALL:
             oid, arguments = wire.split_function_call(body)
-            judged = unread(_FUNCTION_CALL, verb="FUNCTION CALL", sql=f"function {oid}")
+            judged = unread(_FUNCTION_CALL, called_with(body), verb="FUNCTION CALL", sql=f"function {oid}")
             return self._run(kind, body, judged, "function", arguments)
         if kind == wire.SYNC:
             wire.decode_empty(body, "Sync")
@@ -235,9 +236,11 @@ class ObservedRequests:
         return self._prepare(wire.PARSE, (wire.STATEMENT, name[:_KNOWN_BYTES]), body, judged, "prepare")
 
     def _bind(self, body: bytes) -> bool:
-        portal, statement, parameters = wire.split_bind(body)
+        portal, statement, tail, parameters = wire.split_bind(body)
         portal, statement = portal[:_KNOWN_BYTES], statement[:_KNOWN_BYTES]
         judged = self._meant(wire.STATEMENT, statement)
+        if parameters:
+            judged = with_values(judged, body, tail)
         self._names.bound(portal, judged, parameters)
         parse = self._uncovered.get((wire.STATEMENT, statement))
         return self._prepare(wire.BIND, (wire.PORTAL, portal), body, judged, "bind", parameters, parse)
@@ -286,9 +289,10 @@ class ObservedRequests:
         text = self._text(raw)
         verdict = self._gate.judge(self._inside, text) if text is not None else _UNREADABLE
         if isinstance(verdict, Refusal):
-            return unread(verdict, copies=copies)
+            heard: str | bytes = text if text is not None else raw
+            return unread(verdict, Said((heard[:KEPT],), more=len(heard) > KEPT), copies=copies)
         # names hold no outgoing text: none is ever sent
-        return Judgement(verdict.plan, verdict.fields, "")
+        return verdict._replace(text="")
 
     def _text(self, raw: bytes) -> str | None:
         return self.reader.text(raw, current=not self._queue)

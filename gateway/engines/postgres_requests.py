@@ -11,13 +11,14 @@ from collections import deque
 from dataclasses import replace
 
 from gateway.admitted import Admitted, Refused
-from gateway.engines.postgres_flow import INTERNAL, PLAIN, SYNC, Flow, Names
+from gateway.engines.postgres_flow import INTERNAL, PLAIN, SYNC, Flow, Names, called_with, with_values
 from gateway.errors import GatewayError, Refusal
 from gateway.gate import Gate
 from gateway.model import Permit, Receipt, Statement
 from gateway.sql.cache import Judgement, union
 from gateway.sql.named import missing
 from gateway.sql.postgres.types import NAMING_OIDS, declared
+from gateway.sql.statement import Plan
 from gateway.sql.worker import TINY, TINY_LISTED
 from gateway.wire import postgres as wire
 
@@ -88,7 +89,7 @@ class Requests:
         elif kind in (wire.COPY_DATA, wire.COPY_DONE, wire.COPY_FAIL):
             return True  # a target outside COPY FROM ignores these, and the gate admits no COPY FROM
         elif kind == wire.FUNCTION_CALL:
-            self._poison(wire.QUERY, self._refuse("statement-not-allowed", _FUNCTION_CALL, "function-call"), out)
+            self._poison(wire.QUERY, self._refuse_call(body), out)
         else:
             raise GatewayError("protocol-violation", f"message type {kind:#04x} is not known", fatal=True)
         return not self.pause_s
@@ -156,13 +157,15 @@ class Requests:
         if not self._is_name(parse.name, out):
             return
         if not NAMING_OIDS.isdisjoint(parse.types):
-            self._poison(wire.PARSE, self._refuse("type-not-allowed", _REG_TYPE, "prepare"), out, parse.name)
+            self._poison(wire.PARSE, self._refuse("type-not-allowed", _REG_TYPE, "prepare", parse.text), out, parse.name)
             return
         admitted = self._gate.prepare(self._inside, self._statement(parse.text, "prepare"))
         if isinstance(admitted, Refused):
             self._poison(wire.PARSE, admitted, out, parse.name)
             return
         permit, judged = admitted
+        if parse.types:
+            judged = judged._replace(said=judged.said._replace(types=parse.types))
         self._names.set(wire.STATEMENT, parse.name, judged)
         self._queue.append(Flow(wire.PARSE, permit))
         out.append(wire.encode_parse(parse.name, permit.text, declared(parse.types)))
@@ -174,6 +177,8 @@ class Requests:
         if isinstance(judged, Refused):
             self._poison(wire.PARSE, judged, out)
             return
+        if bind.nparams:
+            judged = with_values(judged, bind.raw, bind.tail)
         self._names.bound(bind.portal, judged, bind.nparams)
         self._forward(wire.BIND, bind.raw, out)
 
@@ -207,7 +212,7 @@ class Requests:
         if not isinstance(resolved, Refusal) and self._names.find(wire.PORTAL, portal) is not None:
             # what it searches is counted at each run, from its names
             plan = replace(resolved.plan, raw_uses=judged.plan.raw_uses)
-            self._names.set(wire.PORTAL, portal, Judgement(plan, resolved.fields, resolved.text))
+            self._names.set(wire.PORTAL, portal, resolved._replace(plan=plan))
 
     def _meant(self, kind: int, name: bytes) -> Judgement | Refused:
         """All that the protocol's name may stand for: what the protocol made, and what SQL did."""
@@ -249,8 +254,13 @@ class Requests:
         """A Sync was answered."""
         self._names.answered()
 
-    def _refuse(self, code: str, message: str, protocol: str) -> Refused:
-        return self._gate.refuse(self._inside, self._statement("", protocol), Refusal(code, message))
+    def _refuse(self, code: str, message: str, protocol: str, text: str = "") -> Refused:
+        return self._gate.refuse(self._inside, self._statement(text, protocol), Refusal(code, message))
+
+    def _refuse_call(self, body: bytes) -> Refused:
+        refusal = Refusal("statement-not-allowed", _FUNCTION_CALL)
+        call = Judgement(Plan("", (), (), "", "", ""), {}, "", called_with(body))
+        return self._gate.refuse(self._inside, self._statement("", "function-call"), refusal, call)
 
     def _poison(self, kind: int, refused: Refused, out: list[bytes], name: bytes = _UNUSED) -> None:
         """Let the target fail where the refused message stood; `kind` is QUERY or PARSE.

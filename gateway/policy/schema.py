@@ -170,6 +170,14 @@ class Policy:
         tables = self.tables.values()
         return frozenset(name for table in tables for name, rule in table.columns.items() if rule.identifier)
 
+    @cached_property
+    def identified(self) -> frozenset[str]:
+        """The names, without their schemas, of relations that have such columns."""
+        tables = self.tables.items()
+        return frozenset(
+            name.partition(".")[2] for name, table in tables if any(rule.identifier for rule in table.columns.values())
+        )
+
     @property
     def warning(self) -> str:
         """What everybody must be told who meets this policy; empty while it protects."""

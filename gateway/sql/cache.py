@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from gateway.errors import Refusal
 from gateway.ports import Mark
 from gateway.record import verdict_fields
+from gateway.sql.said import SILENT, Said, either
 from gateway.sql.statement import Plan, RawUse, View
 from gateway.sql.template import FreeLiterals, Shape, Template, make_template, shape_of
 
@@ -22,11 +23,15 @@ _Key = tuple[Any, ...]
 
 
 class Judgement(NamedTuple):
-    """A plan, what every record of it repeats, and the text to send: the plan's, with this statement's own literals."""
+    """A plan, what every record of it repeats, and the text to send: the plan's, with this statement's own literals.
+
+    `said` is what the client's text and values say, for the seal and for no record.
+    """
 
     plan: Plan
     fields: dict[str, Any]
     text: str
+    said: Said = SILENT
 
 
 def plan_fields(plan: Plan, mark: Mark) -> dict[str, Any]:
@@ -73,6 +78,9 @@ def union(first: Judgement, second: Judgement) -> Judgement:
             fields[name] = sorted({*value, *fields.get(name, [])})
         elif name in ("sql", "rewritten") and value not in fields.get(name, ""):
             fields[name] = f"{value}; {fields.get(name, '')}"[:20_000]
+    said = either(first.said, second.said)
+    if first.plan is second.plan and first.fields is second.fields:
+        return second._replace(said=said)
     one, other = first.plan, second.plan
     sure = one.write == other.write
     plan = replace(
@@ -88,7 +96,12 @@ def union(first: Judgement, second: Judgement) -> Judgement:
         would=one.would or other.would,
         copies=one.copies or other.copies,
     )
-    return Judgement(plan, fields, second.text)
+    return Judgement(plan, fields, second.text, said)
+
+
+def said_by(text: str, plan: Plan) -> Said:
+    """What a text says beyond its record, by its plan."""
+    return Said((text,), plan.subjects) if plan.conceals else Said(subjects=plan.subjects)
 
 
 def most(one: tuple[RawUse, ...], other: tuple[RawUse, ...]) -> tuple[RawUse, ...]:
@@ -137,7 +150,7 @@ class PlanCache:
             return found
         shape = shape_of(text)
         if shape is not None:
-            filled = self._filled(number, shape)
+            filled = self._filled(number, shape, text)
             if filled is not None:
                 self.hits += 1
                 return filled
@@ -146,7 +159,7 @@ class PlanCache:
 
     def keep(self, number: int, text: str, plan: Plan) -> Judgement:
         """Remember a plan that was made elsewhere."""
-        judgement = Judgement(plan, plan_fields(plan, self._mark), plan.rewritten)
+        judgement = Judgement(plan, plan_fields(plan, self._mark), plan.rewritten, said_by(text, plan))
         self._keep((number, text), judgement)
         return judgement
 
@@ -154,13 +167,13 @@ class PlanCache:
         plan = self._analyse(text, view)
         if isinstance(plan, Refusal):
             return plan
-        judgement = Judgement(plan, plan_fields(plan, self._mark), plan.rewritten)
+        judgement = Judgement(plan, plan_fields(plan, self._mark), plan.rewritten, said_by(text, plan))
         shape = shape_of(text)
         if shape is None or not self._learned(view, number, text, shape, judgement):
             self._keep((number, text), judgement)
         return judgement
 
-    def _filled(self, number: int, shape: Shape) -> Judgement | None:
+    def _filled(self, number: int, shape: Shape, text: str) -> Judgement | None:
         fixed = self._shapes.get((number, shape.key))
         if fixed is None:
             return None
@@ -168,7 +181,8 @@ class PlanCache:
         if found is None:
             return None
         template, fields = found
-        return Judgement(template.plan, fields, template.fill(shape.values))
+        said = Said((text,), template.subjects(shape.values))
+        return Judgement(template.plan, fields, template.fill(shape.values), said)
 
     def _learned(self, view: View, number: int, text: str, shape: Shape, judgement: Judgement) -> bool:
         """Whether the text is a template's now. A shape is tried once for each set of fixed literals."""

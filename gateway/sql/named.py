@@ -14,11 +14,14 @@ from dataclasses import dataclass, replace
 
 from gateway.errors import Refusal
 from gateway.sql.cache import Judgement, most, union
-from gateway.sql.statement import RawUse
+from gateway.sql.said import Said, Subject, either
+from gateway.sql.statement import Plan, RawUse
 
 Name = tuple[str, str]
 """`statement` or `cursor`, and the name as SQL knows it."""
 
+_SUBJECTS = 100
+"""How many values of one name are remembered, the newest ones; parameters are few."""
 _READS = ("relations", "columns_clear", "columns_masked", "columns_revealed", "columns_aggregated", "scope")
 
 
@@ -26,6 +29,7 @@ _READS = ("relations", "columns_clear", "columns_masked", "columns_revealed", "c
 class _Meaning:
     reads: dict[str, list[str]]
     raw_uses: tuple[RawUse, ...]
+    subjects: tuple[Subject, ...] = ()
 
 
 class SqlNames:
@@ -53,7 +57,10 @@ class SqlNames:
         known = self._known.get(name) or _Meaning({}, ())
         reads = {key: sorted({*known.reads.get(key, ()), *judged.fields.get(key, ())}) for key in _READS}
         searches = most(known.raw_uses, judged.plan.raw_uses)
-        self._known[name] = _Meaning({key: value for key, value in reads.items() if value}, searches)
+        subjects: tuple[Subject, ...] = ()
+        if name[0] == "statement":  # who a cursor is about stands in the record of its DECLARE
+            subjects = tuple(dict.fromkeys(judged.said.subjects + known.subjects))[:_SUBJECTS]
+        self._known[name] = _Meaning({key: value for key, value in reads.items() if value}, searches, subjects)
 
     def resolve(self, judged: Judgement) -> Judgement | Refusal:
         """The same with all that its EXECUTE and FETCH may run; a name of which nothing is known is refused."""
@@ -68,23 +75,40 @@ class SqlNames:
                     # FAIL CLOSED: what such a portal was begun with is not known
                     message = f"`{name[1]}` is itself an EXECUTE or a FETCH, and is not supported here"
                     return Refusal("statement-not-supported", message, "prepare the query itself", name=name[1])
-                running, judged = judged, union(wired, judged)
-                judged = Judgement(replace(judged.plan, raw_uses=running.plan.raw_uses), judged.fields, judged.text)
+                running = judged
+                if name[0] == "statement":
+                    # its parameters are what this EXECUTE brings
+                    wired = wired._replace(said=wired.said._replace(subjects=_given(wired.said.subjects, text)))
+                judged = union(wired, judged)
+                judged = judged._replace(plan=replace(judged.plan, raw_uses=running.plan.raw_uses))
             # Each EXECUTE of a text searches anew, for whatever its name stands for then; a cursor was opened once, by
             # the statement that declared it.
             again = wired.plan.raw_uses if wired is not None else ()
             if name[0] == "statement":
                 again = most(again, known.raw_uses if known is not None else ())
                 again = most(again, text.raw_uses if name in text.defines else ())
-            judged = Judgement(replace(judged.plan, raw_uses=judged.plan.raw_uses + again), judged.fields, judged.text)
+            judged = judged._replace(plan=replace(judged.plan, raw_uses=judged.plan.raw_uses + again))
             if known is not None:
+                judged = judged._replace(said=either(Said(subjects=_given(known.subjects, text)), judged.said))
                 lists = {key: sorted({*judged.fields.get(key, ()), *value}) for key, value in known.reads.items()}
-                judged = Judgement(judged.plan, {**judged.fields, **lists}, judged.text)
+                judged = judged._replace(fields={**judged.fields, **lists})
         for name in unknown:
             if name not in text.defines:
                 # FAIL CLOSED: a name that the target knows and the gate does not would read unseen
                 return missing(*name)
         return judged
+
+
+def _given(subjects: tuple[Subject, ...], text: Plan) -> tuple[Subject, ...]:
+    """What the parameters of a prepared statement are by any EXECUTE of that text, and the values that it has itself."""
+    found: dict[Subject, None] = {}
+    for one in subjects:
+        if isinstance(one, str):
+            found[one] = None
+        else:
+            found.update((given[one - 1], None) for given in text.arguments if one <= len(given))
+    found.pop("", None)
+    return tuple(found)
 
 
 def missing(kind: str, name: str) -> Refusal:

@@ -10,20 +10,21 @@ from typing import Any
 
 from gateway.errors import Refusal
 from gateway.sql.cache import Judgement, plan_fields, would_fields
+from gateway.sql.said import SILENT, Said
 from gateway.sql.statement import Plan
 
 
-def unread(refusal: Refusal, *, copies: bool = False, **facts: Any) -> Judgement:
+def unread(refusal: Refusal, said: Said = SILENT, *, copies: bool = False, **facts: Any) -> Judgement:
     """What is known of a statement whose text is not there, or cannot be read: why not, and the given facts."""
     plan = Plan("", (), (), "", "", "", would=refusal, copies=copies)
-    return Judgement(plan, plan_fields(plan, str) | facts, "")
+    return Judgement(plan, plan_fields(plan, str) | facts, "", said)
 
 
 def denied(judged: Judgement, refusal: Refusal) -> Judgement:
     """The same, which would have been refused; the first reason counts."""
     if judged.plan.would is not None:
         return judged
-    return Judgement(judged.plan, judged.fields | would_fields(refusal), judged.text)
+    return judged._replace(fields=judged.fields | would_fields(refusal))
 
 
 def as_it_runs(judged: Judgement, refusal: Refusal | None) -> Judgement:
@@ -34,7 +35,7 @@ def as_it_runs(judged: Judgement, refusal: Refusal | None) -> Judgement:
         judged = denied(judged, refusal)
     if judged.plan.write is None:
         return judged
-    return Judgement(replace(judged.plan, write=None), judged.fields, judged.text)
+    return judged._replace(plan=replace(judged.plan, write=None))
 
 
 def verdict_of(judged: Judgement) -> dict[str, str]:

@@ -13,6 +13,7 @@ from gateway.errors import Refusal
 from gateway.model import Write
 from gateway.policy.schema import Policy
 from gateway.sql.catalog import Catalog
+from gateway.sql.said import Subject
 
 
 class Kind(StrEnum):
@@ -106,6 +107,9 @@ class Plan:
 
     Two are for observed targets alone (`sql/postgres/observed.py`): `would` is what the statement would have been
     refused for, and `copies` says that it may ask the client for data (COPY FROM STDIN).
+
+    `conceals` says that the text holds more than `normalised` tells. `subjects` are its values that may tell who somebody
+    is, `arguments` those that each EXECUTE in it brings; no record has any of them (`said.py`).
     """
 
     rewritten: str
@@ -129,6 +133,9 @@ class Plan:
     """Whether any row of the answer may be part of a plan: in it, names are scrubbed."""
     would: Refusal | None = None
     copies: bool = False
+    conceals: bool = True
+    subjects: tuple[Subject, ...] = ()
+    arguments: tuple[tuple[str, ...], ...] = ()
     writes: bool = field(init=False)
     """Whether any part can change the target's data."""
     exact_searches: tuple[RawUse, ...] = field(init=False)

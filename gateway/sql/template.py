@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from gateway.errors import Refusal
+from gateway.sql.said import Subject
 from gateway.sql.statement import Kind, Plan, View
 
 _ODD = re.compile(r"--|/\*|[$\\\0]|''|\"\"|[\w&]'|(?<!\w)\d[.\w]*[._A-Za-z]|\.\d|(?<!\w)0\d|[^\x00-\x7f]")
@@ -45,11 +46,15 @@ class Shape(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """The outgoing text in pieces: `texts[0]`, value `order[0]`, `texts[1]`, value `order[1]`, …"""
+    """The outgoing text in pieces: `texts[0]`, value `order[0]`, `texts[1]`, value `order[1]`, …
+
+    `telling` are those of the plan's `subjects` that stand for values, by their place among them, with the value's number.
+    """
 
     plan: Plan
     texts: tuple[str, ...]
     order: tuple[int, ...]
+    telling: tuple[tuple[int, int], ...] = ()
 
     def fill(self, values: tuple[str, ...]) -> str:
         """The outgoing text for those literals."""
@@ -58,6 +63,18 @@ class Template:
             parts.append(values[index])
             parts.append(text)
         return "".join(parts)
+
+
+    def subjects(self, values: tuple[str, ...]) -> tuple[Subject, ...]:
+        """The plan's, for those literals."""
+        if not self.telling:
+            return self.plan.subjects
+        found = list(self.plan.subjects)
+        for place, number in self.telling:
+            value = values[number]
+            # a literal of a shape has neither doubled quotes nor escapes
+            found[place] = value[1:-1] if value[0] == "'" else value
+        return tuple(found)
 
 
 def shape_of(text: str) -> Shape | None:
@@ -129,5 +146,7 @@ def make_template(
     order = tuple(stand_ins[one] for one in cut[1::2])
     if set(order) != set(stand_ins.values()):
         return None
-    template = Template(general, tuple(cut[0::2]), order)
+    meant = {stand_in.strip("'"): index for stand_in, index in stand_ins.items()}
+    telling = tuple((place, meant[one]) for place, one in enumerate(general.subjects) if one in meant)
+    template = Template(general, tuple(cut[0::2]), order, telling)
     return (template, is_free) if template.fill(shape.values) == plan.rewritten else None

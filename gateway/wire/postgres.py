@@ -121,6 +121,7 @@ from gateway.wire.postgres_frontend import (
     split_function_call,
     split_parse,
     split_query,
+    split_values,
 )
 from gateway.wire.postgres_startup import (
     CANCEL_REQUEST_CODE,
@@ -266,6 +267,7 @@ __all__ = [
     "split_function_call",
     "split_parse",
     "split_query",
+    "split_values",
     "startup_length",
     "violation",
 ]

@@ -12,6 +12,7 @@ from struct import Struct, unpack_from
 from struct import error as struct_error
 from typing import Final, NamedTuple
 
+from gateway.errors import GatewayError
 from gateway.wire.postgres_base import (
     BIND,
     CLOSE,
@@ -153,13 +154,39 @@ def split_parse(body: bytes) -> tuple[bytes, bytes]:
     return name, text
 
 
-def split_bind(body: bytes) -> tuple[bytes, bytes, int]:
-    """The portal and the statement of a Bind, and how many values it says it has; what is in it is not looked at."""
+def split_bind(body: bytes) -> tuple[bytes, bytes, int, int]:
+    """The portal and the statement of a Bind, where its formats begin, and how many values it says it has; what is in it
+    is not looked at.
+    """
     portal, position = split_c_string(body, 0, "portal's name")
     statement, position = split_c_string(body, position, "statement's name")
+    tail = position
     formats = int.from_bytes(body[position : position + 2], "big")
     position += 2 + 2 * formats
-    return portal, statement, int.from_bytes(body[position : position + 2], "big")
+    return portal, statement, tail, int.from_bytes(body[position : position + 2], "big")
+
+
+def split_values(tail: bytes) -> list[tuple[int, bytes | None]]:
+    """The values of a Bind, from its formats on, each with its format; None is NULL. As far as they can be read."""
+    found: list[tuple[int, bytes | None]] = []
+    try:
+        formats, position = _shorts_or_oids(tail, 0, "H")
+        (number,) = INT16.unpack_from(tail, position)
+        position += 2
+        for place in range(number):
+            (length,) = INT32.unpack_from(tail, position)
+            position += 4
+            code = formats[place] if len(formats) > 1 else formats[0] if formats else 0
+            if length == NULL:
+                found.append((code, None))
+                continue
+            if position + length > len(tail):
+                break
+            found.append((code, tail[position : position + length]))
+            position += length
+    except (GatewayError, struct_error, IndexError):
+        return found
+    return found
 
 
 def split_function_call(body: bytes) -> tuple[int, int]:

@@ -5,6 +5,8 @@ INVARIANT: a plan is returned only when `check.unproven` found nothing to say ab
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import postgast
 
 from gateway.errors import Refusal
@@ -14,6 +16,7 @@ from gateway.sql.postgres.lens import lens_of
 from gateway.sql.postgres.parse import canonical_normalised, fingerprint, normalised, parse
 from gateway.sql.postgres.rewrite import Rewriter
 from gateway.sql.postgres.statements import Settled, settle
+from gateway.sql.postgres.subjects import arguments, conceals, subjects
 from gateway.sql.postgres.tree import Refused
 from gateway.sql.statement import Limits, Plan, View
 
@@ -49,8 +52,10 @@ def normalise(text: str, limits: Limits | None = None) -> str:
 def _plan(text: str, view: View) -> Plan:
     parsed = parse(text, view.limits)
     if not parsed.tree.stmts:
-        return Plan("", (), (), "", "", "")
+        return Plan("", (), (), "", "", "", conceals=bool(text.strip()))
     before = normalised(parsed)
+    # what the user wrote: the rewriting changes the tree
+    said = conceals(parsed), subjects(parsed.tree, view.policy), arguments(parsed.tree)
     mark = fingerprint(text)
     rewriter = Rewriter(lens_of(view))
     settled = [settle(statement.stmt, rewriter) for statement in parsed.tree.stmts]
@@ -65,7 +70,8 @@ def _plan(text: str, view: View) -> Plan:
         )
     rewritten = deparse(parsed.tree, rewriter.loose)
     outgoing = check.prove(text, rewritten, view)
-    return _made(rewritten, before, canonical_normalised(outgoing), mark, settled, rewriter)
+    made = _made(rewritten, before, canonical_normalised(outgoing), mark, settled, rewriter)
+    return replace(made, conceals=said[0], subjects=said[1], arguments=said[2])
 
 
 def _made(rewritten: str, before: str, after: str, mark: str, settled: list[Settled], rewriter: Rewriter) -> Plan:

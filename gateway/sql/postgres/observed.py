@@ -18,6 +18,7 @@ from postgast import pg_query_pb2 as pb
 from gateway.errors import Refusal
 from gateway.sql.postgres.analysis import analyse, fault
 from gateway.sql.postgres.parse import fingerprint, normalised, parse
+from gateway.sql.postgres.subjects import arguments, conceals, subjects
 from gateway.sql.postgres.tree import Message, Refused, concrete, parts, walk
 from gateway.sql.statement import Plan, View
 
@@ -57,6 +58,9 @@ def _described(text: str, view: View, refusal: Refusal) -> Plan:
             relations=_mentioned(statements),
             defines=tuple(pair for statement in statements for pair in _defined(statement)),
             uses=tuple(pair for statement in statements for pair in _used(statement)),
+            conceals=conceals(parsed),
+            subjects=subjects(parsed.tree, view.policy),
+            arguments=arguments(parsed.tree),
         )
     except (Refused, postgast.PgQueryError):
         return unread

@@ -178,6 +178,11 @@ def _is_value(raw: bytes, token: Message) -> bool:
     )
 
 
+def hides_values(parsed: Parsed) -> bool:
+    """Whether `normalised` takes anything out: a literal, or a comment."""
+    return any(token.token in _COMMENT or _is_value(parsed.raw, token) for token in parsed.tokens)
+
+
 def _number(raw: bytes, token: Message) -> int:
     digits = raw[token.start + 1 : token.end]
     return int(digits) if digits.isdigit() and len(digits) < 10 else 0

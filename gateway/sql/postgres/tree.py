@@ -64,10 +64,10 @@ def concrete(node: Message) -> Message:
     return node
 
 
-def parts(message: Message) -> Iterator[Message]:
-    """The messages directly below, `Node` wrappers as they stand."""
+def parts(message: Message, *, but: frozenset[str] = frozenset()) -> Iterator[Message]:
+    """The messages directly below, `Node` wrappers as they stand; without those fields."""
     for field, value in message.ListFields():
-        if field.type == _MESSAGE:
+        if field.type == _MESSAGE and field.name not in but:
             if field.is_repeated:
                 yield from value
             else:
