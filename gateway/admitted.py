@@ -7,15 +7,19 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gateway.errors import Refusal
-from gateway.model import Outcome, Receipt, Session
+from gateway.literals.seal import Seal
+from gateway.model import Outcome, Receipt, Session, Statement
 from gateway.record import Form
 from gateway.sql.cache import Judgement
 from gateway.sql.named import SqlNames
 from gateway.sql.observed import verdict_of
+from gateway.sql.said import SILENT
 from gateway.sql.statement import View
+from gateway.sql.worker import is_short
 
 _FORMS = 64
 _BEGIN = ("statement", "protocol", "parameters", "window_rows", "window_bytes")
+_KEPT = ((), ("sealed",), ("subjects",), ("sealed", "subjects"))
 _END = ("statement", "begin", "rows", "bytes", "duration_us")
 
 
@@ -41,6 +45,7 @@ class Admitted:
     fields: dict[str, Any]
     begin: Receipt
     started_ns: int
+    seal: Seal
     studied: tuple[str, Judgement | Refusal] | None = None
     claimed: str = ""
     unclaimed: Refusal | None = None
@@ -50,22 +55,40 @@ class Admitted:
     names: SqlNames = field(default_factory=SqlNames)
     forms: dict[Any, tuple[Any, Form]] = field(default_factory=dict)
 
-    def begin_form(self, judged: Judgement) -> Form:
-        """The begin records of a plan in this session."""
+    def begin_record(self, judged: Judgement, statement: Statement, rows: int, size: int) -> tuple[Form, tuple[int | str, ...]]:
+        """The begin record of a statement: its form, and the values of this one. Raises `GatewayError`."""
+        values: tuple[int | str, ...] = (statement.id, statement.protocol, statement.parameters, rows, size)
+        said = judged.said
+        if said is SILENT:
+            return self._begin_form(judged, 0), values
+        sealed, subjects = self.seal.of(said, statement.id, self.view.policy)
+        if sealed:
+            values += (sealed, subjects) if subjects else (sealed,)
+        elif subjects:
+            values += (subjects,)
+        return self._begin_form(judged, bool(sealed) + 2 * bool(subjects)), values
+
+    def refusal(self, judged: Judgement | None, statement: Statement) -> dict[str, Any]:
+        """What the record of a refusal says of what came with the statement. Raises `GatewayError`."""
+        return self.seal.refused(statement, judged, self.view.policy, read=is_short(statement.text))
+
+    def _begin_form(self, judged: Judgement, kept: int) -> Form:
+        """The begin records of a plan in this session; `kept` is which of `_KEPT` they have."""
         # the fields of a judgement are one object for all statements of a template
-        found = self.forms.get(id(judged.fields))
+        key = id(judged.fields), kept
+        found = self.forms.get(key)
         if found is not None:
             return found[1]
         verdict = {"decision": "permit", "policy": self.view.policy.digest, **judged.plan.counted}
         if self.view.policy.observed:
             verdict |= verdict_of(judged)
-        form = Form("statement.begin", (self.fields, judged.fields, verdict), _BEGIN)
+        form = Form("statement.begin", (self.fields, judged.fields, verdict), _BEGIN + _KEPT[kept])
         if judged.plan.uses:
             # what its names stand for may be different the next time
             return form
         if len(self.forms) >= _FORMS:
             self.forms.clear()
-        self.forms[id(judged.fields)] = judged.fields, form
+        self.forms[key] = judged.fields, form
         return form
 
     def end_form(self, outcome: Outcome) -> Form:

@@ -30,6 +30,7 @@ from gateway.admitted import SETTLED, Admitted, Claims, Refused, Window, Windows
 from gateway.budgets import Budgets
 from gateway.errors import GatewayError, Refusal
 from gateway.floods import Floods
+from gateway.literals.seal import Seals
 from gateway.model import Outcome, Permit, Receipt, Session, Statement, Write
 from gateway.ports import Trail
 from gateway.sql.cache import Judgement, PlanCache
@@ -59,6 +60,7 @@ class Gate:
         budgets: Budgets,
         claims: Claims,
         windows: Windows,
+        seals: Seals,
     ) -> None:
         self._trail = trail
         self._check = check
@@ -68,19 +70,19 @@ class Gate:
         self._workers = workers
         self._budgets = budgets
         self._claims = claims
-        self._windows = windows
+        self._windows, self._seals = windows, seals
         self.floods = Floods(trail)
         self.entered = self.permitted = self.refused = 0
 
     def enter(self, session: Session) -> Admitted:
         """Begin a session. Raises `GatewayError` when the trail or the target's view is not to be had."""
         view = self._view(session)
-        fields = record.session_fields(session)
+        fields, seal = record.session_fields(session), self._seals.of(session)
         protection, glass = "none" if view.policy.observed else "masked", session.grant.break_glass or None
         about = {"policy": view.policy.digest, "protection": protection, "break_glass": glass}
         begin = self._trail.append(record.event("session.begin", **fields, **about))
         self.entered += 1
-        return Admitted(session, view, self._plans.view_number(view), fields, begin, time.monotonic_ns())
+        return Admitted(session, view, self._plans.view_number(view), fields, begin, time.monotonic_ns(), seal)
 
     def renew(self, inside: Admitted) -> None:
         """Read the session's further statements with the target's catalog as it is now."""
@@ -157,8 +159,7 @@ class Gate:
         policy = inside.view.policy
         rows, size = self._budgets.window(inside.session, policy, statement.id, self._windows.rows, self._windows.bytes)
         try:
-            values = (statement.id, statement.protocol, statement.parameters, rows, size)
-            receipt = self._trail.append_form(inside.begin_form(verdict), values)
+            receipt = self._trail.append_form(*inside.begin_record(verdict, statement, rows, size))
             for search in plan.exact_searches:
                 receipt = self._trail.append(
                     record.event(
@@ -199,8 +200,7 @@ class Gate:
         rows = self._windows.rows if statement.protocol in _RUNS else 0
         rows, size = self._budgets.window(inside.session, policy, statement.id, rows, self._windows.bytes)
         try:
-            values = (statement.id, statement.protocol, statement.parameters, rows, size)
-            receipt = self._trail.append_form(inside.begin_form(judged), values)
+            receipt = self._trail.append_form(*inside.begin_record(judged, statement, rows, size))
         except GatewayError as error:
             return Refused(_ending(error.refusal), None)
         for name in judged.plan.defines if len(inside.names) < _NAMES else ():
@@ -271,6 +271,7 @@ class Gate:
                     **inside.fields,
                     **fields,
                     **record.verdict_fields(refusal),
+                    **inside.refusal(judged, statement),
                     statement=statement.id,
                     protocol=statement.protocol,
                     policy=inside.view.policy.digest,

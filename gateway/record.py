@@ -43,6 +43,8 @@ SQL = (
     "scope",
     "searches",
     "parameters",
+    "sealed",
+    "subjects",
     "notices",
     "would_codes",
     "would_reasons",

@@ -68,6 +68,14 @@ _MEANINGS: dict[str, tuple[dict[str, Any], str]] = {
     "due_at": (_TIME, "By when it has to be reviewed."),
     "break_glass": (_YES, "Whether it is access without approval, in an emergency."),
     "decision": ({"enum": ["permit", "deny"]}, "What was decided."),
+    "sealed": (
+        {"type": "string", "pattern": r"^\d{4}-\d\d\.[A-Za-z0-9_-]{43}(\.cut)?$"},
+        "Month and SHA-256 of the blob that holds what the statement was given; `.cut`: not all of it.",
+    ),
+    "subjects": (
+        {"type": "string", "pattern": r"^(([A-Za-z0-9_-]{22}|\+\d+)( |$))+$"},
+        "Tokens of the values that may tell who somebody is; `+n`: n more.",
+    ),
     "note": (_TEXT, "What the old and the new key signed."),
 }
 _LISTS = frozenset(

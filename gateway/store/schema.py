@@ -247,6 +247,19 @@ alert_memory = sa.Table(
 budget_summary = sa.Table("budget_summary", metadata, sa.Column("data", sa.LargeBinary, nullable=False))
 
 
+sealing_keys = sa.Table(
+    "sealing_keys",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("use", sa.Text, nullable=False),
+    sa.Column("customer", sa.Text, nullable=False),
+    sa.Column("month", sa.Text, nullable=False),
+    sa.Column("wrapped", sa.LargeBinary, nullable=False),
+    sa.Column("created_at", Moment, nullable=False),
+    sa.UniqueConstraint("use", "customer", "month"),
+)
+
+
 def _first(connection: sa.Connection) -> None:
     metadata.create_all(connection)
 
@@ -286,7 +299,13 @@ def _alerts(connection: sa.Connection) -> None:
         table.create(connection, checkfirst=True)
 
 
-STEPS: tuple[Callable[[sa.Connection], None], ...] = (_first, _writing, _summaries, _acts, _break_glass, _alerts)
+def _sealing(connection: sa.Connection) -> None:
+    sealing_keys.create(connection, checkfirst=True)
+
+
+STEPS: tuple[Callable[[sa.Connection], None], ...] = (
+    _first, _writing, _summaries, _acts, _break_glass, _alerts, _sealing,
+)  # fmt: skip
 """Step n brings a store from version n to n + 1."""
 
 

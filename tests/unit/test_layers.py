@@ -17,7 +17,7 @@ LAYERS: list[tuple[str, ...]] = [
     ("gate",),
     ("admitted",),
     ("ledger",),
-    ("budgets", "floods", "alerts"),
+    ("budgets", "floods", "alerts", "literals"),
     ("access", "audit"),
     ("sql", "store"),
     ("policy", "wire"),

@@ -13,12 +13,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import postgast
 from postgast import pg_query_pb2 as pb
 
 from gateway.policy.schema import Policy
-from gateway.sql.postgres.parse import Parsed, hides_values
-from gateway.sql.postgres.tree import Message, concrete, parts, texts, walk
+from gateway.sql.postgres.parse import Parsed, hides_values, parse
+from gateway.sql.postgres.tree import Message, Refused, concrete, parts, texts, walk
 from gateway.sql.said import Subject
+from gateway.sql.statement import Limits
 
 _OTHER, _DIRECT, _ANOTHER, _SCANNED = range(4)
 """How the values below a node count: as they may be, as an identifier's, not (another column's), as they may be and no
@@ -47,6 +49,14 @@ def subjects(tree: Message, policy: Policy) -> tuple[Subject, ...]:
     if tables.keys().isdisjoint(policy.identified):
         return ()
     return _Reading(policy.identifiers, plain=not any(_renames(one) for one in walk(tree))).of(tree)
+
+
+def telling(text: str, policy: Policy) -> tuple[Subject, ...]:
+    """`subjects` of a text that came from outside and may be anything: nothing of what cannot be read."""
+    try:
+        return subjects(parse(text, Limits()).tree, policy)
+    except (Refused, postgast.PgQueryError):
+        return ()
 
 
 def arguments(tree: Message) -> tuple[tuple[str, ...], ...]:
