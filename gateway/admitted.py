@@ -55,7 +55,9 @@ class Admitted:
     names: SqlNames = field(default_factory=SqlNames)
     forms: dict[Any, tuple[Any, Form]] = field(default_factory=dict)
 
-    def begin_record(self, judged: Judgement, statement: Statement, rows: int, size: int) -> tuple[Form, tuple[int | str, ...]]:
+    def begin_record(
+        self, judged: Judgement, statement: Statement, rows: int, size: int
+    ) -> tuple[Form, tuple[int | str, ...]]:
         """The begin record of a statement: its form, and the values of this one. Raises `GatewayError`."""
         values: tuple[int | str, ...] = (statement.id, statement.protocol, statement.parameters, rows, size)
         said = judged.said

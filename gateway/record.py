@@ -146,6 +146,21 @@ KINDS: dict[str, tuple[str, ...]] = {
     "security.notice": ("case", "sink", "state", "count", "reason"),
     "audit.act": (*PERSON, *WHERE, *FACTOR, *VERDICT, "act", "does", "subject", "state", "asked_by", "confirmed_by"),
     "audit.report": ("framework", "digest", "since", "until", "customers", "count"),
+    "audit.unsealed": (*PERSON, *WHERE, "act", "asked_by", "confirmed_by", "reason", "target", "customers", "record"),
+    "audit.erased": (
+        *PERSON,
+        *WHERE,
+        "act",
+        "asked_by",
+        "confirmed_by",
+        "reason",
+        "customers",
+        "subject",
+        "tokens",
+        "keys",
+        "count",
+    ),
+    "audit.expired": ("months", "count"),
     "audit.read": (*PERSON, *WHERE, *FACTOR, "query", "count", "code", "decision"),
 }
 

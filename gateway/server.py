@@ -49,9 +49,10 @@ from gateway.engines.targets import Targets
 from gateway.errors import GatewayError, Refusal
 from gateway.gate import Gate
 from gateway.ledger import Ledger
+from gateway.literals.service import Literals
 from gateway.model import Preview, Session, Write
 from gateway.sql.cache import PlanCache
-from gateway.sql.postgres import analyse, free_literals, judged, normalise
+from gateway.sql.postgres import analyse, free_literals, judged, normalise, telling
 from gateway.sql.worker import Workers, is_short
 from gateway.store.database import Database
 from gateway.telemetry import Log, Metrics, configure_logging, way_to
@@ -141,6 +142,9 @@ class Server:
         budgets = Budgets(time.time)
         self.ledger = Ledger(budgets, self.trail, self.database, time.time)
         self.ledger.restore()
+        self.literals = Literals(
+            master_key, config.state, self.database, utc_now, telling, config.audit.literals_days, self._trail_failed
+        )
         self.gate = Gate(
             trail=self.trail,
             check=self.access.check,
@@ -151,6 +155,7 @@ class Server:
             budgets=budgets,
             claims=Claims(self.access.claim, self.access.release),
             windows=windows,
+            seals=self.literals.seals,
         )
         self.engine = PostgresEngine(
             config.listen.postgres,
@@ -172,6 +177,8 @@ class Server:
             durable=lambda: self.trail.durable_size,
         )
         self.alerts = Alerting(config, self.access.context, self.trail, self._alert)
+        self.literals.attach(self.access.acts, self.search, self.trail)
+        await self.literals.begin()
         self._measure(plans)
         self._listen()
 
@@ -212,6 +219,7 @@ class Server:
             cases=self.alerts.cases,
             key=self.trail.verifier.text,
             address=(_reachable(listen.postgres), self.ports.postgres),
+            tokens=self.literals.tokens,
         )
         local = create_local_app(access=self.access)
         self._run(serve_app(app, config, api, stop=self._stop_serving))
@@ -221,6 +229,7 @@ class Server:
         self._run(self.access.run_watcher())
         self._run(self.targets.keep_fresh())
         self._run(self.ledger.keep(self._report))
+        self._run(self.literals.run(self._report))
         self._run(self._measure_lag())
         self._run(self._keep_index())
         for work in self.alerts.work(self._report):
@@ -258,6 +267,8 @@ class Server:
             await self.access.settled()
         if hasattr(self, "workers"):
             await self.workers.close()
+        if hasattr(self, "literals"):
+            await self.literals.close()
         for name in ("targets", "access", "search", "database"):
             if hasattr(self, name):
                 getattr(self, name).close()

@@ -19,10 +19,14 @@ from gateway.budgets import Budgets
 from gateway.errors import Refusal
 from gateway.gate import Gate
 from gateway.ledger import EVERY_RECORDS, Ledger
+from gateway.literals.blobs import Blobs
+from gateway.literals.keyring import Keyring
+from gateway.literals.seal import Seals
 from gateway.model import Grant, GrantState, Outcome, Peer, Permit, Principal, Session, Statement, Ticket
 from gateway.policy.schema import AccessRule, LimitRule, Policy, TicketRule
 from gateway.sql.cache import PlanCache
 from gateway.sql.catalog import Catalog
+from gateway.sql.postgres import telling
 from gateway.sql.statement import Kind, Plan, View
 from gateway.sql.worker import Workers
 from gateway.store.database import Database
@@ -88,6 +92,7 @@ def _gate(log: FileLog, budgets: Budgets) -> Gate:
     async def nothing(_session: Session, _digest: str) -> Refusal | None:
         return None
 
+    keyring = Keyring(bytes(32), Database(""), lambda: datetime.now(UTC))
     return Gate(
         trail=log,
         check=lambda _: None,
@@ -98,6 +103,7 @@ def _gate(log: FileLog, budgets: Budgets) -> Gate:
         budgets=budgets,
         claims=Claims(nothing, lambda _session, _digest: None),
         windows=Windows(),
+        seals=Seals(keyring, Blobs(log.directory.with_name("sealed")), telling),
     )
 
 

@@ -159,6 +159,10 @@ class Access:
         """What stands for a statement in the trail and in answers: its digest, under a key."""
         return self._context.keys.mark(digest)
 
+    def digest(self, purpose: str, secret: str) -> str:
+        """What stands for something in the trail that nobody may try candidates against: see `Keys.digest`."""
+        return self._context.keys.digest(purpose, secret).hex()
+
     async def settled(self) -> None:
         """Wait for what is under way about statements; before `close`, when nobody asks any more."""
         await self._writing.settled()

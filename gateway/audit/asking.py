@@ -26,7 +26,10 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Narrow:
-    """What narrows a question; empty does not. `person` is an id or a login, `relation` may leave the schema out."""
+    """What narrows a question; empty does not. `person` is an id or a login, `relation` may leave the schema out.
+
+    `value` is one that tells who somebody is, as records have it: its tokens, with spaces between, or `-` for none.
+    """
 
     person: str = ""
     ticket: str = ""
@@ -35,6 +38,7 @@ class Narrow:
     code: str = ""
     relation: str = ""
     column: str = ""
+    value: str = ""
 
     def given(self) -> dict[str, str]:
         """The filters that narrow, by name."""

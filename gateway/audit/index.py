@@ -15,7 +15,7 @@ from typing import Any
 
 from gateway.audit.encode import record_of
 
-VERSION = "4"
+VERSION = "5"
 SCHEMA = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value NOT NULL) WITHOUT ROWID;
 CREATE TABLE records (
@@ -183,6 +183,9 @@ def _tags(record: dict[str, Any], whose: tuple[Any, ...]) -> Iterator[tuple[str,
         yield "searched", f"{get('relation', '')}.{get('column', '')}"
     elif kind in _FILED:
         yield from ((name, str(record[name])) for name in ("request", "grant", "digest") if get(name))
+    if get("subjects") and kind in ("statement.begin", "statement.refused"):
+        # the last one may be how many were left out
+        yield from (("subject", token) for token in record["subjects"].split(" ") if token[:1] != "+")
     if get("by"):
         yield "by", str(record["by"])
     if kind == "request" and get("by") not in (None, "gateway") and (

@@ -116,14 +116,34 @@ def _customer(asked: Asked) -> Found:
 
 def _subject(asked: Asked) -> Found:
     given = asked.narrow
+    if given.value:
+        return _looked_up(asked)
     where, values = asked.narrowed("search.exact")
     if given.column:
         where += " AND r.idx IN (SELECT idx FROM tags WHERE tag = 'searched' AND substr(value, ?) = ?)"
         values += [-len(given.column) - 1, f".{given.column}"]
     found = asked.listed((*_WHO, "relation", "column", "statement", "session"), where, values)
     found.notes.append(
-        "the trail holds no value that was searched for, sealed or otherwise: this says who searched exactly, in which "
-        "column, for whatever value; who read the rows of a person otherwise is in `customer` and `person`"
+        "this says who searched exactly, in which column, for whatever value; --value asks for one person; who read "
+        "the rows of a person otherwise is in `customer` and `person`"
+    )
+    return found
+
+
+def _looked_up(asked: Asked) -> Found:
+    if asked.narrow.column:
+        raise GatewayError("request-invalid", "a value is looked for in every column", "leave out --column")
+    where, values = asked.narrowed("statement.begin", "statement.refused")
+    tokens = asked.narrow.value.split(" ")
+    marks = ", ".join("?" * len(tokens))
+    where += f" AND r.idx IN (SELECT idx FROM tags WHERE tag = 'subject' AND value IN ({marks}))"  # noqa: S608
+    found = asked.listed((*_STATEMENT, "kind", "relations", "decision", "code", "session"), where, [*values, *tokens])
+    for row in found.rows:
+        if row["kind"] == "statement.begin":
+            _add_counts(asked, row)
+    found.notes.append(
+        "these are statements that were given the value, to search for or to write, run or refused; who saw it among "
+        "rows that came back, or looked for a part of it, is not in the list: see `customer`"
     )
     return found
 
@@ -337,13 +357,17 @@ def _grouped(asked: Asked, condition: str, more: Iterable[Any]) -> Found:
 def _with_counts(asked: Asked, found: Found) -> Found:
     """Adds how many rows and bytes left, and how it ended, where that is in scope."""
     for row in found.rows:
-        sql = "SELECT end, rows, bytes, status FROM statements WHERE idx = ?"
-        end, size, length, status = asked.connection.execute(sql, (row["record"],)).fetchone()
-        if end is None or end >= asked.scope.end:
-            row["status"] = "not ended"
-        else:
-            row |= {"rows": size, "bytes": length, "status": status}
+        _add_counts(asked, row)
     return found
+
+
+def _add_counts(asked: Asked, row: Row) -> None:
+    sql = "SELECT end, rows, bytes, status FROM statements WHERE idx = ?"
+    end, size, length, status = asked.connection.execute(sql, (row["record"],)).fetchone()
+    if end is None or end >= asked.scope.end:
+        row["status"] = "not ended"
+    else:
+        row |= {"rows": size, "bytes": length, "status": status}
 
 
 def _first_tagged(asked: Asked, tag: str, value: str | None) -> int | None:
@@ -371,9 +395,9 @@ QUESTIONS: dict[str, Question] = {one.name: one for one in (
     Question("customer", "Who accessed the data of a customer, and why?",
              ("login", "ticket", "target", "statements", "rows", "from", "to", "approvers", "why"), _customer,
              ("customer",), ("person", "ticket", "target")),
-    Question("subject", "Who searched exactly, in which column?",
-             ("time", "login", "ticket", "customers", "relation", "column"), _subject,
-             (), (*_ALL, "relation", "column")),
+    Question("subject", "Who looked up a person; or, without a value, who searched exactly, in which column?",
+             ("time", "login", "ticket", "customers", "relation", "column", "rows", "code", "sql"), _subject,
+             (), (*_ALL, "relation", "column", "value")),
     Question("person", "What did a person do?",
              ("record", "time", "kind", "login", "ticket", "customers", "decision", "code", "sql"), _person,
              ("person",), ("ticket", "customer", "target", "code")),

@@ -76,6 +76,7 @@ _MEANINGS: dict[str, tuple[dict[str, Any], str]] = {
         {"type": "string", "pattern": r"^(([A-Za-z0-9_-]{22}|\+\d+)( |$))+$"},
         "Tokens of the values that may tell who somebody is; `+n`: n more.",
     ),
+    "record": (_COUNT, "Index of the record whose literals were opened."),
     "note": (_TEXT, "What the old and the new key signed."),
 }
 _LISTS = frozenset(
@@ -93,6 +94,7 @@ _LISTS = frozenset(
             "records",
         ),
         *("columns_clear", "columns_masked", "columns_revealed", "columns_aggregated", "columns_written", "logins"),
+        *("tokens", "keys", "months"),
     }
 )
 

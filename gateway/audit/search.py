@@ -17,7 +17,7 @@ import base64
 import os
 import sqlite3
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -38,6 +38,7 @@ from gateway.errors import GatewayError
 
 _EQUAL = ("kind", "login", "ticket", "target", "session", "statement", "decision", "code")
 _COMMIT_EVERY = 5_000
+_PART = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +171,18 @@ class Search:
             size = held if upto is None else min(upto, held)
             scope = scope_of(connection, size, narrow, since, until, now)
             return ask(name, connection, self._leaf, signed, scope, narrow, limit, offset)
+
+    def tagged(self, tag: str, values: Sequence[str]) -> list[tuple[int, str]]:
+        """The records with one of those values of a tag (`index.py`), each with the value. Raises `GatewayError`."""
+        found: list[tuple[int, str]] = []
+        with self._mutex:
+            connection = self._caught_up()
+            for start in range(0, len(values), _PART):
+                part = values[start : start + _PART]
+                marks = ", ".join("?" * len(part))
+                sql = f"SELECT idx, value FROM tags WHERE tag = ? AND value IN ({marks})"  # noqa: S608
+                found += connection.execute(sql, (tag, *part))
+        return sorted(found)
 
     def export(
         self, name: str, narrow: Narrow, *, now: datetime, since: datetime | None = None, until: datetime | None = None

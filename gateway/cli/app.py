@@ -26,6 +26,7 @@ from gateway.cli import (
     deciding,
     doctor,
     initial,
+    literals,
     output,
     people,
     policy,
@@ -82,6 +83,7 @@ for part in (access, deciding, reviewing, initial, doctor, serving):
     part.register(app)
 ask.register(audit.app)
 acts.register(audit.app)
+literals.register(audit.app)
 restoring.register(audit.app)
 reporting.register(audit.app)
 witness.register(audit.app)

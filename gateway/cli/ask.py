@@ -16,6 +16,7 @@ import typer
 from gateway.audit.period import period
 from gateway.audit.questions import QUESTIONS, question_of
 from gateway.cli.client import Api
+from gateway.cli.literals import asked_value
 from gateway.cli.output import Column, clean, emit_json, emit_table, moment, say
 from gateway.cli.setup import setup, signed_in
 from gateway.errors import CODES, GatewayError
@@ -38,6 +39,9 @@ def ask(
     code: Annotated[str | None, typer.Option(help="Code of a refusal: ticket-closed …")] = None,
     relation: Annotated[str | None, typer.Option(help="Relation: public.employees.")] = None,
     column: Annotated[str | None, typer.Option(help="Column: email.")] = None,
+    value: Annotated[
+        str | None, typer.Option(help="Who was looked up: an e-mail address, a number …; `-` asks for it.")
+    ] = None,
     since: Annotated[str | None, typer.Option("--from", help="2026-03-01, 7d, last-quarter … (UTC).")] = None,
     until: Annotated[str | None, typer.Option("--to", help="The same; a date counts to its end.")] = None,
     limit: Annotated[int, typer.Option(min=1, help="At most so many rows.")] = 100,
@@ -51,12 +55,17 @@ def ask(
     if question is None:
         _list()
         return
-    question_of(question)
+    asks = question_of(question)
+    if value is not None and "value" not in asks.takes:
+        raise GatewayError("request-invalid", f"`{question}` is not narrowed by --value", asks.asks)
     first, last = period(since, until, datetime.now(UTC))
     filters = {
         "person": person, "ticket": ticket, "customer": customer, "target": target, "code": code, "relation": relation,
         "column": column, "since": first.isoformat() if first else None, "until": last.isoformat() if last else None,
     }  # fmt: skip
+    if value is not None:
+        # what is asked for are the tokens: the value itself goes no further than this
+        filters["value"] = signed_in().post("/audit/tokens", {"value": asked_value(value)})["tokens"]
     if export is not None:
         _export(question, filters, export)
         return
@@ -138,7 +147,12 @@ def _list() -> None:
         {
             "name": one.name,
             "asks": one.asks,
-            "filters": ", ".join([*(f"{name} (needed)" for name in one.needs), *one.takes]),
+            "filters": ", ".join(
+                [
+                    *(f"{name} (needed)" for name in one.needs),
+                    *("value" if name == "tokens" else name for name in one.takes),
+                ]
+            ),
         }
         for one in QUESTIONS.values()
     ]

@@ -23,6 +23,7 @@ from gateway.audit.search import Search
 from gateway.config import Config
 from gateway.console import acts as act_routes
 from gateway.console import cases as case_routes
+from gateway.console import literals as literal_routes
 from gateway.console import questions as question_routes
 from gateway.console import reports as report_routes
 from gateway.console import reviews as review_routes
@@ -55,6 +56,7 @@ def create_app(
     key: str = "",
     address: tuple[str, int] | None = None,
     clock: Clock = lambda: datetime.now(UTC),
+    tokens: Callable[[str], list[str]] = lambda _: [],
 ) -> FastAPI:
     """The API over these parts; serve it with `serve.serve_app`. For the parameters see `Parts`."""
     app = _application("gateway", "/v1/openapi.json")
@@ -62,7 +64,7 @@ def create_app(
     if witness and len(witness) < 32:
         raise GatewayError("configuration-invalid", "`audit.witness_token` must be at least 32 characters")
     app.state.parts = Parts(
-        access, trail, search, config, directory, policies, cases, key, address, clock, witness
+        access, trail, search, config, directory, policies, cases, key, address, clock, witness, tokens
     )  # fmt: skip
     app.include_router(_open_routes())
     app.include_router(_access_routes())
@@ -73,6 +75,7 @@ def create_app(
     app.include_router(act_routes.routes())
     app.include_router(case_routes.routes())
     app.include_router(review_routes.routes())
+    app.include_router(literal_routes.routes())
     return app
 
 

@@ -33,7 +33,8 @@ class Parts:
     """What the routes work with.
 
     `address` is where database clients reach the gateway when the configuration cannot say it (a free port);
-    `key` is the audit log's public key as text; `witness_token` opens its hashes and nothing else.
+    `key` is the audit log's public key as text; `witness_token` opens its hashes and nothing else; `tokens` are those
+    that records have of a value, which blocks.
     """
 
     access: Access
@@ -47,6 +48,7 @@ class Parts:
     address: tuple[str, int] | None = None
     clock: Clock = lambda: datetime.now(UTC)
     witness_token: bytes = b""
+    tokens: Callable[[str], list[str]] = lambda _: []
 
     def is_witness(self, bearer: str) -> bool:
         """Whether that is the token that witnesses of the audit log have."""

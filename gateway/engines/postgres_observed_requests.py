@@ -292,7 +292,7 @@ class ObservedRequests:
             heard: str | bytes = text if text is not None else raw
             return unread(verdict, Said((heard[:KEPT],), more=len(heard) > KEPT), copies=copies)
         # names hold no outgoing text: none is ever sent
-        return verdict._replace(text="")
+        return Judgement(verdict.plan, verdict.fields, "", verdict.said)
 
     def _text(self, raw: bytes) -> str | None:
         return self.reader.text(raw, current=not self._queue)

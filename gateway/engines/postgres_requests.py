@@ -18,6 +18,7 @@ from gateway.model import Permit, Receipt, Statement
 from gateway.sql.cache import Judgement, union
 from gateway.sql.named import missing
 from gateway.sql.postgres.types import NAMING_OIDS, declared
+from gateway.sql.said import Said
 from gateway.sql.statement import Plan
 from gateway.sql.worker import TINY, TINY_LISTED
 from gateway.wire import postgres as wire
@@ -157,7 +158,9 @@ class Requests:
         if not self._is_name(parse.name, out):
             return
         if not NAMING_OIDS.isdisjoint(parse.types):
-            self._poison(wire.PARSE, self._refuse("type-not-allowed", _REG_TYPE, "prepare", parse.text), out, parse.name)
+            self._poison(
+                wire.PARSE, self._refuse("type-not-allowed", _REG_TYPE, "prepare", parse.text), out, parse.name
+            )
             return
         admitted = self._gate.prepare(self._inside, self._statement(parse.text, "prepare"))
         if isinstance(admitted, Refused):
@@ -165,7 +168,9 @@ class Requests:
             return
         permit, judged = admitted
         if parse.types:
-            judged = judged._replace(said=judged.said._replace(types=parse.types))
+            said = judged.said
+            said = Said(said.texts, said.subjects, types=parse.types, more=said.more)
+            judged = Judgement(judged.plan, judged.fields, judged.text, said)
         self._names.set(wire.STATEMENT, parse.name, judged)
         self._queue.append(Flow(wire.PARSE, permit))
         out.append(wire.encode_parse(parse.name, permit.text, declared(parse.types)))
@@ -212,7 +217,7 @@ class Requests:
         if not isinstance(resolved, Refusal) and self._names.find(wire.PORTAL, portal) is not None:
             # what it searches is counted at each run, from its names
             plan = replace(resolved.plan, raw_uses=judged.plan.raw_uses)
-            self._names.set(wire.PORTAL, portal, resolved._replace(plan=plan))
+            self._names.set(wire.PORTAL, portal, Judgement(plan, resolved.fields, resolved.text, resolved.said))
 
     def _meant(self, kind: int, name: bytes) -> Judgement | Refused:
         """All that the protocol's name may stand for: what the protocol made, and what SQL did."""

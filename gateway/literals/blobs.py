@@ -2,7 +2,7 @@
 
     sealed/<year>-<month>/<microseconds since 1970>.blobs        directories 0700, files 0600; one per start and 64 MiB
     file  = frame*
-    frame = "SEAL" length:u32 digest:8 bytes blob                integers are big-endian; the digest is SHA-256's beginning
+    frame = "SEAL" length:u32 digest:8 bytes blob                integers are big-endian; the digest is cut
 
 A blob is on stable storage within `WINDOW_S` of its statement's begin record: a crash may lose the blobs of that time,
 and the digest in the record then says that there was one. They lie beside the trail and not in it, because the trail's
@@ -42,7 +42,7 @@ _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 class Blobs:
-    """The files below one directory. `append` belongs to one thread; all else blocks, and may be called from any one."""
+    """The files below one directory. `append` belongs to one thread; all else blocks, in whatever thread."""
 
     def __init__(
         self,
@@ -102,12 +102,17 @@ class Blobs:
                         return b""
         return None
 
-    def destroy(self, wanted: Mapping[str, set[bytes]]) -> int:
-        """Overwrite the blobs of those digests, by month, durably; how many were there. Raises `OSError`."""
+    def destroy(self, wanted: Mapping[str, set[bytes]], *, skip: Callable[[Path], bool] = lambda _: False) -> int:
+        """Overwrite the blobs of those digests, by month, durably; how many were there. Raises `OSError`.
+
+        `skip` says of a file that none of them is in it.
+        """
         count = 0
         for month, digests in wanted.items():
             prefixes = {digest[:8] for digest in digests}
             for path in self._paths(month):
+                if skip(path):
+                    continue
                 places = [
                     (at, len(blob))
                     for at, prefix, blob in _frames(path)
@@ -121,6 +126,10 @@ class Blobs:
     def months(self) -> list[str]:
         """The months that there are files of."""
         return sorted(path.name for path in self._directory.iterdir() if path.is_dir())
+
+    def files(self) -> list[Path]:
+        """All files that there are."""
+        return [path for month in self.months() for path in self._paths(month)]
 
     def remove(self, month: str) -> None:
         """Delete the files of a month whose keys are gone. Raises `OSError`."""

@@ -40,7 +40,10 @@ class Key:
 
 
 class Keyring:
-    """The keys of one store. The event loop's thread; a key that is not remembered costs a look into the store."""
+    """The keys of one store. `sealing`, `token`, `keep` and `forget` are for the event loop's thread, all else blocks.
+
+    A key that is not remembered costs a look into the store.
+    """
 
     def __init__(
         self, master_key: bytes, database: Database, clock: Clock, token: Callable[[int], bytes] = secrets.token_bytes
@@ -92,20 +95,13 @@ class Keyring:
         """All keys that are in the store, as they are kept."""
         return self._database.run_now(rows.every, customer=customer)
 
-    def destroy(self, ids: Iterable[str]) -> int:
-        """Destroy those keys; how many there were."""
-        wanted = set(ids)
-        count = self._database.run_now(rows.destroy, wanted) if wanted else 0
-        self._forget(wanted)
-        return count
+    def keep(self, ids: Iterable[str]) -> None:
+        """Forget all keys but those: the others are destroyed, maybe by another process."""
+        held = {one for _, parts in self._sealing.values() for one in parts} | {one for _, one in self._tokens.values()}
+        self.forget(held.difference(ids))
 
-    def refresh(self) -> None:
-        """Forget keys that are not in the store any more: another process may have destroyed them."""
-        living = {kept.id for kept in self.kept()}
-        held = {one for _, ids in self._sealing.values() for one in ids} | {one for _, one in self._tokens.values()}
-        self._forget(held - living)
-
-    def _forget(self, ids: set[str]) -> None:
+    def forget(self, ids: set[str]) -> None:
+        """Forget keys that were destroyed in the store."""
         for place in [place for place, (_, parts) in self._sealing.items() if not ids.isdisjoint(parts)]:
             del self._sealing[place]
         for customer in [customer for customer, (_, one) in self._tokens.items() if one in ids]:

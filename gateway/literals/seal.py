@@ -2,8 +2,8 @@
 
     blob   = commitment:32 nonce:12 AES-256-GCM(piece*, the statement's id as associated data)
     piece  = tag:1 length:u32 data
-    tag    = "t" a text, UTF-8 · "r" a text in no encoding that could be read · "o" OIDs of parameters, u32 each, for the
-             next "v" · "v" values of a Bind, from its formats on · "f" a FunctionCall · "x" nothing: something was left out
+    tag    = "t" a text, UTF-8 · "r" a text in no encoding that could be read · "v" values of a Bind, from its formats
+             on · "o" OIDs of their types, u32 each, before them · "f" a FunctionCall · "x" nothing: it is not all
 
 The record has `sealed`, `2026-11.<SHA-256 of the blob, base64url>`, with `.cut` behind it when something was left out,
 and `subjects`: tokens of the values that may tell who somebody is, each 128 bits of keyed BLAKE2b (RFC 7693) under each

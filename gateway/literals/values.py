@@ -1,7 +1,7 @@
 """Values as people mean them: what was bound or written, decoded and spelled in one way.
 
-INVARIANT: two spellings of one identifier (case, spaces, separators, leading zeros, integer or text) are the same value;
-of a binary value whose type nobody declared, all that it may be counts.
+INVARIANT: two spellings of one identifier (case, spaces, separators, leading zeros, integer or text) are the same
+value; of a binary value whose type nobody declared, all that it may be counts.
 """
 
 from __future__ import annotations
@@ -81,9 +81,9 @@ def _picked(bound: Bound, numbers: list[int]) -> Iterator[tuple[int, bytes, int]
     values, types = wire.split_values(bound.raw), bound.types
     for number in numbers:
         if number <= len(values):
-            code, value = values[number - 1]
-            if value:
-                yield code, value, types[number - 1] if number <= len(types) else 0
+            code, given = values[number - 1]
+            if given:
+                yield code, given, types[number - 1] if number <= len(types) else 0
 
 
 def _add(found: dict[str, None], values: Iterator[str]) -> None:

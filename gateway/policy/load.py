@@ -328,7 +328,7 @@ POLICY = Record({
         Choice(("protect", "observe")), "`observe` forwards all as it is and only records what this says (protect)"
     ),
     "literals": Field(
-        Choice(("sealed", "none")), "what becomes of the values in statements: kept for two people to open, or not (sealed)"
+        Choice(("sealed", "none")), "the values in statements: kept where two people can open them, or not (sealed)"
     ),
     "access": Field(Record({
         "teams": Field(_TEAMS, "the teams whose members may ask", True),

@@ -80,7 +80,7 @@ def union(first: Judgement, second: Judgement) -> Judgement:
             fields[name] = f"{value}; {fields.get(name, '')}"[:20_000]
     said = either(first.said, second.said)
     if first.plan is second.plan and first.fields is second.fields:
-        return second._replace(said=said)
+        return Judgement(second.plan, second.fields, second.text, said)
     one, other = first.plan, second.plan
     sure = one.write == other.write
     plan = replace(

@@ -78,20 +78,23 @@ class SqlNames:
                 running = judged
                 if name[0] == "statement":
                     # its parameters are what this EXECUTE brings
-                    wired = wired._replace(said=wired.said._replace(subjects=_given(wired.said.subjects, text)))
+                    heard = Said(wired.said.texts, _given(wired.said.subjects, text), more=wired.said.more)
+                    wired = Judgement(wired.plan, wired.fields, wired.text, heard)
                 judged = union(wired, judged)
-                judged = judged._replace(plan=replace(judged.plan, raw_uses=running.plan.raw_uses))
+                plan = replace(judged.plan, raw_uses=running.plan.raw_uses)
+                judged = Judgement(plan, judged.fields, judged.text, judged.said)
             # Each EXECUTE of a text searches anew, for whatever its name stands for then; a cursor was opened once, by
             # the statement that declared it.
             again = wired.plan.raw_uses if wired is not None else ()
             if name[0] == "statement":
                 again = most(again, known.raw_uses if known is not None else ())
                 again = most(again, text.raw_uses if name in text.defines else ())
-            judged = judged._replace(plan=replace(judged.plan, raw_uses=judged.plan.raw_uses + again))
+            plan = replace(judged.plan, raw_uses=judged.plan.raw_uses + again)
+            judged = Judgement(plan, judged.fields, judged.text, judged.said)
             if known is not None:
-                judged = judged._replace(said=either(Said(subjects=_given(known.subjects, text)), judged.said))
+                said = either(Said(subjects=_given(known.subjects, text)), judged.said)
                 lists = {key: sorted({*judged.fields.get(key, ()), *value}) for key, value in known.reads.items()}
-                judged = judged._replace(fields={**judged.fields, **lists})
+                judged = Judgement(judged.plan, {**judged.fields, **lists}, judged.text, said)
         for name in unknown:
             if name not in text.defines:
                 # FAIL CLOSED: a name that the target knows and the gate does not would read unseen
@@ -100,7 +103,7 @@ class SqlNames:
 
 
 def _given(subjects: tuple[Subject, ...], text: Plan) -> tuple[Subject, ...]:
-    """What the parameters of a prepared statement are by any EXECUTE of that text, and the values that it has itself."""
+    """The values that a prepared statement has itself, and those that any EXECUTE in that text brings for others."""
     found: dict[Subject, None] = {}
     for one in subjects:
         if isinstance(one, str):

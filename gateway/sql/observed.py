@@ -24,7 +24,7 @@ def denied(judged: Judgement, refusal: Refusal) -> Judgement:
     """The same, which would have been refused; the first reason counts."""
     if judged.plan.would is not None:
         return judged
-    return judged._replace(fields=judged.fields | would_fields(refusal))
+    return Judgement(judged.plan, judged.fields | would_fields(refusal), judged.text, judged.said)
 
 
 def as_it_runs(judged: Judgement, refusal: Refusal | None) -> Judgement:
@@ -35,7 +35,7 @@ def as_it_runs(judged: Judgement, refusal: Refusal | None) -> Judgement:
         judged = denied(judged, refusal)
     if judged.plan.write is None:
         return judged
-    return judged._replace(plan=replace(judged.plan, write=None))
+    return Judgement(replace(judged.plan, write=None), judged.fields, judged.text, judged.said)
 
 
 def verdict_of(judged: Judgement) -> dict[str, str]:

@@ -108,8 +108,8 @@ class Plan:
     Two are for observed targets alone (`sql/postgres/observed.py`): `would` is what the statement would have been
     refused for, and `copies` says that it may ask the client for data (COPY FROM STDIN).
 
-    `conceals` says that the text holds more than `normalised` tells. `subjects` are its values that may tell who somebody
-    is, `arguments` those that each EXECUTE in it brings; no record has any of them (`said.py`).
+    `conceals` says that the text holds more than `normalised` tells. `subjects` are its values that may tell who
+    somebody is, `arguments` those that each EXECUTE in it brings; no record has any of them (`said.py`).
     """
 
     rewritten: str

@@ -48,7 +48,7 @@ class Shape(NamedTuple):
 class Template:
     """The outgoing text in pieces: `texts[0]`, value `order[0]`, `texts[1]`, value `order[1]`, …
 
-    `telling` are those of the plan's `subjects` that stand for values, by their place among them, with the value's number.
+    `telling` are those of the plan's `subjects` that stand for values: their place among them, and the value's number.
     """
 
     plan: Plan
@@ -63,7 +63,6 @@ class Template:
             parts.append(values[index])
             parts.append(text)
         return "".join(parts)
-
 
     def subjects(self, values: tuple[str, ...]) -> tuple[Subject, ...]:
         """The plan's, for those literals."""

@@ -62,6 +62,25 @@ class Database:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._worker, lambda: self.run_now(function, *args, **kwargs))
 
+    async def settle(self) -> None:
+        """See to it that what was deleted is not in the file's log any more either (`secure_delete` is on).
+
+        Raises `GatewayError("store-unavailable")`.
+        """
+        await asyncio.get_running_loop().run_in_executor(self._worker, self._settle)
+
+    def _settle(self) -> None:
+        with self._turn:
+            connection = self._engine.raw_connection()
+            try:
+                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            except sqlite3.Error as error:
+                raise GatewayError(
+                    "store-unavailable", "the gateway's store cannot be used", "tell an operator", type(error).__name__
+                ) from error
+            finally:
+                connection.close()
+
     def close(self) -> None:
         """Wait for what was begun, then close the file."""
         self._worker.shutdown(wait=True)

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from gateway.store import schema
 from gateway.store.database import Connection
 
-SEAL, TOKEN = "seal", "token"  # noqa: S105 (uses, not secrets)
+SEAL, TOKEN = "seal", "token"
 ERASED = "(erased)"
 """What stands in the place of a statement that was erased."""
 _PART = 500
@@ -85,7 +85,8 @@ def scrub(connection: Connection, requests: Iterable[str], *, customer: str = ""
     scrubbed = 0
     rows = connection.execute(
         sa.select(schema.requests).where(
-            schema.requests.c.state != "pending", sa.or_(schema.requests.c.statement != "", schema.requests.c.digest != "")
+            schema.requests.c.state != "pending",
+            sa.or_(schema.requests.c.statement != "", schema.requests.c.digest != ""),
         )
     ).all()
     for row in rows:

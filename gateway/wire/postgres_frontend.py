@@ -155,8 +155,9 @@ def split_parse(body: bytes) -> tuple[bytes, bytes]:
 
 
 def split_bind(body: bytes) -> tuple[bytes, bytes, int, int]:
-    """The portal and the statement of a Bind, where its formats begin, and how many values it says it has; what is in it
-    is not looked at.
+    """The portal and the statement of a Bind, where its formats begin, and how many values it says it has.
+
+    What is in it is not looked at.
     """
     portal, position = split_c_string(body, 0, "portal's name")
     statement, position = split_c_string(body, position, "statement's name")

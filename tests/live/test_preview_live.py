@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,11 +23,15 @@ from gateway.engines.postgres_preview import MOST_ROWS, PostgresPreview
 from gateway.engines.targets import Targets
 from gateway.errors import Refusal
 from gateway.gate import Gate
+from gateway.literals.blobs import Blobs
+from gateway.literals.keyring import Keyring
+from gateway.literals.seal import Seals
 from gateway.model import Grant, GrantState, Peer, Preview, Principal, Session, Ticket
 from gateway.record import Form
 from gateway.sql.cache import PlanCache
-from gateway.sql.postgres import analyse, free_literals, normalise
+from gateway.sql.postgres import analyse, free_literals, normalise, telling
 from gateway.sql.worker import Workers
+from gateway.store.database import Database
 
 
 class Records:
@@ -53,6 +59,7 @@ class Window:
         config = load_config(house.company.config, {})
         self.runner = asyncio.Runner()
         self.trail = Records()
+        self.blobs = Blobs(Path(tempfile.mkdtemp()))
         self.targets = Targets(config, config.master_key.read(), self.trail, lambda *_: None)  # type: ignore[arg-type]
         self.workers = Workers()
         gate = Gate(
@@ -65,6 +72,7 @@ class Window:
             budgets=Budgets(time.time),
             claims=Claims(_never, lambda *_: None),
             windows=Windows(),
+            seals=Seals(Keyring(b"k" * 32, Database(""), lambda: datetime.now(UTC)), self.blobs, telling),
         )
         self.previews = PostgresPreview(gate, self.targets.upstreams, self.targets.session_pins, 10.0)
         self.runner.run(self.targets.refresh())
@@ -80,6 +88,7 @@ class Window:
 
         self.runner.run(stop())
         self.runner.close()
+        self.blobs.close()
 
 
 def _session(**fields: Any) -> Session:

@@ -161,7 +161,7 @@ def test_exact_searches_are_found_by_relation_and_column_and_the_answer_says_wha
         assert day.numbers("subject", **narrow) == [day.at["searched"]]
     for narrow in ({"column": "mail"}, {"relation": "%"}, {"column": "%"}, {"person": "bob"}):
         assert day.numbers("subject", **narrow) == []
-    assert any("no value that was searched for" in note for note in day.ask("subject")["notes"])
+    assert any("--value asks for one person" in note for note in day.ask("subject")["notes"])
 
 
 def test_a_ticket_tells_its_state_at_each_step(day):

@@ -27,6 +27,7 @@ audit ask
 audit carry-out
 audit confirm
 audit decline
+audit erase
 audit key
 audit prove
 audit report
@@ -37,6 +38,7 @@ audit search
 audit show
 audit tail
 audit transparency
+audit unseal
 audit verify
 audit withdraw
 audit witness

@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 
+from unsealed import Unsealed
+
 from gateway.admitted import Claims, Windows
 from gateway.budgets import Budgets
 from gateway.engines.postgres_relay import Relay
@@ -139,7 +141,14 @@ class Dialogue:
     """Drive it with `client` and `target`; read what either side got with `sent_up` and `sent_down`."""
 
     def __init__(
-        self, windows: Windows = WINDOWS, restore: str = "", *, write: bool = False, statement: str = "", **limits: int
+        self,
+        windows: Windows = WINDOWS,
+        restore: str = "",
+        *,
+        write: bool = False,
+        statement: str = "",
+        seals: Any = None,
+        **limits: int,
     ) -> None:
         self.trail = FakeTrail()
         self.check: Refusal | None = None
@@ -157,6 +166,7 @@ class Dialogue:
             budgets=Budgets(NOW.timestamp),
             claims=Claims(self.claim, lambda _session, digest: self.released.append(digest)),
             windows=windows,
+            seals=seals or Unsealed(),
         )
         self.down, self.up = FakeTransport(), FakeTransport()
         backend = Backend()

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from dialogue import NOW, FakeTrail, FakeTransport, analyse, policy, session
+from unsealed import Unsealed
 
 from gateway.admitted import Claims, Windows
 from gateway.budgets import Budgets
@@ -47,7 +48,7 @@ class Observed:
     `policy` may be replaced between two messages, as a reload does.
     """
 
-    def __init__(self, windows: Windows = WINDOWS, mode: str = "observe", **limits: int) -> None:
+    def __init__(self, windows: Windows = WINDOWS, mode: str = "observe", seals: Any = None, **limits: int) -> None:
         self.trail = FakeTrail()
         self.check: Refusal | None = None
         self.policy = replace(policy(**limits), mode=mode)
@@ -61,6 +62,7 @@ class Observed:
             budgets=Budgets(NOW.timestamp),
             claims=NO_CLAIMS,
             windows=windows,
+            seals=seals or Unsealed(),
         )
         self.down, self.up = FakeTransport(), FakeTransport()
         backend = Backend()

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from dialogue import policy, session
+from unsealed import Unsealed
 
 from gateway import ledger as ledger_module
 from gateway.admitted import Admitted, Windows
@@ -82,6 +83,7 @@ class Process:
             budgets=self.budgets,
             claims=None,  # type: ignore[arg-type]
             windows=Windows(100, 1000),
+            seals=Unsealed(),  # type: ignore[arg-type]
         )
 
     def enter(self, name: str = "s1", person: str = "u1") -> Admitted:

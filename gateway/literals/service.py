@@ -1,0 +1,95 @@
+"""The one door to the literals: the seals for the gate, the acts of two people, and what is done day by day."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from pathlib import Path
+
+from gateway.access.acts import ActKind, Acts
+from gateway.audit.search import Search
+from gateway.errors import GatewayError
+from gateway.literals.blobs import Blobs
+from gateway.literals.erasing import Erasing
+from gateway.literals.keyring import Keyring
+from gateway.literals.opening import Opening
+from gateway.literals.seal import Seals, Telling
+from gateway.ports import Clock, Trail
+from gateway.store.database import Database
+
+PLACE = "sealed"
+"""Where the files lie, below the state directory."""
+_EVERY_S = 3_600.0
+_SOON_S = 60.0
+_START_S = 10.0
+
+
+class Literals:
+    """Everything about literals in one process. Made before the gate; `attach` when the trail can be searched."""
+
+    def __init__(
+        self, master_key: bytes, state: Path, database: Database, clock: Clock, telling: Telling, days: int,
+        on_failure: Callable[[BaseException], None],
+    ) -> None:  # fmt: skip
+        """`on_failure` is called on the loop's thread, once, when literals cannot be kept any more."""
+        loop = asyncio.get_running_loop()
+        self._clock, self._days, self._database = clock, days, database
+        self._place = state / PLACE
+        self.keyring = Keyring(master_key, database, clock)
+        blobs = Blobs(self._place, on_failure=lambda error: loop.call_soon_threadsafe(on_failure, error))
+        self.seals = Seals(self.keyring, blobs, telling, lambda: clock().timestamp())
+        self.settled = False
+
+    def attach(self, acts: Acts, search: Search, trail: Trail) -> None:
+        """Let literals be opened and erased by two people."""
+        self.opening = Opening(self.seals, search, trail, lambda: self.settled)
+        self.erasing = Erasing(
+            self.seals, search, trail, self._database, self._clock, self._days, self._place / "seen.json"
+        )
+        both = frozenset({"auditors", "custodians"})
+        acts.register(
+            ActKind(
+                "unseal", "open the literals of a statement", frozenset({"auditors"}), self.opening.carry,
+                answers_asker=True,
+            )
+        )  # fmt: skip
+        acts.register(
+            ActKind("erase", "destroy the literals of a customer, or about a person", both, self.erasing.carry)
+        )
+
+    def tokens(self, value: str) -> list[str]:
+        """The tokens that records have of a value. Blocks. Raises `GatewayError`."""
+        return self.erasing.tokens(value)
+
+    async def begin(self) -> None:
+        """Carry out again what the trail says was erased; goes on behind the work when it takes long."""
+        self._first = asyncio.create_task(self.erasing.again())
+        with contextlib.suppress(TimeoutError, GatewayError):
+            # who reports it is `run`, which waits for it again
+            await asyncio.wait_for(asyncio.shield(self._first), _START_S)
+            self.settled = True
+
+    async def run(self, report: Callable[[str, BaseException], None]) -> None:
+        """Destroy what has had its time, until cancelled; what cannot be done is tried again."""
+        waiting: asyncio.Future[int] | None = self._first
+        while True:
+            pause = _EVERY_S
+            try:
+                if not self.settled:
+                    await (waiting or self.erasing.again())
+                    self.settled = True
+                await self.erasing.expire()
+                self.keyring.keep([key.id for key in await asyncio.to_thread(self.keyring.kept)])
+            except GatewayError as error:
+                report("literals", error)
+                pause = _SOON_S
+            waiting = None
+            await asyncio.sleep(pause)
+
+    async def close(self) -> None:
+        """Write what was taken, and stop."""
+        if hasattr(self, "_first"):
+            self._first.cancel()
+            await asyncio.gather(self._first, return_exceptions=True)
+        await asyncio.to_thread(self.seals.blobs.close)
