@@ -150,7 +150,7 @@ def _list() -> None:
             "filters": ", ".join(
                 [
                     *(f"{name} (needed)" for name in one.needs),
-                    *("value" if name == "tokens" else name for name in one.takes),
+                    *one.takes,
                 ]
             ),
         }
