@@ -143,7 +143,7 @@ class Server:
         self.ledger = Ledger(budgets, self.trail, self.database, time.time)
         self.ledger.restore()
         self.literals = Literals(
-            master_key, config.state, self.database, utc_now, telling, config.audit.literals_days, self._trail_failed
+            master_key, config.state, self.database, telling, config.audit.literals_days, self._trail_failed
         )
         self.gate = Gate(
             trail=self.trail,

@@ -16,7 +16,7 @@ from typing import Any
 from gateway.access.context import durable, where, who
 from gateway.audit.search import Search
 from gateway.errors import GatewayError, Refusal
-from gateway.literals.seal import Seals, opened
+from gateway.literals.seal import Seals, is_of, opened
 from gateway.literals.values import decoded
 from gateway.model import Peer, Principal
 from gateway.ports import Trail
@@ -67,7 +67,7 @@ class Opening:
         month, digest = sealed
         key = self._seals.keyring.opening(tuple(record.get("customers", ())), month)
         if key is None:
-            return Refusal("not-found", "its key was destroyed: the literals were erased, or their time is over")
+            return _destroyed()
         self._seals.blobs.flush()
         blob = self._seals.blobs.find(month, digest)
         if blob is None:
@@ -75,12 +75,19 @@ class Opening:
             return Refusal("not-found", "the sealed literals of that record are not there", hint)
         if not blob:
             return Refusal("not-found", "the literals were erased")
+        if not is_of(key, blob):
+            # the key of today was made after one was destroyed
+            return _destroyed()
         found = opened(key, blob, str(record.get("statement", "")))
         if found is None:
             raise GatewayError(
                 "audit-damaged", "what was sealed with that record does not open", "restore the store that has its key"
             )
         return found
+
+
+def _destroyed() -> Refusal:
+    return Refusal("not-found", "its key was destroyed: the literals were erased, or their time is over")
 
 
 def described(pieces: list[tuple[str, bytes]]) -> dict[str, Any]:

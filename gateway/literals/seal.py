@@ -15,6 +15,7 @@ INVARIANT: a record says that there is a blob only once the files have taken it;
 from __future__ import annotations
 
 import base64
+import hmac
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -160,6 +161,11 @@ def month_end(month: str) -> float:
 
 def pieces_of(said: Said) -> tuple[bytes, bool]:
     """What goes into a blob, and whether something was left out."""
+    if not said.texts and len(said.bound) == 1 and not said.more:
+        # nearly all that there is: one run of a prepared statement
+        raw, size, types, _, is_call = said.bound[0]
+        if len(raw) == size and not types and not is_call:
+            return _HEAD.pack(b"v", size) + raw, False
     pieces: list[bytes] = []
     left, cut = LIMIT, said.more
     for text in said.texts:
@@ -181,9 +187,14 @@ def pieces_of(said: Said) -> tuple[bytes, bool]:
     return b"".join(pieces), cut
 
 
+def is_of(key: Key, blob: bytes) -> bool:
+    """Whether the blob says that it was sealed under that key."""
+    return hmac.compare_digest(blob[:KEY_BYTES], key.head)
+
+
 def opened(key: Key, blob: bytes, statement: str) -> list[tuple[str, bytes]] | None:
     """The pieces in a blob, each with its tag; None when it was not sealed under that key for that statement."""
-    if blob[:KEY_BYTES] != key.head:
+    if not is_of(key, blob):
         return None
     try:
         nonce, sealed = blob[KEY_BYTES : KEY_BYTES + _NONCE_BYTES], blob[KEY_BYTES + _NONCE_BYTES :]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 from gateway.access.acts import ActKind, Acts
@@ -29,16 +31,17 @@ class Literals:
     """Everything about literals in one process. Made before the gate; `attach` when the trail can be searched."""
 
     def __init__(
-        self, master_key: bytes, state: Path, database: Database, clock: Clock, telling: Telling, days: int,
-        on_failure: Callable[[BaseException], None],
+        self, master_key: bytes, state: Path, database: Database, telling: Telling, days: int,
+        on_failure: Callable[[BaseException], None], seconds: Callable[[], float] = time.time,
     ) -> None:  # fmt: skip
         """`on_failure` is called on the loop's thread, once, when literals cannot be kept any more."""
         loop = asyncio.get_running_loop()
-        self._clock, self._days, self._database = clock, days, database
+        self._days, self._database = days, database
+        self._clock: Clock = lambda: datetime.fromtimestamp(seconds(), UTC)
         self._place = state / PLACE
-        self.keyring = Keyring(master_key, database, clock)
+        self.keyring = Keyring(master_key, database, self._clock)
         blobs = Blobs(self._place, on_failure=lambda error: loop.call_soon_threadsafe(on_failure, error))
-        self.seals = Seals(self.keyring, blobs, telling, lambda: clock().timestamp())
+        self.seals = Seals(self.keyring, blobs, telling, seconds)
         self.settled = False
 
     def attach(self, acts: Acts, search: Search, trail: Trail) -> None:

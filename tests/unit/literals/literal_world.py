@@ -81,7 +81,10 @@ class World:
         )  # fmt: skip
         self.database = Database(self.directory / "gateway.sqlite")
         self.search = Search(self.directory / "audit", self.trail.verifier, durable=lambda: self.trail.durable_size)
-        self.literals = Literals(MASTER, self.directory, self.database, self.clock, telling, days, self.failures.append)
+        self.literals = Literals(
+            MASTER, self.directory, self.database, telling, days, self.failures.append,
+            lambda: self.now.timestamp(),
+        )  # fmt: skip
         acts: Any = SimpleNamespace(register=lambda _: None)
         self.literals.attach(acts, self.search, self.trail)
         await self.literals.begin()
