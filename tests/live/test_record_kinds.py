@@ -6,8 +6,10 @@ somebody has seen it.
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import sqlite3
 import time
 from pathlib import Path
 
@@ -20,6 +22,7 @@ from record_check import problems
 from gateway.audit.schema import record_schema
 from gateway.audit.verify import verify_log
 from gateway.demo.company import TARGET
+from gateway.demo.data import CUSTOMER
 from gateway.demo.postgres import EmbeddedPostgres
 from gateway.record import KINDS
 
@@ -55,6 +58,7 @@ def go_through_a_day(house: House) -> None:
     house.actor("amir")
     assert house.command("bob", "login", "bob", otp=True).returncode == 0
     assert house.command("bob", "people", "reset", "amir").returncode == 0
+    open_and_erase(house)
     policy = house.company.directory / "policies" / f"{TARGET}.yaml"
     change_yaml(policy, lambda tree: tree["limits"].update({"rows_per_day": 1_000_000}))
     follower = house.follow()
@@ -62,6 +66,22 @@ def go_through_a_day(house: House) -> None:
     os.kill(house.gateway.pid, signal.SIGHUP)
     awaited(follower, lambda record: record["kind"] == "policy.change")
     awaited(follower, lambda record: record["kind"] == "log.heartbeat")
+
+
+def open_and_erase(house: House) -> None:
+    sealed = [record["index"] for record in house.records() if "sealed" in record]
+    unseal, erase = ["unseal", str(sealed[0])], ["erase", "--customer", str(CUSTOMER)]
+    for asked in (unseal, erase):
+        done = house.command("carol", "--output", "json", "audit", *asked, "--reason", "a complaint")
+        assert house.command("bob", "audit", "confirm", json.loads(done.stdout)["id"]).returncode == 0
+        if asked is unseal:
+            assert house.command("carol", "audit", *asked, "--reason", "a complaint").returncode == 0
+
+
+def age_a_key(house: House) -> None:
+    """Put a key of long ago into the store of a gateway that is stopped; the next one destroys it."""
+    with sqlite3.connect(house.company.state / "gateway.sqlite") as store:
+        store.execute("insert into sealing_keys values ('key_old', 'seal', '7', '2020-01', x'00', 0)")
 
 
 def kill_in_the_middle_of_a_result(house: House) -> None:
@@ -84,6 +104,7 @@ def test_every_kind_of_record_is_made_by_something_that_happens(postgres: Embedd
         go_through_a_day(house)
         house.gateway.stop()
         assert house.command("root", "audit", "rotate-key").returncode == 0
+        age_a_key(house)
         house.gateway.start()
         kill_in_the_middle_of_a_result(house)
         eventually(lambda: any(record["kind"] == "statement.unknown" for record in house.records()))
