@@ -144,6 +144,7 @@ class Blobs:
         self._stopping.set()
         self._wake.set()
         self._thread.join()
+        self.refusing = self.refusing or "the gateway is stopping"
         self._leave()
 
     def _work(self) -> None:

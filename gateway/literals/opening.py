@@ -17,7 +17,7 @@ from gateway.access.context import durable, where, who
 from gateway.audit.search import Search
 from gateway.errors import GatewayError, Refusal
 from gateway.literals.seal import Seals, is_of, opened
-from gateway.literals.values import decoded
+from gateway.literals.values import decoded, elements_of
 from gateway.model import Peer, Principal
 from gateway.ports import Trail
 from gateway.record import event
@@ -64,6 +64,8 @@ class Opening:
         sealed = sealed_in(record)
         if sealed is None:
             return Refusal("not-found", "nothing was sealed with that record")
+        if "customers" in record.get("truncated", {}):
+            return Refusal("not-found", "the record does not have all customers under whose keys it was sealed")
         month, digest = sealed
         key = self._seals.keyring.opening(tuple(record.get("customers", ())), month)
         if key is None:
@@ -120,5 +122,8 @@ def _shown(code: int, value: bytes | None, oid: int) -> str:
         return "NULL"
     if code == 0:
         return value.decode("utf-8", "replace")
+    listed = elements_of(value, oid)
+    if listed is not None:
+        return f"{{{', '.join(listed)}}}"
     meanings = list(dict.fromkeys(decoded(code, value, oid)))
     return " or ".join(meanings) if meanings else f"\\x{value.hex()}"

@@ -7,7 +7,8 @@
 
 The record has `sealed`, `2026-11.<SHA-256 of the blob, base64url>`, with `.cut` behind it when something was left out,
 and `subjects`: tokens of the values that may tell who somebody is, each 128 bits of keyed BLAKE2b (RFC 7693) under each
-customer of the grant, and `+n` when there were n more.
+customer of the grant, and `+n` when there were n more,
+or may have been.
 
 INVARIANT: a record says that there is a blob only once the files have taken it; what they cannot take is refused.
 """
@@ -34,7 +35,7 @@ from gateway.policy.schema import Policy
 from gateway.sql.cache import Judgement
 from gateway.sql.said import SILENT, Said, Subject
 
-LIMIT = 131_072
+LIMIT = 65_536
 """Bytes of pieces in one blob."""
 TOKENS = 96
 """Tokens in one record."""
@@ -129,11 +130,11 @@ class Seal:
     def _tokens(self, said: Said) -> str:
         values = subjects_of(said)
         if not values:
-            return ""
+            return "+1" if said.more else ""
         customers = self.customers or ("",)
         keyring, most = self._seals.keyring, max(1, TOKENS // len(customers))
         tokens = [token(keyring.token(customer), value) for value in values[:most] for customer in customers[:TOKENS]]
-        left_out = len(values) * len(customers) - len(tokens)
+        left_out = len(values) * len(customers) - len(tokens) + said.more
         return " ".join([*tokens, f"+{left_out}"] if left_out else tokens)
 
 

@@ -6,12 +6,12 @@ value; of a binary value whose type nobody declared, all that it may be counts.
 
 from __future__ import annotations
 
-import csv
 import re
 import struct
 import unicodedata
 import uuid
 from collections.abc import Iterator
+from itertools import islice
 
 from gateway.sql.said import Bound, Said
 from gateway.wire import postgres as wire
@@ -23,7 +23,10 @@ _INTEGERS = {2: struct.Struct(">h"), 4: struct.Struct(">i"), 8: struct.Struct(">
 _INTEGER_OIDS = frozenset({20, 21, 23})
 _TEXT_OIDS = frozenset({18, 19, 25, 1042, 1043})
 _UUID_OID = 2950
+_SCALARS = frozenset({*_INTEGER_OIDS, *_TEXT_OIDS, _UUID_OID})
 _SPACES = re.compile(r"[\s\u200b-\u200f\u2060\ufeff]+")
+_ELEMENT = re.compile(r'"((?:[^"\\]|\\.)*)"|([^,{}"]+)', re.DOTALL)
+_ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 _SEPARATORS = re.compile(r"[\W_]+")
 
 
@@ -59,16 +62,23 @@ def subjects_of(said: Said) -> list[str]:
 def decoded(code: int, value: bytes, oid: int = 0) -> Iterator[str]:
     """What a bound value may mean: itself, its elements when it is a list. `oid` is 0 for a type that is not known."""
     if code == 0:
-        yield from _elements(value.decode("utf-8", "replace"))
+        for text in _texts(value):
+            yield from _elements(text)
         return
     if oid in (0, *_INTEGER_OIDS) and len(value) in _INTEGERS:
         yield str(_INTEGERS[len(value)].unpack(value)[0])
     if oid in (0, _UUID_OID) and len(value) == 16:
         yield str(uuid.UUID(bytes=value))
     if oid in _TEXT_OIDS or (oid == 0 and _is_text(value)):
-        yield value.decode("utf-8", "replace")
-    if oid not in (*_INTEGER_OIDS, *_TEXT_OIDS, _UUID_OID):
+        yield from _texts(value)
+    if oid not in _SCALARS:
         yield from _array(value)
+
+
+def elements_of(value: bytes, oid: int) -> list[str] | None:
+    """The elements of an array in binary; None for everything else."""
+    found = list(_array(value)) if oid not in _SCALARS else []
+    return found or None
 
 
 def _picked(bound: Bound, numbers: list[int]) -> Iterator[tuple[int, bytes, int]]:
@@ -91,6 +101,14 @@ def _add(found: dict[str, None], values: Iterator[str]) -> None:
         found[spelled(value)] = None
 
 
+def _texts(value: bytes) -> Iterator[str]:
+    """What bytes of text may mean: a session's encoding is its own business where nothing is rewritten."""
+    try:
+        yield value.decode()
+    except UnicodeDecodeError:
+        yield value.decode("latin-1")
+
+
 def _is_text(value: bytes) -> bool:
     try:
         return value.decode().isprintable()
@@ -101,11 +119,9 @@ def _is_text(value: bytes) -> bool:
 def _elements(text: str) -> Iterator[str]:
     """The value, and its elements when it is written as an array."""
     if text[:1] == "{" and text[-1:] == "}":
-        rows = csv.reader([text.strip("{}").replace("\n", " ")], escapechar="\\", doublequote=False)
-        try:
-            yield from next(rows, [])[:_MOST_ELEMENTS]
-        except csv.Error:
-            return
+        for found in islice(_ELEMENT.finditer(text), _MOST_ELEMENTS):
+            quoted, plain = found.groups()
+            yield plain if quoted is None else _ESCAPED.sub(r"\1", quoted)
     else:
         yield text
 
@@ -114,7 +130,7 @@ def _array(value: bytes) -> Iterator[str]:
     """The elements of an array in binary (`array_send`): dimensions, NULLs, type, a length and a bound for each."""
     try:
         dimensions, _, oid = struct.unpack_from(">iiI", value)
-        if not 1 <= dimensions <= 6 or oid not in (*_INTEGER_OIDS, *_TEXT_OIDS, _UUID_OID):
+        if not 1 <= dimensions <= 6 or oid not in _SCALARS:
             return
         position = 12 + 8 * dimensions
         for _ in range(_MOST_ELEMENTS):

@@ -92,7 +92,11 @@ class SqlNames:
             plan = replace(judged.plan, raw_uses=judged.plan.raw_uses + again)
             judged = Judgement(plan, judged.fields, judged.text, judged.said)
             if known is not None:
-                said = either(Said(subjects=_given(known.subjects, text)), judged.said)
+                told = _given(known.subjects, text)
+                if judged.said.bound:
+                    # the protocol runs what SQL prepared: then its parameters are what was bound
+                    told += tuple(one for one in known.subjects if isinstance(one, int))
+                said = either(Said(subjects=told), judged.said)
                 lists = {key: sorted({*judged.fields.get(key, ()), *value}) for key, value in known.reads.items()}
                 judged = Judgement(judged.plan, {**judged.fields, **lists}, judged.text, said)
         for name in unknown:

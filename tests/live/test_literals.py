@@ -98,7 +98,7 @@ def test_clients_parameters_are_read_as_they_were_bound(office: House) -> None:
     assert unsealed(office, plain)["values"] == ["$1 = p@x.fr", "$2 = 70000", "$3 = {hr,it}"]
     values = unsealed(office, binary)["values"]
     assert (values[0], values[1]) == ("$1 = p@x.fr", "$2 = 70000")
-    assert values[2] == "$3 = hr or it"
+    assert values[2] == "$3 = {hr, it}"
     assert plain["subjects"].split()[0] == binary["subjects"].split()[0]
 
 

@@ -316,6 +316,9 @@ def test_how_a_value_is_spelled(value, expected):
     [
         (0, b"a@x.fr", 0, ["a@x.fr"]),
         (0, b'{a@x.fr,"b, c"}', 0, ["a@x.fr", "b, c"]),
+        (0, b'{{"a\\"b",NULL},{c,d}}', 0, ['a"b', "NULL", "c", "d"]),
+        (0, b"{" + b"x" * 200_000 + b",a@x.fr}", 0, ["x" * 200_000, "a@x.fr"]),
+        (0, "zoé".encode("latin-1"), 0, ["zoé"]),
         (1, b"a@x.fr", 25, ["a@x.fr"]),
         (1, (70_000).to_bytes(4, "big"), 23, ["70000"]),
         (1, (70_000).to_bytes(8, "big"), 20, ["70000"]),
