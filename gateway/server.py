@@ -320,6 +320,8 @@ class Server:
         missing = {f"target {name}": problem for name, problem in self.targets.missing().items()}
         if not self.trail.writable:
             missing["audit"] = "the trail cannot be written"
+        if self.literals.seals.blobs.refusing:
+            missing["literals"] = self.literals.seals.blobs.refusing
         return missing
 
     def _measure(self, plans: PlanCache) -> None:

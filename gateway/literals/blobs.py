@@ -37,7 +37,7 @@ FILE_BYTES = 64 * 1024**2
 PENDING_BYTES = 64 * 1024**2
 _HEAD = struct.Struct(">4sI8s")
 _MAGIC = b"SEAL"
-_GATHER_S = WINDOW_S / 4
+_GATHER_S = WINDOW_S / 2
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 

@@ -7,8 +7,7 @@
 
 The record has `sealed`, `2026-11.<SHA-256 of the blob, base64url>`, with `.cut` behind it when something was left out,
 and `subjects`: tokens of the values that may tell who somebody is, each 128 bits of keyed BLAKE2b (RFC 7693) under each
-customer of the grant, and `+n` when there were n more,
-or may have been.
+customer of the grant, and `+n` when there were n more, or may have been.
 
 INVARIANT: a record says that there is a blob only once the files have taken it; what they cannot take is refused.
 """

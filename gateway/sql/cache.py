@@ -101,7 +101,9 @@ def union(first: Judgement, second: Judgement) -> Judgement:
 
 def said_by(text: str, plan: Plan) -> Said:
     """What a text says beyond its record, by its plan."""
-    return Said((text,), plan.subjects) if plan.conceals else Said(subjects=plan.subjects)
+    if plan.conceals:
+        return Said((text,), plan.subjects)
+    return Said(subjects=plan.subjects) if plan.subjects else SILENT
 
 
 def most(one: tuple[RawUse, ...], other: tuple[RawUse, ...]) -> tuple[RawUse, ...]:

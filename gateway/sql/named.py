@@ -21,7 +21,7 @@ Name = tuple[str, str]
 """`statement` or `cursor`, and the name as SQL knows it."""
 
 _SUBJECTS = 100
-"""How many values of one name are remembered, the newest ones; parameters are few."""
+"""How many values of one name are remembered, the newest ones; all parameters are."""
 _READS = ("relations", "columns_clear", "columns_masked", "columns_revealed", "columns_aggregated", "scope")
 
 
@@ -59,7 +59,7 @@ class SqlNames:
         searches = most(known.raw_uses, judged.plan.raw_uses)
         subjects: tuple[Subject, ...] = ()
         if name[0] == "statement":  # who a cursor is about stands in the record of its DECLARE
-            subjects = tuple(dict.fromkeys(judged.said.subjects + known.subjects))[:_SUBJECTS]
+            subjects = _remembered(judged.said.subjects + known.subjects)
         self._known[name] = _Meaning({key: value for key, value in reads.items() if value}, searches, subjects)
 
     def resolve(self, judged: Judgement) -> Judgement | Refusal:
@@ -104,6 +104,12 @@ class SqlNames:
                 # FAIL CLOSED: a name that the target knows and the gate does not would read unseen
                 return missing(*name)
         return judged
+
+
+def _remembered(subjects: tuple[Subject, ...]) -> tuple[Subject, ...]:
+    numbers = dict.fromkeys(one for one in subjects if isinstance(one, int))
+    values = dict.fromkeys(one for one in subjects if isinstance(one, str))
+    return (*numbers, *list(values)[:_SUBJECTS])
 
 
 def _given(subjects: tuple[Subject, ...], text: Plan) -> tuple[Subject, ...]:

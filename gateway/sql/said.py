@@ -19,6 +19,8 @@ KEPT = 65_536
 """Bytes of one message's values that are kept while its portal may run."""
 MOST = 32
 """Texts or bound messages that one name may stand for at the same time."""
+MOST_SUBJECTS = 10_000
+"""Values that may tell who somebody is, of all these together."""
 
 
 class Bound(NamedTuple):
@@ -59,13 +61,11 @@ def either(one: Said, other: Said) -> Said:
     if other == SILENT:
         return one
     texts, bound = _both(one.texts, other.texts), _both(one.bound, other.bound)
+    subjects = _both(one.subjects, other.subjects)
+    more = max(len(texts), len(bound)) > MOST or len(subjects) > MOST_SUBJECTS
     return Said(
-        texts[:MOST],
-        _both(one.subjects, other.subjects),
-        bound[:MOST],
-        other.types or one.types,
-        one.more or other.more or max(len(texts), len(bound)) > MOST,
-    )
+        texts[:MOST], subjects[:MOST_SUBJECTS], bound[:MOST], other.types or one.types, one.more or other.more or more
+    )  # fmt: skip
 
 
 def _both(one: tuple[T, ...], other: tuple[T, ...]) -> tuple[T, ...]:

@@ -73,7 +73,11 @@ class Database:
         with self._turn:
             connection = self._engine.raw_connection()
             try:
-                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+                (busy, *_) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+                if busy:
+                    raise GatewayError(
+                        "store-unavailable", "another process is reading the store", "end it, and do it again"
+                    )
             except sqlite3.Error as error:
                 raise GatewayError(
                     "store-unavailable", "the gateway's store cannot be used", "tell an operator", type(error).__name__
