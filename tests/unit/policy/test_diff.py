@@ -54,6 +54,7 @@ def test_a_policy_does_not_differ_from_itself() -> None:
          "tables.public.employees.email.search"),
         ("scope: id = ticket.customer", "scope: none", "wider", "tables.public.companies.scope"),
         ("public.employees: [email,", "public.employees: [last_name, email,", "wider", "reveal"),
+        ("target: payroll\n", "target: payroll\nliterals: none\n", "changed", "literals"),
     ],
 )  # fmt: skip
 def test_each_change_is_said_with_its_effect(old: str, new: str, effect: str, what: str) -> None:

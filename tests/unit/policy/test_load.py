@@ -420,3 +420,15 @@ def test_the_mode_is_part_of_the_digest_and_what_protects_keeps_its_own() -> Non
 def test_an_unknown_mode_gives_no_policy(mode: str) -> None:
     with pytest.raises(DocumentInvalid):
         parse_policy(f"mode: {mode}\n" + SMALL)
+
+
+def test_what_becomes_of_literals_is_part_of_the_digest_and_sealing_them_is_what_happens_anyway() -> None:
+    assert parse_policy("literals: sealed\n" + SMALL).digest == parse_policy(SMALL).digest
+    assert parse_policy("literals: none\n" + SMALL).digest != parse_policy(SMALL).digest
+    assert (parse_policy(SMALL).literals, parse_policy("literals: none\n" + SMALL).literals) == ("sealed", "none")
+
+
+@pytest.mark.parametrize("literals", ["clear", "Sealed", "true", "[none]", "''", "~", "no"])
+def test_nothing_else_can_become_of_them(literals: str) -> None:
+    with pytest.raises(DocumentInvalid):
+        parse_policy(f"literals: {literals}\n" + SMALL)
