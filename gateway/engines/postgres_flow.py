@@ -200,9 +200,7 @@ def with_values(judged: Judgement, body: bytes, tail: int) -> Judgement:
         wanted = {one for one in said.subjects if isinstance(one, int)}
         subjects = [(code, value[:KEPT]) for place, (code, value) in enumerate(values, 1) if value and place in wanted]
         bound = Bound(body[tail : tail + KEPT], size, said.types, tuple(subjects))
-    return Judgement(
-        judged.plan, judged.fields, judged.text, Said(said.texts, said.subjects, (bound,), said.types, said.more)
-    )
+    return Judgement(judged.plan, judged.fields, judged.text, Said(said.texts, said.subjects, (bound,), *said[3:]))
 
 
 def called_with(body: bytes) -> Said:

@@ -36,7 +36,7 @@ from gateway.model import Receipt, Statement
 from gateway.sql.cache import Judgement, union
 from gateway.sql.named import missing
 from gateway.sql.observed import unread
-from gateway.sql.said import KEPT, Said
+from gateway.sql.said import in_text
 from gateway.wire import postgres as wire
 
 _KNOWN_BYTES = 63
@@ -289,8 +289,7 @@ class ObservedRequests:
         text = self._text(raw)
         verdict = self._gate.judge(self._inside, text) if text is not None else _UNREADABLE
         if isinstance(verdict, Refusal):
-            heard: str | bytes = text if text is not None else raw
-            return unread(verdict, Said((heard[:KEPT],), more=len(heard) > KEPT), copies=copies)
+            return unread(verdict, in_text(raw if text is None else text), copies=copies)
         # names hold no outgoing text: none is ever sent
         return Judgement(verdict.plan, verdict.fields, "", verdict.said)
 

@@ -169,7 +169,7 @@ class Requests:
         permit, judged = admitted
         if parse.types:
             said = judged.said
-            said = Said(said.texts, said.subjects, types=parse.types, more=said.more)
+            said = Said(said.texts, said.subjects, types=parse.types, more=said.more, cut=said.cut)
             judged = Judgement(judged.plan, judged.fields, judged.text, said)
         self._names.set(wire.STATEMENT, parse.name, judged)
         self._queue.append(Flow(wire.PARSE, permit))

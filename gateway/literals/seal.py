@@ -32,7 +32,7 @@ from gateway.literals.values import spelled, subjects_of
 from gateway.model import Session, Statement
 from gateway.policy.schema import Policy
 from gateway.sql.cache import Judgement
-from gateway.sql.said import SILENT, Said, Subject
+from gateway.sql.said import SILENT, Said, Subject, in_text
 
 LIMIT = 65_536
 """Bytes of pieces in one blob."""
@@ -120,7 +120,7 @@ class Seal:
         if judged is not None:
             said = judged.said
         elif statement.text:
-            said = Said((statement.text,), self._seals.telling(statement.text, policy) if read else ())
+            said = in_text(statement.text, self._seals.telling(statement.text, policy) if read else ())
         else:
             said = SILENT
         sealed, subjects = self.of(said, statement.id, policy)
@@ -167,7 +167,7 @@ def pieces_of(said: Said) -> tuple[bytes, bool]:
         if len(raw) == size and not types and not is_call:
             return _HEAD.pack(b"v", size) + raw, False
     pieces: list[bytes] = []
-    left, cut = LIMIT, said.more
+    left, cut = LIMIT, said.more or said.cut
     for text in said.texts:
         tag, data = (b"t", text.encode(errors="replace")) if isinstance(text, str) else (b"r", text)
         if len(data) > left:

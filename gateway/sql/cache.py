@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from gateway.errors import Refusal
 from gateway.ports import Mark
 from gateway.record import verdict_fields
-from gateway.sql.said import SILENT, Said, either
+from gateway.sql.said import SILENT, Said, either, in_text
 from gateway.sql.statement import Plan, RawUse, View
 from gateway.sql.template import FreeLiterals, Shape, Template, make_template, shape_of
 
@@ -102,7 +102,7 @@ def union(first: Judgement, second: Judgement) -> Judgement:
 def said_by(text: str, plan: Plan) -> Said:
     """What a text says beyond its record, by its plan."""
     if plan.conceals:
-        return Said((text,), plan.subjects)
+        return in_text(text, plan.subjects)
     return Said(subjects=plan.subjects) if plan.subjects else SILENT
 
 

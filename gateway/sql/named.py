@@ -78,7 +78,9 @@ class SqlNames:
                 running = judged
                 if name[0] == "statement":
                     # its parameters are what this EXECUTE brings
-                    heard = Said(wired.said.texts, _given(wired.said.subjects, text), more=wired.said.more)
+                    heard = Said(
+                        wired.said.texts, _given(wired.said.subjects, text), more=wired.said.more, cut=wired.said.cut
+                    )
                     wired = Judgement(wired.plan, wired.fields, wired.text, heard)
                 judged = union(wired, judged)
                 plan = replace(judged.plan, raw_uses=running.plan.raw_uses)

@@ -38,7 +38,7 @@ class Bound(NamedTuple):
 
 
 class Said(NamedTuple):
-    """All that a statement may have been given. `more` when it is known to be incomplete.
+    """All that a statement may have been given; `more` when it may have been something else, `cut` when a text is.
 
     A text is bytes where it is in no encoding that could be read.
     """
@@ -48,10 +48,16 @@ class Said(NamedTuple):
     bound: tuple[Bound, ...] = ()
     types: tuple[int, ...] = ()
     more: bool = False
+    cut: bool = False
 
 
 SILENT = Said()
 """A statement without literals and parameters."""
+
+
+def in_text(text: str | bytes, subjects: tuple[Subject, ...] = ()) -> Said:
+    """What a text says, of which no more is kept than is sealed."""
+    return Said((text,), subjects) if len(text) <= KEPT else Said((text[:KEPT],), subjects, cut=True)
 
 
 def either(one: Said, other: Said) -> Said:
@@ -64,7 +70,8 @@ def either(one: Said, other: Said) -> Said:
     subjects = _both(one.subjects, other.subjects)
     more = max(len(texts), len(bound)) > MOST or len(subjects) > MOST_SUBJECTS
     return Said(
-        texts[:MOST], subjects[:MOST_SUBJECTS], bound[:MOST], other.types or one.types, one.more or other.more or more
+        texts[:MOST], subjects[:MOST_SUBJECTS], bound[:MOST], other.types or one.types,
+        one.more or other.more or more, one.cut or other.cut,
     )  # fmt: skip
 
 
