@@ -69,7 +69,7 @@ _MEANINGS: dict[str, tuple[dict[str, Any], str]] = {
     "break_glass": (_YES, "Whether it is access without approval, in an emergency."),
     "decision": ({"enum": ["permit", "deny"]}, "What was decided."),
     "sealed": (
-        {"type": "string", "pattern": r"^\d{4}-\d\d\.[A-Za-z0-9_-]{43}(\.cut)?$"},
+        {"type": "string", "pattern": r"^\d{4}-\d\d\.[0-9a-f]{64}(\.cut)?$"},
         "Month and SHA-256 of the blob that holds what the statement was given; `.cut`: not all of it.",
     ),
     "subjects": (

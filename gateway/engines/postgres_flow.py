@@ -211,8 +211,12 @@ def called_with(body: bytes) -> Said:
 def _length(judged: Judgement) -> int:
     """How much of its text and of what was said with it is kept for a name."""
     said = judged.said
-    if not said.texts and not said.bound:
-        return len(judged.text)
+    if not said.texts:
+        # nearly all that there is: no values, or those of one message
+        if not said.bound:
+            return len(judged.text)
+        if len(said.bound) == 1:
+            return len(judged.text) + len(said.bound[0].raw)
     return len(judged.text) + sum(map(len, said.texts)) + sum(len(one.raw) for one in said.bound)
 
 

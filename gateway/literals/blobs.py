@@ -41,6 +41,10 @@ _GATHER_S = WINDOW_S / 2
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
+_Pending = tuple[str, str, bytes]
+"""A month, a digest in hexadecimal, and the blob."""
+
+
 class Blobs:
     """The files below one directory. `append` belongs to one thread; all else blocks, in whatever thread."""
 
@@ -59,10 +63,11 @@ class Blobs:
         self._directory, self._time_ns, self._disk = directory, time_ns, disk or Disk()
         self._on_failure = on_failure
         self._file_bytes, self._pending_bytes, self._gather_s = file_bytes, pending_bytes, gather_s
-        self._pending: deque[tuple[str, bytes]] = deque()
+        self._pending: deque[_Pending] = deque()
         # each is counted up by one thread only
         self._taken = self._written = 0
         self._wake, self._stopping = threading.Event(), threading.Event()
+        self._idle = True
         self._files = threading.Lock()
         self._month, self._descriptor, self._offset = "", -1, 0
         self.refusing = ""
@@ -72,14 +77,14 @@ class Blobs:
         self._thread = threading.Thread(target=self._work, name="literals", daemon=True)
         self._thread.start()
 
-    def append(self, month: str, digest: bytes, blob: bytes) -> None:
-        """Take a blob. Raises `GatewayError("audit-not-writable")`."""
+    def append(self, month: str, name: str, blob: bytes) -> None:
+        """Take a blob; `name` is its SHA-256 in hexadecimal. Raises `GatewayError("audit-not-writable")`."""
         if self.refusing or self._taken - self._written > self._pending_bytes:
             raise _not_writable(self.refusing or "the literals of statements cannot be written fast enough")
-        frame = _HEAD.pack(_MAGIC, len(blob), digest[:8]) + blob
-        self._pending.append((month, frame))
-        self._taken += len(frame)
-        if not self._wake.is_set():
+        self._pending.append((month, name, blob))
+        self._taken += len(blob)
+        if self._idle:
+            self._idle = False
             self._wake.set()
 
     def flush(self, timeout_s: float = 10.0) -> None:
@@ -148,13 +153,15 @@ class Blobs:
         self._leave()
 
     def _work(self) -> None:
-        batch: list[tuple[str, bytes]] = []
+        batch: list[_Pending] = []
         while True:
             self._wake.wait()
             self._wake.clear()
             if not self._stopping.is_set():
                 # what arrives meanwhile shares the flush
                 self._stopping.wait(self._gather_s)
+            # before it is looked: what comes after that wakes the thread again
+            self._idle = True
             while self._pending:
                 batch.append(self._pending.popleft())
             try:
@@ -173,14 +180,14 @@ class Blobs:
             if self._stopping.is_set() and not self._pending:
                 return
 
-    def _write(self, batch: list[tuple[str, bytes]]) -> None:
+    def _write(self, batch: list[_Pending]) -> None:
         """Write what is in `batch`, and take out of it what is durable."""
         while batch:
             month = batch[0][0]
-            end = next((n for n, (other, _) in enumerate(batch) if other != month), len(batch))
+            end = next((n for n, (other, _, _) in enumerate(batch) if other != month), len(batch))
             if month != self._month or self._offset >= self._file_bytes:
                 self._open(month)
-            data = b"".join(frame for _, frame in batch[:end])
+            data = b"".join(part for one in batch[:end] for part in _frame(*one))
             try:
                 self._disk.write(self._descriptor, data, self._offset)
             except OSError:
@@ -193,7 +200,7 @@ class Blobs:
                 raise _Flush(str(error)) from error
             self._offset += len(data)
             # what is durable is not written twice when a later part is tried again
-            self._written += len(data)
+            self._written += sum(len(blob) for _, _, blob in batch[:end])
             del batch[:end]
 
     def _open(self, month: str) -> None:
@@ -228,6 +235,10 @@ class Blobs:
         self.refusing, self.failure = "the literals of statements cannot be written", error
         if self._on_failure is not None:
             self._on_failure(error)
+
+
+def _frame(_month: str, name: str, blob: bytes) -> tuple[bytes, bytes]:
+    return _HEAD.pack(_MAGIC, len(blob), bytes.fromhex(name[:16])), blob
 
 
 class _Flush(Exception):

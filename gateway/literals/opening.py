@@ -7,7 +7,6 @@ the blob begins with. INVARIANT: the record of the opening is durable before a l
 from __future__ import annotations
 
 import asyncio
-import base64
 import re
 from collections.abc import Callable, Mapping
 from struct import iter_unpack
@@ -24,13 +23,13 @@ from gateway.record import event
 from gateway.store.acts import Act
 from gateway.wire import postgres as wire
 
-_SEALED = re.compile(r"(\d{4}-\d\d)\.([A-Za-z0-9_-]{43})(\.cut)?")
+_SEALED = re.compile(r"(\d{4}-\d\d)\.([0-9a-f]{64})(\.cut)?")
 
 
 def sealed_in(record: Mapping[str, Any]) -> tuple[str, bytes] | None:
     """The month and the digest of a record's blob; None when nothing was sealed with it."""
     found = _SEALED.fullmatch(str(record.get("sealed", "")))
-    return None if found is None else (found[1], base64.urlsafe_b64decode(found[2] + "="))
+    return None if found is None else (found[1], bytes.fromhex(found[2]))
 
 
 class Opening:

@@ -5,9 +5,9 @@
     tag    = "t" a text, UTF-8 · "r" a text in no encoding that could be read · "v" values of a Bind, from its formats
              on · "o" OIDs of their types, u32 each, before them · "f" a FunctionCall · "x" nothing: it is not all
 
-The record has `sealed`, `2026-11.<SHA-256 of the blob, base64url>`, with `.cut` behind it when something was left out,
-and `subjects`: tokens of the values that may tell who somebody is, each 128 bits of keyed BLAKE2b (RFC 7693) under each
-customer of the grant, and `+n` when there were n more, or may have been.
+The record has `sealed`, `2026-11.<SHA-256 of the blob, in hexadecimal>`, with `.cut` behind it when something was left
+out, and `subjects`: tokens of the values that may tell who somebody is, each 128 bits of keyed BLAKE2b (RFC 7693) under
+each customer of the grant, and `+n` when there were n more, or may have been.
 
 INVARIANT: a record says that there is a blob only once the files have taken it; what they cannot take is refused.
 """
@@ -82,14 +82,13 @@ class Seals:
 
     def put(self, customers: tuple[str, ...], statement: str, said: Said) -> str:
         """Seal what was said, and hand it to the files; answers what the record says of it. Raises `GatewayError`."""
-        month = self.month()
+        month = self._month if self._begins <= self._clock() < self._ends else self.month()
         plain, cut = pieces_of(said)
         nonce = self._nonce()
         key = self.keyring.sealing(customers, month)
         blob = key.head + nonce + key.aead.encrypt(nonce, plain, statement.encode())
-        digest = sha256(blob).digest()
-        self.blobs.append(month, digest, blob)
-        name = base64.urlsafe_b64encode(digest)[:43].decode()
+        name = sha256(blob).hexdigest()
+        self.blobs.append(month, name, blob)
         return f"{month}.{name}.cut" if cut else f"{month}.{name}"
 
     def _nonce(self) -> bytes:

@@ -25,7 +25,7 @@ def value_of(name):
     form = _MEANINGS.get(name, ({"type": "string"}, ""))[0]
     if "pattern" in form:
         if name in ("sealed", "subjects"):
-            return {"sealed": f"2026-11.{'x' * 43}.cut", "subjects": f"{'x' * 22} +3"}[name]
+            return {"sealed": f"2026-11.{'0' * 64}.cut", "subjects": f"{'x' * 22} +3"}[name]
         return "0" * 64 if "64" in form["pattern"] else "2026-11-23T08:00:00+00:00"
     return form["enum"][0] if "enum" in form else FITTING.get(form["type"], "x")
 

@@ -69,7 +69,7 @@ def blobs(tmp_path: Path, disk: Faulty, failures: list[BaseException]) -> Iterat
 
 def put(blobs: Blobs, data: bytes, month: str = MONTH) -> bytes:
     digest = sha256(data).digest()
-    blobs.append(month, digest, data)
+    blobs.append(month, digest.hex(), data)
     return digest
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import os
 import sqlite3
 from hashlib import sha256
@@ -199,7 +198,7 @@ def test_files_and_directories_are_private(world):
 
 
 def blob_of(world, record):
-    digest = base64.urlsafe_b64decode(record["sealed"][8:51] + "=")
+    digest = bytes.fromhex(record["sealed"][8:72])
     world.literals.seals.blobs.flush()
     return digest, world.literals.seals.blobs.find("2026-11", digest)
 
