@@ -177,7 +177,7 @@ def test_a_broken_disk_ends_it_for_good(blobs, disk, failures, write, sync):
 
 def test_what_piles_up_is_refused(blobs, disk):
     one = blobs(pending_bytes=10_000, gather_s=30.0)
-    for _ in range(10):
+    for _ in range(11):
         put(one, b"x" * 1_000)
     with pytest.raises(GatewayError) as raised:
         put(one, b"x" * 1_000)
