@@ -13,88 +13,22 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import MarkedYAMLError
 
 from gateway.errors import GatewayError
+from gateway.settings import Bytes, Model, Seconds, Secret
+from gateway.ticket_settings import KINDS, Tickets
 
 ENVIRONMENT_PREFIX = "GATEWAY_"
 M = TypeVar("M", bound=BaseModel)
 
-_DURATION = re.compile(r"^(\d+)(ms|s|m|h|d)$")
-_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_SIZE = re.compile(r"^(\d+)(B|KiB|MiB|GiB)$")
-_SIZES = {"B": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
 
-
-def seconds(value: object) -> float:
-    """`30s`, `15m`, `8h`, `1d` or `250ms` as seconds. Raises `ValueError`."""
-    match = _DURATION.match(value) if isinstance(value, str) else None
-    if match is None:
-        raise ValueError("a duration is a number and a unit: 250ms, 30s, 15m, 8h or 1d")
-    return int(match[1]) * _UNITS[match[2]]
-
-
-def size(value: object) -> int:
-    """`64KiB`, `16MiB`, `1GiB` or `512B` as bytes. Raises `ValueError`."""
-    match = _SIZE.match(value) if isinstance(value, str) else None
-    if match is None:
-        raise ValueError("a size is a number and a unit: 512B, 64KiB, 16MiB or 1GiB")
-    return int(match[1]) * _SIZES[match[2]]
-
-
-Seconds = Annotated[float, BeforeValidator(lambda v: v if isinstance(v, float) else seconds(v))]
-Bytes = Annotated[int, BeforeValidator(lambda v: v if isinstance(v, int) else size(v))]
-
-
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Secret(_Model):
-    """Where a secret is kept: exactly one of `env` and `file`."""
-
-    env: str | None = None
-    file: Path | None = None
-
-    @model_validator(mode="after")
-    def _one(self) -> Secret:
-        if (self.env is None) == (self.file is None):
-            raise ValueError("a secret is written as {env: NAME} or {file: path}")
-        return self
-
-    def read(self) -> bytes:
-        """The secret's bytes, without a trailing newline. Raises `GatewayError("configuration-invalid")`."""
-        if self.env is not None:
-            value = os.environ.get(self.env)
-            if not value:
-                raise GatewayError("configuration-invalid", f"the environment variable `{self.env}` is not set")
-            return value.encode()
-        assert self.file is not None
-        try:
-            mode = self.file.stat().st_mode
-            data = self.file.read_bytes()
-        except OSError as error:
-            raise GatewayError(
-                "configuration-invalid", f"the secret file `{self.file}` cannot be read: {error.strerror}"
-            ) from error
-        if mode & 0o077:
-            raise GatewayError(
-                "configuration-invalid",
-                f"the secret file `{self.file}` can be read by others",
-                hint=f"chmod 600 {self.file}",
-            )
-        data = data.rstrip(b"\r\n")
-        if not data:
-            raise GatewayError("configuration-invalid", f"the secret file `{self.file}` is empty")
-        return data
-
-
-class Listener(_Model):
+class Listener(Model):
     """One listening socket. `port` 0 takes a free one."""
 
     host: str = "127.0.0.1"
@@ -144,7 +78,7 @@ class OpsListener(Listener):
         return self
 
 
-class Listen(_Model):
+class Listen(Model):
     """All listening sockets."""
 
     postgres: PostgresListener = PostgresListener()
@@ -152,7 +86,7 @@ class Listen(_Model):
     ops: OpsListener = OpsListener()
 
 
-class Tls(_Model):
+class Tls(Model):
     """The gateway's own certificate; `ca` is what clients verify it with (printed by `gateway open`)."""
 
     certificate: Path
@@ -160,22 +94,14 @@ class Tls(_Model):
     ca: Path | None = None
 
 
-class FileDirectory(_Model):
+class FileDirectory(Model):
     """People in a YAML file."""
 
     kind: Literal["file"] = "file"
     path: Path
 
 
-class FileTickets(_Model):
-    """Tickets in a YAML or JSON file."""
-
-    kind: Literal["file"] = "file"
-    system: str = "tickets"
-    path: Path
-
-
-class Target(_Model):
+class Target(Model):
     """A database behind the gateway. `tls` towards it is `verify-full`, or `off` on loopback only."""
 
     engine: Literal["postgres"] = "postgres"
@@ -201,7 +127,7 @@ class Target(_Model):
         return self
 
 
-class Roles(_Model):
+class Roles(Model):
     """Which teams administer the gateway, which read the trail, and which confirm what nobody may do to it alone.
 
     Without `custodians`, auditors confirm each other's acts.
@@ -212,7 +138,7 @@ class Roles(_Model):
     custodians: frozenset[str] = frozenset()
 
 
-class Replica(_Model):
+class Replica(Model):
     """PostgreSQL servers of which a quorum has to acknowledge each record. `tls: off` is for loopback hosts only."""
 
     hosts: tuple[Annotated[str, Field(pattern=r"^[^\s:/]+:\d{1,5}$|^\[[0-9A-Fa-f:]+\]:\d{1,5}$")], ...] = Field(
@@ -233,7 +159,7 @@ class Replica(_Model):
         return self
 
 
-class Audit(_Model):
+class Audit(Model):
     """The trail. `reserve` is disk space kept back so that the closing record can always be written."""
 
     path: Path | None = None
@@ -257,7 +183,7 @@ Severity = Literal["low", "medium", "high", "critical"]
 Department = Literal["security", "engineering", "legal", "communication"]
 
 
-class Mail(_Model):
+class Mail(Model):
     """An address that is told of security events by SMTP. `tls: off` is for a server on a loopback host only."""
 
     kind: Literal["mail"]
@@ -279,7 +205,7 @@ class Mail(_Model):
         return self
 
 
-class Webhook(_Model):
+class Webhook(Model):
     """An address that is told of security events by HTTP. The address is a secret: who has it can write there."""
 
     kind: Literal["webhook", "slack", "pagerduty"]
@@ -304,7 +230,7 @@ def _signed_by(severity: str) -> tuple[Department, ...]:
     return everybody[: ("low", "medium", "high", "critical").index(severity) + 1]
 
 
-class Alerts(_Model):
+class Alerts(Model):
     """Security events: rules of one's own, which teams are which departments, who must sign what, who is told.
 
     Without `departments`, the administrators' teams are security, and security alone signs.
@@ -335,7 +261,7 @@ class Alerts(_Model):
         return self.sign_offs.get(severity) or (_signed_by(severity) if self.departments else ("security",))
 
 
-class Limits(_Model):
+class Limits(Model):
     """Bounds on what one client may send or hold."""
 
     message: Bytes = 2 * 1024**2
@@ -343,7 +269,7 @@ class Limits(_Model):
     client_buffer: Bytes = 1024**2
 
 
-class Config(_Model):
+class Config(Model):
     """The whole file."""
 
     origin: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9./_-]{0,127}$")
@@ -352,7 +278,7 @@ class Config(_Model):
     tls: Tls
     master_key: Secret
     directory: FileDirectory
-    tickets: FileTickets
+    tickets: Tickets
     policies: Path
     targets: dict[str, Target] = Field(min_length=1)
     roles: Roles = Roles()
@@ -447,7 +373,9 @@ def _settings(model: type[BaseModel], prefix: str) -> Iterator[tuple[str, str]]:
             continue
         dotted = f"{prefix}{name}"
         nested = _nested(field.annotation)
-        if name == "targets":
+        if name == "tickets":
+            yield from {one: said for kind in reversed(KINDS) for one, said in _settings(kind, "tickets.")}.items()
+        elif name == "targets":
             yield from _settings(Target, "targets.NAME.")
         elif nested is not None and nested is not Secret:
             yield from _settings(nested, f"{dotted}.")
@@ -455,11 +383,16 @@ def _settings(model: type[BaseModel], prefix: str) -> Iterator[tuple[str, str]]:
             default = "required" if field.is_required() else json.dumps(field.default, default=str)
             if isinstance(field.default, frozenset):
                 default = "[]"
+            if field.default_factory is dict:
+                default = "{}"
             yield dotted, default
 
 
 def _nested(annotation: Any) -> type[BaseModel] | None:
-    return annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
+    if get_origin(annotation) is dict:
+        return None
+    parts = (annotation, *get_args(annotation))
+    return next((one for one in parts if isinstance(one, type) and issubclass(one, BaseModel)), None)
 
 
 def _plain(node: Any) -> Any:
@@ -496,8 +429,6 @@ def _position(tree: Any, location: tuple[int | str, ...]) -> tuple[int, int]:
         elif isinstance(tree, CommentedSeq) and isinstance(part, int) and part < len(tree):
             line, column = (n + 1 for n in tree.lc.item(part))
             tree = tree[part]
-        else:
-            break
     return line, column
 
 
@@ -509,4 +440,6 @@ def _resolved(model: Any, base: Path) -> Any:
         return model.model_copy(update=changes)
     if isinstance(model, dict):
         return {key: _resolved(value, base) for key, value in model.items()}
+    if isinstance(model, tuple):
+        return tuple(_resolved(value, base) for value in model)
     return model

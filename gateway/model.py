@@ -48,7 +48,11 @@ class Principal:
 
 @dataclass(frozen=True, slots=True)
 class Ticket:
-    """A justification as its source stated it at `updated_at`. `assignee` is a login of the directory."""
+    """A justification as its source stated it at `updated_at`. `assignee` is a login of the directory.
+
+    `assignee_email` stands in its place where the source knows people by address only. `in_project` is the project
+    where the id does not say it.
+    """
 
     id: str
     system: str
@@ -59,10 +63,14 @@ class Ticket:
     url: str = ""
     team: str = ""
     updated_at: datetime | None = None
+    in_project: str = ""
+    assignee_email: str = ""
 
     @property
     def project(self) -> str:
         """The part of the id before its last hyphen: `SUP` of `SUP-1423`; the id itself when it has none."""
+        if self.in_project:
+            return self.in_project
         head, hyphen, _ = self.id.rpartition("-")
         return head if hyphen else self.id
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
+from gateway.errors import Refusal
 from gateway.model import Principal, Receipt, Ticket
 from gateway.record import Form
 
@@ -55,11 +57,29 @@ class Directory(Protocol):
         ...
 
 
-class TicketSource(Protocol):
-    """Where justifications live."""
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """What was last heard of a ticket, and when it was asked for, on the monotonic clock; None is that it is gone.
 
-    system: str
+    `at` is infinite for what is read at this very moment. `outage` is why its source cannot be asked at the moment.
+    """
+
+    ticket: Ticket | None
+    at: float
+    outage: Refusal | None = None
+
+
+class TicketSource(Protocol):
+    """Where justifications live. Every call may come from any thread."""
 
     def find(self, ticket_id: str) -> Ticket | None:
-        """The ticket as it stands now, or None. Raises `GatewayError("ticket-source-unavailable")`."""
+        """The ticket as it stands now, or None. Blocks. Raises `GatewayError("ticket-source-unavailable")`."""
+        ...
+
+    def recent(self, ticket_ids: Collection[str]) -> Mapping[str, Sighting | Refusal]:
+        """What was last heard of these tickets, seconds old at most while their source answers; or why nothing was.
+
+        Asked again and again, it keeps the answers young. Waits for no network. What it was never asked before may be
+        missing.
+        """
         ...

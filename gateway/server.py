@@ -30,7 +30,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from gateway import __version__
 from gateway.access.directory.file import FileDirectory
 from gateway.access.service import Access, AccessSettings
-from gateway.access.tickets.file import FileTickets
+from gateway.access.tickets.room import TicketRoom
 from gateway.admitted import Claims, Windows
 from gateway.alerts.alerting import Alerting
 from gateway.alerts.engine import Event
@@ -120,12 +120,13 @@ class Server:
         config, report = self.config, self._report
         self.database = Database(config.state / "gateway.sqlite")
         self.directory = FileDirectory(config.directory.path)
-        tickets = FileTickets(config.tickets.path, system=config.tickets.system)
+        self.tickets = TicketRoom(config.tickets, self.trail, self.database, report, clock=utc_now)
         self.targets = Targets(config, master_key, self.trail, report)
         self.access = Access(
             self._access_settings(master_key),
             directory=self.directory,
-            tickets=tickets,
+            tickets=self.tickets.sources,
+            announce=self.tickets.comments.announce,
             policies=self.targets.policy,
             trail=self.trail,
             database=self.database,
@@ -217,6 +218,7 @@ class Server:
             directory=self.directory,
             policies=self.targets.policy,
             cases=self.alerts.cases,
+            hooks=self.tickets.hooks,
             key=self.trail.verifier.text,
             address=(_reachable(listen.postgres), self.ports.postgres),
             tokens=self.literals.tokens,
@@ -227,6 +229,7 @@ class Server:
         ops_app = create_ops_app(registry=self.metrics.registry, readiness=self._missing)
         self._run(serve_app(ops_app, config, ops, secure=False, stop=self._stop_serving))
         self._run(self.access.run_watcher())
+        self._run(self.tickets.keep())
         self._run(self.targets.keep_fresh())
         self._run(self.ledger.keep(self._report))
         self._run(self.literals.run(self._report))
@@ -269,7 +272,7 @@ class Server:
             await self.workers.close()
         if hasattr(self, "literals"):
             await self.literals.close()
-        for name in ("targets", "access", "search", "database"):
+        for name in ("targets", "access", "tickets", "search", "database"):
             if hasattr(self, name):
                 getattr(self, name).close()
         for sock in self._sockets:
@@ -336,6 +339,9 @@ class Server:
         watch("gateway_audit_waiting_for_quorum", "Records on disk here, and not acknowledged by a quorum yet",
               lambda: float(self.trail.waiting_for_quorum))  # fmt: skip
         watch("gateway_audit_writable", "Whether the trail can be written", lambda: float(self.trail.writable))
+        self.metrics.watch_labelled(
+            "gateway_ticket_source_down", "Ticket sources that cannot be asked", "system", self.tickets.outages
+        )
         self.metrics.watch_labelled(
             "gateway_target_missing",
             "Targets that cannot be used",

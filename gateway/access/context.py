@@ -46,6 +46,8 @@ class Context:
         self.clock, self.monotonic, self.token = clock, monotonic, token
         self._trail, self._database = trail, database
         self._lookups = ThreadPoolExecutor(2, thread_name_prefix="lookup")
+        # of their own: a ticket source that hangs must keep nobody from looking people up
+        self._asks = ThreadPoolExecutor(8, thread_name_prefix="ticket")
 
     async def record(self, kind: str, /, **fields: Any) -> None:
         """Append a record and wait until it is durable. Raises `GatewayError("audit-not-writable")`."""
@@ -74,7 +76,7 @@ class Context:
 
     async def ticket(self, ticket_id: str) -> Ticket | None:
         """The ticket as its source has it now. Raises `GatewayError("ticket-source-unavailable")`."""
-        return await self.work(self.tickets.find, ticket_id)
+        return await asyncio.get_running_loop().run_in_executor(self._asks, self.tickets.find, ticket_id)
 
     def new_id(self, prefix: str) -> str:
         """An id that nobody can guess: the prefix and 80 random bits."""
@@ -83,6 +85,7 @@ class Context:
     def close(self) -> None:
         """Join the workers."""
         self._lookups.shutdown(wait=True, cancel_futures=True)
+        self._asks.shutdown(wait=True, cancel_futures=True)
 
 
 async def durable(receipt: Receipt) -> None:

@@ -1,4 +1,4 @@
-"""Refused log-ins and enrolments from one place: the first are a record each, what a flood adds is one a minute.
+"""Refused log-ins, enrolments, webhooks from one place: the first are a record each, what a flood adds one a minute.
 
 Whoever has no account at all may fail as often as the network lets him, and each record costs the disk what an honest
 one does. So from one address (an IPv6 /64) `EACH` refusals for one reason in a minute are recorded as they come;
@@ -78,4 +78,5 @@ class RefusedLogins:
     def _close(self, key: _Key, place: _Place) -> None:
         del self._places[key]
         if place.held:
-            self._append(key[0], {**place.last, "count": place.held, "logins": sorted(place.logins)})
+            logins = {"logins": sorted(place.logins)} if place.logins else {}
+            self._append(key[0], {**place.last, "count": place.held, **logins})

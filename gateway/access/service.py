@@ -48,7 +48,7 @@ from gateway.access.values import (
     Wanted,
 )  # fmt: skip
 from gateway.access.watch import Cut, Watch
-from gateway.access.workflow import Workflow
+from gateway.access.workflow import Announce, Workflow
 from gateway.access.writing import Study, Writing
 from gateway.errors import GatewayError, Refusal
 from gateway.model import AccessRequest, Grant, Pass, Peer, Principal, RequestState, Session, Ticket
@@ -74,6 +74,10 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+async def _to_nobody(_: Grant, __: Principal | None, ___: frozenset[str]) -> None:
+    """Announce nothing."""
+
+
 class Access:
     """See the module. `database` stays the caller's to close, after `close` here. Loop's thread only."""
 
@@ -88,13 +92,15 @@ class Access:
         database: Database,
         study: Study,
         preview: Look,
+        announce: Announce = _to_nobody,
         clock: Clock = utc_now,
         monotonic: Callable[[], float] = time.monotonic,
         token: Token = secrets.token_bytes,
     ) -> None:
         """Loads what is live from the store, blocking. Raises `GatewayError("store-unavailable")`.
 
-        `study` tells what a text would write on a target, `preview` runs a SELECT through the gate.
+        `study` tells what a text would write on a target, `preview` runs a SELECT through the gate, `announce` hears of
+        grants (see `Workflow`).
         """
         context = Context(settings, directory, tickets, policies, trail, database, clock, monotonic, token)
         grants, passes = database.run_now(rows.load, clock())
@@ -107,7 +113,7 @@ class Access:
         self._sight = Sight(context, self._register, self._watch)
         self._writing = Writing(context, self._register, study, self._watch.check)
         self.reviews = Reviews(context, self._sight.is_member)
-        self._workflow = Workflow(context, self._register, self._writing, self.reviews, self._watch.ended)
+        self._workflow = Workflow(context, self._register, self._writing, self.reviews, self._watch.ended, announce)
         self._previews = Previews(
             context, self._register, self._watch, self._workflow, self._writing, preview, self._sight.sees
         )
@@ -307,6 +313,7 @@ class Access:
         """Expire what ran out. An outage is returned; what ran out gives no access anyway."""
         try:
             self._refused.flush()
+            await self._workflow.end_lapsed(self._watch.lapsed())
             await self._workflow.sweep()
             if requests:
                 await self._workflow.sweep_requests()
@@ -386,9 +393,9 @@ class Access:
             reason = "unknown person" if known is None else "no live pass" if row is None else "wrong pass"
             failure = Failure("authentication-failed", reason, challenge.login, known)
             return await self._not_accepted(failure, peer, challenge=challenge, method="pass")
-        person, ticket = await context.work(
-            lambda: (context.directory.by_id(grant.person), context.tickets.find(grant.ticket_id))
-        )
+        person, ticket = await asyncio.gather(context.by_id(grant.person), context.ticket(grant.ticket_id))
+        if ticket is not None and ticket.system != grant.ticket_system:
+            ticket = None
         if person is None or not person.active or person.login != row.login:
             failure = Failure("authentication-failed", "person is not active", challenge.login, person)
             return await self._not_accepted(failure, peer, challenge=challenge, method="pass")

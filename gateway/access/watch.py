@@ -1,8 +1,9 @@
 """The watcher: every live session compared with its reasons, several times a second.
 
-Theory of operation. A worker thread asks the directory and the ticket source about everybody who is connected; the
-answers come back to the loop, which judges each session by the same rule that opened it. `check`, on the road of every
-statement, only reads what was found: it never asks anybody. So an answer may be one interval old.
+Theory of operation. A worker thread asks the directory about everybody who is connected, and the ticket sources what
+they last heard of the tickets; the answers come back to the loop, which judges each session by the same rule that
+opened Xinterval old, and that of a remote ticket source as old as it says. Where one source is out, what the other says counts
+all the same. A grant whose ticket justifies it no more is over, whatever becomes of the ticket (`lapsed`).
 
 INVARIANT: no answer older than `grace_s` gives access. When a source cannot be read, when it hangs, or when the watcher
 itself stands still, statements are refused and sessions cut once the last good answer is that old.
@@ -11,7 +12,7 @@ itself stands still, statements are refused and sessions cut once the last good 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -22,9 +23,10 @@ from gateway.access.login import SignIns
 from gateway.access.passes import Register
 from gateway.access.values import LiveSession
 from gateway.errors import GatewayError, Refusal
-from gateway.model import Principal, Session, Ticket
-from gateway.policy.decide import decide_access
+from gateway.model import Grant, Principal, Session, Ticket
+from gateway.policy.decide import decide_access, refuse_ticket
 from gateway.policy.schema import Policy
+from gateway.ports import Sighting
 
 Cut = Callable[[Refusal], None]
 T = TypeVar("T")
@@ -49,7 +51,7 @@ class _Answers:
     """What the sources said; a refusal where they could not be asked."""
 
     people: dict[str, Principal | Refusal | None]
-    tickets: dict[str, Ticket | Refusal | None]
+    tickets: Mapping[str, Sighting | Refusal]
 
 
 class Watch:
@@ -58,6 +60,7 @@ class Watch:
     def __init__(self, context: Context, register: Register, signins: SignIns) -> None:
         self._context, self._register, self._signins = context, register, signins
         self._live: dict[str, _Live] = {}
+        self._lapsed: dict[str, str] = {}
         self._visits: dict[str, float] = {}
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="watch")
 
@@ -145,14 +148,19 @@ class Watch:
             if count % _BATCH == 0:
                 await asyncio.sleep(0)
 
+    def lapsed(self) -> dict[str, str]:
+        """The grants whose tickets were found to justify them no more, each with the reason; told once."""
+        lapsed, self._lapsed = self._lapsed, {}
+        return lapsed
+
     def close(self) -> None:
         """Join the thread."""
         self._thread.shutdown(wait=True, cancel_futures=True)
 
-    def _ask(self, people: Iterable[str], tickets: Iterable[str]) -> _Answers:
+    def _ask(self, people: Iterable[str], tickets: Collection[str]) -> _Answers:
         return _Answers(
             {person: _asked(self._context.directory.by_id, person) for person in people},
-            {ticket: _asked(self._context.tickets.find, ticket) for ticket in tickets},
+            self._context.tickets.recent(tickets),
         )
 
     def _judge(self, live: _Live, answers: _Answers, asked_at: float) -> None:
@@ -165,18 +173,23 @@ class Watch:
         if live.refusal is not None:
             return
         refusal = self._register.over(session.grant.id, session.pass_id, self._context.clock())
-        if refusal is None and session.principal.id in answers.people and session.grant.ticket_id in answers.tickets:
-            person, ticket = answers.people[session.principal.id], answers.tickets[session.grant.ticket_id]
-            old = now - live.good_at > self._context.settings.grace_s
-            if isinstance(person, Refusal):
-                refusal = _stale(person) if old else None
-            elif isinstance(ticket, Refusal):
-                refusal = _stale(ticket) if old else None
+        person, heard = answers.people.get(session.principal.id), answers.tickets.get(session.grant.ticket_id)
+        outage = None
+        if refusal is None and session.principal.id in answers.people and heard is not None:
+            known_person, known_ticket, _ = live.judged
+            if isinstance(heard, Refusal):
+                outage = heard
             else:
-                refusal = self._reason_gone(live, person, ticket)
-                live.good_at = max(live.good_at, asked_at)
-        elif refusal is None and now - live.good_at > self._context.settings.grace_s:
-            refusal = _stale(None)
+                known_ticket, outage = heard.ticket, heard.outage
+            if isinstance(person, Refusal):
+                outage = person
+            else:
+                known_person = person
+            refusal = self._reason_gone(live, known_person, known_ticket)
+            if not isinstance(person, Refusal) and not isinstance(heard, Refusal):
+                live.good_at = max(live.good_at, min(asked_at, heard.at))
+        if refusal is None and now - live.good_at > self._context.settings.grace_s:
+            refusal = _stale(outage)
         if refusal is not None:
             self._cut(live, refusal)
 
@@ -193,15 +206,24 @@ class Watch:
             return _ended("the person's login has changed")
         if policy is None:
             return _ended(f"the target `{grant.target}` is not available any more")
-        if ticket is None:
+        refusal = self._ticket_gone(grant, policy, person, ticket)
+        if refusal is not None:
+            self._lapsed[grant.id] = refusal.message
+            return refusal
+        decision = decide_access(
+            policy, person, ticket, self._context.clock(), write=grant.write, statement=bool(grant.statement),
+            break_glass=grant.break_glass,
+        )  # fmt: skip
+        return _ended(decision.message) if isinstance(decision, Refusal) else None
+
+    def _ticket_gone(self, grant: Grant, policy: Policy, person: Principal, ticket: Ticket | None) -> Refusal | None:
+        """Why the ticket justifies the grant no more, for good."""
+        if ticket is None or ticket.system != grant.ticket_system:
             return _ended(f"the ticket `{grant.ticket_id}` does not exist any more")
         if set(ticket.customers) != set(grant.customers):
             return _ended(f"the customer of the ticket `{grant.ticket_id}` has changed")
-        now, statement = self._context.clock(), bool(grant.statement)
-        decision = decide_access(
-            policy, person, ticket, now, write=grant.write, statement=statement, break_glass=grant.break_glass
-        )
-        return _ended(decision.message) if isinstance(decision, Refusal) else None
+        refusal = refuse_ticket(policy, person, ticket)
+        return _ended(refusal.message) if refusal is not None else None
 
     def _cut(self, live: _Live, refusal: Refusal) -> None:
         live.refusal, live.refused_at = replace(refusal, fatal=True), self._context.monotonic()

@@ -8,7 +8,7 @@ was recorded then and did not take place is followed by a record that says so.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from datetime import timedelta
 
@@ -26,6 +26,9 @@ from gateway.policy.decide import STATEMENT_S, decide_access
 from gateway.policy.schema import Policy
 from gateway.store import access
 
+Announce = Callable[[Grant, Principal | None, frozenset[str]], Awaitable[None]]
+"""Takes a grant, its person where that is known, and the teams that the policy admits."""
+
 LOCAL = Peer("", engine="gateway")
 """Where the gateway itself acts from."""
 
@@ -34,13 +37,17 @@ _MOST_STATEMENTS = 20
 
 
 class Workflow:
-    """Files, decides and ends; `ended(grant_id)` is called when a grant is over, to cut its sessions."""
+    """Files, decides and ends; `ended(grant_id)` is called when a grant is over, to cut its sessions.
+
+    `announce` is told each grant that began or ended, after all else, and keeps it from nothing.
+    """
 
     def __init__(
-        self, context: Context, register: Register, writing: Writing, reviews: Reviews, ended: Callable[[str], None]
-    ) -> None:
+        self, context: Context, register: Register, writing: Writing, reviews: Reviews, ended: Callable[[str], None],
+        announce: Announce,
+    ) -> None:  # fmt: skip
         self._context, self._register, self._writing, self._ended = context, register, writing, ended
-        self._reviews = reviews
+        self._reviews, self._announce = reviews, announce
         self._turn = asyncio.Lock()
 
     async def judge(
@@ -161,6 +168,7 @@ class Workflow:
         if not await self._context.store(access.move_grant, grant.id, grant.state, state, reason):
             return Refusal("request-invalid", "the grant was over already", "look at it again")
         await record_grant(self._context, over, None, peer, by=by.id if by else "gateway", reason=reason)
+        await self._announce(over, None, frozenset())
         return over
 
     async def end_all(self, person: str, reason: str, peer: Peer) -> None:
@@ -179,6 +187,13 @@ class Workflow:
         """End what a person was given without anybody's approval. Raises `GatewayError`."""
         for grant in self._register.grants():
             if grant.person == person and grant.state is GrantState.ACTIVE and not grant.approved_by:
+                await self.end(grant, Move.REVOKE, reason, LOCAL)
+
+    async def end_lapsed(self, lapsed: Mapping[str, str]) -> None:
+        """End the grants whose tickets justify them no more; a ticket that is opened anew justifies new ones."""
+        for grant_id, reason in lapsed.items():
+            grant = self._register.grant(grant_id)
+            if grant is not None and grant.state is GrantState.ACTIVE:
                 await self.end(grant, Move.REVOKE, reason, LOCAL)
 
     async def sweep(self) -> None:
@@ -213,6 +228,7 @@ class Workflow:
             if (grant.write, grant.statement, grant.spent) == (wanted.write, wanted.digest, False)
             and grant.break_glass == wanted.break_glass
             and wanted.reveal <= grant.reveal
+            and grant.ticket_system == judged.ticket.system
             and set(grant.customers) == set(judged.ticket.customers)
             # INVARIANT: nobody gets a mask turned off without asking for it, where masked reads are his at once
             and (wanted.reveal or not grant.reveal or not judged.approve)
@@ -267,6 +283,7 @@ class Workflow:
         else:
             await context.store(access.insert_request, request, grant)
         self._register.put_grant(grant)
+        await self._announce(grant, wanted.person, judged.policy.access.teams)
         return grant, request, judged
 
     async def _waiting(self, wanted: Wanted) -> AccessRequest | Refusal | None:
@@ -314,6 +331,8 @@ class Workflow:
         )  # fmt: skip
         if isinstance(judged, Refusal):
             return judged
+        if judged.ticket.system != request.ticket_system:
+            return Refusal("ticket-not-found", "the ticket is another system's now", "let the request be filed again")
         write: Write | None = None
         if request.statement:
             found = await self._writing.approvable(request, judged.ticket, judged.policy, by)
@@ -335,6 +354,7 @@ class Workflow:
         if not moved:
             return _lost()
         self._register.put_grant(grant)
+        await self._announce(grant, requester, policy.access.teams)
         return replace(approved, decided_at=now, decision_reason=reason)
 
     def _grant(self, request: AccessRequest, ticket: Ticket, approvers: tuple[str, ...]) -> Grant:

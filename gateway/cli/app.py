@@ -34,6 +34,7 @@ from gateway.cli import (
     restoring,
     reviewing,
     serving,
+    ticket,
     witness,
 )
 from gateway.cli.setup import Setup, begin
@@ -91,6 +92,7 @@ for name, group, text in (
     ("people", people.app, "Invitations, second factors, password hashes."),
     ("policy", policy.app, "Propose, check, explain and test policies; needs no running gateway."),
     ("cases", cases.app, "Security events: look into them, sign them, close them."),
+    ("ticket", ticket.app, "What the gateway understands of a ticket."),
     ("audit", audit.app, "Ask, read, prove, verify and witness the audit trail."),
 ):
     app.add_typer(group, name=name, help=text, no_args_is_help=True)

@@ -27,6 +27,7 @@ from gateway.cli.output import FAILED, Ended, clean, emit_json
 from gateway.cli.setup import configuration, setup
 from gateway.config import Config, Secret
 from gateway.errors import GatewayError
+from gateway.ticket_settings import FileTickets, Remote, ServiceNow
 
 SOON = timedelta(days=30)
 DRIFT_S = 2.0
@@ -70,7 +71,8 @@ def _show(finding: Finding) -> None:
 
 
 def _files(config: Config) -> Iterator[Finding]:
-    places = [config.policies, config.directory.path, config.tickets.path, config.tls.certificate, config.tls.key]
+    tickets = [one.path for one in config.tickets if isinstance(one, FileTickets)]
+    places = [config.policies, config.directory.path, *tickets, config.tls.certificate, config.tls.key]
     if config.source is not None:
         places.insert(0, config.source)
     loose = [path for path in places if path.exists() and path.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH)]
@@ -217,10 +219,36 @@ def _directory(config: Config) -> Iterator[Finding]:
 
 
 def _tickets(config: Config) -> Iterator[Finding]:
-    from gateway.access.tickets.file import FileTickets
+    for settings in config.tickets:
+        if isinstance(settings, FileTickets):
+            yield from _ticket_file(settings)
+        elif isinstance(settings, Remote):
+            yield _ticket_source(settings)
 
-    tickets = FileTickets(config.tickets.path, system=config.tickets.system)
-    yield from _readable("tickets", config.tickets.path, lambda: tickets.find("DOCTOR-0"))
+
+def _ticket_file(settings: FileTickets) -> Iterator[Finding]:
+    from gateway.access.tickets.file import FileTickets as Tickets
+
+    tickets = Tickets(settings.path, system=settings.system)
+    yield from _readable("tickets", settings.path, lambda: tickets.find("DOCTOR-0"))
+
+
+def _ticket_source(settings: Remote) -> Finding:
+    """Whether the source answers the gateway about a ticket, one that hardly anybody has."""
+    from gateway.access.tickets.sources import open_sources
+
+    what = f"tickets {settings.system}"
+    project = min(settings.projects)
+    try:
+        sources = open_sources([settings])
+        sources.find(f"{project}9999999" if isinstance(settings, ServiceNow) else f"{project}-999999999")
+        sources.close()
+    except GatewayError as error:
+        said = f"{error.refusal.message}: {error.refusal.detail}" if error.refusal.detail else error.refusal.message
+        return Finding(what, FAIL, said, "nobody gets in with its tickets until it answers")
+    if settings.webhook is None and settings.poll_interval > 4:
+        return Finding(what, WARN, "news take longer than 5 s", "set up a webhook, or a shorter `poll_interval`")
+    return Finding(what, OK, f"{settings.url} answers; `gateway ticket check ID` shows what is understood")
 
 
 def _readable(what: str, path: Path, read: Callable[[], object]) -> Iterator[Finding]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway.access.directory.file import FileDirectory
-from gateway.access.tickets.file import FileTickets
+from gateway.access.tickets.sources import open_sources
 from gateway.config import Config, Target
 from gateway.console.schemas import columns
 from gateway.engines.targets import load_policies, policy_files, read_catalog
@@ -119,7 +119,7 @@ def explained(
         raise GatewayError("target-not-available", f"the configuration has no target `{target}`")
     policy = policies[target]
     person = _person(config, *who)
-    justification = FileTickets(config.tickets.path, system=config.tickets.system).find(ticket) if ticket else None
+    justification = open_sources(config.tickets).find(ticket) if ticket else None
     if ticket and justification is None:
         raise GatewayError("ticket-not-found", f"there is no ticket `{ticket}`")
     wanted = columns(reveal)

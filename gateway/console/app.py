@@ -1,8 +1,8 @@
 """The HTTPS JSON API, version 1: OpenAPI at `/v1/openapi.json`, problems as RFC 9457, tokens as RFC 6750.
 
 Routes parse, ask `access` or `audit`, and shape the answer. INVARIANT: every route but sign-in, enrolment, recovery,
-the version and the description asks `signed_in` first, the hashes of the trail accept the witnesses' token as well;
-what a person may do or see is decided by `access`, never here.
+the version and the description asks `signed_in` first; the hashes of the trail accept the witnesses' token as well, and
+webhooks are proven by their signatures instead; what a person may do or see is decided by `access`, never here.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from fastapi import APIRouter, FastAPI, Request
 
 from gateway import __version__
 from gateway.access.service import Access
+from gateway.access.tickets.hooks import Hooks
 from gateway.access.values import Opened, SignIn
 from gateway.alerts.cases import Cases
 from gateway.audit.log import FileLog
@@ -23,6 +24,7 @@ from gateway.audit.search import Search
 from gateway.config import Config
 from gateway.console import acts as act_routes
 from gateway.console import cases as case_routes
+from gateway.console import hooks as hook_routes
 from gateway.console import literals as literal_routes
 from gateway.console import questions as question_routes
 from gateway.console import reports as report_routes
@@ -53,6 +55,7 @@ def create_app(
     directory: Directory,
     policies: Callable[[str], Policy | None],
     cases: Cases,
+    hooks: Hooks | None = None,
     key: str = "",
     address: tuple[str, int] | None = None,
     clock: Clock = lambda: datetime.now(UTC),
@@ -64,7 +67,7 @@ def create_app(
     if witness and len(witness) < 32:
         raise GatewayError("configuration-invalid", "`audit.witness_token` must be at least 32 characters")
     app.state.parts = Parts(
-        access, trail, search, config, directory, policies, cases, key, address, clock, witness, tokens
+        access, trail, search, config, directory, policies, cases, key, address, clock, witness, tokens, hooks
     )  # fmt: skip
     app.include_router(_open_routes())
     app.include_router(_access_routes())
@@ -74,6 +77,7 @@ def create_app(
     app.include_router(report_routes.routes())
     app.include_router(act_routes.routes())
     app.include_router(case_routes.routes())
+    app.include_router(hook_routes.routes())
     app.include_router(review_routes.routes())
     app.include_router(literal_routes.routes())
     return app

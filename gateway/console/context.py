@@ -12,6 +12,7 @@ from fastapi import APIRouter, Depends, Path, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from gateway.access.service import Access
+from gateway.access.tickets.hooks import Hooks
 from gateway.access.values import SignIn
 from gateway.alerts.cases import Cases
 from gateway.audit.log import FileLog
@@ -34,7 +35,7 @@ class Parts:
 
     `address` is where database clients reach the gateway when the configuration cannot say it (a free port);
     `key` is the audit log's public key as text; `witness_token` opens its hashes and nothing else; `tokens` are those
-    that records have of a value, which blocks.
+    that records have of a value, which blocks. `hooks` takes the webhooks of ticket sources.
     """
 
     access: Access
@@ -49,6 +50,7 @@ class Parts:
     clock: Clock = lambda: datetime.now(UTC)
     witness_token: bytes = b""
     tokens: Callable[[str], list[str]] = lambda _: []
+    hooks: Hooks | None = None
 
     def is_witness(self, bearer: str) -> bool:
         """Whether that is the token that witnesses of the audit log have."""

@@ -28,6 +28,8 @@ from gateway.errors import GatewayError, Refusal
 CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20:!aNULL:!eNULL:!PSK:!SRP"
 
 MAX_BODY = 64 * 1024
+HOOKS, MAX_HOOK = "/v1/hooks/", 256 * 1024
+"""Webhooks carry whole tickets."""
 MAX_HEAD = 16 * 1024
 MAX_CONNECTIONS = 512
 HEAD_SECONDS = 10.0
@@ -177,6 +179,7 @@ class Guard:
         if scope["type"] != "http":
             return
         started = complete = False
+        max_body = max(self._max_body, MAX_HOOK) if scope["path"].startswith(HOOKS) else self._max_body
         seen = 0
         crossed: _Bound | None = None
 
@@ -192,7 +195,7 @@ class Guard:
                 raise crossed from None
             seen += len(message.get("body", b""))
             complete = not message.get("more_body", False)
-            if seen > self._max_body:
+            if seen > max_body:
                 crossed = _Bound(_TOO_LARGE)
                 raise crossed
             return message
@@ -216,7 +219,7 @@ class Guard:
                 raise _Bound(_TOO_SLOW) from None
 
         try:
-            if _declared(scope) > self._max_body:
+            if _declared(scope) > max_body:
                 raise _Bound(_TOO_LARGE)
             if _ambiguous(scope):
                 raise _Bound(_AMBIGUOUS)

@@ -56,7 +56,7 @@ def decide_access(
     wanted = frozenset(reveal)
     refusal = (
         _refuse_person(policy, principal)
-        or _refuse_ticket(policy, principal, ticket)
+        or refuse_ticket(policy, principal, ticket)
         or _refuse_writing(policy, write, statement, duration_s)
         or _refuse_request(policy, wanted, duration_s)
         or (_refuse_break_glass(policy, principal, write, statement, duration_s) if break_glass else None)
@@ -67,9 +67,10 @@ def decide_access(
     seconds = duration_s or access.default_duration_s
     expires_at = now + timedelta(seconds=min(seconds, STATEMENT_S) if statement else seconds)
     customers = ", ".join(ticket.customers)
+    with_whom = ticket.assignee or ticket.assignee_email or ticket.team
     reasons = [
         f"{principal.login} is in {', '.join(sorted(principal.teams & access.teams))}",
-        f"ticket {ticket.id} is {ticket.status}, with {ticket.assignee or ticket.team}, for customer {customers}",
+        f"ticket {ticket.id} is {ticket.status}, with {with_whom}, for customer {customers}",
     ]
     if break_glass and access.break_glass is not None:
         expires_at = now + timedelta(seconds=min(seconds, access.break_glass.duration_s))
@@ -128,7 +129,8 @@ def _refuse_person(policy: Policy, principal: Principal) -> Refusal | None:
     return None
 
 
-def _refuse_ticket(policy: Policy, principal: Principal, ticket: Ticket | None) -> Refusal | None:
+def refuse_ticket(policy: Policy, principal: Principal, ticket: Ticket | None) -> Refusal | None:
+    """Why the ticket justifies no access of that person's; None when it does."""
     if ticket is None:
         return _no_ticket()
     rule = policy.access.ticket
@@ -225,6 +227,8 @@ def _refuse_request(policy: Policy, reveal: frozenset[tuple[str, str]], duration
 
 def _assigned(policy: Policy, principal: Principal, ticket: Ticket) -> bool:
     if ticket.assignee and ticket.assignee == principal.login:
+        return True
+    if ticket.assignee_email and ticket.assignee_email == principal.email.strip().casefold():
         return True
     if policy.access.ticket.assigned_to != "team":
         return False

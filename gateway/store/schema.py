@@ -244,6 +244,20 @@ alert_memory = sa.Table(
     sa.Column("data", sa.LargeBinary, nullable=False),
 )
 
+ticket_comments = sa.Table(
+    "ticket_comments",
+    metadata,
+    sa.Column("grant_id", sa.Text, primary_key=True),
+    sa.Column("what", sa.Text, primary_key=True),
+    sa.Column("system", sa.Text, nullable=False),
+    sa.Column("ticket_id", sa.Text, nullable=False),
+    sa.Column("text", sa.Text, nullable=False),
+    sa.Column("created_at", Moment, nullable=False),
+    sa.Column("tries", sa.Integer, nullable=False),
+    sa.Column("next_at", Moment, nullable=False),
+    sa.Column("done_at", Moment),
+)
+
 budget_summary = sa.Table("budget_summary", metadata, sa.Column("data", sa.LargeBinary, nullable=False))
 
 
@@ -303,8 +317,12 @@ def _sealing(connection: sa.Connection) -> None:
     sealing_keys.create(connection, checkfirst=True)
 
 
+def _ticket_comments(connection: sa.Connection) -> None:
+    ticket_comments.create(connection, checkfirst=True)
+
+
 STEPS: tuple[Callable[[sa.Connection], None], ...] = (
-    _first, _writing, _summaries, _acts, _break_glass, _alerts, _sealing,
+    _first, _writing, _summaries, _acts, _break_glass, _alerts, _sealing, _ticket_comments,
 )  # fmt: skip
 """Step n brings a store from version n to n + 1."""
 

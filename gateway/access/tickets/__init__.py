@@ -1,1 +1,2 @@
-"""Where justification tickets live, one module per kind of source."""
+"""Where justification tickets live: one module per kind of source, one HTTP client for the remote ones, and what
+makes one source of them all."""

@@ -15,12 +15,16 @@ Ids are compared exactly. An invalid file makes the source unavailable: it never
 
 from __future__ import annotations
 
+import math
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
 from gateway.access.documents import Document, Entry
 from gateway.access.names import fold_login, is_ticket_id
+from gateway.errors import GatewayError, Refusal
 from gateway.model import Ticket
+from gateway.ports import Sighting
 
 
 class FileTickets:
@@ -33,6 +37,14 @@ class FileTickets:
     def find(self, ticket_id: str) -> Ticket | None:
         """The ticket as it stands now, or None. Raises `GatewayError("ticket-source-unavailable")`."""
         return self._document.get().get(ticket_id)
+
+    def recent(self, ticket_ids: Collection[str]) -> Mapping[str, Sighting | Refusal]:
+        """The tickets as the file has them now, or why it cannot be read."""
+        try:
+            tickets = self._document.get()
+        except GatewayError as error:
+            return dict.fromkeys(ticket_ids, error.refusal)
+        return {one: Sighting(tickets.get(one), math.inf) for one in ticket_ids}
 
     def _parse(self, document: Entry) -> dict[str, Ticket]:
         tickets: dict[str, Ticket] = {}

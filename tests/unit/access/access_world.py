@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -15,6 +16,7 @@ from gateway.access.service import Access, AccessSettings, Challenge, SignIn
 from gateway.errors import GatewayError, Refusal
 from gateway.model import Peer, Principal, Session, Ticket
 from gateway.policy.schema import AccessRule, Policy, TicketRule
+from gateway.ports import Sighting
 from gateway.store.database import Database
 from gateway.wire.auth import ScramVerifier, make_verifier
 
@@ -130,6 +132,11 @@ class MemoryTickets:
         if self.down:
             raise GatewayError("ticket-source-unavailable", "the ticket source cannot be asked")
         return self.tickets.get(ticket_id)
+
+    def recent(self, ticket_ids: Collection[str]) -> dict[str, Sighting | Refusal]:
+        if self.down:
+            return dict.fromkeys(ticket_ids, Refusal("ticket-source-unavailable", "the ticket source cannot be asked"))
+        return {one: Sighting(self.tickets.get(one), math.inf) for one in ticket_ids}
 
     def change(self, ticket_id: str, /, **fields: Any) -> None:
         self.tickets[ticket_id] = replace(self.tickets[ticket_id], **fields)

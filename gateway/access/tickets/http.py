@@ -1,0 +1,288 @@
+"""The one HTTP client of all remote sources: what it sends, what it takes, and how long it waits.
+
+It speaks to one origin, which the configuration names: a path is made of segments that are quoted each, so that nothing
+in a ticket's id can lead elsewhere, and redirects are told, never followed. The environment's proxies do not count.
+
+INVARIANT: an answer is bounded in bytes and in time, arrives as it is (a compressed one is refused), and is JSON in
+which no name stands twice and no number is infinite.
+FAIL CLOSED: whatever else comes is `ticket-source-unavailable`. Its text goes to operators and never holds the body.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any, TypeVar
+from urllib.parse import quote, urlencode, urlsplit
+
+import httpx2
+
+from gateway import __version__
+from gateway.errors import GatewayError
+from gateway.ticket_settings import Remote
+
+T = TypeVar("T")
+K = TypeVar("K")
+
+LONGEST_PAUSE_S = 60.0
+"""However long a source asks to be left alone, it is tried again after that."""
+SHORTEST_PAUSE_S = 1.0
+_AT_ONCE = 8
+_DEEPEST = 64
+
+Params = Sequence[tuple[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came: the status, the headers by lower-case name, and the JSON of a 2xx."""
+
+    status: int
+    headers: Mapping[str, str]
+    json: Any = None
+
+
+class Client:
+    """Safe to use from several threads; every call blocks for little more than `timeout`."""
+
+    def __init__(
+        self,
+        settings: Remote,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._settings, self._monotonic, self._clock = settings, monotonic, clock
+        self._origin = _origin(settings.url)
+        self._paused_until = float("-inf")
+        self._bearer: tuple[str, float] | None = None
+        self._lock = threading.Lock()
+        self._pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix=f"ask-{settings.system}")
+        self._http = httpx2.Client(
+            verify=_verifying(settings),
+            trust_env=False,
+            proxy=settings.proxy,
+            follow_redirects=False,
+            timeout=settings.timeout,
+            limits=httpx2.Limits(max_connections=2 * _AT_ONCE, max_keepalive_connections=_AT_ONCE),
+            headers={
+                "user-agent": f"gateway/{__version__}",
+                "accept-encoding": "identity",
+                "accept": "application/json",
+            },
+        )
+
+    def get(self, *segments: str, params: Params = (), headers: Mapping[str, str] | None = None) -> Answer:
+        """Ask. Raises `GatewayError("ticket-source-unavailable")`."""
+        return self.send("GET", segments, params=params, headers=headers)
+
+    def send(
+        self, method: str, segments: Sequence[str], *, params: Params = (), body: Any = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Answer:  # fmt: skip
+        """Send one request, signed in, and take its answer; 2xx, 304, 404, 410 and redirects are answers."""
+        answer = self._exchange(method, segments, params, body, {**(headers or {}), **self._signed_in()})
+        if answer.status == 401:
+            self._bearer = None
+        if answer.status in (304, 404, 410) or 200 <= answer.status < 400:
+            return answer
+        raise unavailable(self._settings, f"{method} was answered with {answer.status}")
+
+    def all_of(self, function: Callable[[K], T], keys: Iterable[K]) -> dict[K, T]:
+        """The function's answer for each, a few at a time. Raises the first `GatewayError`."""
+        wanted = list(keys)
+        return dict(zip(wanted, self._pool.map(function, wanted), strict=True))
+
+    def same_place(self, url: str) -> list[str] | None:
+        """Path and query of a further page at the source's own origin, as segments and then the query; else None."""
+        return None if _origin(url) != self._origin else [*urlsplit(url).path.split("/"), urlsplit(url).query]
+
+    def close(self) -> None:
+        """Join the threads."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
+        self._http.close()
+
+    def _signed_in(self) -> dict[str, str]:
+        settings = self._settings
+        if settings.auth == "oauth":
+            return {"authorization": f"Bearer {self.borrowed(self._client_credentials)}"}
+        if settings.auth not in ("basic", "bearer"):
+            return {}
+        assert settings.token is not None
+        secret = settings.token.read()
+        if settings.auth == "basic":
+            return {"authorization": "Basic " + base64.b64encode(settings.user.encode() + b":" + secret).decode()}
+        return {"authorization": f"Bearer {secret.decode()}"}
+
+    def borrowed(self, fetch: Callable[[], tuple[str, float]]) -> str:
+        """A token that is fetched when there is none or it is about to end; `fetch` gives it and its life in s."""
+        with self._lock:
+            now = self._monotonic()
+            if self._bearer is None or now >= self._bearer[1]:
+                token, life_s = fetch()
+                if not token or not token.isascii() or not token.isprintable():
+                    raise unavailable(self._settings, "the token that it gave is none")
+                self._bearer = token, now + min(max(life_s - 60, 5), 3600)
+            return self._bearer[0]
+
+    def _client_credentials(self) -> tuple[str, float]:
+        oauth = self._settings.oauth
+        assert oauth is not None
+        form = {
+            "grant_type": "client_credentials",
+            "client_id": oauth.client_id,
+            "client_secret": oauth.client_secret.read().decode(),
+        }
+        answer = self._exchange("POST", oauth.token_path.strip("/").split("/"), (), form, {}, from_root=True)
+        found = answer.json if isinstance(answer.json, dict) else {}
+        life = found.get("expires_in", 300)
+        token, seconds = found.get("access_token"), float(life) if isinstance(life, int | float) else 300.0
+        if answer.status != 200 or not isinstance(token, str):
+            raise unavailable(self._settings, f"no token was given: {answer.status}")
+        return token, seconds
+
+    def _exchange(
+        self, method: str, segments: Sequence[str], params: Params, body: Any, headers: Mapping[str, str],
+        *, from_root: bool = False,
+    ) -> Answer:  # fmt: skip
+        left = self._paused_until - self._monotonic()
+        if left > 0:
+            raise unavailable(self._settings, f"it asked to be left alone for another {math.ceil(left)} s")
+        base = self._origin if from_root else self._settings.url
+        url = base + "".join("/" + _segment(one) for one in segments)
+        url += "?" + urlencode(params, quote_via=quote) if params else ""
+        sent: dict[str, Any] = {"data": body} if from_root else {"json": body} if body is not None else {}
+        try:
+            with self._http.stream(method, url, headers=dict(headers), **sent) as response:
+                data = self._read(response)
+                answer_headers = {name.lower(): value for name, value in response.headers.items()}
+                status = response.status_code
+        except httpx2.TimeoutException as error:
+            raise unavailable(self._settings, "it does not answer in time") from error
+        except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError) as error:
+            raise unavailable(self._settings, f"{type(error).__name__}: {str(error)[:200]}") from error
+        finally:
+            self._http.cookies.clear()
+        self._heed(status, answer_headers)
+        answer = Answer(status, answer_headers)
+        return Answer(status, answer_headers, self._parsed(data)) if 200 <= status < 300 and data else answer
+
+    def _read(self, response: httpx2.Response) -> bytes:
+        if response.headers.get("content-encoding", "identity").lower() != "identity":
+            raise unavailable(self._settings, "it sent a compressed answer, which was not asked for")
+        deadline = self._monotonic() + self._settings.timeout
+        found = bytearray()
+        for piece in response.iter_raw():
+            found += piece
+            if len(found) > self._settings.answer_limit:
+                raise unavailable(self._settings, "its answer is larger than `answer_limit`")
+            if self._monotonic() > deadline:
+                raise unavailable(self._settings, "its answer does not arrive in time")
+        return bytes(found)
+
+    def _heed(self, status: int, headers: Mapping[str, str]) -> None:
+        """Leave a source alone that asks for it, or that has no requests left for us."""
+        spent = status == 403 and (headers.get("x-ratelimit-remaining") == "0" or "retry-after" in headers)
+        if status not in (429, 503) and not spent:
+            return
+        asked = _seconds(headers.get("retry-after", ""), self._clock())
+        if asked is None and headers.get("x-ratelimit-reset", "").isdigit():
+            asked = float(headers["x-ratelimit-reset"][:12]) - self._clock().timestamp()
+        pause = min(max(asked or SHORTEST_PAUSE_S, SHORTEST_PAUSE_S), LONGEST_PAUSE_S)
+        self._paused_until = self._monotonic() + pause
+        raise unavailable(self._settings, f"it asks to be left alone ({status}), for {math.ceil(pause)} s now")
+
+    def _parsed(self, data: bytes) -> Any:
+        try:
+            return parse_json(data)
+        except ValueError as error:
+            raise unavailable(self._settings, f"its answer is not the JSON it should be: {error}") from error
+
+
+def unavailable(settings: Remote, detail: str) -> GatewayError:
+    """That the source cannot be asked, and why, for operators."""
+    return GatewayError(
+        "ticket-source-unavailable",
+        f"the ticket source `{settings.system}` cannot be asked",
+        "tell an operator",
+        detail,
+    )
+
+
+def parse_json(data: bytes) -> Any:
+    """The document. Raises `ValueError` for what is no JSON, names twice, infinite, or too deep; never quotes it."""
+    try:
+        found = json.loads(data.decode("utf-8"), object_pairs_hook=_once, parse_constant=_no_constant)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    except UnicodeDecodeError:
+        raise ValueError("it is not UTF-8") from None
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{error.msg} at {error.pos}") from None
+    level, depth = [found], 0
+    while level:
+        depth += 1
+        if depth > _DEEPEST:
+            raise ValueError("it is nested too deeply")
+        level = [
+            inner
+            for one in level
+            for inner in (one.values() if isinstance(one, dict) else one if isinstance(one, list) else ())
+            if isinstance(inner, dict | list)
+        ]
+    return found
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a name stands twice in an object")
+    return found
+
+
+def _no_constant(_: str) -> Any:
+    raise ValueError("a number is infinite or none")
+
+
+def _segment(text: str) -> str:
+    # quoting leaves dots alone, and a server may resolve them
+    if text in ("", ".", "..") or any(ord(char) < 33 or ord(char) == 127 for char in text):
+        raise GatewayError("internal-error", "a path to a ticket source has a part that leads elsewhere")
+    return quote(text, safe="")
+
+
+def _origin(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+def _seconds(header: str, now: datetime) -> float | None:
+    """Retry-After (RFC 9110, 10.2.3): seconds, or a date."""
+    if header.isascii() and header.isdigit():
+        return float(header[:12])
+    try:
+        moment = parsedate_to_datetime(header)
+    except (ValueError, TypeError):
+        return None
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() - now.timestamp()
+
+
+def _verifying(settings: Remote) -> ssl.SSLContext:
+    try:
+        context = ssl.create_default_context(cafile=settings.ca)
+    except (OSError, ssl.SSLError) as error:
+        raise GatewayError(
+            "configuration-invalid", f"the authority `{settings.ca}` of `{settings.system}` cannot be read",
+            "it is a PEM file", str(error),
+        ) from error  # fmt: skip
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context
