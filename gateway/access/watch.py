@@ -2,8 +2,9 @@
 
 Theory of operation. A worker thread asks the directory about everybody who is connected, and the ticket sources what
 they last heard of the tickets; the answers come back to the loop, which judges each session by the same rule that
-opened Xinterval old, and that of a remote ticket source as old as it says. Where one source is out, what the other says counts
-all the same. A grant whose ticket justifies it no more is over, whatever becomes of the ticket (`lapsed`).
+opened it. `check`, on the road of every statement, only reads what was found: it never asks anybody. So an answer may
+be one interval old, and that of a remote ticket source as old as it says. Where one source is out, what the other says
+counts all the same. A grant whose ticket justifies it no more is over, whatever becomes of the ticket (`lapsed`).
 
 INVARIANT: no answer older than `grace_s` gives access. When a source cannot be read, when it hangs, or when the watcher
 itself stands still, statements are refused and sessions cut once the last good answer is that old.

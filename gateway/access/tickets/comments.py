@@ -54,13 +54,13 @@ class Comments:
         except GatewayError as error:
             self._told(comment, "failed", error)
 
-    async def make(self) -> None:
+    async def put_due(self) -> None:
         """Make the comments that are due."""
         if not self._sources or self._database is None:
             return
         try:
             for comment in await self._database.run(rows.due, self._clock()):
-                await self._make(self._database, comment)
+                await self._put(self._database, comment)
         except GatewayError as error:
             # of the store or the trail: both tell about themselves, and the comments are still there
             if error.code not in ("store-unavailable", "audit-not-writable"):
@@ -70,7 +70,7 @@ class Comments:
         """Join the thread."""
         self._thread.shutdown(wait=True, cancel_futures=True)
 
-    async def _make(self, database: Database, comment: Comment) -> None:
+    async def _put(self, database: Database, comment: Comment) -> None:
         source = self._sources.get(comment.system)
         key = key_of(source.settings, comment.ticket_id) if source is not None else None
         if source is None or key is None or self._clock() - comment.created_at > _GIVEN_UP:

@@ -101,7 +101,10 @@ class GitHubTickets(AskedOverHttp[GitHub]):
 
     def _found(self, key: Key, issue: Mapping[str, Any]) -> Found | None:
         place = urlsplit(scalar(issue.get("repository_url"))).path.casefold()
-        if scalar(issue.get("number")) != key.number or not place.endswith(f"/repos/{key.scope}".casefold()):
+        number = scalar(issue.get("number"))
+        if not number or not place:
+            raise self.unusable("an issue has no number or no repository")
+        if number != key.number or not place.endswith(f"/repos/{key.scope}".casefold()):
             return None
         if issue.get("pull_request") is not None:
             return None

@@ -75,7 +75,10 @@ class GitLabTickets(AskedOverHttp[GitLab]):
 
     def _found(self, key: Key, issue: Mapping[str, Any]) -> Found | None:
         place = scalar(mapping(issue.get("references")).get("full")).casefold()
-        if scalar(issue.get("iid")) != key.number or place != f"{key.scope}#{key.number}".casefold():
+        number = scalar(issue.get("iid"))
+        if not number or not place:
+            raise self.unusable("an issue has no number or no project")
+        if number != key.number or place != f"{key.scope}#{key.number}".casefold():
             return None
         if issue.get("moved_to_id") is not None:
             return None

@@ -65,7 +65,7 @@ class TicketRoom:
         while True:
             await asyncio.sleep(PAUSE_S)
             self.hooks.flush()
-            await self.comments.make()
+            await self.comments.put_due()
 
     def close(self) -> None:
         """Join the threads, and record what is only counted."""

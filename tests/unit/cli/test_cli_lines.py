@@ -74,6 +74,7 @@ serve
 sessions
 show
 status
+ticket check
 """
 
 

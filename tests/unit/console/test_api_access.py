@@ -112,6 +112,7 @@ PUBLIC = {
     ("POST", "/v1/recover"),
     ("POST", "/v1/enrol/begin"),
     ("POST", "/v1/enrol/finish"),
+    ("POST", "/v1/hooks/tickets/{system}"),
 }
 
 
