@@ -39,6 +39,9 @@ ELSEWHERE = {
     "audit.report": "tests/live/test_reports.py",
     "refusals.flood": "tests/live/test_attacks_floods.py",
     "request.preview": "tests/live/test_approvals.py",
+    "ticket.comment": "tests/live/test_tickets_comments.py",
+    "ticket.hook": "tests/live/test_tickets_story.py",
+    "ticket.source": "tests/live/test_tickets_story.py",
     "write.claimed": "tests/live/test_approvals.py",
     "write.released": "tests/live/test_approvals.py",
 }

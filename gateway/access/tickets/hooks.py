@@ -73,9 +73,13 @@ class Hooks:
             ids = _named(source, body)
         except _Unproven as error:
             self._note(system if source is not None else "", "authentication-failed", str(error), peer)
-            return Refusal("authentication-failed", "the webhook was not accepted", "look at its secret and the clocks")
+            return _not_accepted()
         except GatewayError as error:
-            return error.refusal
+            if error.code == "audit-not-writable":
+                raise
+            # the secret cannot be read, which is nobody's business out there
+            self._note(system, error.code, error.refusal.meaning.meaning, peer)
+            return _not_accepted()
         source.hint(ids)
         return None
 
@@ -96,6 +100,10 @@ class Hooks:
         fields = {**where(peer), "decision": "deny", "code": code, "reason": reason, "ticket_system": system}
         if not self._refused.is_one_of_many("ticket.hook", peer.host, fields):
             self._append("ticket.hook", fields)
+
+
+def _not_accepted() -> Refusal:
+    return Refusal("authentication-failed", "the webhook was not accepted", "look at its secret and the clocks")
 
 
 def _proof(settings: Remote, secret: bytes, headers: Headers, body: bytes, now: datetime) -> bytes:
