@@ -1,4 +1,4 @@
-"""Comments on tickets: at least once over outages and crashes, once as a rule, and never in the way (`ticket.comment`)."""
+"""Comments on tickets: at least once over outages and crashes, once as a rule, never in the way (`ticket.comment`)."""
 
 from __future__ import annotations
 

@@ -83,7 +83,8 @@ def zendesk() -> Case:
         "customer": {"field": "organization.external_id"}, "assignee": {"by": "email"}, "team": {"field": "group.name"},
     }  # fmt: skip
     return Case(
-        "zendesk", "ZD-1423", vendor, settings, vendor_zendesk.TOKEN, put, lambda: vendor.tickets.clear(), "solved", "open",
+        "zendesk", "ZD-1423", vendor, settings, vendor_zendesk.TOKEN, put, vendor.tickets.clear, "solved",
+        "open",
         lambda: [one["body"] for one in vendor.comments.get(1423, [])],
     )  # fmt: skip
 
@@ -96,11 +97,13 @@ def github() -> Case:
         vendor.put(REPOSITORY, 1423, state=status, assignees=people, labels=["bug", f"customer:{customer}"])
 
     settings = {
-        "kind": "github", "projects": {"API": REPOSITORY}, "customer": {"field": "labels.name", "pattern": r"customer:(\d+)"},
+        "kind": "github", "projects": {"API": REPOSITORY},
+        "customer": {"field": "labels.name", "pattern": r"customer:(\d+)"},
         "assignee": {"by": "people", "people": {f"{login}-gh": login for login in PEOPLE}},
     }  # fmt: skip
     return Case(
-        "github", "API-1423", vendor, settings, vendor_github.TOKEN, put, lambda: put_gone(vendor, 410), "closed", "open",
+        "github", "API-1423", vendor, settings, vendor_github.TOKEN, put, lambda: put_gone(vendor, 410), "closed",
+        "open",
         lambda: [one["body"] for one in vendor.comments.get((REPOSITORY, 1423), [])],
     )  # fmt: skip
 
@@ -141,7 +144,8 @@ def servicenow() -> Case:
         "customer": {"field": "company/account_number.value"}, "states": {"In Progress": "open"},
     }  # fmt: skip
     return Case(
-        "servicenow", "INC0001423", vendor, settings, vendor_servicenow.TOKEN, put, lambda: vendor.records.clear(), "7", "2",
+        "servicenow", "INC0001423", vendor, settings, vendor_servicenow.TOKEN, put, vendor.records.clear, "7",
+        "2",
         lambda: vendor.notes.get("idINC0001423", []),
     )  # fmt: skip
 

@@ -2,7 +2,7 @@
 
 https://docs.github.com/en/rest/issues/issues#get-an-issue (301 transferred, 304, 404, 410 deleted);
 https://docs.github.com/en/rest/using-the-rest-api/best-practices-for-using-the-rest-api (conditional requests);
-https://docs.github.com/en/rest/using-the-rest-api/rate-limits-for-the-rest-api (403 and 429, x-ratelimit-*, Retry-After);
+https://docs.github.com/en/rest/using-the-rest-api/rate-limits-for-the-rest-api (403, 429);
 https://docs.github.com/en/apps/creating-github-apps/authenticating-with-a-github-app/generating-a-json-web-token-jwt-for-a-github-app
 """
 

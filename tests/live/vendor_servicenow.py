@@ -1,7 +1,7 @@
 """ServiceNow's Table API as it is published.
 
-https://www.servicenow.com/docs/bundle/latest/page/integrate/inbound-rest/concept/c_TableAPI.html (sysparm_query with IN,
-sysparm_display_value=all, sysparm_fields with dot-walking); rate limits answer 429 with Retry-After.
+https://www.servicenow.com/docs/bundle/latest/page/integrate/inbound-rest/concept/c_TableAPI.html
+(sysparm_query with IN, sysparm_display_value=all, sysparm_fields with dot-walking); rate limits answer 429.
 """
 
 from __future__ import annotations

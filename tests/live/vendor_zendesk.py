@@ -1,6 +1,6 @@
 """Zendesk Support as its published API has it.
 
-https://developer.zendesk.com/api-reference/ticketing/tickets/tickets/#show-ticket, #show-multiple-tickets, side-loading;
+https://developer.zendesk.com/api-reference/ticketing/tickets/tickets/(show, show_many, include);
 https://developer.zendesk.com/api-reference/introduction/rate-limits/ (429 with Retry-After);
 https://developer.zendesk.com/documentation/webhooks/verifying/ (the signature).
 """

@@ -1,7 +1,7 @@
 """Roundup's REST interface: https://www.roundup-tracker.org/docs/rest.html
 
-Items are asked for as a filtered collection, with the labels of what they link to (`@verbose=2`): asked for by itself an
-item that was retired, which is Roundup's way to delete, comes as if nothing had happened. Paths are relative to the
+Items are asked for as a filtered collection, with the labels of what they link to (`@verbose=2`): asked for by itself
+an item that was retired, which is Roundup's way to delete, comes as if nothing had happened. Paths are relative to the
 item: `organisation.name`, `keyword.name`.
 """
 

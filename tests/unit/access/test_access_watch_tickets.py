@@ -1,4 +1,4 @@
-"""Remote ticket sources under the watcher: how old an answer may be, and that one source's outage hides no news of another."""
+"""Remote ticket sources under the watcher: how old an answer may be, and what an outage does not hide."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ async def test_an_outage_ends_sessions_and_no_grants(world: World) -> None:
 
 
 async def test_a_pass_of_another_system_s_ticket_admits_nobody(world: World) -> None:
-    session, _ = await watched(world)
+    await watched(world)
     challenge = world.access.challenge("alice+SUP-1423", "payroll", PEER, tls=True)
     world.tickets.change("SUP-1423", system="other")
     refusal = await world.access.admit_pass(challenge, True, PEER)
