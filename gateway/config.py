@@ -13,7 +13,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from pydantic import BaseModel, Field, ValidationError, model_validator
 from ruamel.yaml import YAML
@@ -21,14 +21,17 @@ from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import MarkedYAMLError
 
 from gateway.errors import GatewayError
-from gateway.settings import Bytes, Model, Seconds, Secret
+from gateway.settings import Bytes, Seconds, Secret, seconds, size
+from gateway.settings import Model as _Model
 from gateway.ticket_settings import KINDS, Tickets
+
+__all__ = ["Bytes", "Config", "Seconds", "Secret", "load_config", "schema", "seconds", "settings", "size"]
 
 ENVIRONMENT_PREFIX = "GATEWAY_"
 M = TypeVar("M", bound=BaseModel)
 
 
-class Listener(Model):
+class Listener(_Model):
     """One listening socket. `port` 0 takes a free one."""
 
     host: str = "127.0.0.1"
@@ -78,7 +81,7 @@ class OpsListener(Listener):
         return self
 
 
-class Listen(Model):
+class Listen(_Model):
     """All listening sockets."""
 
     postgres: PostgresListener = PostgresListener()
@@ -86,7 +89,7 @@ class Listen(Model):
     ops: OpsListener = OpsListener()
 
 
-class Tls(Model):
+class Tls(_Model):
     """The gateway's own certificate; `ca` is what clients verify it with (printed by `gateway open`)."""
 
     certificate: Path
@@ -94,14 +97,14 @@ class Tls(Model):
     ca: Path | None = None
 
 
-class FileDirectory(Model):
+class FileDirectory(_Model):
     """People in a YAML file."""
 
     kind: Literal["file"] = "file"
     path: Path
 
 
-class Target(Model):
+class Target(_Model):
     """A database behind the gateway. `tls` towards it is `verify-full`, or `off` on loopback only."""
 
     engine: Literal["postgres"] = "postgres"
@@ -127,7 +130,7 @@ class Target(Model):
         return self
 
 
-class Roles(Model):
+class Roles(_Model):
     """Which teams administer the gateway, which read the trail, and which confirm what nobody may do to it alone.
 
     Without `custodians`, auditors confirm each other's acts.
@@ -138,7 +141,7 @@ class Roles(Model):
     custodians: frozenset[str] = frozenset()
 
 
-class Replica(Model):
+class Replica(_Model):
     """PostgreSQL servers of which a quorum has to acknowledge each record. `tls: off` is for loopback hosts only."""
 
     hosts: tuple[Annotated[str, Field(pattern=r"^[^\s:/]+:\d{1,5}$|^\[[0-9A-Fa-f:]+\]:\d{1,5}$")], ...] = Field(
@@ -159,7 +162,7 @@ class Replica(Model):
         return self
 
 
-class Audit(Model):
+class Audit(_Model):
     """The trail. `reserve` is disk space kept back so that the closing record can always be written."""
 
     path: Path | None = None
@@ -183,7 +186,7 @@ Severity = Literal["low", "medium", "high", "critical"]
 Department = Literal["security", "engineering", "legal", "communication"]
 
 
-class Mail(Model):
+class Mail(_Model):
     """An address that is told of security events by SMTP. `tls: off` is for a server on a loopback host only."""
 
     kind: Literal["mail"]
@@ -205,7 +208,7 @@ class Mail(Model):
         return self
 
 
-class Webhook(Model):
+class Webhook(_Model):
     """An address that is told of security events by HTTP. The address is a secret: who has it can write there."""
 
     kind: Literal["webhook", "slack", "pagerduty"]
@@ -230,15 +233,15 @@ def _signed_by(severity: str) -> tuple[Department, ...]:
     return everybody[: ("low", "medium", "high", "critical").index(severity) + 1]
 
 
-class Alerts(Model):
+class Alerts(_Model):
     """Security events: rules of one's own, which teams are which departments, who must sign what, who is told.
 
     Without `departments`, the administrators' teams are security, and security alone signs.
     """
 
     rules: Path | None = None
-    departments: dict[Department, frozenset[str]] = {}
-    sign_offs: dict[Severity, tuple[Department, ...]] = {}
+    departments: dict[Department, frozenset[str]] = Field(default_factory=dict)
+    sign_offs: dict[Severity, tuple[Department, ...]] = Field(default_factory=dict)
     sinks: tuple[Sink, ...] = ()
 
     @model_validator(mode="after")
@@ -261,7 +264,7 @@ class Alerts(Model):
         return self.sign_offs.get(severity) or (_signed_by(severity) if self.departments else ("security",))
 
 
-class Limits(Model):
+class Limits(_Model):
     """Bounds on what one client may send or hold."""
 
     message: Bytes = 2 * 1024**2
@@ -269,7 +272,7 @@ class Limits(Model):
     client_buffer: Bytes = 1024**2
 
 
-class Config(Model):
+class Config(_Model):
     """The whole file."""
 
     origin: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9./_-]{0,127}$")
@@ -373,6 +376,9 @@ def _settings(model: type[BaseModel], prefix: str) -> Iterator[tuple[str, str]]:
             continue
         dotted = f"{prefix}{name}"
         nested = _nested(field.annotation)
+        if prefix == "tickets.":
+            # each kind has parts of its own, which may be left out
+            nested = next(filter(None, map(_nested, get_args(field.annotation))), nested)
         if name == "tickets":
             yield from {one: said for kind in reversed(KINDS) for one, said in _settings(kind, "tickets.")}.items()
         elif name == "targets":
@@ -389,10 +395,7 @@ def _settings(model: type[BaseModel], prefix: str) -> Iterator[tuple[str, str]]:
 
 
 def _nested(annotation: Any) -> type[BaseModel] | None:
-    if get_origin(annotation) is dict:
-        return None
-    parts = (annotation, *get_args(annotation))
-    return next((one for one in parts if isinstance(one, type) and issubclass(one, BaseModel)), None)
+    return annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
 
 
 def _plain(node: Any) -> Any:

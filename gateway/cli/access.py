@@ -27,8 +27,8 @@ from gateway.cli.output import (
     show_refusal,
 )
 from gateway.cli.setup import server, setup, sign_in, signed_in
+from gateway.config import seconds
 from gateway.errors import GatewayError
-from gateway.settings import seconds
 
 _GRANTS = [
     Column("id", "GRANT"),

@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.config import Config, Secret, load_config, schema, settings
+from gateway.config import Config, Secret, load_config, schema, seconds, settings, size
 from gateway.errors import GatewayError
-from gateway.settings import seconds, size
 
 GOOD = """\
 origin: gateway-1

