@@ -527,6 +527,42 @@ def test_a_hint_is_asked_about_at_once_and_a_flood_of_them_is_one(tmp_path: Path
         assert len(stage.server.asked) - asked <= 6
 
 
+def test_news_that_come_while_the_first_question_is_under_way_are_heard(tmp_path: Path) -> None:
+    case = jira()
+    with stage_of(case, tmp_path, poll_interval="60s") as stage:
+
+        def slowly(asked: Asked) -> Told:
+            told = case.vendor.answer(asked)
+            case.put(status="Done")
+            stage.source.hint([case.id])
+            stage.server.wrong = None
+            time.sleep(0.5)
+            return told  # type: ignore[no-any-return]
+
+        stage.server.wrong = slowly
+        before = stage.find()
+        assert before is not None
+        assert before.status == "open"
+        eventually(lambda: _status(stage) == "done")
+
+
+def test_a_source_that_sends_its_news_too_early_is_asked_twice(tmp_path: Path) -> None:
+    case = jira()
+    with stage_of(case, tmp_path, poll_interval="60s") as stage:
+        stage.find()
+        stage.recent()
+        eventually(lambda: len(stage.server.asked) == 2)
+        stage.source.hint([case.id])
+        eventually(lambda: len(stage.server.asked) == 3)
+        case.put(status="Done")
+        assert eventually(lambda: _status(stage) == "done") < 3
+
+
+def _status(stage: Stage) -> str:
+    seen = stage.recent()
+    return seen.ticket.status if isinstance(seen, Sighting) and seen.ticket is not None else ""
+
+
 def test_a_ticket_that_nobody_watches_any_more_is_not_asked_about(tmp_path: Path) -> None:
     with stage_of(jira(), tmp_path, poll_interval="200ms") as stage:
         stage.source.hint([stage.case.id])

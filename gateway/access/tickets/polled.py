@@ -6,7 +6,8 @@ once those that a webhook named. So the age of an answer is the time since it wa
 how old it may be.
 
 INVARIANT: an answer is kept with the moment before it was asked for, and never replaced by one asked for earlier.
-INVARIANT: hints make the source be asked sooner, and a crowd of them not more often than every `HINT_GAP_S`.
+INVARIANT: hints make the source be asked sooner, and a crowd of them not more often than every `HINT_GAP_S`. What was
+hinted at is asked about twice, the second time `AGAIN_S` later: a source may send its news before it answers by them.
 FAIL CLOSED: what cannot be asked, or answers with what nobody understands, is out; its last answers grow old meanwhile.
 """
 
@@ -27,6 +28,7 @@ from gateway.ticket_settings import Remote
 T = TypeVar("T")
 
 HINT_GAP_S = 0.25
+AGAIN_S = 1.5
 _WANTED_S = 30.0
 _FORGET_S = 120.0
 
@@ -81,7 +83,9 @@ class PolledSource:
         self._turn = threading.Condition()
         self._seen: dict[str, tuple[Ticket | None, float]] = {}
         self._wanted: dict[str, float] = {}
+        self._found: dict[str, float] = {}
         self._hinted: set[str] = set()
+        self._again: dict[str, float] = {}
         self._hint_at = self._poll_at = float("-inf")
         self._outage: Refusal | None = None
         self._down_at = 0.0
@@ -94,6 +98,9 @@ class PolledSource:
         if key is None:
             return None
         asked_at = self._monotonic()
+        with self._turn:
+            # from before the answer: news that come while it is under way are news for whoever relies on it
+            self._found[ticket_id] = asked_at
         found = self._heard(lambda: self.vendor.one(key))
         ticket = None if found is None else ticket_of(self.settings, key, found)
         self._keep({ticket_id: ticket}, asked_at)
@@ -105,9 +112,8 @@ class PolledSource:
         with self._turn:
             for ticket_id in ticket_ids:
                 self._wanted[ticket_id] = now
-            if ticket_ids and self._thread is None and not self._stopped:
-                self._thread = threading.Thread(target=self._run, name=f"tickets-{self.system}", daemon=True)
-                self._thread.start()
+            if ticket_ids:
+                self._begin()
             outage = self._outage
             found: dict[str, Sighting | Refusal] = {}
             for one in ticket_ids:
@@ -118,10 +124,11 @@ class PolledSource:
             return found
 
     def hint(self, ticket_ids: Iterable[str]) -> None:
-        """Ask about these now, as far as anybody wants to know about them."""
+        """Ask about these now, as far as anybody wants to know about them or just asked."""
         with self._turn:
-            self._hinted.update(one for one in ticket_ids if one in self._wanted)
+            self._hinted.update(one for one in ticket_ids if one in self._wanted or one in self._found)
             if self._hinted:
+                self._begin()
                 self._turn.notify_all()
 
     @property
@@ -138,6 +145,11 @@ class PolledSource:
             self._thread.join()
         self.vendor.close()
 
+    def _begin(self) -> None:
+        if self._thread is None and not self._stopped:
+            self._thread = threading.Thread(target=self._run, name=f"tickets-{self.system}", daemon=True)
+            self._thread.start()
+
     def _run(self) -> None:
         while True:
             with self._turn:
@@ -150,24 +162,33 @@ class PolledSource:
         """Wait until there is something to ask about."""
         while not self._stopped:
             now = self._monotonic()
-            for ticket_id, at in list(self._wanted.items()):
-                if now - at > _WANTED_S:
-                    del self._wanted[ticket_id]
-            for ticket_id, (_, at) in list(self._seen.items()):
-                if now - at > _FORGET_S and ticket_id not in self._wanted:
-                    del self._seen[ticket_id]
-            hinted = sorted(self._hinted & self._wanted.keys())
-            if hinted and now >= self._hint_at:
-                self._hinted.clear()
+            self._forget(now)
+            if self._hinted and now >= self._hint_at:
+                asked, self._hinted = self._hinted, set()
+                self._again |= dict.fromkeys(asked, now + AGAIN_S)
                 self._hint_at = now + HINT_GAP_S
-                return hinted
+                return sorted(asked)
+            again = sorted(one for one, at in self._again.items() if now >= at)
+            if again:
+                for one in again:
+                    del self._again[one]
+                return again
             if self._wanted and now >= self._poll_at:
-                self._hinted.clear()
                 self._poll_at = now + self.settings.poll_interval
                 return sorted(self._wanted)
-            waits = [self._poll_at - now] if self._wanted else [1.0]
-            self._turn.wait(max(0.01, min(waits + ([self._hint_at - now] if hinted else []))))
+            times = [*self._again.values(), now + 1.0]
+            times += [self._hint_at] if self._hinted else []
+            times += [self._poll_at] if self._wanted else []
+            self._turn.wait(max(0.01, min(times) - now))
         return []
+
+    def _forget(self, now: float) -> None:
+        for times in (self._wanted, self._found):
+            for ticket_id in [one for one, at in times.items() if now - at > _WANTED_S]:
+                del times[ticket_id]
+        for ticket_id in [one for one, (_, at) in self._seen.items() if now - at > _FORGET_S]:
+            if ticket_id not in self._wanted:
+                del self._seen[ticket_id]
 
     def _ask(self, ids: Iterable[str]) -> None:
         asked_at = self._monotonic()
