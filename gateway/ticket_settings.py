@@ -21,7 +21,7 @@ PATTERN_INPUT = 256
 """Longest text that a pattern is tried on; longer texts do not match."""
 
 _PROJECT = re.compile(r"[A-Z][A-Z0-9_]{0,31}")
-_SYSTEM = re.compile(r"[a-z][a-z0-9_-]{0,31}")
+_SYSTEM = re.compile(r"^[a-z][a-z0-9_-]{0,31}$")
 _PATH = re.compile(r"[A-Za-z0-9_ :/@-]{1,64}(\.[A-Za-z0-9_ :/@-]{1,64}){0,7}")
 _ATOM = r"(?:\\[dws.\-+*?()\[\]{}|^$\\/]|\[\^?\]?(?:[^\]\\\[]|\\.)+\]|[^\\\[\](){}*+?|^$])"
 _PIECE = _ATOM + r"(?:[*+?]|\{\d{1,3}(?:,\d{1,3})?\})?"
@@ -109,7 +109,7 @@ class OAuth(Model):
 
 
 class _Source(Model):
-    system: Annotated[str, Field(pattern=_SYSTEM.pattern)]
+    system: str
 
     def claims(self) -> frozenset[str] | None:
         """The projects that it answers for; None for all that no other source has."""
@@ -120,7 +120,7 @@ class FileTickets(_Source):
     """Tickets in a YAML or JSON file; without `projects` it answers for all that no other source does."""
 
     kind: Literal["file"] = "file"
-    system: Annotated[str, Field(pattern=_SYSTEM.pattern)] = "tickets"
+    system: Annotated[str, Field(min_length=1, max_length=64)] = "tickets"
     path: Path
     projects: Projects | None = None
 
@@ -136,6 +136,7 @@ class Remote(_Source):
     """What a project may stand for."""
     AUTHS: ClassVar[tuple[str, ...]] = ("basic", "bearer")
 
+    system: Annotated[str, Field(pattern=_SYSTEM.pattern)]
     url: Url
     projects: Projects = Field(min_length=1)
     auth: Literal["basic", "bearer", "token", "app", "oauth"] = "bearer"

@@ -174,20 +174,23 @@ class Watch:
         if live.refusal is not None:
             return
         refusal = self._register.over(session.grant.id, session.pass_id, self._context.clock())
-        person, heard = answers.people.get(session.principal.id), answers.tickets.get(session.grant.ticket_id)
         outage = None
-        if refusal is None and session.principal.id in answers.people and heard is not None:
-            known_person, known_ticket, _ = live.judged
+        if refusal is None:
+            person, ticket, _ = live.judged
+            asked, heard = (
+                answers.people.get(session.principal.id, person),
+                answers.tickets.get(session.grant.ticket_id),
+            )
             if isinstance(heard, Refusal):
                 outage = heard
+            elif heard is not None:
+                ticket, outage = heard.ticket, heard.outage
+            if isinstance(asked, Refusal):
+                outage = asked
             else:
-                known_ticket, outage = heard.ticket, heard.outage
-            if isinstance(person, Refusal):
-                outage = person
-            else:
-                known_person = person
-            refusal = self._reason_gone(live, known_person, known_ticket)
-            if not isinstance(person, Refusal) and not isinstance(heard, Refusal):
+                person = asked
+            refusal = self._reason_gone(live, person, ticket)
+            if session.principal.id in answers.people and isinstance(heard, Sighting) and asked is person:
                 live.good_at = max(live.good_at, min(asked_at, heard.at))
         if refusal is None and now - live.good_at > self._context.settings.grace_s:
             refusal = _stale(outage)

@@ -335,7 +335,7 @@ def shown_answer(
             id=ticket.id,
             title=ticket.title,
             status=ticket.status,
-            assignee=ticket.assignee,
+            assignee=ticket.assignee or ticket.assignee_email,
             customers=list(ticket.customers),
             url=ticket.url,
         )

@@ -189,6 +189,18 @@ def test_a_wrong_token_is_an_outage_that_says_nothing_to_people(stage: Stage, tm
     ]
 
 
+def test_a_secret_that_cannot_be_read_is_an_outage_and_where_it_lies_is_not_told(stage: Stage, tmp_path: Path) -> None:
+    (tmp_path / f"{stage.case.name}.secret").chmod(0o644)
+    refusal = stage.outage().refusal
+    assert str(tmp_path) not in refusal.message + refusal.hint
+    assert str(tmp_path) in refusal.detail
+
+
+def test_an_app_s_key_that_is_none_is_an_outage(tmp_path: Path) -> None:
+    with stage_of(github(), tmp_path, auth="app", app="Iv1.abc", installation=12) as stage:
+        assert "RSA" in stage.outage().refusal.detail
+
+
 def test_an_outage_and_its_end_are_told_once_each(stage: Stage) -> None:
     with going_wrong(stage.server, Told(500, {"error": "oops"})):
         stage.outage()
@@ -478,9 +490,9 @@ def test_a_source_that_answers_about_another_ticket_is_out(tmp_path: Path) -> No
 # Comments.
 
 
+@pytest.mark.parametrize("stage", sorted(CASES.keys() - {"http"}), indirect=True)
 def test_a_comment_is_put_once_however_often_it_is_tried(stage: Stage) -> None:
-    if stage.case.comments is None:
-        pytest.skip("this vendor's source has no comments")
+    assert stage.case.comments is not None
     vendor, key, marker = stage.source.vendor, _key(stage), "[gateway grant_1 begin]"
     vendor.comment(key, "alice may read payroll", marker, again=False)
     vendor.comment(key, "alice may read payroll", marker, again=True)
@@ -488,6 +500,14 @@ def test_a_comment_is_put_once_however_often_it_is_tried(stage: Stage) -> None:
     found = stage.case.comments()
     assert len(found) == 2
     assert marker in found[0]
+
+
+def test_a_comment_is_found_again_among_hundreds(tmp_path: Path) -> None:
+    with stage_of(github(), tmp_path) as stage:
+        stage.case.vendor.comments[REPOSITORY, 1423] = [{"id": n, "body": f"comment {n}"} for n in range(250)]
+        for again in (False, True):
+            stage.source.vendor.comment(_key(stage), "a", "[gateway grant_1 begin]", again=again)
+        assert len(stage.case.vendor.comments[REPOSITORY, 1423]) == 251
 
 
 # Polling.

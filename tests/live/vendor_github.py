@@ -49,7 +49,10 @@ class GitHub:
             case ("GET", "repos", owner, name, "issues", number):
                 return self._issue(f"{owner}/{name}", int(number), asked)
             case ("GET", "repos", owner, name, "issues", number, "comments"):
-                return Told(200, self.comments.get((f"{owner}/{name}", int(number)), []))
+                found, page = self.comments.get((f"{owner}/{name}", int(number)), []), int(asked.one("page", "1"))
+                last = f'<https://api.github.com/x?per_page=100&page={-(-len(found) // 100)}>; rel="last"'
+                more = {"link": last} if len(found) > 100 else {}
+                return Told(200, found[100 * (page - 1) : 100 * page], more)
             case ("POST", "repos", owner, name, "issues", number, "comments"):
                 comment = {"id": 1, "body": asked.json()["body"]}
                 self.comments.setdefault((f"{owner}/{name}", int(number)), []).append(comment)

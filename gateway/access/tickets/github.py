@@ -10,6 +10,7 @@ trusts, and never a part of the text. Paths are relative to the issue; `labels.n
 
 from __future__ import annotations
 
+import re
 import time
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -17,13 +18,14 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from gateway.access.tickets.fields import Account, Found, Key, mapping, moment, scalar
-from gateway.access.tickets.http import Client
+from gateway.access.tickets.http import Answer, Client
 from gateway.access.tickets.tokens import jwt_rs256
 from gateway.access.tickets.vendor import AskedOverHttp
 from gateway.ticket_settings import GitHub
 
 _HEADERS = {"accept": "application/vnd.github+json", "x-github-api-version": "2022-11-28"}
 _KNOWN = 1000
+_LAST = re.compile(r"[?&]page=([1-9][0-9]{0,5})[^>]*>; rel=\"last\"")
 
 
 class GitHubTickets(AskedOverHttp[GitHub]):
@@ -66,13 +68,18 @@ class GitHubTickets(AskedOverHttp[GitHub]):
         """Add a comment; on a public repository everybody reads it."""
         path = (*self._path(key), "comments")
         if again:
-            # comments come oldest first, and `since` is about updates: the last page has what we look for
-            newest = self.client.get(*path, params=[("per_page", "100")], headers=self._headers())
-            if self.commented(self.items(newest.json, ""), "body", marker):
+            # they come oldest first, and what is looked for is new: on the last pages
+            page = self._comments(path, 1)
+            last = _LAST.search(page.headers.get("link", ""))
+            pages = [page] if last is None else [self._comments(path, int(last[1]) - back) for back in (0, 1)]
+            if any(self.commented(self.items(one.json, ""), "body", marker) for one in pages):
                 return
         answer = self.client.send("POST", path, body={"body": f"{text} {marker}"}, headers=self._headers())
         if answer.status != 201:
             raise self.unusable(f"a comment was answered with {answer.status}")
+
+    def _comments(self, path: tuple[str, ...], page: int) -> Answer:
+        return self.client.get(*path, params=[("per_page", "100"), ("page", str(page))], headers=self._headers())
 
     def _path(self, key: Key) -> tuple[str, ...]:
         return ("repos", *key.scope.split("/"), "issues", key.number)
@@ -84,10 +91,9 @@ class GitHubTickets(AskedOverHttp[GitHub]):
 
     def _installation_token(self) -> tuple[str, float]:
         """https://docs.github.com/en/apps/creating-github-apps/authenticating-with-a-github-app"""
-        assert self.settings.token is not None
         now = int(time.time())
         claims = {"iat": now - 60, "exp": now + 540, "iss": self.settings.app}
-        token = jwt_rs256(self.settings.token.read(), claims)
+        token = self._signed(claims)
         answer = self.client.send(
             "POST",
             ("app", "installations", str(self.settings.installation), "access_tokens"),
@@ -98,6 +104,12 @@ class GitHubTickets(AskedOverHttp[GitHub]):
         if answer.status != 201 or ends is None:
             raise self.unusable(f"no token was given: {answer.status}")
         return scalar(given.get("token")), ends.timestamp() - now
+
+    def _signed(self, claims: Mapping[str, Any]) -> str:
+        try:
+            return jwt_rs256(self.client.secret(self.settings.token), claims)
+        except ValueError as error:
+            raise self.unusable(str(error)) from error
 
     def _found(self, key: Key, issue: Mapping[str, Any]) -> Found | None:
         place = urlsplit(scalar(issue.get("repository_url"))).path.casefold()

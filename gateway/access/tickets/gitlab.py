@@ -70,8 +70,9 @@ class GitLabTickets(AskedOverHttp[GitLab]):
         return ("api", "v4", "projects", scope, "issues")
 
     def _headers(self) -> dict[str, str]:
-        settings = self.settings
-        return {"private-token": settings.token.read().decode()} if settings.auth == "token" and settings.token else {}
+        if self.settings.auth != "token":
+            return {}
+        return {"private-token": self.client.secret(self.settings.token).decode()}
 
     def _found(self, key: Key, issue: Mapping[str, Any]) -> Found | None:
         place = scalar(mapping(issue.get("references")).get("full")).casefold()

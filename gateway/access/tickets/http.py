@@ -28,6 +28,7 @@ import httpx2
 
 from gateway import __version__
 from gateway.errors import GatewayError
+from gateway.settings import Secret
 from gateway.ticket_settings import Remote
 
 T = TypeVar("T")
@@ -102,10 +103,6 @@ class Client:
         wanted = list(keys)
         return dict(zip(wanted, self._pool.map(function, wanted), strict=True))
 
-    def same_place(self, url: str) -> list[str] | None:
-        """Path and query of a further page at the source's own origin, as segments and then the query; else None."""
-        return None if _origin(url) != self._origin else [*urlsplit(url).path.split("/"), urlsplit(url).query]
-
     def close(self) -> None:
         """Join the threads."""
         self._pool.shutdown(wait=True, cancel_futures=True)
@@ -117,11 +114,18 @@ class Client:
             return {"authorization": f"Bearer {self.borrowed(self._client_credentials)}"}
         if settings.auth not in ("basic", "bearer"):
             return {}
-        assert settings.token is not None
-        secret = settings.token.read()
+        secret = self.secret(settings.token)
         if settings.auth == "basic":
             return {"authorization": "Basic " + base64.b64encode(settings.user.encode() + b":" + secret).decode()}
         return {"authorization": f"Bearer {secret.decode()}"}
+
+    def secret(self, kept: Secret | None) -> bytes:
+        """What is kept there. A secret that cannot be read is an outage, and where it lies is for operators."""
+        assert kept is not None, "the settings see to it"
+        try:
+            return kept.read()
+        except GatewayError as error:
+            raise unavailable(self._settings, error.refusal.message) from error
 
     def borrowed(self, fetch: Callable[[], tuple[str, float]]) -> str:
         """A token that is fetched when there is none or it is about to end; `fetch` gives it and its life in s."""
@@ -140,7 +144,7 @@ class Client:
         form = {
             "grant_type": "client_credentials",
             "client_id": oauth.client_id,
-            "client_secret": oauth.client_secret.read().decode(),
+            "client_secret": self.secret(oauth.client_secret).decode(),
         }
         answer = self._exchange("POST", oauth.token_path.strip("/").split("/"), (), form, {}, from_root=True)
         found = answer.json if isinstance(answer.json, dict) else {}

@@ -11,11 +11,9 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
-from gateway.errors import GatewayError
-
 
 def jwt_rs256(pem: bytes, claims: Mapping[str, Any]) -> str:
-    """The claims, signed. Raises `GatewayError("configuration-invalid")` for what is no RSA key."""
+    """The claims, signed. Raises `ValueError` for what is no RSA key."""
     try:
         key = serialization.load_pem_private_key(pem, None)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
@@ -30,5 +28,5 @@ def _encoded(data: bytes) -> str:
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
-def _no_key() -> GatewayError:
-    return GatewayError("configuration-invalid", "the app's private key is no RSA key in PEM without a passphrase")
+def _no_key() -> ValueError:
+    return ValueError("the app's private key is no RSA key in PEM without a passphrase")

@@ -23,7 +23,9 @@ class WebTickets(AskedOverHttp[HttpTickets]):
             for name, value in names.items():
                 part = part.replace(name, value)  # noqa: PLW2901 - one after the other
             segments.append(part)
-        token = {settings.header: settings.token.read().decode()} if settings.auth == "token" and settings.token else {}
+        token = {}
+        if settings.auth == "token":
+            token[settings.header] = self.client.secret(settings.token).decode()
         answer = self.client.get(*segments, headers=token)
         if answer.status in (404, 410):
             return None

@@ -104,6 +104,14 @@ async def test_somebody_who_left_is_out_while_the_tickets_are_out(world: World) 
     assert [cut.code for cut in cuts] == ["access-ended"]
 
 
+async def test_somebody_who_left_is_out_while_nothing_was_heard_of_the_ticket(remote: World) -> None:
+    _, cuts = await watched(remote)
+    remote.tickets.silent = True
+    remote.directory.change("alice", active=False)
+    await settle(remote)
+    assert [cut.code for cut in cuts] == ["access-ended"]
+
+
 CHANGES = [{"status": "closed"}, {"assignee": "amir"}, {"customers": ("43",)}, {"customers": ()}, {"system": "other"}]
 
 

@@ -76,7 +76,8 @@ SCHEMES: dict[str, tuple[Callable[..., Sent], dict[str, Any], bytes]] = {
     "gitlab-signed": (gitlab_signed, {"kind": "gitlab", "projects": {"A": "acme/a"}}, WHSEC),
     "roundup": (own, {"kind": "roundup", "projects": {"A": "issue"}}, SECRET),
 }
-WITHOUT_MOMENT = ("github", "gitlab")
+WITHOUT_MOMENT = {"github", "gitlab"}
+"""A token does not even cover the body: GitLab's signing token is better."""
 
 
 class Porch:
@@ -142,9 +143,8 @@ def test_a_hook_with_another_secret_is_refused(scheme: str, porch: Porch) -> Non
     assert refused(porch, SCHEMES[scheme][0](NOW, wrong)) == "its signature is wrong"
 
 
+@pytest.mark.parametrize("scheme", sorted(SCHEMES.keys() - {"gitlab"}), indirect=True)
 def test_a_hook_with_another_body_is_refused(scheme: str, porch: Porch) -> None:
-    if scheme == "gitlab":
-        pytest.skip("a token does not cover the body: use the signing token")
     headers, body = SCHEMES[scheme][0]()
     assert refused(porch, (headers, body.replace(b"7", b"8"))) == "its signature is wrong"
 
@@ -160,17 +160,15 @@ def test_a_hook_with_junk_for_proof_is_refused(scheme: str, porch: Porch, junk: 
 
 
 @pytest.mark.parametrize("late_s", [-301, 301, 86_400 * 365, -86_400])
+@pytest.mark.parametrize("scheme", sorted(SCHEMES.keys() - WITHOUT_MOMENT), indirect=True)
 def test_a_hook_of_another_time_is_refused(scheme: str, porch: Porch, late_s: int) -> None:
-    if scheme in WITHOUT_MOMENT:
-        pytest.skip("no moment is signed there")
     assert "its moment" in refused(porch, SCHEMES[scheme][0](NOW - timedelta(seconds=late_s)))
 
 
-def test_a_moment_that_is_not_signed_is_none(porch: Porch, scheme: str) -> None:
+@pytest.mark.parametrize("scheme", ["gitlab-signed", "roundup", "zendesk"], indirect=True)
+def test_a_moment_that_is_not_signed_is_none(scheme: str, porch: Porch) -> None:
     headers, body = SCHEMES[scheme][0](NOW - timedelta(hours=1))
     moved = {name: (STAMP if "timestamp" in name else value) for name, value in headers.items()}
-    if moved == headers:
-        pytest.skip("the moment is in the body, or there is none")
     refused(porch, (moved, body))
 
 
