@@ -62,11 +62,13 @@ class Sighting:
     """What was last heard of a ticket, and when it was asked for, on the monotonic clock; None is that it is gone.
 
     `at` is infinite for what is read at this very moment. `outage` is why its source cannot be asked at the moment.
+    `between` is how the ticket stood meanwhile, as far as its source tells, each with when that was learnt.
     """
 
     ticket: Ticket | None
     at: float
     outage: Refusal | None = None
+    between: tuple[tuple[float, Ticket], ...] = ()
 
 
 class TicketSource(Protocol):

@@ -45,6 +45,8 @@ class _Live:
     cut: Cut | None = None
     refusal: Refusal | None = None
     refused_at: float = 0.0
+    told_at: float = 0.0
+    """When what is known of how the ticket stood meanwhile was learnt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +70,9 @@ class Watch:
     def begin(self, session: Session, policy: Policy) -> None:
         """Know a session that was just admitted, on the answers it was admitted with."""
         now = self._context.monotonic()
-        self._live[session.id] = _Live(session, now, now, (session.principal, session.ticket, policy))
+        self._live[session.id] = _Live(
+            session, now, now, (session.principal, session.ticket, policy), told_at=now
+        )  # fmt: skip
 
     def attach(self, session: Session, cut: Cut) -> Callable[[], None]:
         """Call `cut` once when the session has to end; returns what to call when it ended by itself."""
@@ -177,10 +181,8 @@ class Watch:
         outage = None
         if refusal is None:
             person, ticket, _ = live.judged
-            asked, heard = (
-                answers.people.get(session.principal.id, person),
-                answers.tickets.get(session.grant.ticket_id),
-            )
+            asked = answers.people.get(session.principal.id, person)
+            heard = answers.tickets.get(session.grant.ticket_id)
             if isinstance(heard, Refusal):
                 outage = heard
             elif heard is not None:
@@ -190,6 +192,8 @@ class Watch:
             else:
                 person = asked
             refusal = self._reason_gone(live, person, ticket)
+            if refusal is None and isinstance(heard, Sighting) and heard.between:
+                refusal = self._reason_was_gone(live, heard)
             if session.principal.id in answers.people and isinstance(heard, Sighting) and asked is person:
                 live.good_at = max(live.good_at, min(asked_at, heard.at))
         if refusal is None and now - live.good_at > self._context.settings.grace_s:
@@ -219,6 +223,19 @@ class Watch:
             break_glass=grant.break_glass,
         )  # fmt: skip
         return _ended(decision.message) if isinstance(decision, Refusal) else None
+
+    def _reason_was_gone(self, live: _Live, heard: Sighting) -> Refusal | None:
+        """Why the ticket did not justify the grant in between, though it does again."""
+        grant, (person, _, policy) = live.session.grant, live.judged
+        if person is None or policy is None:
+            return None
+        for at, ticket in heard.between:
+            refusal = self._ticket_gone(grant, policy, person, ticket) if at > live.told_at else None
+            if refusal is not None:
+                self._lapsed[grant.id] = refusal.message
+                return refusal
+        live.told_at = max(at for at, _ in heard.between)
+        return None
 
     def _ticket_gone(self, grant: Grant, policy: Policy, person: Principal, ticket: Ticket | None) -> Refusal | None:
         """Why the ticket justifies the grant no more, for good."""

@@ -6,6 +6,7 @@ import base64
 import contextlib
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -479,8 +480,6 @@ def test_a_source_that_answers_about_another_ticket_is_out(tmp_path: Path) -> No
         stage.case.vendor.cases[9] = stage.case.vendor.cases[1423]
 
         def other(asked: Asked) -> Told:
-            from dataclasses import replace
-
             return stage.case.vendor.answer(replace(asked, path=("v2", "cases", "9")))  # type: ignore[no-any-return]
 
         with going_wrong(stage.server, other):
@@ -562,7 +561,6 @@ def test_news_that_come_while_the_first_question_is_under_way_are_heard(tmp_path
         stage.server.wrong = slowly
         before = stage.find()
         assert before is not None
-        assert before.status == "open"
         eventually(lambda: _status(stage) == "done")
 
 
@@ -611,6 +609,45 @@ def test_an_older_answer_never_replaces_a_newer_one(of_jira: Stage) -> None:
     seen = of_jira.recent()
     assert isinstance(seen, Sighting)
     assert seen.ticket == newer
+
+
+BACK_AND_FORTH: list[tuple[dict[str, str], dict[str, str]]] = [
+    ({"status": "closed"}, {"status": "open"}),
+    ({"assignee": "amir"}, {"assignee": "alice"}),
+    ({"assignee": ""}, {"assignee": "alice"}),
+    ({"customer": "43"}, {"customer": "42"}),
+]
+
+
+@pytest.mark.parametrize(("there", "back"), BACK_AND_FORTH, ids=str)
+@pytest.mark.parametrize("stage", ["jira-cloud", "jira-server", "zendesk"], indirect=True)
+def test_what_was_changed_and_changed_back_between_two_answers_is_told(
+    stage: Stage, there: dict[str, str], back: dict[str, str]
+) -> None:
+    before = stage.find()
+    stage.case.put(**{name: stage.case.closed if value == "closed" else value for name, value in there.items()})
+    stage.case.put(**{name: stage.case.open if value == "open" else value for name, value in back.items()})
+    after = stage.find()
+    assert before is not None
+    assert after is not None
+    assert replace(after, updated_at=None) == replace(before, updated_at=None)
+    seen = stage.recent()
+    assert isinstance(seen, Sighting)
+    ((at, was),) = seen.between
+    assert at == seen.at
+    assert replace(was, updated_at=None) != replace(before, updated_at=None)
+
+
+@pytest.mark.parametrize("stage", ["jira-cloud", "jira-server"], indirect=True)
+def test_what_was_seen_already_is_not_told_again(stage: Stage) -> None:
+    stage.find()
+    stage.case.put(status=stage.case.closed)
+    stage.find()
+    stage.case.put(status=stage.case.open)
+    stage.find()
+    seen = stage.recent()
+    assert isinstance(seen, Sighting)
+    assert seen.between == ()
 
 
 # Configuration.

@@ -14,11 +14,13 @@ import hmac
 import json
 import re
 import time
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from vendor_server import Asked, Told
 
 USER, TOKEN = "bot@example.com", "jira-secret"
+START = datetime(2026, 3, 1, 9, 30, tzinfo=UTC)
 _MISSING = {"errorMessages": ["Issue does not exist or you do not have permission to see it."], "errors": {}}
 
 
@@ -29,14 +31,36 @@ class Jira:
         self.server, self.page = server, page
         self.issues: dict[str, dict[str, Any]] = {}
         self.moved: dict[str, str] = {}
+        self.histories: dict[str, list[dict[str, Any]]] = {}
+        self.changes = 0
         self.comments: dict[str, list[dict[str, Any]]] = {}
         self.api = ("rest", "api", "2" if server else "3")
 
     def put(self, key: str, **fields: Any) -> None:
         known = self.issues.get(key, {})
-        self.issues[key] = {
-            "status": "open", "assignee": "alice", "customer": "42", "summary": "Payslip of March", **known, **fields
-        }  # fmt: skip
+        start = {
+            "status": "open",
+            "assignee": "alice",
+            "customer": "42",
+            "summary": "Payslip of March",
+            "updated": START,
+        }
+        self.issues[key] = {**start, "updated": START, **known, **fields}
+        items = [
+            self._item(name, known[name], value) for name, value in fields.items() if known.get(name, value) != value
+        ]
+        if items:
+            self.changes += 1
+            moment = START + timedelta(seconds=self.changes)
+            self.issues[key]["updated"] = moment
+            entry = {"id": str(self.changes), "created": _stamp(moment), "items": items}
+            self.histories.setdefault(key, []).insert(0, entry)
+
+    def _item(self, name: str, old: str, new: str) -> dict[str, Any]:
+        if name == "customer":
+            return {"field": "Customer", "fieldId": "customfield_10042", "fromString": old, "toString": new}
+        account = f"JIRAUSER{len(old)}" if self.server else f"557058:{old}"
+        return {"field": name, "fieldId": name, "from": account if old else None, "fromString": old, "toString": new}
 
     def move(self, key: str, to: str) -> None:
         self.issues[to] = self.issues.pop(key)
@@ -52,7 +76,18 @@ class Jira:
         match (asked.method, *rest):
             case ("GET", "issue", key):
                 found = self._find(key)
-                return Told(200, self._issue(found, asked.one("fields").split(","))) if found else Told(404, _MISSING)
+                if found is None:
+                    return Told(404, _MISSING)
+                issue = self._issue(found, asked.one("fields").split(","))
+                if asked.one("expand") == "changelog":
+                    histories = self.histories.get(found, [])
+                    issue["changelog"] = {
+                        "startAt": 0,
+                        "maxResults": 100,
+                        "total": len(histories),
+                        "histories": histories,
+                    }
+                return Told(200, issue)
             case ("POST", "issue", "bulkfetch") if not self.server:
                 wanted = asked.json()
                 found_keys = {self._find(key) for key in wanted["issueIdsOrKeys"]} - {None}
@@ -106,11 +141,15 @@ class Jira:
             "status": {"name": facts["status"], "statusCategory": {"key": "indeterminate"}},
             "assignee": person,
             "project": {"key": key.rpartition("-")[0], "name": "Support"},
-            "updated": "2026-03-01T09:30:00.000+0000",
+            "updated": _stamp(facts["updated"]),
             "customfield_10042": {"self": f"https://x/{facts['customer']}", "value": facts["customer"], "id": "1"},
             "description": "a text that nobody asked for",
         }
         return {"id": "10002", "key": key, "fields": {name: everything[name] for name in fields if name in everything}}
+
+
+def _stamp(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.000+0000")
 
 
 def signed(secret: bytes, key: str, *, at: float | None = None, **more: Any) -> tuple[dict[str, str], bytes]:

@@ -2,6 +2,7 @@
 
 https://developer.zendesk.com/api-reference/ticketing/tickets/tickets/(show, show_many, include);
 https://developer.zendesk.com/api-reference/introduction/rate-limits/ (429 with Retry-After);
+https://developer.zendesk.com/api-reference/ticketing/tickets/ticket_audits/;
 https://developer.zendesk.com/documentation/webhooks/verifying/ (the signature).
 """
 
@@ -11,12 +12,13 @@ import base64
 import hashlib
 import hmac
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from vendor_server import Asked, Told
 
 USER, TOKEN = "agent@example.com/token", "zendesk-secret"
+START = datetime(2026, 3, 1, 9, 30, tzinfo=UTC)
 AGENTS = {"alice": 7, "amir": 8}
 
 
@@ -28,11 +30,20 @@ class Zendesk:
         self.comments: dict[int, list[dict[str, Any]]] = {}
         self.organizations = {501: "42", 502: "43"}
         self.oauth = False
+        self.audits: dict[int, list[dict[str, Any]]] = {}
+        self.changes = 0
 
     def put(self, number: int, **fields: Any) -> None:
         known = self.tickets.get(number, {})
         start = {"status": "open", "assignee": "alice", "organization": 501, "segment": "vip", "group": "support"}
-        self.tickets[number] = {**start, **known, **fields}
+        self.tickets[number] = {**start, "updated": START, **known, **fields}
+        changed = {name: known[name] for name, value in fields.items() if known.get(name, value) != value}
+        if changed:
+            self.changes += 1
+            self.tickets[number]["updated"] = START + timedelta(seconds=self.changes)
+            events = [_event(name, old) for name, old in changed.items()]
+            audit = {"id": self.changes, "created_at": _stamp(self.tickets[number]["updated"]), "events": events}
+            self.audits.setdefault(number, []).insert(0, audit)
 
     def answer(self, asked: Asked) -> Told:
         basic = "Basic " + base64.b64encode(f"{USER}:{TOKEN}".encode()).decode()
@@ -53,6 +64,9 @@ class Zendesk:
                 found = [self._ticket(one) for one in ids if one in self.tickets]
                 answer = {"tickets": found, "count": len(found), "next_page": None, "previous_page": None}
                 return Told(200, answer | self._loaded(found, include))
+            case ("GET", "api", "v2", "tickets", number, "audits.json"):
+                assert asked.one("sort_order") == "desc"
+                return Told(200, {"audits": self.audits.get(int(number), [])[:100], "next_page": None})
             case ("GET", "api", "v2", "tickets", number, "comments.json"):
                 return Told(200, {"comments": self.comments.get(int(number), [])[::-1], "next_page": None})
             case ("GET", "api", "v2", "tickets", name) if name.endswith(".json"):
@@ -81,7 +95,7 @@ class Zendesk:
             "group_id": 31,
             "requester_id": 99,
             "custom_fields": [{"id": 360001, "value": facts["segment"]}],
-            "updated_at": "2026-03-01T09:30:00Z",
+            "updated_at": _stamp(facts["updated"]),
         }
 
     def _loaded(self, tickets: list[dict[str, Any]], include: list[str]) -> dict[str, Any]:
@@ -96,6 +110,17 @@ class Zendesk:
             ],
             "groups": [{"id": 31, "name": "support"}],
         }
+
+
+def _stamp(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _event(name: str, old: Any) -> dict[str, Any]:
+    fields = {"assignee": "assignee_id", "organization": "organization_id"}
+    value = AGENTS.get(old) if name == "assignee" else old
+    shown = None if value is None else str(value)
+    return {"id": 1, "type": "Change", "field_name": fields.get(name, name), "previous_value": shown}
 
 
 def signed(secret: bytes, number: int, *, at: datetime | None = None) -> tuple[dict[str, str], bytes]:

@@ -101,6 +101,14 @@ def state_of(settings: Remote, status: str) -> str:
     return settings.states.get(status) or re.sub(r"\s+", "_", clean(status, 64).lower())
 
 
+def put(path: str, text: str) -> dict[str, Any]:
+    """Facts in which that path leads to that text."""
+    found: Any = text
+    for name in reversed(path.split(".")):
+        found = {name: found}
+    return dict(found)
+
+
 def values(facts: Any, taken: Taken) -> list[str]:
     """The texts that a field holds, or what the pattern takes of those that match it."""
     found = [one for value in _at(facts, taken.field) if (one := scalar(value))][:_MOST_VALUES]

@@ -12,9 +12,11 @@ Cloud is asked about many by bulk fetch and not by JQL: its search lags behind w
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
-from gateway.access.tickets.fields import Account, Found, Key, mapping, moment, scalar
+from gateway.access.tickets.fields import Account, Found, Key, mapping, moment, put, scalar
 from gateway.access.tickets.http import Client
 from gateway.access.tickets.vendor import AskedOverHttp
 from gateway.ticket_settings import Jira
@@ -52,6 +54,41 @@ class JiraTickets(AskedOverHttp[Jira]):
             by_key = {scalar(issue.get("key")): issue for issue in issues}
             found |= {key: self._found(key, by_key[key.id]) if key.id in by_key else None for key in group}
         return found
+
+    def between(self, key: Key, now: Found, since: datetime) -> list[Found]:
+        """What the changelog says (100 changes at the most): states, assignees, customers, and projects before this.
+
+        An assignee other than today's is known by the account's id only; who moved an issue took its customer away.
+        """
+        params = [("fields", "updated"), ("expand", "changelog")]
+        answer = self.client.get(*self._api, "issue", key.id, params=params)
+        log = self.items(mapping(mapping(answer.json).get("changelog")), "histories")
+        dated = [(at, change) for change in log if (at := moment(change.get("created"))) is not None and at > since]
+        stood, was = [], now
+        for _, change in sorted(dated, key=lambda pair: pair[0], reverse=True):
+            before = was
+            for item in self.items(change, "items"):
+                before = self._undone(before, item, now)
+            if before is not was:
+                stood.append(before)
+            was = before
+        # the oldest is how it stood at that moment, which was seen
+        return stood[:-1]
+
+    def _undone(self, was: Found, item: Mapping[str, Any], now: Found) -> Found:
+        name, text = scalar(item.get("fieldId")) or scalar(item.get("field")), scalar(item.get("fromString"))
+        customer = self.settings.customer.field
+        if name == "status":
+            return replace(was, status=text)
+        if name == "assignee":
+            id_ = scalar(item.get("from"))
+            ours = [one for one in now.accounts if id_ and one.id == id_]
+            return replace(was, accounts=tuple(ours) or ((Account(id_),) if id_ else ()))
+        if name == customer.partition(".")[0]:
+            return replace(was, facts={**was.facts, **put(customer, text)})
+        if name in ("Key", "project"):
+            return replace(was, facts={})
+        return was
 
     def named_in(self, news: Mapping[str, Any]) -> list[str]:
         """The issue of a webhook (developer.atlassian.com/cloud/jira/platform/webhooks/)."""

@@ -5,6 +5,9 @@ nothing, and makes a thread of the source's own keep on asking about them: all o
 once those that a webhook named. So the age of an answer is the time since it was asked for, and who reads it decides
 how old it may be.
 
+Where a ticket changed since the last answer, a source that keeps a history is asked how it stood in between: closed and
+opened again is closed.
+
 INVARIANT: an answer is kept with the moment before it was asked for, and never replaced by one asked for earlier.
 INVARIANT: hints make the source be asked sooner, and a crowd of them not more often than every `HINT_GAP_S`. What was
 hinted at is asked about twice, the second time `AGAIN_S` later: a source may send its news before it answers by them.
@@ -13,9 +16,11 @@ FAIL CLOSED: what cannot be asked, or answers with what nobody understands, is o
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
+from datetime import datetime
 from typing import Any, Protocol, TypeVar
 
 from gateway.access.tickets.fields import Found, Key, key_of, ticket_of
@@ -31,6 +36,8 @@ HINT_GAP_S = 0.25
 AGAIN_S = 1.5
 _WANTED_S = 30.0
 _FORGET_S = 120.0
+_MOST_FOUND = 10_000
+_MOST_BETWEEN = 50
 
 News = Callable[[str, Mapping[str, Any]], None]
 """Takes a record's kind and fields; called from any thread."""
@@ -52,6 +59,10 @@ class Vendor(Protocol):
 
     def many(self, keys: Collection[Key]) -> dict[Key, Found | None]:
         """The same for several, in as few requests as the source allows."""
+        ...
+
+    def between(self, key: Key, now: Found, since: datetime) -> list[Found]:
+        """How the ticket, which is `now` so, stood after that moment, newest first; [] where no history is kept."""
         ...
 
     def named_in(self, news: Mapping[str, Any]) -> Iterable[str]:
@@ -82,6 +93,7 @@ class PolledSource:
         self._news, self._report, self._monotonic = news, report, monotonic
         self._turn = threading.Condition()
         self._seen: dict[str, tuple[Ticket | None, float]] = {}
+        self._between: dict[str, tuple[tuple[float, Ticket], ...]] = {}
         self._wanted: dict[str, float] = {}
         self._found: dict[str, float] = {}
         self._hinted: set[str] = set()
@@ -101,10 +113,12 @@ class PolledSource:
         with self._turn:
             # from before the answer: news that come while it is under way are news for whoever relies on it
             self._found[ticket_id] = asked_at
-        found = self._heard(lambda: self.vendor.one(key))
-        ticket = None if found is None else ticket_of(self.settings, key, found)
-        self._keep({ticket_id: ticket}, asked_at)
-        return ticket
+            if len(self._found) > _MOST_FOUND:
+                self._forget(asked_at)
+        self._heard(lambda: self._take({key: self.vendor.one(key)}, asked_at))
+        with self._turn:
+            # this answer, or one that was asked for later and came meanwhile
+            return self._seen[ticket_id][0]
 
     def recent(self, ticket_ids: Collection[str]) -> Mapping[str, Sighting | Refusal]:
         """What was last heard about these tickets; an outage, or nothing, of those that were not answered yet."""
@@ -118,7 +132,7 @@ class PolledSource:
             found: dict[str, Sighting | Refusal] = {}
             for one in ticket_ids:
                 if one in self._seen:
-                    found[one] = Sighting(*self._seen[one], outage)
+                    found[one] = Sighting(*self._seen[one], outage, self._between.get(one, ()))
                 elif outage is not None:
                     found[one] = outage
             return found
@@ -189,18 +203,33 @@ class PolledSource:
         for ticket_id in [one for one, (_, at) in self._seen.items() if now - at > _FORGET_S]:
             if ticket_id not in self._wanted:
                 del self._seen[ticket_id]
+                self._between.pop(ticket_id, None)
 
     def _ask(self, ids: Iterable[str]) -> None:
         asked_at = self._monotonic()
         keys = {one: key_of(self.settings, one) for one in ids}
         known = [key for key in keys.values() if key is not None]
-        try:
-            found = self._heard(lambda: self.vendor.many(known)) if known else {}
-        except GatewayError:
-            return
-        tickets = dict.fromkeys(keys, None) | {
-            key.id: ticket_of(self.settings, key, one) for key, one in found.items() if one is not None
-        }
+        self._keep({one: None for one, key in keys.items() if key is None}, asked_at)
+        if known:
+            with contextlib.suppress(GatewayError):
+                # told as an outage already; the last answers grow old meanwhile
+                self._heard(lambda: self._take(self.vendor.many(known), asked_at))
+
+    def _take(self, found: Mapping[Key, Found | None], asked_at: float) -> None:
+        """Keep the answers, with how tickets that changed stood since the last one."""
+        tickets: dict[str, Ticket | None] = {}
+        for key, one in found.items():
+            ticket = None if one is None else ticket_of(self.settings, key, one)
+            with self._turn:
+                before, _ = self._seen.get(key.id, (None, 0.0))
+            if one is not None and ticket is not None and before is not None:
+                since, until = before.updated_at, ticket.updated_at
+                if since is not None and until is not None and until > since:
+                    stood = [ticket_of(self.settings, key, was) for was in self.vendor.between(key, one, since)]
+                    with self._turn:
+                        known = self._between.get(key.id, ()) + tuple((asked_at, was) for was in stood)
+                        self._between[key.id] = known[-_MOST_BETWEEN:]
+            tickets[key.id] = ticket
         self._keep(tickets, asked_at)
 
     def _keep(self, tickets: Mapping[str, Ticket | None], asked_at: float) -> None:

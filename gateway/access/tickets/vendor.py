@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any, Generic, TypeVar
 
 from gateway.access.tickets.fields import Found, Key, mapping, scalar
@@ -27,6 +28,10 @@ class AskedOverHttp(Generic[S]):
     def many(self, keys: Collection[Key]) -> dict[Key, Found | None]:
         """One request each, a few at a time, for sources that cannot be asked about several."""
         return self.client.all_of(self.one, keys)
+
+    def between(self, key: Key, now: Found, since: datetime) -> list[Found]:  # noqa: ARG002 - of the port
+        """Nothing: no history is kept, or none that says enough."""
+        return []
 
     def named_in(self, news: Mapping[str, Any]) -> list[str]:
         """What `id`, `ticket` or `number` of the document says: for sources whose webhooks people write themselves."""

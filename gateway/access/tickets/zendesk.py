@@ -8,6 +8,8 @@ custom fields can be set by whoever files it, unless they are for agents only. P
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 from gateway.access.tickets.fields import Account, Found, Key, mapping, moment, scalar
@@ -47,6 +49,38 @@ class ZendeskTickets(AskedOverHttp[Zendesk]):
                 key: self._found(key, by_id[key.number], document) if key.number in by_id else None for key in group
             }
         return found
+
+    def between(self, key: Key, now: Found, since: datetime) -> list[Found]:
+        """What the audits say: states, assignees and organizations before this (newest 100 changes)."""
+        path = ("api", "v2", "tickets", key.number, "audits.json")
+        answer = self.client.get(*path, params=[("sort_order", "desc")])
+        audits = self.items(answer.json, "audits")
+        stood, was = [], now
+        for audit in audits:
+            at = moment(audit.get("created_at"))
+            # its moments are whole seconds: what happened in the one that was seen may have come after that
+            if at is None or at < since:
+                continue
+            before = was
+            for event in self.items(audit, "events"):
+                if event.get("type") == "Change":
+                    before = self._undone(before, event, now)
+            if before is not was:
+                stood.append(before)
+            was = before
+        return stood[:-1]
+
+    def _undone(self, was: Found, event: Mapping[str, Any], now: Found) -> Found:
+        name, text = event.get("field_name"), scalar(event.get("previous_value"))
+        if name == "status":
+            return replace(was, status=text)
+        if name == "assignee_id":
+            ours = [one for one in now.accounts if text and one.id == text]
+            return replace(was, accounts=tuple(ours) or ((Account(text),) if text else ()))
+        if name == "organization_id":
+            same = text == scalar(now.facts.get("organization_id"))
+            return replace(was, facts={**was.facts, "organization": now.facts.get("organization") if same else None})
+        return was
 
     def named_in(self, news: Mapping[str, Any]) -> list[str]:
         """Of an event webhook its `detail.id`; of a trigger's the `id` that its author put in."""

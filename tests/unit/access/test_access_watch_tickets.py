@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from access_world import PEER, TICKETS, MemoryTickets, World
 
 from gateway.errors import Refusal
-from gateway.model import GrantState, Session
+from gateway.model import GrantState, Session, Ticket
 from gateway.ports import Sighting
 
 
@@ -21,11 +22,12 @@ class HeardBefore(MemoryTickets):
     heard_at: float = float("inf")
     outage: Refusal | None = None
     silent = False
+    between: tuple[tuple[float, Ticket], ...] = ()
 
     def recent(self, ticket_ids: Collection[str]) -> dict[str, Sighting | Refusal]:
         if self.silent:
             return {}
-        return {one: Sighting(self.tickets.get(one), self.heard_at, self.outage) for one in ticket_ids}
+        return {one: Sighting(self.tickets.get(one), self.heard_at, self.outage, self.between) for one in ticket_ids}
 
 
 @pytest.fixture
@@ -134,6 +136,21 @@ async def test_a_grant_whose_ticket_ended_it_does_not_come_back_with_the_ticket(
     assert (record["state"], record["by"], record["ticket"]) == ("revoked", "gateway", "SUP-1423")
     challenge = world.access.challenge("alice+SUP-1423", "payroll", PEER, tls=True)
     assert challenge.pass_id is None
+
+
+async def test_a_ticket_that_was_closed_and_opened_again_unseen_ends_it(remote: World) -> None:
+    _, cuts = await watched(remote)
+    known = remote.tickets.tickets["SUP-1423"]
+    learnt = remote.time.monotonic()
+    remote.tickets.between = ((learnt - 1, replace(known, status="closed")),)
+    await settle(remote)
+    # that was before the session began
+    assert cuts == []
+    remote.tickets.between += ((learnt + 1, known), (learnt + 2, replace(known, customers=("43",))))
+    await settle(remote)
+    assert [cut.code for cut in cuts] == ["access-ended"]
+    await remote.access.sweep()
+    assert remote.last("grant")["state"] == "revoked"
 
 
 async def test_an_outage_ends_sessions_and_no_grants(world: World) -> None:
