@@ -140,6 +140,20 @@ def _put(case: Case) -> str:
     return case.id
 
 
+@pytest.mark.parametrize("name", HOOKS)
+def test_closed_and_opened_again_at_once_is_closed(scene: Scene, name: str) -> None:
+    case = scene.cases[name]
+    scene.house.opened("alice", _put(case), again=True)
+    with scene.inside(name) as connection:
+        # what it stood like before is known only once the watcher has heard of it
+        time.sleep(1)
+        case.put(status=case.closed)
+        case.put(status=case.open)
+        start = time.monotonic()
+        assert scene.hook(name, *HOOKS[name]()).status_code == 202
+        assert cut_after(connection, start) < WITHIN_S
+
+
 def test_a_ticket_that_was_deleted_ends_it_too(scene: Scene) -> None:
     case = scene.cases["http"]
     scene.house.opened("alice", _put(case), again=True)
