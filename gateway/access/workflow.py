@@ -191,10 +191,16 @@ class Workflow:
 
     async def end_lapsed(self, lapsed: Mapping[str, str]) -> None:
         """End the grants whose tickets justify them no more; a ticket that is opened anew justifies new ones."""
+        outages = []
         for grant_id, reason in lapsed.items():
             grant = self._register.grant(grant_id)
             if grant is not None and grant.state is GrantState.ACTIVE:
-                await self.end(grant, Move.REVOKE, reason, LOCAL)
+                try:
+                    await self.end(grant, Move.REVOKE, reason, LOCAL)
+                except GatewayError as error:
+                    outages.append(error)
+        if outages:
+            raise outages[0]
 
     async def sweep(self) -> None:
         """Expire what ran out: grants, and requests that nobody decided on."""

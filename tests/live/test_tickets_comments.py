@@ -141,6 +141,18 @@ def test_a_crash_forgets_none(desk: Desk) -> None:
     assert len(desk.texts) == 1
 
 
+@pytest.mark.parametrize(
+    "told", [Told(201), Told(200, []), Told(201, body=b"{"), Told(403, {"error": "read only"})], ids=str
+)
+def test_an_answer_that_is_none_is_a_failure_and_no_fault(desk: Desk, told: Told) -> None:
+    desk.announce()
+    with going_wrong(desk.server, told):
+        desk.work()
+        desk.work(60)
+    assert {record["state"] for record in desk.records} <= {"failed", "made"}
+    assert desk.sources.remote["jira-cloud"].outage is None
+
+
 def test_after_a_day_it_is_given_up_and_told(desk: Desk) -> None:
     desk.announce()
     with going_wrong(desk.server, Told(500)):

@@ -197,6 +197,13 @@ def test_a_secret_that_cannot_be_read_is_an_outage_and_where_it_lies_is_not_told
     assert str(tmp_path) in refusal.detail
 
 
+@pytest.mark.parametrize("token", ["se\ncret", "se\x00cret", "secrét", "secret\x7f"])
+def test_a_secret_that_cannot_be_sent_is_not_told_either(stage: Stage, tmp_path: Path, token: str) -> None:
+    (tmp_path / f"{stage.case.name}.secret").write_text(token)
+    refusal = stage.outage().refusal
+    assert "cr" not in refusal.detail.replace("credential", "")
+
+
 def test_an_app_s_key_that_is_none_is_an_outage(tmp_path: Path) -> None:
     with stage_of(github(), tmp_path, auth="app", app="Iv1.abc", installation=12) as stage:
         assert "RSA" in stage.outage().refusal.detail

@@ -10,6 +10,7 @@ INVARIANT: no more of a person than the login, or only the team; nothing of the 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -52,7 +53,9 @@ class Comments:
         try:
             await self._database.run(rows.insert, comment)
         except GatewayError as error:
-            self._told(comment, "failed", error)
+            with contextlib.suppress(GatewayError):
+                # a trail that cannot be written tells about itself
+                self._told(comment, "failed", error)
 
     async def put_due(self) -> None:
         """Make the comments that are due."""
@@ -83,7 +86,7 @@ class Comments:
         loop = asyncio.get_running_loop()
         try:
             await loop.run_in_executor(
-                self._thread, lambda: source.vendor.comment(key, comment.text, marker, again=comment.tries > 0)
+                self._thread, lambda: source.comment(key, comment.text, marker, again=comment.tries > 0)
             )
         except GatewayError as error:
             if comment.tries == 0:

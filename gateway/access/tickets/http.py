@@ -5,7 +5,8 @@ in a ticket's id can lead elsewhere, and redirects are told, never followed. The
 
 INVARIANT: an answer is bounded in bytes and in time, arrives as it is (a compressed one is refused), and is JSON in
 which no name stands twice and no number is infinite.
-FAIL CLOSED: whatever else comes is `ticket-source-unavailable`. Its text goes to operators and never holds the body.
+FAIL CLOSED: whatever else comes is `ticket-source-unavailable`. Its detail is for operators, and holds neither what was
+sent nor what came.
 """
 
 from __future__ import annotations
@@ -172,8 +173,11 @@ class Client:
                 status = response.status_code
         except httpx2.TimeoutException as error:
             raise unavailable(self._settings, "it does not answer in time") from error
-        except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError) as error:
-            raise unavailable(self._settings, f"{type(error).__name__}: {str(error)[:200]}") from error
+        except httpx2.ConnectError as error:
+            raise unavailable(self._settings, f"it cannot be reached: {str(error)[:200]}") from error
+        except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError, UnicodeError) as error:
+            # their texts may quote what was sent, the secret among it
+            raise unavailable(self._settings, f"asking it failed: {type(error).__name__}") from None
         finally:
             self._http.cookies.clear()
         self._heed(status, answer_headers)

@@ -145,6 +145,17 @@ class PolledSource:
                 self._begin()
                 self._turn.notify_all()
 
+    def comment(self, key: Key, text: str, marker: str, *, again: bool) -> None:
+        """Put a comment on a ticket. Raises `GatewayError("ticket-source-unavailable")`."""
+        try:
+            self.vendor.comment(key, text, marker, again=again)
+        except GatewayError:
+            raise
+        except Exception as error:
+            # an answer that nobody understands says nothing about whether the comment is there
+            self._report("tickets", error)
+            raise unavailable(self.settings, f"its answer was not understood: {type(error).__name__}") from error
+
     @property
     def outage(self) -> Refusal | None:
         """Why the source could not be asked the last time."""

@@ -64,7 +64,8 @@ class TicketRoom:
         """Make comments and record what was counted, until cancelled."""
         while True:
             await asyncio.sleep(PAUSE_S)
-            self.hooks.flush()
+            with contextlib.suppress(GatewayError):
+                self.hooks.flush()
             await self.comments.put_due()
 
     def close(self) -> None:
