@@ -4,12 +4,11 @@ A question is answered from the records `first` up to `end` of the log (`Scope`)
 came before nor what came after, nor the directory, nor the tickets of today. So the same question over the same leaves
 has the same answer for the gateway and for whoever was given the leaves (`export.py`).
 
-INVARIANT: a filter reaches SQLite as a bound value, never as text of the query.
+INVARIANT: a filter reaches the database as a bound value, never as text of the query.
 """
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime
@@ -17,6 +16,7 @@ from typing import Any
 
 from gateway.audit.encode import record_of
 from gateway.audit.index import utc_text
+from gateway.audit.tables import Tables, key
 from gateway.errors import GatewayError
 
 Leaf = Callable[[int, int, int, int], bytes]
@@ -83,7 +83,7 @@ class Found:
 class Asked:
     """One question under way."""
 
-    connection: sqlite3.Connection
+    tables: Tables
     leaf: Leaf
     head: Head
     scope: Scope
@@ -93,11 +93,11 @@ class Asked:
 
     def all(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """The rows of a query."""
-        return self.connection.execute(sql, values).fetchall()
+        return self.tables.all(sql, values)
 
     def one(self, sql: str, values: Sequence[Any] = ()) -> Any:
         """The first column of the first row, or None."""
-        row = self.connection.execute(sql, values).fetchone()
+        row = self.tables.row(sql, values)
         return row[0] if row else None
 
     def page(self, sql: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
@@ -109,7 +109,11 @@ class Asked:
         if index is None:
             return {}
         sql = "SELECT segment, at, length, person, login, ticket, target FROM records WHERE idx = ?"
-        row = self.connection.execute(sql, (index,)).fetchone()
+        row = self.tables.row(sql, (index,))
+        if row is None:
+            raise GatewayError(
+                "audit-damaged", f"record {index} is not in the index", "run `gateway audit reindex`"
+            )
         whose = dict(zip(("person", "login", "ticket", "target"), row[3:], strict=True))
         return {**{k: v for k, v in whose.items() if v}, **record_of(self.leaf(index, *row[:3]))}
 
@@ -122,36 +126,33 @@ class Asked:
         """Records `r` that fit, in their order, each as a row with those fields."""
         total = int(self.one(f"SELECT count(*) FROM records AS r WHERE {where}", values))  # noqa: S608
         order = "DESC" if newest else "ASC"
-        # the unary plus keeps the planner from walking the whole log in order when few records fit
+        # not by the index of that column, or the planner walks the whole log in order when few records fit
         sql = f"SELECT r.idx FROM records AS r WHERE {where} ORDER BY +r.idx {order}"  # noqa: S608
         return Found(total, [self.row(index, names) for (index,) in self.page(sql, values)])
 
     def narrowed(self, *kinds: str, people: bool = True) -> tuple[str, list[Any]]:
         """The condition that a record `r` is in scope, of one of those kinds, and fits what narrows the question."""
-        given, parts = self.narrow, ["r.idx >= ?", "r.idx < ?"]
+        given, free, parts = self.narrow, self.tables.free, ["r.idx >= ?", "r.idx < ?"]
         values: list[Any] = [self.scope.first, self.scope.end]
         chosen = bool(given.ticket or given.customer or (given.person and people))
         if kinds:
-            parts.append(f"{'+' if chosen else ''}r.kind IN ({', '.join('?' * len(kinds))})")
+            parts.append(f"{free if chosen else ''}r.kind IN ({', '.join('?' * len(kinds))})")
             values += kinds
         if given.person and people:
             known = self.scope.people
             parts.append(f"(r.person IN ({', '.join('?' * len(known))}) OR (r.login = ? AND r.person IS NULL))")
-            values += [*known, given.person]
+            values += [*known, key(given.person)]
         for name in ("ticket", "target", "code"):
             if value := getattr(given, name):
-                parts.append(f"{'' if name == 'ticket' else '+'}r.{name} = ?")
-                values.append(value)
+                parts.append(f"{'' if name == 'ticket' else free}r.{name} = ?")
+                values.append(key(value))
         if given.customer:
             parts.append("r.idx IN (SELECT idx FROM customers WHERE customer = ?)")
-            values.append(given.customer)
+            values.append(key(given.customer))
         if given.relation:
-            parts.append(
-                "r.idx IN (SELECT idx FROM relations WHERE relation IN "
-                "(SELECT relation FROM relation_names WHERE relation = ? OR relation LIKE ? ESCAPE '!'))"
-            )
-            bare = given.relation.replace("!", "!!").replace("%", "!%").replace("_", "!_")
-            values += [given.relation, f"%.{bare}"]
+            condition, more = named(given.relation)
+            parts.append(condition)
+            values += more
         return " AND ".join(parts), values
 
     def tagged(self, *tags: str, value: str | None = None) -> tuple[str, list[Any]]:
@@ -161,11 +162,23 @@ class Asked:
         return sql, [*tags, *([] if value is None else [value])]
 
 
-def people_of(connection: sqlite3.Connection, person: str) -> tuple[str, ...]:
+def named(relation: str) -> tuple[str, list[Any]]:
+    """The condition that a record `r` is of that relation, with or without its schema's name."""
+    bare = relation.replace("!", "!!").replace("%", "!%").replace("_", "!_")
+    sql = (
+        "r.idx IN (SELECT idx FROM relations WHERE relation IN "
+        "(SELECT relation FROM relation_names WHERE relation = ? OR lower(relation) LIKE ? ESCAPE '!'))"
+    )
+    # both databases lower ASCII only here
+    return sql, [key(relation), str(key("%." + "".join(one.lower() if one.isascii() else one for one in bare)))]
+
+
+def people_of(tables: Tables, person: str) -> tuple[str, ...]:
     """The stable ids behind a name: the name itself, and every id that had it as its login."""
     if not person:
         return ()
-    rows = connection.execute("SELECT person FROM people WHERE login IN (?, ?)", (person, person.casefold()))
+    person = str(key(person))
+    rows = tables.all("SELECT person FROM people WHERE login IN (?, ?)", (person, key(person.casefold())))
     return tuple(sorted({person, *(row[0] for row in rows)}))
 
 
@@ -185,7 +198,7 @@ def logins_of(asked: Asked) -> list[str]:
 
 
 def scope_of(
-    connection: sqlite3.Connection, size: int, narrow: Narrow, since: datetime | None, until: datetime | None,
+    tables: Tables, size: int, narrow: Narrow, since: datetime | None, until: datetime | None,
     now: datetime,
 ) -> Scope:  # fmt: skip
     """The records of that time among the first `size`: times of records only grow, so they are one stretch."""
@@ -200,11 +213,11 @@ def scope_of(
         if not time:
             return otherwise
         # the first by time is the first by number, which spares looking at all of them
-        row = connection.execute("SELECT idx FROM records WHERE time >= ? ORDER BY time LIMIT 1", (time,)).fetchone()
+        row = tables.row("SELECT idx FROM records WHERE time >= ? ORDER BY time, idx LIMIT 1", (time,))
         return size if row is None else min(row[0], size)
 
     first, end = index_of(begins, 0), index_of(ends, size)
     at = utc_text(until if until is not None and until < now else now)
     return Scope(
-        first, max(first, end), at, begins, ends, people_of(connection, narrow.person),
+        first, max(first, end), at, begins, ends, people_of(tables, narrow.person),
     )  # fmt: skip

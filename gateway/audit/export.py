@@ -31,6 +31,7 @@ from gateway.audit.encode import record_of
 from gateway.audit.index import SCHEMA, Intake
 from gateway.audit.questions import LIMIT, ask
 from gateway.audit.segment import read_batches, segments_of
+from gateway.audit.tables import SqliteTables
 from gateway.audit.tree import Nodes, leaf_hash
 from gateway.audit.verify import EXPORT_FORMAT, Problem, Report, Stretch, cover, verify_export
 from gateway.errors import GatewayError
@@ -85,15 +86,17 @@ class Passing:
         self._connection = sqlite3.connect("", check_same_thread=False, isolation_level=None)
         self._connection.executescript(SCHEMA)
         self._connection.execute("BEGIN")
-        self._intake = Intake(self._connection)
+        self._tables = SqliteTables(self._connection)
+        self._intake = Intake(self._tables)
 
     def take(self, segment: int, first: int, leaves: list[bytes], offsets: list[int]) -> None:
         """See `Intake.take`."""
         self._intake.take(segment, first, leaves, offsets)
+        self._intake.flush()
 
     def answer(self, name: str, read: Any, head: Head, scope: Scope, narrow: Narrow) -> dict[str, Any]:
         """The answer from those leaves alone, as JSON has it."""
-        found = ask(name, self._connection, read, head, scope, narrow, LIMIT, 0)
+        found = ask(name, self._tables, read, head, scope, narrow, LIMIT, 0)
         value: dict[str, Any] = json.loads(json.dumps(found))
         return value
 

@@ -8,12 +8,12 @@ INVARIANT: a row says nothing that its leaf, or an earlier leaf of its session, 
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
 from gateway.audit.encode import record_of
+from gateway.audit.tables import Tables, key
 
 VERSION = "5"
 SCHEMA = """
@@ -41,9 +41,9 @@ CREATE TABLE sessions (
 ) WITHOUT ROWID;
 CREATE TABLE people (login TEXT, person TEXT, PRIMARY KEY (login, person)) WITHOUT ROWID;
 CREATE TABLE tags (tag TEXT, value TEXT, idx INTEGER, PRIMARY KEY (tag, value, idx)) WITHOUT ROWID;
-CREATE TABLE statements (idx INTEGER PRIMARY KEY, end INTEGER, rows INTEGER, bytes INTEGER, status TEXT);
+CREATE TABLE statements (idx INTEGER PRIMARY KEY, ended INTEGER, rows INTEGER, bytes INTEGER, status TEXT);
 CREATE INDEX statements_rows ON statements (rows, bytes) WHERE rows > 0;
-CREATE INDEX statements_open ON statements (idx) WHERE end IS NULL;
+CREATE INDEX statements_open ON statements (idx) WHERE ended IS NULL;
 CREATE TABLE grants (grant_id TEXT PRIMARY KEY, began INTEGER, ended INTEGER, expires TEXT) WITHOUT ROWID;
 CREATE TABLE policies (idx INTEGER PRIMARY KEY, target TEXT NOT NULL, policy TEXT NOT NULL);
 CREATE INDEX policies_target ON policies (target, idx);
@@ -61,107 +61,142 @@ _GONE = "access has ended: "
 
 
 class Intake:
-    """Turns leaves into rows. Remembers the last sessions, so that few need to be looked up."""
+    """Turns leaves into rows, which `flush` writes. Remembers the last sessions, so that few need to be looked up."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self._connection = connection
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
         self._sessions: dict[str, tuple[Any, ...]] = {}
         self._policies: dict[str, str] = {}
         self._people: set[tuple[str, str]] = set()
+        self._forget()
+
+    def _forget(self) -> None:
+        self._rows: dict[str, list[tuple[Any, ...]]] = {name: [] for name in ("records", "customers", "relations", "tags")}
+        self._words: list[tuple[int, str]] = []
+        self._begun: dict[int, tuple[Any, ...]] = {}
+        self._names: dict[tuple[str | None, str | None], int] = {}
+        self._new_sessions: dict[str, tuple[Any, ...]] = {}
+        self._new_people: set[tuple[str, str]] = set()
+        self._later: list[tuple[int, dict[str, Any]]] = []
 
     def take(self, segment: int, first: int, leaves: Iterable[bytes], offsets: Iterable[int]) -> None:
-        """Index leaves that follow one another; `offsets` say where each lies in its segment."""
-        records: list[tuple[Any, ...]] = []
-        customers: list[tuple[str, int]] = []
-        relations: list[tuple[str, int]] = []
-        words: list[tuple[int, str]] = []
-        tags: list[tuple[str, str, int]] = []
-        begun: list[tuple[int]] = []
-        later: list[tuple[int, dict[str, Any]]] = []
+        """Take leaves that follow one another; `offsets` say where each lies in its segment."""
+        rows = self._rows
         for index, (leaf, at) in enumerate(zip(leaves, offsets, strict=True), first):
             record = record_of(leaf)
             kind, whose = record.get("kind"), self._whose(record)
-            fields = [whose[_INHERITED.index(name)] if name in _INHERITED else record.get(name) for name in _COLUMNS]
-            records.append((index, *fields, segment, at, len(leaf)))
-            customers += [(customer, index) for customer in whose[-1].split("\n") if customer]
-            relations += [(relation, index) for relation in record.get("relations", ())]
+            fields = [
+                whose[_INHERITED.index(name)] if name in _INHERITED else key(record.get(name)) for name in _COLUMNS
+            ]
+            rows["records"].append((index, *fields, segment, at, len(leaf)))
+            customers = {customer: None for customer in whose[-1].split("\n") if customer}
+            rows["customers"] += [(customer, index) for customer in customers]
+            relations = {key(relation): None for relation in record.get("relations", ())}
             if "relation" in record:
-                relations.append((record["relation"], index))
+                relations[key(record["relation"])] = None
+            rows["relations"] += [(relation, index) for relation in relations]
             if text := " ".join(str(record[name]) for name in _WORDS if name in record):
-                words.append((index, text))
-            tags += [(tag, value, index) for tag, value in _tags(record, whose)]
+                self._words.append((index, text))
+            rows["tags"] += [(tag, value, index) for tag, value in {(tag, key(v)): None for tag, v in _tags(record, whose)}]
             if kind == "statement.begin":
-                begun.append((index,))
+                self._begun[index] = (index, None, None, None, None)
+                self._names[key(record.get("statement")), key(record.get("session"))] = index
             if kind in ("statement.end", "statement.unknown", "grant", "session.begin", "policy.change"):
-                later.append((index, record))
-        insert = self._connection.executemany
-        insert(f"INSERT INTO records VALUES ({', '.join('?' * 15)})", records)  # noqa: S608
-        insert("INSERT OR IGNORE INTO customers VALUES (?, ?)", customers)
-        insert("INSERT OR IGNORE INTO relations VALUES (?, ?)", relations)
-        insert("INSERT OR IGNORE INTO relation_names VALUES (?)", [(name,) for name in {name for name, _ in relations}])
-        insert("INSERT INTO words (rowid, sql) VALUES (?, ?)", words)
-        insert("INSERT OR IGNORE INTO tags VALUES (?, ?, ?)", tags)
-        insert("INSERT INTO statements (idx) VALUES (?)", begun)
-        for index, record in later:
-            self._state(index, record)
+                self._later.append((index, record))
+            self._tables.keep(index, leaf)
 
-    def _state(self, index: int, record: dict[str, Any]) -> None:
-        """What a record changes in the rows of earlier ones."""
-        kind, execute = record["kind"], self._connection.execute
-        if kind in ("statement.end", "statement.unknown"):
-            begin = record.get("begin")
+    def flush(self) -> None:
+        """Write what was taken."""
+        tables, ends = self._tables, []
+        for index, record in self._later:
+            if record["kind"] in ("statement.end", "statement.unknown"):
+                ends += self._end(index, record)
+        for table, rows in self._rows.items():
+            tables.fill(table, rows)
+        tables.many(
+            "INSERT INTO relation_names VALUES (?) ON CONFLICT DO NOTHING",
+            [(name,) for name in sorted({name for name, _ in self._rows["relations"]})],
+        )
+        tables.many("INSERT INTO people VALUES (?, ?) ON CONFLICT DO NOTHING", sorted(self._new_people))
+        tables.many(
+            "INSERT INTO sessions VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (session) DO UPDATE SET person = excluded.person, "
+            "login = excluded.login, ticket = excluded.ticket, target = excluded.target, customers = excluded.customers",
+            [(session, *whose) for session, whose in self._new_sessions.items()],
+        )
+        tables.spell(self._words)
+        tables.fill("statements", self._begun.values())
+        tables.many(
+            "UPDATE statements SET ended = ?, rows = ?, bytes = ?, status = ? WHERE idx = ? AND ended IS NULL", ends
+        )
+        for index, record in self._later:
+            if record["kind"] == "grant":
+                self._grant(index, record)
+            elif record["kind"] in ("session.begin", "policy.change"):
+                self._policy(index, record)
+        self._forget()
+
+    def _end(self, index: int, record: dict[str, Any]) -> Iterator[tuple[Any, ...]]:
+        """How a statement ended: noted where it was taken, or to be written in the row that it has."""
+        begin = record.get("begin")
+        if begin is None:
+            names = (key(record.get("statement")), key(record.get("session")))
+            begin = self._names.get(names)
             if begin is None:
-                row = execute(
-                    "SELECT max(idx) FROM records WHERE statement = ? AND session = ? AND kind = 'statement.begin'",
-                    (record.get("statement"), record.get("session")),
-                ).fetchone()
-                begin = row[0]
-            status = "unknown" if kind == "statement.unknown" else record.get("status")
-            execute(
-                "UPDATE statements SET end = ?, rows = ?, bytes = ?, status = ? WHERE idx = ? AND end IS NULL",
-                (index, record.get("rows", 0), record.get("bytes", 0), status, begin),
-            )
-        elif kind == "grant":
-            self._grant(index, record)
-        elif record.get("policy") and record.get("target"):
-            target, policy = record["target"], record["policy"]
-            if target not in self._policies:
-                row = execute("SELECT policy FROM policies WHERE target = ? ORDER BY idx DESC", (target,)).fetchone()
-                self._policies[target] = row[0] if row else ""
-            if self._policies[target] != policy or kind == "policy.change":
-                execute("INSERT INTO policies VALUES (?, ?, ?)", (index, target, policy))
-                self._policies[target] = policy
+                row = self._tables.row(
+                    "SELECT max(idx) FROM records WHERE statement = ? AND session = ? AND kind = 'statement.begin'", names
+                )
+                begin = row[0] if row else None
+        status = "unknown" if record["kind"] == "statement.unknown" else record.get("status")
+        values = (index, record.get("rows", 0), record.get("bytes", 0), key(status))
+        taken = self._begun.get(begin) if isinstance(begin, int) else None
+        if taken is None:
+            if isinstance(begin, int):
+                yield (*values, begin)
+        elif taken[1] is None and begin < index:
+            self._begun[begin] = (begin, *values)
+
+    def _policy(self, index: int, record: dict[str, Any]) -> None:
+        """That another policy was seen in force."""
+        target, policy = key(record.get("target")), key(record.get("policy"))
+        if not target or not policy:
+            return
+        if target not in self._policies:
+            row = self._tables.row("SELECT policy FROM policies WHERE target = ? ORDER BY idx DESC LIMIT 1", (target,))
+            self._policies[target] = row[0] if row else ""
+        if self._policies[target] != policy or record["kind"] == "policy.change":
+            self._tables.run("INSERT INTO policies VALUES (?, ?, ?)", (index, target, policy))
+            self._policies[target] = policy
 
     def _grant(self, index: int, record: dict[str, Any]) -> None:
-        grant = record.get("grant")
+        grant = key(record.get("grant"))
         if not grant:
             return
         if record.get("state") == "active":
             values = (grant, index, _moment(record.get("expires_at")))
-            self._connection.execute("INSERT OR IGNORE INTO grants VALUES (?, ?, NULL, ?)", values)
+            self._tables.run("INSERT INTO grants VALUES (?, ?, NULL, ?) ON CONFLICT DO NOTHING", values)
         else:
-            self._connection.execute("UPDATE grants SET ended = ? WHERE grant_id = ? AND ended IS NULL", (index, grant))
+            self._tables.run("UPDATE grants SET ended = ? WHERE grant_id = ? AND ended IS NULL", (index, grant))
 
     def _whose(self, record: dict[str, Any]) -> tuple[Any, ...]:
         """Person, login, ticket, target and customers (one a line): the record's own, or its session's."""
-        own = (*(record.get(name) for name in _INHERITED), "\n".join(record.get("customers", ())))
+        customers = "\n".join(str(key(one)) for one in record.get("customers", ()))
+        own = (*(key(record.get(name)) for name in _INHERITED), customers)
         if own[0] and own[1] and (own[1], own[0]) not in self._people:
             if len(self._people) >= _SESSIONS_KEPT:
                 self._people.clear()
             self._people.add((own[1], own[0]))
-            self._connection.execute("INSERT OR IGNORE INTO people VALUES (?, ?)", (own[1], own[0]))
-        session = record.get("session")
+            self._new_people.add((own[1], own[0]))
+        session = key(record.get("session"))
         if not session:
             return own
-        known = self._sessions.get(session)
+        known = self._sessions.get(session) or self._new_sessions.get(session)
         if known is None:
-            known = self._connection.execute(
+            known = self._tables.row(
                 "SELECT person, login, ticket, target, customers FROM sessions WHERE session = ?", (session,)
-            ).fetchone()
+            )
         merged = tuple(mine or theirs for mine, theirs in zip(own, known or own, strict=True))
         if record.get("login") and merged != known:
-            self._connection.execute("INSERT OR REPLACE INTO sessions VALUES (?, ?, ?, ?, ?, ?)", (session, *merged))
-            known = merged
+            self._new_sessions[session] = known = merged
         if known is not None:
             if len(self._sessions) >= _SESSIONS_KEPT:
                 self._sessions.clear()

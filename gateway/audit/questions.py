@@ -15,6 +15,7 @@ from typing import Any
 
 from gateway.audit.asking import Asked, Found, Head, Leaf, Narrow, Row, Scope, logins_of
 from gateway.audit.states import closings, holders, policies, whole
+from gateway.audit.tables import Tables, key
 from gateway.errors import GatewayError
 
 LIMIT = 1_000
@@ -38,12 +39,12 @@ class Question:
 
 
 def ask(
-    name: str, connection: Any, leaf: Leaf, head: Head, scope: Scope, narrow: Narrow, limit: int, offset: int
+    name: str, tables: Tables, leaf: Leaf, head: Head, scope: Scope, narrow: Narrow, limit: int, offset: int
 ) -> dict[str, Any]:
     """The answer: rows, how many there are in all, notes, and the records that it covers. Raises `GatewayError`."""
     question = question_of(name)
     check(question, narrow, since=bool(scope.since))
-    asked = Asked(connection, leaf, head, scope, narrow, max(0, min(limit, LIMIT)), max(0, offset))
+    asked = Asked(tables, leaf, head, scope, narrow, max(0, min(limit, LIMIT)), max(0, offset))
     found = question.answer(asked)
     if scope.end > head.size:
         found.notes.append(f"the last {scope.end - head.size} of these records are not signed yet")
@@ -94,11 +95,12 @@ def _customer(asked: Asked) -> Found:
         f"FROM records AS r LEFT JOIN statements AS s ON s.idx = r.idx WHERE {where} "
         "GROUP BY r.person, r.ticket, r.target"
     )
-    total = asked.one(f"SELECT count(*) FROM (SELECT 1 {groups})", values)  # noqa: S608
+    total = asked.one(f"SELECT count(*) FROM (SELECT 1 {groups}) AS found", values)  # noqa: S608
     end = asked.scope.end
     sql = (
-        "SELECT r.person, group_concat(DISTINCT r.login), r.ticket, r.target, count(*), "
-        "sum(CASE WHEN s.end < ? THEN s.rows ELSE 0 END), sum(s.end IS NULL OR s.end >= ?), min(r.idx), max(r.idx) "
+        f"SELECT r.person, {asked.tables.joined('r.login')}, r.ticket, r.target, count(*), "
+        "CAST(sum(CASE WHEN s.ended < ? THEN s.rows ELSE 0 END) AS BIGINT), "
+        "count(CASE WHEN s.ended IS NULL OR s.ended >= ? THEN 1 END), min(r.idx), max(r.idx) "
         f"{groups} ORDER BY count(*) DESC, min(r.idx)"
     )
     rows: list[Row] = []
@@ -106,7 +108,7 @@ def _customer(asked: Asked) -> Found:
         begin = asked.record(first)
         filed = _first_tagged(asked, "request", begin.get("request"))
         rows.append(_without_none({
-            "person": person, "login": logins, "ticket": ticket, "target": target,
+            "person": person, "login": logins and ",".join(sorted(set(logins.split(",")))), "ticket": ticket, "target": target,
             "why": asked.record(filed).get("reason"), "approvers": begin.get("approvers"),
             "statements": count, "rows": size, "unfinished": running or None,
             "from": begin["time"], "to": asked.record(last)["time"], "first": first, "last": last,
@@ -120,8 +122,8 @@ def _subject(asked: Asked) -> Found:
         return _looked_up(asked)
     where, values = asked.narrowed("search.exact")
     if given.column:
-        where += " AND r.idx IN (SELECT idx FROM tags WHERE tag = 'searched' AND substr(value, ?) = ?)"
-        values += [-len(given.column) - 1, f".{given.column}"]
+        where += " AND r.idx IN (SELECT idx FROM tags WHERE tag = 'searched' AND substr(value, length(value) - ? + 1) = ?)"
+        values += [len(given.column) + 1, key(f".{given.column}")]
     found = asked.listed((*_WHO, "relation", "column", "statement", "session"), where, values)
     found.notes.append(
         "this says who searched exactly, in which column, for whatever value; --value asks for one person; who read "
@@ -160,7 +162,7 @@ def _person(asked: Asked) -> Found:
     )
     return asked.listed(
         ("kind", *_WHO, "by", "decision", "code", "reason", "sql", "query", "rows", "status", "session", "statement"),
-        where, [*values, *people, asked.narrow.person, *people],
+        where, [*values, *people, key(asked.narrow.person), *people],
     )  # fmt: skip
 
 
@@ -246,15 +248,18 @@ def _writes(asked: Asked) -> Found:
 def _largest(asked: Asked) -> Found:
     where, values = asked.narrowed()
     end = asked.scope.end
-    source = f"FROM statements AS s CROSS JOIN records AS r ON r.idx = s.idx WHERE s.rows > 0 AND s.end < ? AND {where}"
+    source = (
+        f"FROM statements AS s {asked.tables.driving} records AS r ON r.idx = s.idx "
+        f"WHERE s.rows > 0 AND s.ended < ? AND {where}"
+    )
     if not asked.narrow.given():
         # no need to look at the records themselves, which are many
-        source = "FROM statements AS s WHERE s.rows > 0 AND s.end < ? AND s.idx >= ? AND s.idx < ?"
+        source = "FROM statements AS s WHERE s.rows > 0 AND s.ended < ? AND s.idx >= ? AND s.idx < ?"
     total = asked.one(f"SELECT count(*) {source}", (end, *values))
     picked = asked.page(f"SELECT s.idx {source} ORDER BY s.rows DESC, s.bytes DESC, s.idx", (end, *values))
     found = _with_counts(asked, Found(total, [asked.row(index, _STATEMENT) for (index,) in picked]))
     open_ = asked.one(
-        "SELECT count(*) FROM statements WHERE end IS NULL AND idx >= ? AND idx < ?",
+        "SELECT count(*) FROM statements WHERE ended IS NULL AND idx >= ? AND idx < ?",
         (asked.scope.first, asked.scope.end),
     )
     if open_:
@@ -311,7 +316,7 @@ def _gaps(asked: Asked) -> Found:
              "rows", "count", "version", "truncated")  # fmt: skip
     found = asked.listed(names, where, [*values, *_GAPS])
     open_ = asked.one(
-        "SELECT count(*) FROM statements WHERE end IS NULL AND idx >= ? AND idx < ?",
+        "SELECT count(*) FROM statements WHERE ended IS NULL AND idx >= ? AND idx < ?",
         (asked.scope.first, asked.scope.end),
     )
     found.notes.append(
@@ -339,7 +344,7 @@ def _policy_changes(asked: Asked) -> Found:
 def _grouped(asked: Asked, condition: str, more: Iterable[Any]) -> Found:
     where, values = asked.narrowed()
     source = f"FROM records AS r WHERE {where} AND {condition} GROUP BY r.person, r.login, r.code, r.target"
-    total = asked.one(f"SELECT count(*) FROM (SELECT 1 {source})", (*values, *more))  # noqa: S608
+    total = asked.one(f"SELECT count(*) FROM (SELECT 1 {source}) AS found", (*values, *more))  # noqa: S608
     sql = f"SELECT r.person, r.login, r.code, r.target, count(*), min(r.idx), max(r.idx) {source}"
     rows = [
         _without_none({
@@ -362,8 +367,8 @@ def _with_counts(asked: Asked, found: Found) -> Found:
 
 
 def _add_counts(asked: Asked, row: Row) -> None:
-    sql = "SELECT end, rows, bytes, status FROM statements WHERE idx = ?"
-    end, size, length, status = asked.connection.execute(sql, (row["record"],)).fetchone()
+    sql = "SELECT ended, rows, bytes, status FROM statements WHERE idx = ?"
+    ((end, size, length, status),) = asked.all(sql, (row["record"],))
     if end is None or end >= asked.scope.end:
         row["status"] = "not ended"
     else:
@@ -372,7 +377,7 @@ def _add_counts(asked: Asked, row: Row) -> None:
 
 def _first_tagged(asked: Asked, tag: str, value: str | None) -> int | None:
     sql = "SELECT min(idx) FROM tags WHERE tag = ? AND value = ? AND idx >= ? AND idx < ?"
-    found: int | None = asked.one(sql, (tag, value, asked.scope.first, asked.scope.end)) if value else None
+    found: int | None = asked.one(sql, (tag, key(value), asked.scope.first, asked.scope.end)) if value else None
     return found
 
 
@@ -381,7 +386,7 @@ def _count_tagged(asked: Asked, tag: str, value: str | None, kind: str) -> int:
         "SELECT count(*) FROM tags AS t JOIN records AS r ON r.idx = t.idx "
         "WHERE t.tag = ? AND t.value = ? AND t.idx >= ? AND t.idx < ? AND r.kind = ?"
     )
-    return int(asked.one(sql, (tag, value, asked.scope.first, asked.scope.end, kind))) if value else 0
+    return int(asked.one(sql, (tag, key(value), asked.scope.first, asked.scope.end, kind))) if value else 0
 
 
 def _without_none(row: Mapping[str, Any]) -> Row:

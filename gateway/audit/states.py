@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import groupby
 
 from gateway.audit.asking import Asked, Found, Row
+from gateway.audit.tables import key
 
 
 def closings(asked: Asked) -> Found:
@@ -17,7 +18,7 @@ def closings(asked: Asked) -> Found:
     )
     values: list[object] = [first, end, first, end]
     if given:
-        sql, values = f"{sql}AND value = ? ", [*values, given]
+        sql, values = f"{sql}AND value = ? ", [*values, key(given)]
     periods: list[tuple[int, int, str, int, int | None]] = []
     for ticket, seen in groupby(asked.all(f"{sql}ORDER BY value, idx", values), key=lambda row: str(row[0])):
         closed: int | None = None
@@ -44,7 +45,8 @@ def closings(asked: Asked) -> Found:
 
 def _period(asked: Asked, ticket: str, closed: int, opened: int | None) -> tuple[int, int, str, int, int | None]:
     sql = (
-        "SELECT coalesce(sum(kind = 'statement.begin'), 0), coalesce(sum(decision = 'deny'), 0) FROM records "
+        "SELECT count(CASE WHEN kind = 'statement.begin' THEN 1 END), count(CASE WHEN decision = 'deny' THEN 1 END) "
+        "FROM records "
         "WHERE ticket = ? AND idx >= ? AND idx < ?"
     )
     ((statements, refused),) = asked.all(sql, (ticket, closed, asked.scope.end if opened is None else opened))
@@ -70,7 +72,7 @@ def policies(asked: Asked) -> Found:
     """Each policy that was seen in force, and the last of each target."""
     first, end, target = asked.scope.first, asked.scope.end, asked.narrow.target
     where = "idx >= ? AND idx < ?" + (" AND target = ?" if target else "")
-    values = [first, end, *([target] if target else [])]
+    values = [first, end, *([key(target)] if target else [])]
     total = asked.one(f"SELECT count(*) FROM policies WHERE {where}", values)  # noqa: S608
     last = {row[0] for row in asked.all(f"SELECT max(idx) FROM policies WHERE {where} GROUP BY target", values)}  # noqa: S608
     rows: list[Row] = []

@@ -6,6 +6,7 @@ import pytest
 
 from gateway.audit.checkpoint import Signer
 from gateway.audit.log import FileLog
+from gateway.audit.search import Search
 
 ORIGIN = "gateway.example/test"
 
@@ -35,6 +36,12 @@ def key():
 def trail(tmp_path):
     """Where the trail lies."""
     return tmp_path / "trail"
+
+
+@pytest.fixture(scope="session")
+def open_search():
+    """Opens the search over a trail. What runs these tests over another kind of index has a fixture of this name."""
+    return Search
 
 
 @pytest.fixture

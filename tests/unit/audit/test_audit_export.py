@@ -14,7 +14,6 @@ import gateway.audit.verify as verifier
 from gateway.audit.asking import Narrow
 from gateway.audit.checkpoint import Signer
 from gateway.audit.export import check_export
-from gateway.audit.search import Search
 from gateway.audit.verify import is_export, verify_export
 from gateway.errors import GatewayError
 
@@ -22,7 +21,7 @@ NOW = datetime(2026, 11, 23, 20, 0, tzinfo=UTC)
 
 
 @pytest.fixture
-def asked(open_log, trail, key, records, tmp_path):
+def asked(open_log, trail, key, records, tmp_path, open_search):
     """A log of 700 records in several segments, and a way to export and to check."""
     begin, end = records
     log = open_log()
@@ -34,7 +33,7 @@ def asked(open_log, trail, key, records, tmp_path):
         if number % 10 == 0:
             log.flush()
     log.close()
-    search = Search(trail, key.verifier)
+    search = open_search(trail, key.verifier)
 
     class Asked:
         path = tmp_path / "export.ndjson"
@@ -190,14 +189,14 @@ LIES = ["DELETE FROM records WHERE idx IN (2, 16)", "UPDATE records SET person =
 
 
 @pytest.mark.parametrize("lie", LIES)
-def test_an_index_that_was_edited_while_nobody_looked_is_noticed_and_built_anew(asked, trail, key, lie):
+def test_an_index_that_was_edited_while_nobody_looked_is_noticed_and_built_anew(asked, trail, key, lie, open_search):
     right = asked.search.ask("person", Narrow(person="bob"), now=NOW)["total"]
     asked.search.close()
     database = trail.with_name("trail-index.sqlite")
     with sqlite3.connect(database) as connection:
         connection.execute(lie)
     connection.close()
-    again = Search(trail, key.verifier)
+    again = open_search(trail, key.verifier)
     if again.ask("person", Narrow(person="bob"), now=NOW)["total"] != right:
         _, pieces = again.export("person", Narrow(person="bob"), now=NOW)
         with pytest.raises(GatewayError) as damaged:

@@ -6,7 +6,6 @@ import pytest
 
 from gateway.audit.asking import Narrow
 from gateway.audit.questions import QUESTIONS
-from gateway.audit.search import Search
 from gateway.errors import GatewayError
 from gateway.record import event
 
@@ -25,10 +24,10 @@ def session(number, who, ticket, customers, **more):
 
 
 @pytest.fixture
-def world(open_log, trail, key, clock):
+def world(open_log, trail, key, clock, open_search):
     """The log, its search, and a way to say what happens next; returns the index of each record by a name."""
     log = open_log()
-    search = Search(trail, key.verifier, durable=lambda: log.durable_size)
+    search = open_search(trail, key.verifier, durable=lambda: log.durable_size)
 
     class World:
         def __init__(self):

@@ -7,7 +7,7 @@ import pytest
 
 from gateway.audit.asking import Narrow
 from gateway.audit.index import utc_text
-from gateway.audit.search import Query, Search
+from gateway.audit.search import Query
 from gateway.errors import GatewayError
 from loadtests.questions import ORIGIN, START, opened, records
 
@@ -18,7 +18,7 @@ SPANS = [(None, None), (0.25, 0.5), (0.9, None), (None, 0.3), (0.5, 0.501)]
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory):
+def made(tmp_path_factory, open_search):
     """A made-up log and its records, each completed by what its session says."""
     from gateway.audit.checkpoint import Signer
 
@@ -27,7 +27,7 @@ def made(tmp_path_factory):
     for record in records(SIZE, seed=7):
         log.append(record)
     log.close()
-    search = Search(place, key.verifier)
+    search = open_search(place, key.verifier)
     found = []
     for offset in range(0, SIZE + 10, 1000):
         found += search.search(Query(limit=1000, offset=offset, newest_first=False))
@@ -145,10 +145,10 @@ def test_holders(made):
         assert wanted or part < 0.3
 
 
-def test_who_stops_does_not_wait_until_a_long_log_is_taken_in(made, tmp_path):
+def test_who_stops_does_not_wait_until_a_long_log_is_taken_in(made, tmp_path, open_search):
     search, full = made
-    other = Search(search._directory, search._verifier, database=tmp_path / "other.sqlite")
-    other._closing = True
+    other = open_search(search._directory, search._verifier, database=tmp_path / "other.sqlite")
+    other._index.closing = True
     with pytest.raises(GatewayError) as stopped:
         other.catch_up()
     assert stopped.value.refusal.code == "shutting-down"

@@ -6,13 +6,13 @@ from datetime import UTC, datetime
 
 import pytest
 
-from gateway.audit.search import Query, Search
+from gateway.audit.search import Query
 from gateway.audit.segment import read_batches, segments_of
 from gateway.errors import GatewayError
 
 
 @pytest.fixture
-def searched(open_log, trail, key, records):
+def searched(open_log, trail, key, records, open_search):
     """A trail with two people, and its search."""
     begin, end = records
     log = open_log()
@@ -30,7 +30,7 @@ def searched(open_log, trail, key, records):
     log.append({"kind": "login", "login": "dan", "person": "u-1009", "decision": "deny", "code": "not-in-team"})
     log.append({"kind": "session.end", "session": "S1", "status": "ok"})
     log.flush()
-    search = Search(trail, key.verifier, durable=lambda: log.durable_size)
+    search = open_search(trail, key.verifier, durable=lambda: log.durable_size)
     yield search, log
     search.close()
 
@@ -102,20 +102,20 @@ def test_an_index_that_somebody_else_writes_to_is_built_anew(searched, trail, ed
 
 
 @pytest.mark.parametrize("edit", ["DELETE FROM records WHERE idx = 4", "DELETE FROM records WHERE idx > 5"])
-def test_an_index_with_a_gap_is_not_opened_again(searched, trail, key, edit):
+def test_an_index_with_a_gap_is_not_opened_again(searched, trail, key, edit, open_search):
     search, log = searched
     search.catch_up()
     search.close()
     with contextlib.closing(sqlite3.connect(f"{trail}-index.sqlite")) as other, other:
         other.execute(edit)
 
-    again = Search(trail, key.verifier, durable=lambda: log.durable_size)
+    again = open_search(trail, key.verifier, durable=lambda: log.durable_size)
     assert [record["index"] for record in again.search(Query(login="bob"))] == [5, 4]
     assert again.count(Query()) == 9
     again.close()
 
 
-def test_a_record_in_the_place_of_another_is_an_error(searched, trail, key):
+def test_a_record_in_the_place_of_another_is_an_error(searched, trail, key, open_search):
     search, log = searched
     search.catch_up()
     search.close()
@@ -125,7 +125,7 @@ def test_a_record_in_the_place_of_another_is_an_error(searched, trail, key):
             " (SELECT segment, at, length FROM records WHERE idx = 2) WHERE idx = 4"
         )
 
-    again = Search(trail, key.verifier, durable=lambda: log.durable_size)
+    again = open_search(trail, key.verifier, durable=lambda: log.durable_size)
     for ask in (lambda: again.show(4), lambda: again.prove(4), lambda: again.search(Query(login="bob"))):
         with pytest.raises(GatewayError, match="cannot be read as it was written"):
             ask()
@@ -162,7 +162,7 @@ def test_new_records_are_found_at_once_but_never_before_they_are_durable(searche
     assert search.count(Query(statement="Q78")) == 0
 
 
-def test_without_a_writer_the_checkpoint_is_the_limit(open_log, trail, key, records):
+def test_without_a_writer_the_checkpoint_is_the_limit(open_log, trail, key, records, open_search):
     begin, _ = records
     log = open_log()
     log.append(begin(1))
@@ -170,7 +170,7 @@ def test_without_a_writer_the_checkpoint_is_the_limit(open_log, trail, key, reco
     log.checkpoint()
     log.append(begin(2))
     log.flush()
-    search = Search(trail, key.verifier)
+    search = open_search(trail, key.verifier)
     assert search.count(Query()) == 2
     log.checkpoint()
     assert search.count(Query()) == 3
@@ -208,10 +208,10 @@ def test_the_index_is_rebuilt_when_it_is_lost_spoilt_or_of_another_trail(searche
     assert search.search(Query()) == before
 
 
-def test_the_index_follows_over_segments(open_log, trail, key, records):
+def test_the_index_follows_over_segments(open_log, trail, key, records, open_search):
     begin, end = records
     log = open_log()
-    search = Search(trail, key.verifier, durable=lambda: log.durable_size)
+    search = open_search(trail, key.verifier, durable=lambda: log.durable_size)
     for turn in range(3):
         for i in range(400):
             log.append(begin(turn * 400 + i))
@@ -249,7 +249,7 @@ def test_a_trail_that_cannot_be_read_to_its_end_gives_no_answer_that_looks_whole
     assert caught.value.code == "audit-damaged"
 
 
-def test_a_limit_inside_a_segment_that_others_follow_does_not_lose_the_way(open_log, trail, key, records):
+def test_a_limit_inside_a_segment_that_others_follow_does_not_lose_the_way(open_log, trail, key, records, open_search):
     begin, _ = records
     log = open_log()
     marks = []
@@ -261,7 +261,7 @@ def test_a_limit_inside_a_segment_that_others_follow_does_not_lose_the_way(open_
     log.flush()
     assert len(segments_of(trail)) > 2
     limit = 0
-    search = Search(trail, key.verifier, durable=lambda: limit)
+    search = open_search(trail, key.verifier, durable=lambda: limit)
     for limit in [*marks, log.durable_size]:
         assert search.count(Query()) == limit
     search.close()

@@ -1,0 +1,193 @@
+"""The index in PostgreSQL: every test of the index in a file, over a server of our own, and what only this one has."""
+
+import tempfile
+import threading
+from datetime import timedelta
+from pathlib import Path
+
+import psycopg
+import pytest
+
+pytest.register_assert_rewrite(
+    "tests.unit.audit.test_audit_search", "tests.unit.audit.test_audit_questions",
+    "tests.unit.audit.test_audit_questions_oracle", "tests.unit.audit.test_audit_export",
+)  # fmt: skip
+
+from gateway.audit.asking import Narrow
+from gateway.audit.search import Query, Search
+from gateway.audit.shared_index import PostgresIndex, schema_of
+from gateway.demo.postgres import EmbeddedPostgres, find_binaries
+from gateway.errors import GatewayError
+from loadtests.questions import START, opened
+from loadtests.questions import records as made_up
+from tests.unit.audit import conftest as small
+from tests.unit.audit import test_audit_export, test_audit_questions, test_audit_questions_oracle, test_audit_search
+
+FILE_ONLY = {
+    "test_an_index_that_somebody_else_writes_to_is_built_anew",
+    "test_an_index_with_a_gap_is_not_opened_again",
+    "test_a_record_in_the_place_of_another_is_an_error",
+    "test_the_index_is_rebuilt_when_it_is_lost_spoilt_or_of_another_trail",
+    "test_the_index_is_private",
+    "test_an_index_that_was_edited_while_nobody_looked_is_noticed_and_built_anew",
+    "test_who_stops_does_not_wait_until_a_long_log_is_taken_in",
+}
+"""Tests that look into the file; below are their like."""
+FIXTURES = ("clock", "key", "trail", "open_log", "records", "searched", "world", "day", "made", "span", "asked")
+
+for module in (small, test_audit_search, test_audit_questions, test_audit_questions_oracle, test_audit_export):
+    for name, value in vars(module).items():
+        if (name.startswith("test_") and callable(value) and name not in FILE_ONLY) or (
+            name in FIXTURES and getattr(value, "__module__", module.__name__) == module.__name__
+        ):
+            globals()[name] = value
+
+
+@pytest.fixture(scope="session")
+def server():
+    with tempfile.TemporaryDirectory(prefix="gateway-index-") as name, EmbeddedPostgres(
+        Path(name), find_binaries(tls=False)
+    ) as server:
+        server.ensure_database("shared-index", lambda connection: None)
+        yield server
+
+
+@pytest.fixture(scope="session")
+def open_search(server):
+    """The search over a trail with its index in PostgreSQL; the first one of a trail begins with an empty index."""
+    known = set()
+
+    def open_it(trail, verifier, **options):
+        options.pop("database", None)
+        index = PostgresIndex(server.connect, trail, verifier.name)
+        if trail not in known:
+            known.add(trail)
+            index.forget()
+        return Search(trail, verifier, index=index, **options)
+
+    return open_it
+
+
+@pytest.fixture
+def edit(server):
+    """Changes the index of a log behind the gateway's back."""
+
+    def edit_it(sql, origin=small.ORIGIN):
+        with server.connect() as connection:
+            connection.execute(f"SET search_path = {schema_of(origin)}")
+            connection.execute(sql)
+
+    return edit_it
+
+
+EDITS = [
+    "DELETE FROM records WHERE login = 'bob'",
+    "DELETE FROM records WHERE idx = 4",
+    "UPDATE records SET login = 'eve' WHERE idx = 4",
+    "DELETE FROM customers",
+    "TRUNCATE tags",
+    "INSERT INTO customers VALUES ('8', 1)",
+    "DROP TABLE relations CASCADE",
+    "UPDATE progress SET size = 3",
+    "DELETE FROM progress",
+    "DROP SEQUENCE touches CASCADE",
+    "ALTER TABLE records DROP COLUMN login",
+    "ALTER TABLE records DISABLE TRIGGER ALL; DELETE FROM records WHERE idx = 4",
+]
+
+
+@pytest.mark.parametrize("held", [True, False], ids=["running", "stopped"])
+@pytest.mark.parametrize("sql", EDITS)
+def test_an_index_that_somebody_else_writes_to_is_built_anew(searched, edit, sql, held):
+    search, _ = searched
+    before = search.search(Query(login="bob"))
+    if not held:
+        search.close()
+    edit(sql)
+
+    assert search.search(Query(login="bob")) == before
+    assert search.search(Query(relation="payslips"))[0]["session"] == "S2"
+    assert search.search(Query(customer="8")) == before
+    assert search.count(Query()) == 9
+    assert search.show(4)["login"] == "bob"
+
+
+def test_who_switches_the_triggers_off_can_hide_records_from_an_answer_but_not_from_an_export(asked, edit):
+    right = asked.search.ask("person", Narrow(person="bob"), now=test_audit_export.NOW)["total"]
+    edit("SET session_replication_role = replica; DELETE FROM tags; UPDATE records SET person = 'p-9', login = 'eve'")
+    assert asked.search.ask("person", Narrow(person="bob"), now=test_audit_export.NOW)["total"] != right
+    _, pieces = asked.search.export("person", Narrow(person="bob"), now=test_audit_export.NOW)
+    with pytest.raises(GatewayError) as damaged:
+        list(pieces)
+    assert damaged.value.refusal.code == "audit-damaged"
+    assert asked.search.ask("person", Narrow(person="bob"), now=test_audit_export.NOW)["total"] == right
+
+
+def test_a_connection_that_is_lost_is_made_anew(searched, server):
+    search, _ = searched
+    before = search.search(Query())
+    server.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = %s",
+               "payroll")  # fmt: skip
+    assert search.search(Query()) == before
+
+
+def test_a_server_that_is_away_is_an_error_and_no_empty_answer(trail, key, open_log):
+    log = open_log()
+    log.flush()
+
+    def away():
+        raise psycopg.OperationalError("away")
+
+    search = Search(trail, key.verifier, index=PostgresIndex(away, trail, key.verifier.name))
+    with pytest.raises(GatewayError) as caught:
+        search.search(Query())
+    assert caught.value.code == "internal-error"
+
+
+def test_two_that_follow_one_log_at_once_take_each_record_once(server, tmp_path):
+    key = small.Signer.generate("gateway.example/twice")
+    log = opened(tmp_path / "audit", key, 1)
+    for record in made_up(12_000, seed=3):
+        log.append(record)
+    log.close()
+    both = [Search(tmp_path / "audit", key.verifier, index=PostgresIndex(server.connect, tmp_path / "audit", key.verifier.name))
+            for _ in range(2)]  # fmt: skip
+    both[0].rebuild()
+    both[0]._index.forget()
+    counts, failures = [], []
+
+    def count(search):
+        for _ in range(20):
+            try:
+                counts.append(search.count(Query()))
+                return
+            except GatewayError as error:
+                failures.append(error)
+
+    threads = [threading.Thread(target=count, args=(search,)) for search in both]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    size = both[0].ask("whole", Narrow(), now=START + timedelta(days=1))["end"]
+    assert counts == [size, size]
+    for search in both:
+        search.close()
+
+
+@pytest.mark.parametrize("text", ["a\0b", "x" * 5_000, "é" * 3_000], ids=["nul", "long", "wide"])
+def test_no_text_in_a_record_ends_the_following(open_log, trail, key, open_search, tmp_path, text):
+    log = open_log()
+    fields = {name: text for name in ("login", "person", "ticket", "target", "code", "relation", "session")}
+    log.append({"kind": "login", "decision": "deny", "customers": [text], "relations": [text], "by": text, **fields})
+    log.append({"kind": "login", "login": "bob", "reason": "Ünder_score 'quoted' e.mail"})
+    log.flush()
+    both = [open_search(trail, key.verifier, durable=lambda: log.durable_size),
+            Search(trail, key.verifier, durable=lambda: log.durable_size, database=tmp_path / "file.sqlite")]  # fmt: skip
+    for query in (Query(), Query(login=text), Query(customer=text), Query(relation=text), Query(text="under score"),
+                  Query(text="UNDER_SCORE"), Query(text="under e.mail"), Query(text="score_under"), Query(text="é")):  # fmt: skip
+        shared, own = (search.search(query) for search in both)
+        assert shared == own
+    assert both[0].count(Query(login=text)) == both[0].count(Query(customer=text)) == 1
+    for search in both:
+        search.close()
