@@ -9,6 +9,7 @@ export of one week costs to make and to check.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import random
 import statistics
 import tempfile
@@ -24,6 +25,8 @@ from gateway.audit.export import check_export
 from gateway.audit.log import FileLog
 from gateway.audit.questions import QUESTIONS
 from gateway.audit.search import Search
+from gateway.audit.shared_index import PostgresIndex
+from gateway.demo.postgres import EmbeddedPostgres, find_binaries
 from gateway.record import event
 
 ORIGIN = "bench.example/questions"
@@ -38,29 +41,57 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m loadtests questions", description=__doc__)
     parser.add_argument("--records", type=int, default=1_000_000)
     parser.add_argument("--repeat", type=int, default=5, help="how often each question is asked")
+    parser.add_argument("--index", choices=("sqlite", "postgres"), default="sqlite", help="where the index is")
     parser.add_argument("--directory", type=Path, help="where to write (default: below the working directory)")
     given = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory(dir=given.directory or Path.cwd()) as name:
         place = Path(name)
         key = fill(place / "audit", given.records)
-        search = Search(place / "audit", key.verifier)
-        begun = time.monotonic()
-        held = search.rebuild()
-        took = time.monotonic() - begun
-        size = (place / "audit-index.sqlite").stat().st_size
-        print(
-            f"index: {held:,} records in {took:.1f} s, {held / took:,.0f} records/s, {size / held:.0f} bytes a record"
-        )
-        quarter = START + YEAR * 3 / 4
-        for question in QUESTIONS.values():
-            narrow = Narrow(**{name: FILTERS[name] for name in question.needs})
-            whole, found = timed(search, question.name, narrow, None, given.repeat)
-            last = "" if question.whole else f"{timed(search, question.name, narrow, quarter, given.repeat)[0]:8.1f} ms"
-            print(f"{question.name:16} {whole:8.1f} ms  last quarter {last:>11}  {found:8,} rows")
-        lag(place / "audit", key, search)
-        export(search, key, place / "export.ndjson", quarter)
-        search.close()
+        with contextlib.ExitStack() as stack:
+            if given.index == "postgres":
+                server = stack.enter_context(postgres())
+                index = PostgresIndex(server.connect, place / "audit", key.verifier.name)
+                search = Search(place / "audit", key.verifier, index=index)
+            else:
+                search = Search(place / "audit", key.verifier)
+            begun = time.monotonic()
+            held = search.rebuild()
+            took = time.monotonic() - begun
+            if given.index == "postgres":
+                size = int(server.sql("SELECT pg_database_size(current_database())")[0][0])
+            else:
+                size = (place / "audit-index.sqlite").stat().st_size
+            print(
+                f"index in {given.index}: {held:,} records in {took:.1f} s, {held / took:,.0f} records/s, "
+                f"{size / held:.0f} bytes a record"
+            )
+            measure(search, given.repeat)
+            lag(place / "audit", key, search)
+            under_load(place / "audit", key, search)
+            export(search, key, place / "export.ndjson", START + YEAR * 3 / 4)
+            search.close()
     return 0
+
+
+@contextlib.contextmanager
+def postgres() -> Iterator[EmbeddedPostgres]:
+    """A server of our own, with room for the index."""
+    with (
+        tempfile.TemporaryDirectory(prefix="gateway-bench-index-") as name,
+        EmbeddedPostgres(Path(name), find_binaries(tls=False), settings={"shared_buffers": "512MB"}) as server,
+    ):
+        server.ensure_database("index", lambda connection: None)
+        yield server
+
+
+def measure(search: Search, repeat: int) -> None:
+    """A line for each question."""
+    quarter = START + YEAR * 3 / 4
+    for question in QUESTIONS.values():
+        narrow = Narrow(**{name: FILTERS[name] for name in question.needs})
+        whole, found = timed(search, question.name, narrow, None, repeat)
+        last = "" if question.whole else f"{timed(search, question.name, narrow, quarter, repeat)[0]:8.1f} ms"
+        print(f"{question.name:16} {whole:8.1f} ms  last quarter {last:>11}  {found:8,} rows", flush=True)
 
 
 def timed(search: Search, name: str, narrow: Narrow, since: datetime | None, repeat: int) -> tuple[float, int]:
@@ -83,6 +114,35 @@ def lag(directory: Path, key: Signer, search: Search) -> None:
     begun = time.monotonic()
     search.catch_up()
     print(f"a thousand new records: {(time.monotonic() - begun) * 1e3:.0f} ms until they are found")
+
+
+def under_load(directory: Path, key: Signer, search: Search, seconds: float = 10, a_second: int = 1_000) -> None:
+    """How long after it was durable a record can be found, while others are written and the index follows each second.
+
+    As the gateway does it: a question takes in what is new, and so does a pulse of a second.
+    """
+    log, late = opened(directory, key, 0.001), []
+    made = records(int(seconds * a_second) + a_second, seed=3, first=log.durable_size)
+    search.catch_up()
+    end, followed = time.monotonic() + seconds, time.monotonic()
+    durable: list[float] = []
+    while (now := time.monotonic()) < end:
+        for _ in range(a_second // 20):
+            log.append(next(made))
+        log.flush()
+        log.checkpoint()
+        durable.append(time.monotonic())
+        if now - followed >= 1:
+            search.catch_up()
+            followed = now
+            late += [time.monotonic() - one for one in durable]
+            durable.clear()
+        time.sleep(0.05)
+    log.close()
+    print(
+        f"under {a_second:,} records a second: found {statistics.median(late) * 1e3:.0f} ms after they were durable, "
+        f"{max(late) * 1e3:.0f} ms at the most, with nobody asking"
+    )
 
 
 def export(search: Search, key: Signer, path: Path, since: datetime) -> None:

@@ -145,7 +145,7 @@ def test_a_server_that_is_away_is_an_error_and_no_empty_answer(trail, key, open_
 
 
 def test_two_that_follow_one_log_at_once_take_each_record_once(server, tmp_path):
-    key = small.Signer.generate("gateway.example/twice")
+    key = small.Signer.generate(test_audit_questions_oracle.ORIGIN)
     log = opened(tmp_path / "audit", key, 1)
     for record in made_up(12_000, seed=3):
         log.append(record)
@@ -175,7 +175,7 @@ def test_two_that_follow_one_log_at_once_take_each_record_once(server, tmp_path)
         search.close()
 
 
-@pytest.mark.parametrize("text", ["a\0b", "x" * 5_000, "é" * 3_000], ids=["nul", "long", "wide"])
+@pytest.mark.parametrize("text", ["a\0b", "x" * 1_000, "é" * 500], ids=["nul", "long", "wide"])
 def test_no_text_in_a_record_ends_the_following(open_log, trail, key, open_search, tmp_path, text):
     log = open_log()
     fields = {name: text for name in ("login", "person", "ticket", "target", "code", "relation", "session")}
