@@ -162,6 +162,32 @@ class Replica(_Model):
         return self
 
 
+class AuditIndex(_Model):
+    """Where the search index of the trail is: a file below `state`, or a PostgreSQL database that gateways share."""
+
+    kind: Literal["sqlite", "postgres"] = "sqlite"
+    host: str = ""
+    port: int = Field(default=5432, ge=1, le=65535)
+    database: str = ""
+    user: str = ""
+    password: Secret | None = None
+    tls: Literal["verify-full", "off"] = "verify-full"
+    ca: Path | None = None
+    connect_timeout: Seconds = 5.0
+
+    @model_validator(mode="after")
+    def _whole(self) -> AuditIndex:
+        given = (self.host, self.database, self.user, self.password)
+        if self.kind == "postgres" and not all(given):
+            raise ValueError("an index in PostgreSQL needs host, database, user and password")
+        if self.kind == "sqlite" and any(given):
+            raise ValueError("host, database, user and password are of `kind: postgres`")
+        local = self.host.startswith("/") or not self.host or Listener(host=self.host, port=self.port).loopback
+        if self.tls == "off" and not local:
+            raise ValueError("`tls: off` is for an index on a loopback host or a local socket only")
+        return self
+
+
 class Audit(_Model):
     """The trail. `reserve` is disk space kept back so that the closing record can always be written."""
 
@@ -173,6 +199,7 @@ class Audit(_Model):
     heartbeat: Seconds = 300.0
     literals_days: int = Field(default=90, ge=1, le=3650)
     witness_token: Secret | None = None
+    index: AuditIndex = AuditIndex()
     replica: Replica | None = None
 
     @model_validator(mode="after")

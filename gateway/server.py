@@ -36,8 +36,8 @@ from gateway.alerts.alerting import Alerting
 from gateway.alerts.engine import Event
 from gateway.audit.checkpoint import Signer, create_signer, load_signer
 from gateway.audit.log import FileLog
+from gateway.audit.opening import open_search
 from gateway.audit.rotation import load_next_signer, settle_keys
-from gateway.audit.search import Search
 from gateway.budgets import Budgets
 from gateway.config import Config, Listener
 from gateway.console.app import create_app, create_local_app
@@ -171,12 +171,7 @@ class Server:
         )
         self.previews = PostgresPreview(self.gate, self.targets.upstreams, self.targets.session_pins)
         self.targets.renewed = self.engine.renew_target
-        self.search = Search(
-            config.audit_path,
-            self.trail.verifier,
-            database=config.state / "audit-index.sqlite",
-            durable=lambda: self.trail.durable_size,
-        )
+        self.search = open_search(config, self.trail.verifier, lambda: self.trail.durable_size)
         self.alerts = Alerting(config, self.access.context, self.trail, self._alert)
         self.literals.attach(self.access.acts, self.search, self.trail)
         await self.literals.begin()
@@ -361,7 +356,7 @@ class Server:
         while True:
             await asyncio.sleep(1.0)
             grown, size = self.trail.durable_size - size, self.trail.durable_size
-            if grown > _QUIET:
+            if grown > _QUIET and self.config.audit.index.kind == "sqlite":
                 continue
             try:
                 await asyncio.to_thread(self.search.catch_up)

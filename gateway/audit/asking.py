@@ -111,9 +111,7 @@ class Asked:
         sql = "SELECT segment, at, length, person, login, ticket, target FROM records WHERE idx = ?"
         row = self.tables.row(sql, (index,))
         if row is None:
-            raise GatewayError(
-                "audit-damaged", f"record {index} is not in the index", "run `gateway audit reindex`"
-            )
+            raise GatewayError("audit-damaged", f"record {index} is not in the index", "run `gateway audit reindex`")
         whose = dict(zip(("person", "login", "ticket", "target"), row[3:], strict=True))
         return {**{k: v for k, v in whose.items() if v}, **record_of(self.leaf(index, *row[:3]))}
 

@@ -105,7 +105,7 @@ class Passing:
         answer = self.answer(name, read, head, scope, Narrow())
         while len(answer["rows"]) < min(answer["total"], most):
             offset = len(answer["rows"])
-            more = ask(name, self._connection, read, head, scope, Narrow(), LIMIT, offset)["rows"]
+            more = ask(name, self._tables, read, head, scope, Narrow(), LIMIT, offset)["rows"]
             if not more:
                 break
             answer["rows"] += json.loads(json.dumps(more))
@@ -115,7 +115,7 @@ class Passing:
         """How much of what the leaves hold."""
         found = {}
         for name, sql in _FIGURES.items():
-            found[name] = int(self._connection.execute(sql).fetchone()[0])
+            found[name] = int(self._tables.all(sql)[0][0])
         return found
 
     def close(self) -> None:

@@ -62,7 +62,7 @@ def follow(
     while place.size < limit:
         with transaction():
             before = place
-            for place, first, leaves, offsets in batches:  # noqa: B020, PLR1704 - how far it is now
+            for place, first, leaves, offsets in batches:  # noqa: PLR1704 - how far it is now
                 intake.take(place.segment, first, leaves, offsets)
                 if place.size - before.size >= COMMIT_EVERY:
                     break

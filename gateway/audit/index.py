@@ -71,7 +71,9 @@ class Intake:
         self._forget()
 
     def _forget(self) -> None:
-        self._rows: dict[str, list[tuple[Any, ...]]] = {name: [] for name in ("records", "customers", "relations", "tags")}
+        self._rows: dict[str, list[tuple[Any, ...]]] = {
+            name: [] for name in ("records", "customers", "relations", "tags")
+        }
         self._words: list[tuple[int, str]] = []
         self._begun: dict[int, tuple[Any, ...]] = {}
         self._names: dict[tuple[str | None, str | None], int] = {}
@@ -97,7 +99,9 @@ class Intake:
             rows["relations"] += [(relation, index) for relation in relations]
             if text := " ".join(str(record[name]) for name in _WORDS if name in record):
                 self._words.append((index, text))
-            rows["tags"] += [(tag, value, index) for tag, value in {(tag, key(v)): None for tag, v in _tags(record, whose)}]
+            rows["tags"] += [
+                (tag, value, index) for tag, value in {(tag, key(v)): None for tag, v in _tags(record, whose)}
+            ]
             if kind == "statement.begin":
                 self._begun[index] = (index, None, None, None, None)
                 self._names[key(record.get("statement")), key(record.get("session"))] = index
@@ -107,7 +111,7 @@ class Intake:
 
     def flush(self) -> None:
         """Write what was taken."""
-        tables, ends = self._tables, []
+        tables, ends = self._tables, list[tuple[Any, ...]]()
         for index, record in self._later:
             if record["kind"] in ("statement.end", "statement.unknown"):
                 ends += self._end(index, record)
@@ -119,8 +123,9 @@ class Intake:
         )
         tables.many("INSERT INTO people VALUES (?, ?) ON CONFLICT DO NOTHING", sorted(self._new_people))
         tables.many(
-            "INSERT INTO sessions VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (session) DO UPDATE SET person = excluded.person, "
-            "login = excluded.login, ticket = excluded.ticket, target = excluded.target, customers = excluded.customers",
+            "INSERT INTO sessions VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (session) DO UPDATE "
+            "SET person = excluded.person, login = excluded.login, ticket = excluded.ticket, "
+            "target = excluded.target, customers = excluded.customers",
             [(session, *whose) for session, whose in self._new_sessions.items()],
         )
         tables.spell(self._words)
@@ -143,15 +148,17 @@ class Intake:
             begin = self._names.get(names)
             if begin is None:
                 row = self._tables.row(
-                    "SELECT max(idx) FROM records WHERE statement = ? AND session = ? AND kind = 'statement.begin'", names
+                    "SELECT max(idx) FROM records WHERE statement = ? AND session = ? AND kind = 'statement.begin'",
+                    names,
                 )
                 begin = row[0] if row else None
         status = "unknown" if record["kind"] == "statement.unknown" else record.get("status")
         values = (index, record.get("rows", 0), record.get("bytes", 0), key(status))
-        taken = self._begun.get(begin) if isinstance(begin, int) else None
+        if not isinstance(begin, int):
+            return
+        taken = self._begun.get(begin)
         if taken is None:
-            if isinstance(begin, int):
-                yield (*values, begin)
+            yield (*values, begin)
         elif taken[1] is None and begin < index:
             self._begun[begin] = (begin, *values)
 

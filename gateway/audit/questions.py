@@ -108,7 +108,7 @@ def _customer(asked: Asked) -> Found:
         begin = asked.record(first)
         filed = _first_tagged(asked, "request", begin.get("request"))
         rows.append(_without_none({
-            "person": person, "login": logins and ",".join(sorted(set(logins.split(",")))), "ticket": ticket, "target": target,
+            "person": person, "login": _sorted(logins), "ticket": ticket, "target": target,
             "why": asked.record(filed).get("reason"), "approvers": begin.get("approvers"),
             "statements": count, "rows": size, "unfinished": running or None,
             "from": begin["time"], "to": asked.record(last)["time"], "first": first, "last": last,
@@ -122,7 +122,9 @@ def _subject(asked: Asked) -> Found:
         return _looked_up(asked)
     where, values = asked.narrowed("search.exact")
     if given.column:
-        where += " AND r.idx IN (SELECT idx FROM tags WHERE tag = 'searched' AND substr(value, length(value) - ? + 1) = ?)"
+        where += (
+            " AND r.idx IN (SELECT idx FROM tags WHERE tag = 'searched' AND substr(value, length(value) - ? + 1) = ?)"
+        )
         values += [len(given.column) + 1, key(f".{given.column}")]
     found = asked.listed((*_WHO, "relation", "column", "statement", "session"), where, values)
     found.notes.append(
@@ -387,6 +389,11 @@ def _count_tagged(asked: Asked, tag: str, value: str | None, kind: str) -> int:
         "WHERE t.tag = ? AND t.value = ? AND t.idx >= ? AND t.idx < ? AND r.kind = ?"
     )
     return int(asked.one(sql, (tag, key(value), asked.scope.first, asked.scope.end, kind))) if value else 0
+
+
+def _sorted(names: str | None) -> str | None:
+    """Names with commas between, in the order of their bytes: a group has them in any."""
+    return names and ",".join(sorted(set(names.split(","))))
 
 
 def _without_none(row: Mapping[str, Any]) -> Row:

@@ -1,4 +1,4 @@
-"""Finding records again: an index in SQLite or PostgreSQL, derived from the segments, that catches up before each question.
+"""Finding records again: an index, derived from the segments, that catches up before each question.
 
 The index holds what can be asked for and where each leaf lies; the records themselves are read from the segments, so
 an answer is what the trail says. It may be deleted at any time: the next question builds it anew. Records that name
@@ -23,6 +23,7 @@ from typing import Any
 
 from gateway.audit.asking import Head, Narrow, Scope, named, scope_of
 from gateway.audit.checkpoint import Checkpoint, Verifier, open_checkpoint
+from gateway.audit.elsewhere import Elsewhere, Log
 from gateway.audit.encode import record_of
 from gateway.audit.export import export_chunks, first_line
 from gateway.audit.following import Index, damaged
@@ -80,6 +81,7 @@ class Search:
         database: str | Path | None = None,
         durable: Callable[[], int] | None = None,
         index: Index | None = None,
+        elsewhere: Elsewhere | None = None,
     ) -> None:
         """The index is a file, which lies beside the trail unless it is given, or `index`. Opens nothing yet."""
         self._directory = Path(directory)
@@ -87,6 +89,7 @@ class Search:
         path = Path(database) if database else self._directory.with_name(self._directory.name + "-index.sqlite")
         self._index: Index = index or SqliteIndex(path, self._directory, verifier.name)
         self._durable = durable
+        self._elsewhere = elsewhere
         self._mutex = threading.Lock()
 
     def search(self, query: Query) -> list[dict[str, Any]]:
@@ -159,12 +162,17 @@ class Search:
 
     def ask(
         self, name: str, narrow: Narrow, *, now: datetime, since: datetime | None = None,
-        until: datetime | None = None, limit: int = 100, offset: int = 0, upto: int | None = None,
+        until: datetime | None = None, limit: int = 100, offset: int = 0, upto: int | None = None, origin: str = "",
     ) -> dict[str, Any]:  # fmt: skip
         """The answer to one of `questions.QUESTIONS`, with what it covers: the records that are durable.
 
-        `upto` leaves out what was recorded since another page of the answer. Raises `GatewayError`.
+        `upto` leaves out what was recorded since another page of the answer. `origin` names the log of another gateway,
+        which a shared index may have. Raises `GatewayError`.
         """
+        if origin not in ("", self._verifier.name):
+            return self._others().ask(
+                origin, name, narrow, now=now, since=since, until=until, limit=limit, offset=offset, upto=upto
+            )
         _, head = self._checkpoint()
         signed = Head(head.origin, head.size, head.root.hex())
         with self._mutex:
@@ -185,6 +193,18 @@ class Search:
                 sql = f"SELECT idx, value FROM tags WHERE tag = ? AND value IN ({marks})"  # noqa: S608
                 found += [(index, value) for index, value in tables.all(sql, (tag, *part))]
         return sorted(found)
+
+    def logs(self) -> list[Log]:
+        """The logs that can be asked about here, the own one caught up. Raises `GatewayError`."""
+        self.catch_up()
+        return self._others().logs()
+
+    def _others(self) -> Elsewhere:
+        if self._elsewhere is None:
+            raise GatewayError(
+                "not-found", "this gateway knows its own log only", "share an index with `audit.index` in gateway.yaml"
+            )
+        return self._elsewhere
 
     def export(
         self, name: str, narrow: Narrow, *, now: datetime, since: datetime | None = None, until: datetime | None = None

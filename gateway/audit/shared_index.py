@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+from psycopg.conninfo import make_conninfo
 
 from gateway.audit.encode import record_of
 from gateway.audit.following import Place, damaged, follow
@@ -45,7 +46,9 @@ def _schema() -> str:
     text = text.replace(" WITHOUT ROWID", "").replace("INTEGER", "BIGINT")
     # texts compare by their bytes, as in SQLite
     text = re.sub(r"\bTEXT\b", 'TEXT COLLATE "C"', text)
-    return text + """
+    return (
+        text
+        + """
 CREATE TABLE words (idx BIGINT PRIMARY KEY, spelled TEXT COLLATE "C" NOT NULL);
 CREATE INDEX words_spelled ON words USING gin (string_to_array(spelled, ' '));
 CREATE TABLE leaves (idx BIGINT PRIMARY KEY, hash BYTEA NOT NULL, leaf BYTEA NOT NULL);
@@ -56,6 +59,7 @@ CREATE TABLE progress (
 );
 CREATE SEQUENCE touches;
 """
+    )
 
 
 _SHAPE = """
@@ -82,29 +86,29 @@ class PostgresTables:
 
     def all(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """See `Tables`."""
-        return self._connection.execute(_spelled(sql), values).fetchall()  # type: ignore[arg-type]
+        return self._connection.execute(_spelled(sql), values).fetchall()
 
     def row(self, sql: str, values: Sequence[Any] = ()) -> tuple[Any, ...] | None:
         """See `Tables`."""
-        found: tuple[Any, ...] | None = self._connection.execute(_spelled(sql), values).fetchone()  # type: ignore[arg-type]
+        found: tuple[Any, ...] | None = self._connection.execute(_spelled(sql), values).fetchone()
         return found
 
     def run(self, sql: str, values: Sequence[Any] = ()) -> int:
         """See `Tables`."""
-        return self._connection.execute(_spelled(sql), values).rowcount  # type: ignore[arg-type]
+        return self._connection.execute(_spelled(sql), values).rowcount
 
     def many(self, sql: str, rows: Rows) -> None:
         """See `Tables`."""
         rows = list(rows)
         if rows:
             with self._connection.cursor() as cursor:
-                cursor.executemany(_spelled(sql), rows)  # type: ignore[arg-type]
+                cursor.executemany(_spelled(sql), rows)
 
     def fill(self, table: str, rows: Rows) -> None:
         """See `Tables`."""
         rows = list(rows)
         if rows:
-            with self._connection.cursor() as cursor, cursor.copy(f"COPY {table} FROM STDIN") as copy:  # type: ignore[arg-type]
+            with self._connection.cursor() as cursor, cursor.copy(f"COPY {table} FROM STDIN") as copy:
                 for row in rows:
                     copy.write_row(row)
 
@@ -142,6 +146,26 @@ def schema_of(origin: str) -> str:
     return f"log_{hashlib.sha256(origin.encode()).hexdigest()[:24]}"
 
 
+def connector(
+    *, host: str, port: int, database: str, user: str, password: Callable[[], str], tls: bool, ca: Path | None,
+    timeout_s: float,
+) -> Connect:  # fmt: skip
+    """How to reach the database of the index; a statement there takes a minute at the most."""
+
+    def connect() -> psycopg.Connection[Any]:
+        trust = {"sslmode": "verify-full", "sslrootcert": str(ca) if ca else "system"}
+        target = make_conninfo(
+            "", host=host, port=port, dbname=database, user=user, password=password(),
+            connect_timeout=max(2, round(timeout_s)), application_name="gateway-audit-index", keepalives_idle=10,
+            options="-c statement_timeout=60s -c lock_timeout=10s -c idle_in_transaction_session_timeout=60s "
+            "-c jit=off",
+            **(trust if tls else {"sslmode": "disable"}),
+        )  # fmt: skip
+        return psycopg.connect(target, autocommit=True)
+
+    return connect
+
+
 class PostgresIndex:
     """See `Index`. `checkpoint` says the newest signed head, which others are shown."""
 
@@ -165,7 +189,7 @@ class PostgresIndex:
                     self.forget()
                     continue
                 if attempt or self.closing:
-                    raise _unusable(error) from error
+                    raise unusable(error) from error
         raise AssertionError("unreachable")
 
     def forget(self) -> None:
@@ -174,9 +198,9 @@ class PostgresIndex:
             connection = self._connected(make=False)
             with connection.transaction():
                 connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
-                connection.execute(f"DROP SCHEMA IF EXISTS {self._schema} CASCADE")  # type: ignore[arg-type]
+                connection.execute(f"DROP SCHEMA IF EXISTS {self._schema} CASCADE")
         except psycopg.Error as error:
-            raise _unusable(error) from error
+            raise unusable(error) from error
         finally:
             self.close()
 
@@ -189,7 +213,7 @@ class PostgresIndex:
     def _followed(self, limit: int) -> Tables:
         for _ in range(2):
             connection = self._connected()
-            if self._untouched(connection):
+            if untouched(connection):
                 break
             self.forget()
         else:
@@ -201,15 +225,11 @@ class PostgresIndex:
             lambda before, after: self._note(connection, before, after), lambda: self.closing,
         )  # fmt: skip
         if reached.size - place.size >= _MANY:
-            connection.execute(f"VACUUM (ANALYZE) {', '.join(_DATA)}")  # type: ignore[arg-type]
+            connection.execute("SET statement_timeout = 0")
+            connection.execute(f"VACUUM (ANALYZE) {', '.join(_DATA)}")
+            connection.execute("SET statement_timeout = '60s'")
         self._show(connection, reached)
         return tables
-
-    def _untouched(self, connection: psycopg.Connection[Any]) -> bool:
-        """Whether nobody else has changed rows or tables since they were made."""
-        sql = f"SELECT is_called OR shape IS DISTINCT FROM ({_SHAPE}) FROM touches, progress"  # noqa: S608
-        row = connection.execute(sql).fetchone()  # type: ignore[arg-type]
-        return row is not None and not row[0]
 
     def _note(self, connection: psycopg.Connection[Any], before: Place, after: Place) -> None:
         """Compare-and-swap how far the index is."""
@@ -224,7 +244,8 @@ class PostgresIndex:
         """Tell the others how far this log is followed, and that somebody does; at most each second if all is quiet."""
         note = self._checkpoint()
         stale = connection.execute(
-            "SELECT FROM progress WHERE size = %s AND (checkpoint <> %s OR alive < clock_timestamp() - interval '0.9 s')",
+            "SELECT FROM progress WHERE size = %s "
+            "AND (checkpoint <> %s OR alive < clock_timestamp() - interval '0.9 s')",
             (place.size, note),
         )
         if stale.rowcount:
@@ -240,38 +261,39 @@ class PostgresIndex:
             return self._connection
         connection = self._connect()
         try:
-            connection.execute(f"SET search_path = {self._schema}")  # type: ignore[arg-type]
+            connection.execute(f"SET search_path = {self._schema}")
             if make:
-                self._make(connection)
+                self._build(connection)
         except BaseException:
             connection.close()
             raise
         self._connection = connection
         return connection
 
-    def _make(self, connection: psycopg.Connection[Any]) -> None:
+    def _build(self, connection: psycopg.Connection[Any]) -> None:
         """Make the schema, or take the one that is there if it is whole, of this version and of this trail."""
         with connection.transaction():
             connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
             if self._usable(connection):
                 return
-            connection.execute(f"DROP SCHEMA IF EXISTS {self._schema} CASCADE")  # type: ignore[arg-type]
-            connection.execute(f"CREATE SCHEMA {self._schema}")  # type: ignore[arg-type]
-            connection.execute(_schema())  # type: ignore[arg-type]
+            connection.execute(f"DROP SCHEMA IF EXISTS {self._schema} CASCADE")
+            connection.execute(f"CREATE SCHEMA {self._schema}")
+            connection.execute(_schema())
             connection.execute(
-                "CREATE FUNCTION touched() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "  # type: ignore[arg-type]
+                "CREATE FUNCTION touched() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
                 f"PERFORM nextval('{self._schema}.touches'); RETURN NULL; END $$"
             )
             for table in (*_DATA, "progress"):
                 connection.execute(
-                    f"CREATE TRIGGER touched AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON {table} FOR EACH STATEMENT "  # type: ignore[arg-type]
-                    "WHEN (current_setting('gateway.following', true) IS DISTINCT FROM 'yes') EXECUTE FUNCTION touched()"
+                    f"CREATE TRIGGER touched AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON {table} "
+                    "FOR EACH STATEMENT WHEN (current_setting('gateway.following', true) IS DISTINCT FROM 'yes') "
+                    "EXECUTE FUNCTION touched()"
                 )
             start = Place()
             connection.execute("SET LOCAL gateway.following = 'yes'")
+            insert = "INSERT INTO progress (version, origin, size, segment, at, shape) VALUES (%s, %s, %s, %s, %s, "
             connection.execute(
-                "INSERT INTO progress (version, origin, size, segment, at, shape) "  # type: ignore[arg-type]
-                f"VALUES (%s, %s, %s, %s, %s, ({_SHAPE}))",
+                f"{insert} ({_SHAPE}))",
                 (VERSION, self._origin, start.size, start.segment, start.at),
             )
 
@@ -280,7 +302,7 @@ class PostgresIndex:
         if there is None or there[0] is None:
             return False
         known = connection.execute("SELECT version, origin, size FROM progress").fetchone()
-        if not self._untouched(connection) or known is None or known[:2] != (VERSION, self._origin):
+        if not untouched(connection) or known is None or known[:2] != (VERSION, self._origin):
             return False
         counts = connection.execute("SELECT count(*), coalesce(max(idx), -1) + 1 FROM records").fetchone()
         if counts is None or not counts[0] == counts[1] == known[2]:
@@ -293,6 +315,13 @@ class PostgresIndex:
         except (OSError, ValueError):
             return False
         return bool(record_of(leaf).get("id") == last[0])
+
+
+def untouched(connection: psycopg.Connection[Any]) -> bool:
+    """Whether nobody but the following has changed rows or tables of the schema since it was made."""
+    sql = f"SELECT is_called OR shape IS DISTINCT FROM ({_SHAPE}) FROM touches, progress"  # noqa: S608
+    row = connection.execute(sql).fetchone()
+    return row is not None and not row[0]
 
 
 def held_leaf(tables: Tables, index: int) -> bytes:
@@ -319,7 +348,8 @@ def _writing(connection: psycopg.Connection[Any]) -> Iterator[None]:
         yield
 
 
-def _unusable(error: psycopg.Error) -> GatewayError:
+def unusable(error: psycopg.Error) -> GatewayError:
+    """That the database of the index cannot be used."""
     return GatewayError(
         "internal-error", "the audit index cannot be used", "see that its PostgreSQL server runs", type(error).__name__
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from collections import defaultdict
 from itertools import groupby
 
 from gateway.audit.asking import Asked, Found, Row
@@ -19,6 +21,7 @@ def closings(asked: Asked) -> Found:
     values: list[object] = [first, end, first, end]
     if given:
         sql, values = f"{sql}AND value = ? ", [*values, key(given)]
+    did = _done_since(asked, first, end, given)
     periods: list[tuple[int, int, str, int, int | None]] = []
     for ticket, seen in groupby(asked.all(f"{sql}ORDER BY value, idx", values), key=lambda row: str(row[0])):
         closed: int | None = None
@@ -26,10 +29,10 @@ def closings(asked: Asked) -> Found:
             if tag == "closed" and closed is None:
                 closed = index
             elif tag == "open" and closed is not None:
-                periods.append(_period(asked, ticket, closed, index))
+                periods.append(_period(did[ticket], ticket, closed, index, index))
                 closed = None
         if closed is not None:
-            periods.append(_period(asked, ticket, closed, None))
+            periods.append(_period(did[ticket], ticket, closed, end, None))
     periods.sort(key=lambda one: (-one[0], one[3]))
     rows: list[Row] = []
     for statements, refused, ticket, closed, opened in periods[asked.offset : asked.offset + asked.limit]:
@@ -43,14 +46,26 @@ def closings(asked: Asked) -> Found:
     ])  # fmt: skip
 
 
-def _period(asked: Asked, ticket: str, closed: int, opened: int | None) -> tuple[int, int, str, int, int | None]:
+def _done_since(asked: Asked, first: int, end: int, given: str) -> dict[str, list[tuple[int, bool, bool]]]:
+    """What was let run and what was refused by a ticket since it was first seen closed: numbers, and which of both."""
     sql = (
-        "SELECT count(CASE WHEN kind = 'statement.begin' THEN 1 END), count(CASE WHEN decision = 'deny' THEN 1 END) "
-        "FROM records "
-        "WHERE ticket = ? AND idx >= ? AND idx < ?"
+        "SELECT r.ticket, r.idx, CASE WHEN r.kind = 'statement.begin' THEN 1 ELSE 0 END, "
+        "CASE WHEN r.decision = 'deny' THEN 1 ELSE 0 END FROM (SELECT value, min(idx) AS since FROM tags "
+        f"WHERE tag = 'closed' AND idx >= ? AND idx < ?{' AND value = ?' if given else ''} GROUP BY value) AS c "
+        f"{asked.tables.driving} records AS r ON r.ticket = c.value AND r.idx >= c.since "
+        "WHERE r.idx < ? AND (r.kind = 'statement.begin' OR r.decision = 'deny') ORDER BY r.idx"
     )
-    ((statements, refused),) = asked.all(sql, (ticket, closed, asked.scope.end if opened is None else opened))
-    return statements, refused, ticket, closed, opened
+    did: dict[str, list[tuple[int, bool, bool]]] = defaultdict(list)
+    for ticket, index, ran, refused in asked.all(sql, [first, end, *([key(given)] if given else []), end]):
+        did[ticket].append((index, bool(ran), bool(refused)))
+    return did
+
+
+def _period(
+    did: list[tuple[int, bool, bool]], ticket: str, closed: int, end: int, opened: int | None
+) -> tuple[int, int, str, int, int | None]:
+    inside = did[bisect_left(did, (closed,)) : bisect_left(did, (end,))]
+    return sum(ran for _, ran, _ in inside), sum(refused for *_, refused in inside), ticket, closed, opened
 
 
 def holders(asked: Asked) -> Found:

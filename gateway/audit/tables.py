@@ -3,8 +3,8 @@
 All queries of the index are written once. What they may use is what both databases mean alike; `Tables` has the rest.
 Texts compare by their bytes in both, and words are cut from texts here, so that both give the same answers.
 
-INVARIANT: a text that is indexed has no NUL, no half of a surrogate pair and a bounded length (`key`): no record can be made that one of the
-databases refuses, which would end the following of the log.
+INVARIANT: a text that is indexed has no NUL, no half of a surrogate pair and a bounded length (`key`): no record can be
+made that one of the databases refuses, which would end the following of the log.
 """
 
 from __future__ import annotations

@@ -25,6 +25,7 @@ from gateway.cli import (
     cases,
     deciding,
     doctor,
+    indexing,
     initial,
     literals,
     output,
@@ -83,6 +84,7 @@ def _global(
 for part in (access, deciding, reviewing, initial, doctor, serving):
     part.register(app)
 ask.register(audit.app)
+indexing.register(audit.app)
 acts.register(audit.app)
 literals.register(audit.app)
 restoring.register(audit.app)

@@ -46,6 +46,9 @@ def ask(
     until: Annotated[str | None, typer.Option("--to", help="The same; a date counts to its end.")] = None,
     limit: Annotated[int, typer.Option(min=1, help="At most so many rows.")] = 100,
     offset: Annotated[int, typer.Option(min=0, help="Leave out so many rows before.")] = 0,
+    origin: Annotated[
+        str | None, typer.Option(help="The log of another gateway, or `all`, where the index is shared.")
+    ] = None,
     as_csv: Annotated[bool, typer.Option("--csv", help="CSV instead of a table.")] = False,
     export: Annotated[
         Path | None, typer.Option(help="Write answer, records and proof of completeness to this new file.")
@@ -67,9 +70,18 @@ def ask(
         # what is asked for are the tokens: the value itself goes no further than this
         filters["value"] = signed_in().post("/audit/tokens", {"value": asked_value(value)})["tokens"]
     if export is not None:
+        if origin is not None:
+            raise GatewayError(
+                "request-invalid",
+                "an export proves one log, where it is",
+                "ask that log's gateway for it, without --origin",
+            )
         _export(question, filters, export)
         return
-    answer = _answer(question, filters, limit, offset)
+    if origin == "all":
+        answer = _answer_of_all(question, filters, limit, offset)
+    else:
+        answer = _answer(question, {**filters, "origin": origin}, limit, offset)
     if setup().as_json:
         emit_json(answer)
     elif as_csv:
@@ -78,7 +90,8 @@ def ask(
         rows = [{name: _shown(name, row.get(name)) for name in answer["columns"]} for row in answer["rows"]]
         columns = [Column(name, name.replace("_", " ").upper()) for name in answer["columns"]]
         emit_table(rows, columns, "nothing")
-    _say_cover(answer)
+    for one in answer.get("answers", [answer]):
+        _say_cover(one)
 
 
 def covered(answer: Mapping[str, Any]) -> str:
@@ -104,6 +117,23 @@ def _answer(question: str, filters: Mapping[str, str | None], limit: int, offset
         rows += answer["rows"]
         if len(answer["rows"]) < page or len(rows) >= min(limit, answer["total"] - offset):
             return {**answer, "rows": rows, "offset": offset}
+
+
+def _answer_of_all(question: str, filters: Mapping[str, str | None], limit: int, offset: int) -> dict[str, Any]:
+    """One answer for each log of the shared index, and their rows behind one another, each with its log."""
+    rows: list[dict[str, Any]] = []
+    answers: list[dict[str, Any]] = []
+    for log in signed_in().get("/audit/logs")["logs"]:
+        # a page of nothing would not say how many there are
+        answer = _answer(question, {**filters, "origin": log["origin"]}, max(1, limit - len(rows)), offset)
+        offset = max(0, offset - answer["total"])
+        answer["rows"] = answer["rows"][: limit - len(rows)]
+        rows += [{"origin": log["origin"], **row} for row in answer["rows"]]
+        answers.append(answer)
+    if not answers:
+        raise GatewayError("not-found", "the index has no log yet", "ask again in a second")
+    total, columns = sum(answer["total"] for answer in answers), ["origin", *answers[0]["columns"]]
+    return {"question": question, "answers": answers, "columns": columns, "total": total, "rows": rows}
 
 
 def _export(question: str, filters: Mapping[str, str | None], path: Path) -> None:

@@ -25,6 +25,7 @@ from gateway.config import Config
 from gateway.console import acts as act_routes
 from gateway.console import cases as case_routes
 from gateway.console import hooks as hook_routes
+from gateway.console import indexing as index_routes
 from gateway.console import literals as literal_routes
 from gateway.console import questions as question_routes
 from gateway.console import reports as report_routes
@@ -74,6 +75,7 @@ def create_app(
     app.include_router(_people_routes())
     app.include_router(trail_routes.routes())
     app.include_router(question_routes.routes())
+    app.include_router(index_routes.routes())
     app.include_router(report_routes.routes())
     app.include_router(act_routes.routes())
     app.include_router(case_routes.routes())

@@ -51,7 +51,7 @@ class Given(BaseModel):
     @property
     def narrow(self) -> Narrow:
         """The filters alone."""
-        return Narrow(**self.model_dump(exclude={"since", "until", "limit", "offset", "upto"}))
+        return Narrow(**self.model_dump(exclude={"since", "until", "limit", "offset", "upto", "origin"}))
 
 
 class Page(Given):
@@ -60,6 +60,8 @@ class Page(Given):
     limit: int = Field(default=100, ge=1, le=LIMIT)
     offset: int = Field(default=0, ge=0, le=10_000_000)
     upto: int | None = Field(default=None, ge=0)
+    origin: Short = ""
+    """The log of another gateway, in the shared index; empty for the own one."""
 
 
 class QuestionAnswer(BaseModel):
@@ -111,7 +113,7 @@ def routes() -> APIRouter:
         def look() -> dict[str, Any]:
             return of.search.ask(
                 name, given.narrow, now=of.clock(), since=given.since, until=given.until,
-                limit=given.limit, offset=given.offset, upto=given.upto,
+                limit=given.limit, offset=given.offset, upto=given.upto, origin=given.origin,
             )  # fmt: skip
 
         asked = _asked("ask", name, given)

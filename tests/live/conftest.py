@@ -11,6 +11,13 @@ from gateway_fixture import House, open_house, small_payroll
 from gateway.demo import data
 from gateway.demo.postgres import EmbeddedPostgres
 
+# these are run over another kind of index too
+pytest.register_assert_rewrite(
+    "tests.unit.audit.test_audit_export",
+    "tests.unit.audit.test_audit_questions",
+    "tests.unit.audit.test_audit_questions_oracle",
+    "tests.unit.audit.test_audit_search",
+)
 SEED = 2026
 HERE = Path(__file__).parent
 

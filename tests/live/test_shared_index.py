@@ -8,12 +8,9 @@ from pathlib import Path
 import psycopg
 import pytest
 
-pytest.register_assert_rewrite(
-    "tests.unit.audit.test_audit_search", "tests.unit.audit.test_audit_questions",
-    "tests.unit.audit.test_audit_questions_oracle", "tests.unit.audit.test_audit_export",
-)  # fmt: skip
-
 from gateway.audit.asking import Narrow
+from gateway.audit.elsewhere import Elsewhere
+from gateway.audit.log import FileLog
 from gateway.audit.search import Query, Search
 from gateway.audit.shared_index import PostgresIndex, schema_of
 from gateway.demo.postgres import EmbeddedPostgres, find_binaries
@@ -45,9 +42,10 @@ for module in (small, test_audit_search, test_audit_questions, test_audit_questi
 
 @pytest.fixture(scope="session")
 def server():
-    with tempfile.TemporaryDirectory(prefix="gateway-index-") as name, EmbeddedPostgres(
-        Path(name), find_binaries(tls=False)
-    ) as server:
+    with (
+        tempfile.TemporaryDirectory(prefix="gateway-index-") as name,
+        EmbeddedPostgres(Path(name), find_binaries(tls=False)) as server,
+    ):
         server.ensure_database("shared-index", lambda connection: None)
         yield server
 
@@ -150,8 +148,8 @@ def test_two_that_follow_one_log_at_once_take_each_record_once(server, tmp_path)
     for record in made_up(12_000, seed=3):
         log.append(record)
     log.close()
-    both = [Search(tmp_path / "audit", key.verifier, index=PostgresIndex(server.connect, tmp_path / "audit", key.verifier.name))
-            for _ in range(2)]  # fmt: skip
+    trail, origin = tmp_path / "audit", key.verifier.name
+    both = [Search(trail, key.verifier, index=PostgresIndex(server.connect, trail, origin)) for _ in range(2)]
     both[0].rebuild()
     both[0]._index.forget()
     counts, failures = [], []
@@ -178,16 +176,86 @@ def test_two_that_follow_one_log_at_once_take_each_record_once(server, tmp_path)
 @pytest.mark.parametrize("text", ["a\0b", "x" * 1_000, "é" * 500], ids=["nul", "long", "wide"])
 def test_no_text_in_a_record_ends_the_following(open_log, trail, key, open_search, tmp_path, text):
     log = open_log()
-    fields = {name: text for name in ("login", "person", "ticket", "target", "code", "relation", "session")}
+    fields = dict.fromkeys(("login", "person", "ticket", "target", "code", "relation", "session"), text)
     log.append({"kind": "login", "decision": "deny", "customers": [text], "relations": [text], "by": text, **fields})
     log.append({"kind": "login", "login": "bob", "reason": "Ünder_score 'quoted' e.mail"})
     log.flush()
-    both = [open_search(trail, key.verifier, durable=lambda: log.durable_size),
-            Search(trail, key.verifier, durable=lambda: log.durable_size, database=tmp_path / "file.sqlite")]  # fmt: skip
-    for query in (Query(), Query(login=text), Query(customer=text), Query(relation=text), Query(text="under score"),
-                  Query(text="UNDER_SCORE"), Query(text="under e.mail"), Query(text="score_under"), Query(text="é")):  # fmt: skip
+    held = {"durable": lambda: log.durable_size}
+    both = [open_search(trail, key.verifier, **held), Search(trail, key.verifier, database=tmp_path / "own", **held)]
+    words = ("under score", "UNDER_SCORE", "under e.mail", "score_under", "é", "  ", "*", "quoted")
+    for query in (
+        Query(), Query(login=text), Query(customer=text), Query(relation=text), *(Query(text=one) for one in words)
+    ):  # fmt: skip
         shared, own = (search.search(query) for search in both)
         assert shared == own
     assert both[0].count(Query(login=text)) == both[0].count(Query(customer=text)) == 1
     for search in both:
         search.close()
+
+
+@pytest.fixture
+def two(server, tmp_path):
+    """Two gateways' searches over one shared index, each with a log of its own."""
+    found, logs = {}, {}
+    for name, size in (("gateway.example/one", 300), ("gateway.example/two", 500)):
+        key, place = small.Signer.generate(name), tmp_path / name.rpartition("/")[2]
+        log = logs[name] = FileLog.open(place, origin=name, key=key, clock=small.StepClock(), reserve_bytes=0)
+        for record in made_up(size, seed=size):
+            log.append(record)
+        log.flush()
+        log.checkpoint()
+        index = PostgresIndex(server.connect, place, name, lambda place=place: (place / "checkpoint").read_text())
+        index.forget()
+        search = Search(place, key.verifier, index=index, elsewhere=Elsewhere(server.connect))
+        search.catch_up()
+        found[name] = search
+    yield found, logs
+    for one in (*found.values(), *logs.values()):
+        one.close()
+
+
+def test_a_question_about_another_log_has_its_gateways_answer_and_says_what_it_covers(two):
+    found, logs = two
+    one, other = found.values()
+    assert {log.origin: log.covered for log in one.logs()}.items() >= {
+        name: log.durable_size for name, log in logs.items()
+    }.items()
+    for question in ("denials", "largest", "policy", "reveals", "readers", "after-close"):
+        here = one.ask(question, Narrow(), now=test_audit_questions.NOW, origin="gateway.example/two")
+        there = other.ask(question, Narrow(), now=test_audit_questions.NOW)
+        assert here["rows"] == there["rows"]
+        assert here["log"]["origin"] == "gateway.example/two"
+        assert here["log"]["covered"]["covered"] == here["end"] == there["end"]
+        assert any("not verified here" in note for note in here["notes"])
+
+
+def test_a_silent_gateway_is_named_silent(two, edit):
+    found, _ = two
+    one, other = found.values()
+    edit("SET gateway.following = 'yes'; UPDATE progress SET alive = now() - interval '1 hour'", "gateway.example/two")
+    answer = one.ask("denials", Narrow(), now=test_audit_questions.NOW, origin="gateway.example/two")
+    assert answer["log"]["covered"]["silent"]
+    assert any("has not been heard of" in note for note in answer["notes"])
+    other.catch_up()
+    answer = one.ask("denials", Narrow(), now=test_audit_questions.NOW, origin="gateway.example/two")
+    assert not answer["log"]["covered"]["silent"]
+
+
+@pytest.mark.parametrize("sql", ["DELETE FROM records WHERE decision = 'deny'", "DROP TABLE tags CASCADE"])
+def test_another_log_whose_index_was_changed_gives_no_answer_until_its_gateway_has_built_it_anew(two, edit, sql):
+    found, _ = two
+    one, other = found.values()
+    edit(sql, "gateway.example/two")
+    with pytest.raises(GatewayError) as caught:
+        one.ask("denials", Narrow(), now=test_audit_questions.NOW, origin="gateway.example/two")
+    assert caught.value.code == "audit-damaged"
+    other.catch_up()
+    assert one.ask("denials", Narrow(), now=test_audit_questions.NOW, origin="gateway.example/two")["rows"]
+
+
+def test_an_unknown_log_is_not_found(two):
+    one, _ = two[0].values()
+    for name in ("gateway.example/three", "x'; DROP SCHEMA public; --"):
+        with pytest.raises(GatewayError) as caught:
+            one.ask("denials", Narrow(), now=test_audit_questions.NOW, origin=name)
+        assert caught.value.code == "not-found"

@@ -29,7 +29,9 @@ audit confirm
 audit decline
 audit erase
 audit key
+audit logs
 audit prove
+audit reindex
 audit report
 audit restore
 audit rotate-key

@@ -86,6 +86,8 @@ PRIVATE = [
     ("GET", "/v1/audit/checkpoint"),
     ("GET", "/v1/audit/tlog/checkpoint"),
     ("GET", "/v1/audit/key"),
+    ("GET", "/v1/audit/logs"),
+    ("POST", "/v1/audit/index"),
     ("GET", "/v1/audit/questions"),
     ("GET", "/v1/audit/questions/denials"),
     ("GET", "/v1/audit/questions/denials/export"),
