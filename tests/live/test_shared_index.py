@@ -7,15 +7,20 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from gateway.audit.asking import Narrow
 from gateway.audit.elsewhere import Elsewhere
 from gateway.audit.log import FileLog
+from gateway.audit.opening import connect_to
+from gateway.audit.questions import QUESTIONS
 from gateway.audit.search import Query, Search
 from gateway.audit.shared_index import PostgresIndex, schema_of
-from gateway.demo.postgres import EmbeddedPostgres, find_binaries
+from gateway.config import AuditIndex, Secret
+from gateway.demo.postgres import DATABASE, OWNER, EmbeddedPostgres, find_binaries
 from gateway.errors import GatewayError
-from loadtests.questions import START, opened
+from loadtests.questions import FILTERS, START, opened
 from loadtests.questions import records as made_up
 from tests.unit.audit import conftest as small
 from tests.unit.audit import test_audit_export, test_audit_questions, test_audit_questions_oracle, test_audit_search
@@ -259,3 +264,40 @@ def test_an_unknown_log_is_not_found(two):
         with pytest.raises(GatewayError) as caught:
             one.ask("denials", Narrow(), now=test_audit_questions.NOW, origin=name)
         assert caught.value.code == "not-found"
+
+
+@settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
+@given(seed=st.integers(0, 1 << 30), size=st.integers(1, 1_500), part=st.sampled_from([None, 0.3, 0.9]))
+def test_both_kinds_of_index_give_the_same_answers_over_any_log(server, seed, size, part):
+    with tempfile.TemporaryDirectory() as name:
+        key, trail = small.Signer.generate(test_audit_questions_oracle.ORIGIN), Path(name) / "audit"
+        log = opened(trail, key, 60)
+        for record in made_up(size, seed=seed):
+            log.append(record)
+        log.close()
+        index = PostgresIndex(server.connect, trail, key.verifier.name)
+        index.forget()
+        both = [Search(trail, key.verifier, index=index), Search(trail, key.verifier)]
+        since = START + timedelta(minutes=size * part) if part is not None else None
+        for question in QUESTIONS.values():
+            narrow = Narrow(**{name: FILTERS[name] for name in question.needs})
+            asked = {"now": START + timedelta(days=400), "since": None if question.whole else since, "limit": 1000}
+            shared, own = (search.ask(question.name, narrow, **asked) for search in both)
+            assert shared == own
+        for search in both:
+            search.close()
+
+
+def test_the_settings_lead_to_the_server(server, tmp_path):
+    secret = tmp_path / "password"
+    secret.write_text(server.password(OWNER) + "\n")
+    secret.chmod(0o600)
+    place = AuditIndex(
+        kind="postgres", host="127.0.0.1", port=server.port, database=DATABASE, user=OWNER,
+        password=Secret(file=secret), tls="off",
+    )  # fmt: skip
+    with connect_to(place)() as connection:
+        assert connection.execute("SHOW statement_timeout").fetchone() == ("1min",)
+    secret.write_text("wrong")
+    with pytest.raises(psycopg.OperationalError):
+        connect_to(place)()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.config import Config, Secret, load_config, schema, seconds, settings, size
+from gateway.config import AuditIndex, Config, Secret, load_config, schema, seconds, settings, size
 from gateway.errors import GatewayError
 
 GOOD = """\
@@ -154,3 +154,18 @@ def test_every_setting_has_one_name_and_the_schema_knows_it() -> None:
     names = [name for name, _ in settings()]
     assert len(names) == len(set(names))
     assert {name.split(".")[0] for name in names} == set(schema()["properties"]) - {"source"}
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"kind": "postgres"},
+        {"kind": "postgres", "host": "db", "database": "d", "user": "u"},
+        {"kind": "postgres", "host": "db", "database": "d", "user": "u", "password": {"env": "P"}, "tls": "off"},
+        {"host": "db"},
+        {"kind": "mysql"},
+    ],
+)
+def test_an_index_elsewhere_is_named_whole_and_reached_by_tls(given: dict[str, object]) -> None:
+    with pytest.raises(ValueError):
+        AuditIndex.model_validate(given)
