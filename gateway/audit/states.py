@@ -49,7 +49,7 @@ def closings(asked: Asked) -> Found:
 def _done_since(asked: Asked, first: int, end: int, given: str) -> dict[str, list[tuple[int, bool, bool]]]:
     """What was let run and what was refused by a ticket since it was first seen closed: numbers, and which of both."""
     sql = (
-        "SELECT r.ticket, r.idx, CASE WHEN r.kind = 'statement.begin' THEN 1 ELSE 0 END, "
+        "SELECT r.ticket, r.idx, CASE WHEN r.kind = 'statement.begin' THEN 1 ELSE 0 END, "  # noqa: S608
         "CASE WHEN r.decision = 'deny' THEN 1 ELSE 0 END FROM (SELECT value, min(idx) AS since FROM tags "
         f"WHERE tag = 'closed' AND idx >= ? AND idx < ?{' AND value = ?' if given else ''} GROUP BY value) AS c "
         f"{asked.tables.driving} records AS r ON r.ticket = c.value AND r.idx >= c.since "
