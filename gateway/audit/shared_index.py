@@ -136,6 +136,24 @@ class PostgresTables:
         return f"string_agg(DISTINCT {column}, ',')"
 
 
+class _Answering(PostgresTables):
+    """Tables that hold what was asked for: what fails now is told to whoever asked."""
+
+    def all(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """See `Tables`."""
+        try:
+            return super().all(sql, values)
+        except psycopg.Error as error:
+            raise unusable(error) from error
+
+    def row(self, sql: str, values: Sequence[Any] = ()) -> tuple[Any, ...] | None:
+        """See `Tables`."""
+        try:
+            return super().row(sql, values)
+        except psycopg.Error as error:
+            raise unusable(error) from error
+
+
 def _spelled(sql: str) -> str:
     """`?` as the driver spells it, and no plus before what is no number."""
     return re.sub(r"\+(r\.(?!idx\b))", r"\1", sql.replace("%", "%%").replace("?", "%s"))
@@ -229,7 +247,7 @@ class PostgresIndex:
             connection.execute(f"VACUUM (ANALYZE) {', '.join(_DATA)}")
             connection.execute("SET statement_timeout = '60s'")
         self._show(connection, reached)
-        return tables
+        return _Answering(connection)
 
     def _note(self, connection: psycopg.Connection[Any], before: Place, after: Place) -> None:
         """Compare-and-swap how far the index is."""

@@ -134,6 +134,18 @@ def test_a_connection_that_is_lost_is_made_anew(searched, server):
     assert search.search(Query()) == before
 
 
+def test_a_connection_that_is_lost_in_the_midst_of_an_answer_is_an_error_that_says_so(searched, server):
+    search, _ = searched
+    with search._mutex:
+        tables = search._caught_up()
+    server.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = %s",
+               "payroll")  # fmt: skip
+    for look in (tables.all, tables.row):
+        with pytest.raises(GatewayError, match="cannot be used"):
+            look("SELECT count(*) FROM records")
+    assert search.count(Query()) == 9
+
+
 def test_a_server_that_is_away_is_an_error_and_no_empty_answer(trail, key, open_log):
     log = open_log()
     log.flush()
