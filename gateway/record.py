@@ -60,6 +60,7 @@ KINDS: dict[str, tuple[str, ...]] = {
     "log.stop": ("size", "reason"),
     "log.rotation": ("note",),
     "log.heartbeat": (),
+    "log.pruned": ("from", "to", "root", "before", "rule"),
     "clock.step": ("step_us",),
     "statement.unknown": ("session", "statement", "rows", "bytes", "status", "begin"),
     "login": (*SESSION, *VERDICT, "method", "count", "logins"),
