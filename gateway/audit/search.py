@@ -23,11 +23,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from gateway.audit.asking import Head, Narrow, Scope, scope_of
+from gateway.audit.asking import Head, Narrow, Scope, pruned_note, scope_of
 from gateway.audit.checkpoint import Checkpoint, Verifier, open_checkpoint
 from gateway.audit.encode import record_of
 from gateway.audit.export import export_chunks, first_line
 from gateway.audit.index import SCHEMA, VERSION, Intake, utc_text
+from gateway.audit.pruning import kept_pruning
 from gateway.audit.questions import LIMIT, ask
 from gateway.audit.rotation import kept_rotations
 from gateway.audit.segment import HEADER_BYTES, Damaged, read_batches, read_leaf, segment_path, segments_of
@@ -88,6 +89,7 @@ class Search:
         self._connection: sqlite3.Connection | None = None
         self._written = 0
         self._closing = False
+        self._renewed: Search | None = None
 
     def search(self, query: Query) -> list[dict[str, Any]]:
         """The records that fit, as the trail holds them. Raises `GatewayError`."""
@@ -105,6 +107,17 @@ class Search:
         with self._mutex:
             row = self._caught_up().execute(f"SELECT count(*) FROM records AS r {where}", values).fetchone()  # noqa: S608
         return int(row[0])
+
+    def notes(self, query: Query) -> list[str]:
+        """What must be said of an answer to it: that records of that time were pruned. Raises `GatewayError`."""
+        with self._mutex:
+            connection = self._caught_up()
+            since = utc_text(query.since) if query.since else ""
+            row = connection.execute(
+                "SELECT idx FROM records WHERE time >= ? ORDER BY time LIMIT 1", (since,)
+            ).fetchone()
+            first = _meta(connection, "first")
+        return pruned_note(Scope(int(row[0]) if row else first, 0, "", minimum=first))
 
     def show(self, which: str | int) -> dict[str, Any]:
         """The record of that id or index. Raises `GatewayError("not-found")`."""
@@ -153,6 +166,8 @@ class Search:
         sql = "SELECT idx, segment, at, length FROM records WHERE idx >= ? AND idx < ? ORDER BY idx"
         with self._mutex:
             places = self._caught_up().execute(sql, (first, first + width)).fetchall()
+        if len(places) != width:
+            raise GatewayError("not-found", "that part of the log was pruned")
         return entry_bundle(self._leaf(*place) for place in places)
 
     def ask(
@@ -169,7 +184,7 @@ class Search:
             connection = self._caught_up()
             held = int(connection.execute("SELECT coalesce(max(idx) + 1, 0) FROM records").fetchone()[0])
             size = held if upto is None else min(upto, held)
-            scope = scope_of(connection, size, narrow, since, until, now)
+            scope = scope_of(connection, size, narrow, since, until, now, _meta(connection, "first"))
             return ask(name, connection, self._leaf, signed, scope, narrow, limit, offset)
 
     def tagged(self, tag: str, values: Sequence[str]) -> list[tuple[int, str]]:
@@ -193,16 +208,20 @@ class Search:
             signed = Head(head.origin, head.size, head.root.hex())
             with self._mutex:
                 connection = self._caught_up()
-                scope = scope_of(connection, signed.size, narrow, since, until, now)
+                minimum = _meta(connection, "first")
+                scope = scope_of(connection, signed.size, narrow, since, until, now, minimum)
+                leaf = connection.execute("SELECT value FROM meta WHERE name = 'pruned'").fetchone()[0]
+                begins = scope.first if scope.first == minimum else 0
                 indexed = ask(name, connection, self._leaf, signed, scope, narrow, LIMIT, 0)
-                fence = [index for index in (scope.first - 1, scope.end) if 0 <= index < head.size]
+                fence = [index for index in (scope.first - 1, scope.end) if begins <= index < head.size]
                 sql = "SELECT idx, segment, at, length FROM records WHERE idx = ?"
                 leaves = [(one, self._leaf(*connection.execute(sql, (one,)).fetchone())) for one in fence]
             nodes = TileReader(self._directory, head.size).node
             try:
                 kept = [one for one in kept_rotations(self._directory, head.origin) if one.index < head.size]
+                pruned = [(int(record_of(leaf)["index"]), leaf)] if begins else []
                 entries = [[_entry(i, leaf, inclusion_proof(i, head.size, nodes), head) for i, leaf in some]
-                           for some in ([(one.index, one.leaf) for one in kept], leaves)]  # fmt: skip
+                           for some in ([(one.index, one.leaf) for one in kept], leaves, pruned)]  # fmt: skip
                 line = first_line(name, narrow, scope, note, head.size, nodes, *entries)
             except (ValueError, Damaged) as error:
                 # as in `prove`
@@ -217,6 +236,8 @@ class Search:
     ) -> Generator[bytes, None, None]:
         try:
             yield from export_chunks(self._directory, line, head, scope, narrow, self._leaf, indexed)
+        except FileNotFoundError as error:
+            raise GatewayError("not-found", "records were pruned while they were exported", "ask again") from error
         except GatewayError:
             # an index that leaves something out was edited
             with self._mutex:
@@ -235,9 +256,32 @@ class Search:
             row = self._caught_up().execute("SELECT count(*) FROM records").fetchone()
         return int(row[0])
 
+    def renew(self) -> None:
+        """Build the index anew beside the one in use, which answers until then; for when records are to be pruned.
+
+        Raises `GatewayError`.
+        """
+        path = self._path.with_name(self._path.name + ".new")
+        fresh = Search(self._directory, self._verifier, database=path, durable=self._durable)
+        self._renewed = fresh
+        try:
+            fresh._delete()
+            fresh.catch_up()
+            fresh.close()
+            with self._mutex:
+                self._forget()
+                # closed by its last reader, it is one file
+                os.replace(path, self._path)
+        finally:
+            self._renewed = None
+            fresh.close()
+            fresh._delete()
+
     def close(self) -> None:
         """Let go of the index; what is being taken in is broken off."""
         self._closing = True
+        if (renewed := self._renewed) is not None:
+            renewed._closing = True
         with self._mutex:
             self._closing = False
             if self._connection is not None:
@@ -252,6 +296,9 @@ class Search:
                 .execute(f"SELECT idx, segment, at, length FROM records WHERE {column} = ?", (which,))  # noqa: S608
                 .fetchone()
             )
+            first = _meta(self._caught_up(), "first")
+        if row is None and column == "idx" and int(which) < first:
+            raise GatewayError("not-found", f"record {which} was pruned", f"the log begins at record {first}")
         if row is None:
             raise GatewayError(
                 "not-found", f"there is no record `{which}`", "search for it with `gateway audit search`"
@@ -262,6 +309,8 @@ class Search:
         try:
             leaf = read_leaf(segment_path(self._directory, segment), at, length)
         except (OSError, ValueError) as error:
+            if isinstance(error, FileNotFoundError) and index < self._minimum()[0]:
+                raise GatewayError("not-found", f"record {index} was pruned", "ask again") from error
             raise _damaged(index, str(error)) from error
         if record_of(leaf).get("index") != index:
             raise _damaged(index, "the index has another record in its place")
@@ -273,6 +322,14 @@ class Search:
             return note, open_checkpoint(note, self._verifier)
         except (OSError, ValueError) as error:
             raise _damaged(0, f"checkpoint: {error}") from error
+
+    def _minimum(self) -> tuple[int, bytes]:
+        """The index of the first record that there has to be, and the leaf that says so."""
+        try:
+            pruning = kept_pruning(self._directory, self._verifier.name)
+        except (Damaged, OSError) as error:
+            raise _damaged(0, f"pruned: {error}") from error
+        return (0, b"") if pruning is None else (pruning.to, pruning.leaf)
 
     # -- the index
 
@@ -300,8 +357,9 @@ class Search:
         # derived data: a crash may cost a rebuild, never a record
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = OFF")
+        first, pruned = self._minimum()
         tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-        if tables and not self._usable(connection):
+        if tables and not self._usable(connection, first):
             connection.close()
             self._delete()
             return self._connected()
@@ -312,22 +370,24 @@ class Search:
                 [
                     ("version", VERSION),
                     ("origin", self._verifier.name),
-                    ("next", 0),
-                    ("segment", 0),
+                    ("first", first),
+                    ("pruned", pruned),
+                    ("next", first),
+                    ("segment", first),
                     ("at", HEADER_BYTES),
                 ],
             )
         self._connection, self._written = connection, _written(connection)
         return connection
 
-    def _usable(self, connection: sqlite3.Connection) -> bool:
+    def _usable(self, connection: sqlite3.Connection, first: int) -> bool:
         """Whether the index is whole, of this version and of this trail: its last record is where it says."""
         meta = dict(connection.execute("SELECT name, value FROM meta"))
         if meta.get("version") != VERSION or meta.get("origin") != self._verifier.name:
             return False
         row = connection.execute("SELECT id, segment, at, length FROM records ORDER BY idx DESC LIMIT 1").fetchone()
-        held, last = connection.execute("SELECT count(*), coalesce(max(idx), -1) FROM records").fetchone()
-        if not held == last + 1 == meta.get("next"):
+        held, end = connection.execute("SELECT count(*), coalesce(max(idx) + 1, ?) FROM records", (first,)).fetchone()
+        if meta.get("first") != first or not held == end - first or end != meta.get("next"):
             return False
         if row is None:
             return True
@@ -388,6 +448,10 @@ def _entry(index: int, leaf: bytes, path: list[bytes], head: Checkpoint) -> dict
     if not verify_inclusion(index, head.size, leaf_hash(leaf), path, head.root):
         raise _damaged(index, "the proof does not lead to the signed root")
     return {"index": index, "leaf": leaf.decode(), "path": [base64.b64encode(digest).decode() for digest in path]}
+
+
+def _meta(connection: sqlite3.Connection, name: str) -> int:
+    return int(connection.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()[0])
 
 
 def _written(connection: sqlite3.Connection) -> int:

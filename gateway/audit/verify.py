@@ -192,6 +192,8 @@ def verify_export(file: str | Path, public_key: str) -> Report:
     except _Bad as bad:
         return Report(given.name, size, head[0], head[1].hex(), (bad.problem,))
     notes = (f"all records from {export.first} up to {export.end}, of {head[0]} signed, and no other",)
+    if export.pruned is not None:
+        notes += (f"what was recorded before {export.first} was pruned, as record {export.pruned[0]} says",)
     return Report(given.name, size, head[0], head[1].hex(), (), notes)
 
 
@@ -439,9 +441,8 @@ class _Walk:
         if name != f"{self.size:020d}" or segment.header != wanted + struct.pack(">I", zlib.crc32(wanted)):
             if segment.bad is not None and not segment.header:
                 raise segment.bad
-            raise self._named(
-                _Bad(f"{name}.log is not the segment that must follow, or its header was changed", self.size)
-            )
+            changed = "its header or the tiles before it were" if self.size == self.first > 0 else "its header was"
+            raise self._named(_Bad(f"{name}.log is not the segment that must follow, or {changed} changed", self.size))
         if segment.hashes and not self._time < (segment.times[0] or "~"):
             raise _Bad("its time is not later than that of the record before it", self.size)
         self._time = segment.times[1] or self._time
@@ -684,7 +685,8 @@ def cover(start: int, end: int) -> Iterator[tuple[int, int]]:
 @dataclass(frozen=True, slots=True)
 class _Export:
     """The first line of an export: the stretch from `first` up to `end`, what is left and right of it as hashes, and
-    the `fence`: the record before `since` and the one not before `until`, each with its path to the root."""
+    the `fence`: the record before `since` and the one not before `until`, each with its path to the root. Where the log
+    begins at `first`, there is no record before it, but `pruned`: the one by which those that there were went."""
 
     checkpoint: str
     rotations: list[tuple[int, bytes, list[bytes]]]
@@ -695,6 +697,7 @@ class _Export:
     until: str
     left: list[bytes]
     right: list[bytes]
+    pruned: tuple[int, bytes, list[bytes]] | None
     stretch: Stretch = field(default_factory=Stretch)
 
     @classmethod
@@ -702,7 +705,11 @@ class _Export:
         names = "checkpoint end fence first format left question right rotations since until"
         first, end = line.get("first"), line.get("end")
         texts: list[Any] = [line.get(name) for name in ("checkpoint", "since", "until")]
-        if " ".join(sorted(line)) != names or line["format"] != EXPORT_FORMAT or type(line["question"]) is not dict:
+        if (
+            " ".join(sorted(line.keys() - {"pruned"})) != names
+            or line["format"] != EXPORT_FORMAT
+            or type(line["question"]) is not dict
+        ):
             raise _Bad("not an export of this format")
         if type(first) is not int or type(end) is not int or not 0 <= first <= end:
             raise _Bad("not an export of this format")
@@ -715,19 +722,25 @@ class _Export:
         entry = {"index", "leaf", "path"}
         rotations, fence = ([_member(one, entry) for one in line[name]] for name in ("rotations", "fence"))
         left, right = ([_base64(one, 32) for one in line[name]] for name in ("left", "right"))
-        return cls(texts[0], rotations, fence, first, end, texts[1], texts[2], left, right)
+        pruned = _member(line["pruned"], entry) if "pruned" in line else None
+        return cls(texts[0], rotations, fence, first, end, texts[1], texts[2], left, right, pruned)
 
     def check(self, head: tuple[int, bytes], origin: str) -> None:
         """That nothing of that time can lie outside the stretch, and that the tree left of it is begun."""
-        if self.end > head[0] or (not self.since and self.first) or (not self.until and self.end != head[0]):
+        begins = self.first if self.pruned is not None else 0
+        if self.end > head[0] or (not self.since and self.first != begins) or (not self.until and self.end != head[0]):
             raise _Bad("the stretch is not what its times say")
-        for index, leaf, path in [*self.rotations, *self.fence]:
+        for index, leaf, path in [*self.rotations, *self.fence, *([self.pruned] if self.pruned is not None else [])]:
             if not _included(index, head[0], _leaf_hash(leaf), path, head[1]):
                 raise _Bad("the record is not in the signed tree", index)
+        if self.pruned is not None:
+            record = _record(self.pruned[1], self.pruned[0], origin)
+            if record.get("kind") != "log.pruned" or record.get("to") != self.first:
+                raise _Bad("it does not say that the log begins with this stretch", self.pruned[0])
         times = {index: _record(leaf, index, origin)["time"] for index, leaf, _ in self.fence}
-        if times.keys() != {index for index in (self.first - 1, self.end) if 0 <= index < head[0]}:
+        if times.keys() != {index for index in (self.first - 1, self.end) if begins <= index < head[0]}:
             raise _Bad("the records around the stretch are missing")
-        if (self.first and not times[self.first - 1] < self.since) or (
+        if (self.first > begins and not times[self.first - 1] < self.since) or (
             self.end < head[0] and not times[self.end] >= self.until
         ):
             raise _Bad("there are records of that time outside the stretch")
