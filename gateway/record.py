@@ -165,6 +165,11 @@ KINDS: dict[str, tuple[str, ...]] = {
         "count",
     ),
     "audit.expired": ("months", "count"),
+    "hold.set": ("hold", "subject", "asked_by", "confirmed_by", "reason"),
+    "hold.lifted": ("hold", "subject", "asked_by", "confirmed_by", "reason"),
+    "hold.kept": ("hold", "subject", "from", "held"),
+    "archive.late": ("size", "archived", "duration_s", "reason"),
+    "restore.tested": ("status", "size", "root", "from", "count", "manifest", "reason"),
     "audit.read": (*PERSON, *WHERE, *FACTOR, "query", "count", "code", "decision"),
 }
 

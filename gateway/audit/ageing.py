@@ -8,6 +8,7 @@ not the last segment, nor what a statement that was open when it began is in.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -48,13 +49,13 @@ class Plan:
     held: int = 0
 
 
-def sealed(directory: Path, *, hot: bool = False) -> Iterator[Sealed]:
-    """The sealed segments, the oldest first, only the `hot` ones if so. Reads each as it comes.
+def sealed(directory: Path, *, hot: bool = False, newest: bool = False) -> Iterator[Sealed]:
+    """The sealed segments, the oldest first, only the `hot` ones or the `newest` one if so. Reads each as it comes.
 
     Raises `Damaged` and `OSError`.
     """
-    segments = segments_of(directory)
-    for (first, path), (end, _) in zip(segments, segments[1:], strict=False):
+    segments = segments_of(directory)[-2 if newest else 0 :]
+    for (first, path), (end, _) in itertools.pairwise(segments):
         if hot and not path.exists():
             continue
         size, leaf = first, b""
@@ -96,16 +97,21 @@ def to_freeze(directory: Path, now: datetime, hot: timedelta) -> Iterator[Sealed
 
 def freeze(path: Path, disk: Disk) -> None:
     """Put the cold file of a sealed segment in its place. Raises `OSError`, and `Damaged` when it reads differently."""
-    data = path.read_bytes()
-    disk.replace(cold_path(path), compressed(data), durable=True)
+    data, cold = path.read_bytes(), cold_path(path)
     try:
-        with ColdFile(cold_path(path)) as file:
+        disk.replace(cold, compressed(data), durable=True)
+    except OSError:
+        # on a full disk a half of it would be in the way
+        cold.with_name(f".{cold.name}.tmp").unlink(missing_ok=True)
+        raise
+    try:
+        with ColdFile(cold) as file:
             same = file.read() == data
     except Unreadable:
         same = False
     if not same:
-        disk.remove([cold_path(path)])
-        raise Damaged(f"{cold_path(path).name} does not hold what {path.name} does", int(path.stem))
+        disk.remove([cold])
+        raise Damaged(f"{cold.name} does not hold what {path.name} does", int(path.stem))
     disk.remove([path])
 
 

@@ -48,7 +48,7 @@ from gateway.audit.checkpoint import Checkpoint, Signer, Verifier
 from gateway.audit.delivery import Delivery, FileReceipt
 from gateway.audit.encode import layout_of, leaf_of, stamps
 from gateway.audit.lock import take_lock
-from gateway.audit.pruning import check_pruning, keep_pruning, kept_pruning, pruning_record, remove_pruned
+from gateway.audit.pruning import check_pruning, kept_pruning, remove_pruned
 from gateway.audit.publish import Publisher
 from gateway.audit.pulse import Pulse
 from gateway.audit.recovery import OpenStatement, State, leaf_hashes, read_state

@@ -28,7 +28,7 @@ from typing import Any
 from gateway.audit.checkpoint import Checkpoint
 from gateway.audit.cold import cold_path
 from gateway.audit.encode import record_of
-from gateway.audit.segment import Damaged, Disk, segments_of
+from gateway.audit.segment import Damaged, Disk, read_batches, segments_of
 from gateway.audit.tiles import WIDTH, TileReader, tile_path
 from gateway.audit.tree import frontier_of, inclusion_proof, leaf_hash, verify_inclusion
 from gateway.record import event
@@ -112,6 +112,15 @@ def remove_pruned(directory: Path, pruning: Pruning, disk: Disk) -> int:
     # the hot file of a segment counts where there are two, so it goes last
     disk.remove([twin for path in gone for twin in (cold_path(path), path)])
     return len(gone)
+
+
+def leaf_of_record(directory: Path, index: int) -> bytes:
+    """The leaf of that index, which is durable. Raises `Damaged`, and `OSError`."""
+    found = [(first, path) for first, path in segments_of(directory) if first <= index]
+    for batch in read_batches(found[-1][1], found[-1][0]) if found else ():
+        if batch.size > index:
+            return batch.leaves[index - batch.first]
+    raise Damaged(f"record {index} cannot be read", index)
 
 
 def may_begin_at(size: int, first: int) -> bool:

@@ -387,7 +387,7 @@ class Search:
             return False
         row = connection.execute("SELECT id, segment, at, length FROM records ORDER BY idx DESC LIMIT 1").fetchone()
         held, end = connection.execute("SELECT count(*), coalesce(max(idx) + 1, ?) FROM records", (first,)).fetchone()
-        if meta.get("first") != first or not held == end - first or end != meta.get("next"):
+        if meta.get("first") != first or held != end - first or end != meta.get("next"):
             return False
         if row is None:
             return True

@@ -191,10 +191,10 @@ def verify_export(file: str | Path, public_key: str) -> Report:
                 raise _Bad("the export has no answer behind its records")
     except _Bad as bad:
         return Report(given.name, size, head[0], head[1].hex(), (bad.problem,))
-    notes = (f"all records from {export.first} up to {export.end}, of {head[0]} signed, and no other",)
+    notes = [f"all records from {export.first} up to {export.end}, of {head[0]} signed, and no other"]
     if export.pruned is not None:
-        notes += (f"what was recorded before {export.first} was pruned, as record {export.pruned[0]} says",)
-    return Report(given.name, size, head[0], head[1].hex(), (), notes)
+        notes.append(f"what was recorded before {export.first} was pruned, as record {export.pruned[0]} says")
+    return Report(given.name, size, head[0], head[1].hex(), (), tuple(notes))
 
 
 def open_head(note: str, public_key: str, rotations: Iterable[bytes] = ()) -> tuple[int, bytes]:
@@ -375,7 +375,8 @@ class _Walk:
 
     def _paths(self) -> list[Path]:
         """The segments in order, each hot or cold; of one that is both, the hot one, once the other says the same."""
-        folder, found = self.directory / "segments", {}
+        folder = self.directory / "segments"
+        found: dict[str, Path] = {}
         for path in sorted(folder.glob("*")):
             if path.suffix in (".cold", ".log") and path.stem.isdecimal() and len(path.stem) == 20:
                 if path.stem in found and _content(found[path.stem]) != path.read_bytes():
@@ -425,7 +426,7 @@ class _Walk:
             raise _Bad("`pruned` does not hold the record that let the first records go")
         if allowed is not None:
             self.notes.append(
-                f"the records before {allowed['to']} were pruned, as record {allowed['index']} says ({allowed.get('rule')})"
+                f"the records before {allowed['to']} were pruned, by record {allowed['index']} ({allowed.get('rule')})"
             )
 
     def _join(self, name: str, segment: _Segment) -> None:

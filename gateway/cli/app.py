@@ -23,6 +23,7 @@ from gateway.cli import (
     ask,
     audit,
     cases,
+    custody,
     deciding,
     doctor,
     initial,
@@ -87,6 +88,7 @@ acts.register(audit.app)
 literals.register(audit.app)
 restoring.register(audit.app)
 reporting.register(audit.app)
+custody.register(audit.app)
 witness.register(audit.app)
 for name, group, text in (
     ("people", people.app, "Invitations, second factors, password hashes."),

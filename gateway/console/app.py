@@ -26,6 +26,7 @@ from gateway.console import acts as act_routes
 from gateway.console import cases as case_routes
 from gateway.console import hooks as hook_routes
 from gateway.console import literals as literal_routes
+from gateway.console import custody as custody_routes
 from gateway.console import questions as question_routes
 from gateway.console import reports as report_routes
 from gateway.console import reviews as review_routes
@@ -35,6 +36,7 @@ from gateway.console.acts import logins_of
 from gateway.console.context import From, Id, Login, Me, Of, Parts, given, peer, router
 from gateway.console.problems import Refused, install, refuse
 from gateway.console.serve import Guard
+from gateway.custody.custody import Custody
 from gateway.errors import GatewayError, Refusal
 from gateway.model import RequestState
 from gateway.policy.schema import Policy
@@ -56,6 +58,7 @@ def create_app(
     policies: Callable[[str], Policy | None],
     cases: Cases,
     hooks: Hooks | None = None,
+    custody: Custody,
     key: str = "",
     address: tuple[str, int] | None = None,
     clock: Clock = lambda: datetime.now(UTC),
@@ -68,6 +71,7 @@ def create_app(
         raise GatewayError("configuration-invalid", "`audit.witness_token` must be at least 32 characters")
     app.state.parts = Parts(
         access, trail, search, config, directory, policies, cases, key, address, clock, witness, tokens, hooks
+        access, trail, search, config, directory, policies, cases, custody, key, address, clock, witness
     )  # fmt: skip
     app.include_router(_open_routes())
     app.include_router(_access_routes())
@@ -78,6 +82,7 @@ def create_app(
     app.include_router(act_routes.routes())
     app.include_router(case_routes.routes())
     app.include_router(hook_routes.routes())
+    app.include_router(custody_routes.routes())
     app.include_router(review_routes.routes())
     app.include_router(literal_routes.routes())
     return app

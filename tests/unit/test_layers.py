@@ -18,6 +18,7 @@ LAYERS: list[tuple[str, ...]] = [
     ("admitted",),
     ("ledger",),
     ("budgets", "floods", "alerts", "literals"),
+    ("budgets", "floods", "alerts", "custody"),
     ("access", "audit"),
     ("sql", "store"),
     ("policy", "wire"),
