@@ -51,7 +51,7 @@ class Outlook:
 
 
 class Retention:
-    """Ages one trail. `state` is the file that remembers the time; `tell` hears of what was done, in a word and facts."""
+    """Ages one trail. `state` is the file that remembers the time; `tell` hears of what was done, by facts."""
 
     def __init__(
         self, settings: Audit, trail: FileLog, search: Search, holds: Holds, state: Path, tell: Tell,
