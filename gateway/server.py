@@ -228,7 +228,7 @@ class Server:
             address=(_reachable(listen.postgres), self.ports.postgres),
             tokens=self.literals.tokens,
         )
-        local = create_local_app(access=self.access)
+        local = create_local_app(access=self.access, custody=self.custody)
         self._run(serve_app(app, config, api, stop=self._stop_serving))
         self._run(serve_app(local, config, local_socket(config), secure=False, stop=self._stop_serving))
         ops_app = create_ops_app(registry=self.metrics.registry, readiness=self._missing)

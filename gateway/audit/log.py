@@ -222,6 +222,10 @@ class FileLog:
         """The public half of the key that signs."""
         return self._key.verifier
 
+    def signed_note(self, text: str) -> str:
+        """The signed note of a text, which must say what it is so that it can be taken for nothing else."""
+        return self._key.sign(text)
+
     @property
     def writable(self) -> bool:
         """Whether work may be recorded now."""

@@ -128,11 +128,14 @@ def may_begin_at(size: int, first: int) -> bool:
     return (first // WIDTH + 1) * WIDTH <= size
 
 
-def kept_hashes(directory: Path, size: int) -> Iterator[list[bytes]]:
-    """The leaf hashes of the first `size` records, from the tiles, which are full. Raises `Damaged`, and `OSError`."""
-    for first in range(0, size, WIDTH):
+def kept_hashes(directory: Path, size: int, start: int = 0) -> Iterator[list[bytes]]:
+    """The leaf hashes of the records from `start` up to `size`, from the tiles, which are full, tile by tile.
+
+    Raises `Damaged`, and `OSError`.
+    """
+    for first in range(start // WIDTH * WIDTH, size, WIDTH):
         path = tile_path(directory, 0, first // WIDTH)
         data = path.read_bytes() if path.exists() else b""
         if len(data) != 32 * WIDTH:
             raise Damaged(f"the tile 0/{first // WIDTH}, of which the records were pruned, is missing", first)
-        yield [data[at : at + 32] for at in range(0, 32 * min(WIDTH, size - first), 32)]
+        yield [data[at : at + 32] for at in range(32 * max(0, start - first), 32 * min(WIDTH, size - first), 32)]

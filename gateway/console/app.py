@@ -88,7 +88,7 @@ def create_app(
     return app
 
 
-def create_local_app(*, access: Access) -> FastAPI:
+def create_local_app(*, access: Access, custody: Custody | None = None) -> FastAPI:
     """What whoever runs the gateway may do on its own machine, over `serve.local_socket`, without a sign-in.
 
     It is how the first administrator is invited, and how the last one gets a new factor; access records both as
@@ -105,6 +105,8 @@ def create_local_app(*, access: Access) -> FastAPI:
         found = given(await access.reset_factor(None, login, peer(request)))
         return schemas.PersonAnswer(login=found.login, name=found.name, teams=sorted(found.teams))
 
+    if custody is not None:
+        app.include_router(custody_routes.local_routes(access, custody))
     return app
 
 

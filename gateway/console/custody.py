@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
+from gateway.access.service import Access
 from gateway.access.values import SignIn
 from gateway.audit.segment import Damaged
 from gateway.console import schemas
 from gateway.console.acts import ActAnswer, act_answer, logins_of
 from gateway.console.context import From, Id, Me, Of, Parts, given, router
 from gateway.console.problems import Refused
+from gateway.custody.custody import Custody
 from gateway.custody.holds import LIFT, SET, subject_of
 from gateway.errors import GatewayError, Refusal
 
@@ -124,6 +126,52 @@ def routes() -> APIRouter:
             rule=outlook.rule, now=outlook.now, clock_ahead_s=outlook.ahead, first=plan.first, to=plan.to,
             segments=len(plan.segments), bytes=plan.bytes, frozen=outlook.frozen, hold=plan.hold, held=plan.held,
         )  # fmt: skip
+
+    return found
+
+
+class TestedBody(BaseModel):
+    """What came of a restore test."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    status: Literal["ok", "failed"]
+    size: int = Field(default=0, ge=0)
+    root: str = Field(default="", pattern=r"^([0-9a-f]{64})?$")
+    first: int = Field(default=0, ge=0)
+    count: int = Field(default=0, ge=0)
+    manifest: str = Field(default="", pattern=r"^([0-9a-f]{64})?$")
+    reason: str = Field(default="", max_length=500)
+
+
+class ArchivedAnswer(BaseModel):
+    """The head that was archived: its size, the objects that make it, and how many of them are new."""
+
+    size: int
+    objects: int
+    added: int
+
+
+def local_routes(access: Access, custody: Custody) -> APIRouter:
+    """What whoever runs the gateway may do on its machine: have the trail archived, and record a restore test."""
+    found = router("custody")
+
+    @found.post("/audit/archive")
+    async def archive() -> ArchivedAnswer:
+        if custody.archiver is None:
+            raise Refused(Refusal("not-found", "there is no archive", "set `audit.archive`"))
+        try:
+            done = await custody.archiver.archive()
+        except (Damaged, OSError) as error:
+            raise GatewayError(
+                "audit-damaged", "the log cannot be read", "run `gateway audit verify`", str(error)
+            ) from error
+        return ArchivedAnswer(size=done.size, objects=done.objects, added=done.added)
+
+    @found.post("/audit/restore-tested", status_code=204)
+    async def restore_tested(body: TestedBody) -> None:
+        fields: dict[str, Any] = body.model_dump(exclude={"first"})
+        await access.context.record("restore.tested", **fields, **{"from": body.first})
 
     return found
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -61,6 +62,7 @@ class Retention:
         self._state, self._tell, self._wall, self._running = state, tell, wall, running
         self._retention, self._hot = timedelta(seconds=settings.retention), timedelta(seconds=settings.hot)
         self._disk = Disk()
+        self._turn = threading.Lock()
         self._ticked: float | None = None
         self._kept: tuple[str, int] = ("", -1)
         self.ahead = 0.0
@@ -91,12 +93,13 @@ class Retention:
 
     def tick(self) -> datetime:
         """The time that is trusted, kept for the next tick. Blocks. Raises `OSError` and `Damaged`."""
-        running, wall = self._running(), self._wall()
-        elapsed = 0.0 if self._ticked is None else max(0.0, running - self._ticked)
-        known = read_trusted(self._state)
-        trusted = moved(known if known is not None else self._begun(wall), elapsed, wall)
-        keep_trusted(self._state, trusted, self._disk)
-        self._ticked, self.ahead = running, trusted.ahead
+        with self._turn:
+            running, wall = self._running(), self._wall()
+            elapsed = 0.0 if self._ticked is None else max(0.0, running - self._ticked)
+            known = read_trusted(self._state)
+            trusted = moved(known if known is not None else self._begun(wall), elapsed, wall)
+            keep_trusted(self._state, trusted, self._disk)
+            self._ticked, self.ahead = running, trusted.ahead
         return datetime.fromtimestamp(trusted.now, UTC)
 
     async def outlook(self) -> Outlook:

@@ -154,7 +154,7 @@ class Desk:
             key=signer.verifier.text,
             clock=self.clock,
         )
-        self.local = create_local_app(access=self.access)
+        self.local = create_local_app(access=self.access, custody=self.custody)
 
     def clock(self) -> datetime:
         """The moment that the test chose."""
