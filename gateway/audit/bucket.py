@@ -68,7 +68,8 @@ class Bucket:
         digest = base64.b64encode(hashlib.sha256(data).digest()).decode()
         try:
             self._call(
-                "put_object", Key=self._prefix + name, Body=data, IfNoneMatch="*", ChecksumSHA256=digest, ChecksumAlgorithm="SHA256",
+                "put_object", Key=self._prefix + name, Body=data, IfNoneMatch="*", ChecksumSHA256=digest,
+                ChecksumAlgorithm="SHA256",
                 ObjectLockMode=self._mode, ObjectLockRetainUntilDate=until, ContentType="application/octet-stream",
             )  # fmt: skip
         except ClientError as error:
