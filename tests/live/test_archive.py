@@ -167,6 +167,47 @@ def test_without_what_it_remembers_the_archiver_finds_everything_there(world: Wo
     assert world.restored()[0].head.size == first.size
 
 
+class Broken:
+    """A bucket that is gone after so many puts, the last of them done or not."""
+
+    def __init__(self, bucket: Bucket, puts: int, *, done: bool) -> None:
+        self._bucket, self._puts, self._done = bucket, puts, done
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._bucket, name)
+
+    def put(self, name: str, data: bytes, until: datetime) -> None:
+        self._puts -= 1
+        if self._puts >= 0 or self._done:
+            self._bucket.put(name, data, until)
+        if self._puts < 0:
+            raise GatewayError("archive-unavailable", "it is gone")
+
+
+@pytest.mark.parametrize("done", [False, True])
+def test_an_archiving_that_was_broken_off_anywhere_is_gone_on_with(world: World, done: bool) -> None:
+    puts = 0
+    while True:
+        world.archiver = world.archives()
+        world.archiver._bucket = Broken(world.bucket, puts, done=done)
+        world.write(1)
+        try:
+            world.archive()
+            break
+        except GatewayError:
+            # what was remembered is lost with the process each other time
+            if puts % 2:
+                (world.directory / "archive.json").unlink(missing_ok=True)
+        puts += 1
+        if puts % 4 == 0:
+            world.archiver = world.archives()
+            done_size = world.archive().size
+            restored, place = world.restored(f"r{puts}")
+            assert restored.head.size == done_size
+            assert verify_log(place, world.key.verifier.text).ok
+    assert puts > 4
+
+
 def test_a_foreign_object_in_a_segments_place_is_not_taken_for_it(world: World) -> None:
     world.server.overwrite(world.full("segments/" + "0" * 20 + ".cold"), b"something else", world.name)
     with pytest.raises(GatewayError) as error:

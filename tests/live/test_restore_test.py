@@ -13,6 +13,7 @@ from gateway_fixture import House, open_house
 from record_check import problems
 from s3_server import S3, s3_server
 
+from gateway.audit.schema import record_schema
 from gateway.audit.verify import verify_log
 from gateway.demo.postgres import EmbeddedPostgres
 
@@ -37,7 +38,7 @@ def run(house: House, *arguments: str) -> Any:
 
 def results(house: House) -> list[dict[str, Any]]:
     found = [record for record in house.records() if record["kind"] == "restore.tested"]
-    assert [problem for record in found for problem in problems(record)] == []
+    assert [problem for record in found for problem in problems(record, record_schema())] == []
     return found
 
 
