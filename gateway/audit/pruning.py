@@ -9,9 +9,12 @@ stay what they were. What is gone is named by a record, `log.pruned`, which stan
     before        they were all recorded before that moment
     rule          the setting that let them go
 
+The newest of those records counts. One that was not carried out, because a hold was set meanwhile or a crash came, is
+followed by another that takes it back (`to` is what the log begins with), so that it excuses nothing later.
+
 Steps, each of which may be the last before a crash: (1) the record is durable, (2) a signed head covers it, (3) its
 leaf is kept in the file `pruned`, by which a start and the index know it, (4) the segments go, the oldest first. A
-start that finds (3) done does (4); before that, the next look decides anew, and the record stands for nothing.
+start that finds (3) done does (4); before that, the next look takes the record back and decides anew.
 
 INVARIANT: no segment goes before a signed record says that it may; one that went without it stops the start, and
 `verify.py` names it.
@@ -53,7 +56,7 @@ def pruning_of(leaf: bytes, origin: str) -> Pruning:
     index, to, root = record.get("index"), record.get("to"), record.get("root")
     if record.get("kind") != KIND or record.get("origin") != origin or not isinstance(root, str) or len(root) != 64:
         raise ValueError("not the record of a pruning of this log")
-    if type(index) is not int or type(to) is not int or not 0 < to <= index:
+    if type(index) is not int or type(to) is not int or not 0 <= to <= index:
         raise ValueError("not the record of a pruning of this log")
     return Pruning(index, to, bytes.fromhex(root), leaf)
 

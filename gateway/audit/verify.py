@@ -414,17 +414,17 @@ class _Walk:
         for leaf in leaves:
             record = _json(leaf, "a pruning")
             index, to, root = record["index"], record.get("to"), record.get("root")
-            if type(to) is not int or not 0 < to <= index or (to >= self.first and self._roots.get(to) != root):
+            if type(to) is not int or not 0 <= to <= index or (to >= self.first and self._roots.get(to) != root):
                 raise _Bad("it says that something was pruned which never was the beginning of this log", index)
-            if index < signed and to >= self.first:
-                allowed = record
-        if self.first and allowed is None:
+            # the newest counts: it takes back those before it that were not carried out
+            allowed = record if index < signed else allowed
+        if self.first and (allowed is None or allowed["to"] < self.first):
             raise _Bad(f"the records before {self.first} are gone, and no signed record says that they were pruned", 0)
         path = self.directory / "pruned"
         kept = path.read_bytes() if path.exists() else b""
         if (kept or self.first) and kept not in {leaf + b"\n" for leaf in leaves} and not live:
             raise _Bad("`pruned` does not hold the record that let the first records go")
-        if allowed is not None:
+        if allowed is not None and allowed["to"]:
             self.notes.append(
                 f"the records before {allowed['to']} were pruned, by record {allowed['index']} ({allowed.get('rule')})"
             )

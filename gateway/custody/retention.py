@@ -23,9 +23,17 @@ from gateway.access.acts import told
 from gateway.access.context import durable
 from gateway.audit.ageing import Plan, freeze, plan, sealed, to_freeze
 from gateway.audit.log import FileLog
-from gateway.audit.pruning import keep_pruning, kept_pruning, leaf_of_record, minimum_of, pruning_record, remove_pruned
+from gateway.audit.pruning import (
+    KIND,
+    keep_pruning,
+    kept_pruning,
+    leaf_of_record,
+    minimum_of,
+    pruning_record,
+    remove_pruned,
+)
 from gateway.audit.pulse import since_boot_ns
-from gateway.audit.search import Search
+from gateway.audit.search import Query, Search
 from gateway.audit.segment import Damaged, Disk, segments_of
 from gateway.audit.trusted import Trusted, keep_trusted, moved, read_trusted
 from gateway.config import Audit
@@ -113,6 +121,7 @@ class Retention:
     async def look(self, now: datetime) -> Plan:
         """Let go what may go, and turn cold what is to. Raises `GatewayError`, `Damaged` and `OSError`."""
         await self._finish()
+        await self._take_back(now)
         version = self._holds.version
         found = await self._plan(now)
         if found.hold:
@@ -139,11 +148,22 @@ class Retention:
         head = await asyncio.to_thread(trail.checkpoint)
         leaf = await asyncio.to_thread(leaf_of_record, trail.directory, receipt.index)
         if head.size <= receipt.index or self._holds.version != version:
-            # it stands for nothing: the next look records another one
+            await self._take_back(now)
             return False
         await asyncio.to_thread(keep_pruning, trail.directory, leaf, head, self._disk)
         await self._finish()
         return True
+
+    async def _take_back(self, now: datetime) -> None:
+        """Record that the newest pruning that was recorded has not been, where that is so."""
+        newest = await asyncio.to_thread(self._search.search, Query(kind=KIND, limit=1))
+        minimum = await asyncio.to_thread(lambda: self.minimum)
+        if newest and newest[0]["to"] > minimum:
+            trail = self._trail
+            record = await asyncio.to_thread(
+                pruning_record, trail.directory, trail.signed_size, minimum, now - self._retention, "taken back"
+            )
+            await durable(trail.append(record))
 
     async def _finish(self) -> None:
         """Let go what the trail does not have to have any more; a start does the same."""

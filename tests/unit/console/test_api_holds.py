@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from gateway.audit.pruning import leaf_of_record
 from gateway.audit.segment import segments_of
 from gateway.audit.verify import verify_log
 from gateway.config import Audit
@@ -254,8 +256,22 @@ def test_a_hold_that_is_set_while_a_pruning_is_recorded_still_counts(aged: Aged)
 
     retention._plan = slow
     aged.look()
-    assert segments_of(aged.desk.trail.directory)[0][0] == 0
+    directory = aged.desk.trail.directory
+    assert segments_of(directory)[0][0] == 0
     assert verified(aged).first == 0
+    # what was recorded and not done is taken back, so that nobody can do it by hand and point at the record
+    refused, taken_back = aged.desk.records(kind="log.pruned")
+    assert (taken_back["to"], taken_back["rule"]) == (0, "taken back")
+    aged.desk.trail.checkpoint()
+    copy = directory.with_name("copy")
+    shutil.copytree(directory, copy)
+    assert verify_log(copy, aged.desk.trail.verifier.text).ok
+    (copy / "pruned").write_bytes(leaf_of_record(copy, refused["index"]) + b"\n")
+    for first, path in segments_of(copy):
+        if first < refused["to"]:
+            path.with_suffix(".cold").unlink()
+    problem = verify_log(copy, aged.desk.trail.verifier.text).problems[0]
+    assert "no signed record says that they were pruned" in problem.what
 
 
 def test_a_clock_that_was_set_ahead_prunes_nothing_for_a_week(aged: Aged) -> None:
