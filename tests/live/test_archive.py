@@ -48,7 +48,7 @@ class World:
         self.key, self.running, self.told = Signer.generate(ORIGIN), 1e6, list[str]()
         self.now = datetime.now(UTC)
         self.log = self.open()
-        self.write(1500)
+        self.write(2000)
         self.bucket = Bucket(server.settings(bucket), ORIGIN)
         self.archiver = self.archives()
 
@@ -258,7 +258,8 @@ def test_a_head_that_a_crash_left_half_is_passed_over(world: World) -> None:
 def test_a_pruned_and_cold_trail_is_archived_and_restored(world: World) -> None:
     world.archive()
     segments = segments_of(world.log.directory)
-    freeze(segments[3][1], Disk())
+    assert len(segments) > 3
+    freeze(segments[2][1], Disk())
     world.prune(segments[2][0])
     done = world.archive()
     restored, place = world.restored()
