@@ -106,7 +106,7 @@ def create_local_app(*, access: Access, custody: Custody | None = None) -> FastA
         return schemas.PersonAnswer(login=found.login, name=found.name, teams=sorted(found.teams))
 
     if custody is not None:
-        app.include_router(custody_routes.local_routes(access, custody))
+        custody_routes.add_local_routes(app, access, custody)
     return app
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter
+from fastapi import APIRouter, FastAPI
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from gateway.access.service import Access
@@ -152,11 +152,10 @@ class ArchivedAnswer(BaseModel):
     added: int
 
 
-def local_routes(access: Access, custody: Custody) -> APIRouter:
+def add_local_routes(app: FastAPI, access: Access, custody: Custody) -> None:
     """What whoever runs the gateway may do on its machine: have the trail archived, and record a restore test."""
-    found = router("custody")
 
-    @found.post("/audit/archive")
+    @app.post("/v1/audit/archive")
     async def archive() -> ArchivedAnswer:
         if custody.archiver is None:
             raise Refused(Refusal("not-found", "there is no archive", "set `audit.archive`"))
@@ -168,12 +167,10 @@ def local_routes(access: Access, custody: Custody) -> APIRouter:
             ) from error
         return ArchivedAnswer(size=done.size, objects=done.objects, added=done.added)
 
-    @found.post("/audit/restore-tested", status_code=204)
+    @app.post("/v1/audit/restore-tested", status_code=204)
     async def restore_tested(body: TestedBody) -> None:
         fields: dict[str, Any] = body.model_dump(exclude={"first"})
         await access.context.record("restore.tested", **fields, **{"from": body.first})
-
-    return found
 
 
 def _check(of: Parts, me: SignIn) -> None:
