@@ -24,9 +24,9 @@ from gateway.audit.search import Search
 from gateway.config import Config
 from gateway.console import acts as act_routes
 from gateway.console import cases as case_routes
+from gateway.console import custody as custody_routes
 from gateway.console import hooks as hook_routes
 from gateway.console import literals as literal_routes
-from gateway.console import custody as custody_routes
 from gateway.console import questions as question_routes
 from gateway.console import reports as report_routes
 from gateway.console import reviews as review_routes
@@ -57,8 +57,8 @@ def create_app(
     directory: Directory,
     policies: Callable[[str], Policy | None],
     cases: Cases,
-    hooks: Hooks | None = None,
     custody: Custody,
+    hooks: Hooks | None = None,
     key: str = "",
     address: tuple[str, int] | None = None,
     clock: Clock = lambda: datetime.now(UTC),
@@ -70,8 +70,7 @@ def create_app(
     if witness and len(witness) < 32:
         raise GatewayError("configuration-invalid", "`audit.witness_token` must be at least 32 characters")
     app.state.parts = Parts(
-        access, trail, search, config, directory, policies, cases, key, address, clock, witness, tokens, hooks
-        access, trail, search, config, directory, policies, cases, custody, key, address, clock, witness
+        access, trail, search, config, directory, policies, cases, custody, key, address, clock, witness, tokens, hooks
     )  # fmt: skip
     app.include_router(_open_routes())
     app.include_router(_access_routes())

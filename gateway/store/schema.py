@@ -256,6 +256,8 @@ ticket_comments = sa.Table(
     sa.Column("tries", sa.Integer, nullable=False),
     sa.Column("next_at", Moment, nullable=False),
     sa.Column("done_at", Moment),
+)
+
 holds = sa.Table(
     "holds",
     metadata,
@@ -331,17 +333,13 @@ def _ticket_comments(connection: sa.Connection) -> None:
     ticket_comments.create(connection, checkfirst=True)
 
 
-STEPS: tuple[Callable[[sa.Connection], None], ...] = (
-    _first, _writing, _summaries, _acts, _break_glass, _alerts, _sealing, _ticket_comments,
-)  # fmt: skip
 def _holds(connection: sa.Connection) -> None:
     holds.create(connection, checkfirst=True)
 
 
 STEPS: tuple[Callable[[sa.Connection], None], ...] = (
-    *(_first, _writing, _summaries, _acts, _break_glass, _alerts),
-    _holds,
-)
+    _first, _writing, _summaries, _acts, _break_glass, _alerts, _sealing, _ticket_comments, _holds,
+)  # fmt: skip
 """Step n brings a store from version n to n + 1."""
 
 
