@@ -14,6 +14,7 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, Field, ValidationError, model_validator
 from ruamel.yaml import YAML
@@ -188,6 +189,29 @@ class AuditIndex(_Model):
         return self
 
 
+class Archive(_Model):
+    """A bucket of S3-compatible storage, with object lock, that gets copies of the trail; locked for `audit.retention`.
+
+    `mode: governance` is for trying things out: who has the right to can delete such objects.
+    """
+
+    endpoint: str = Field(pattern=r"^https?://[^/?#@]+/?$")
+    bucket: str = Field(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")
+    prefix: str = Field(default="", pattern=r"^([A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)*)?$")
+    region: str = "us-east-1"
+    access_key: Secret
+    secret_key: Secret
+    ca: Path | None = None
+    mode: Literal["compliance", "governance"] = "compliance"
+
+    @model_validator(mode="after")
+    def _plain_stays_home(self) -> Archive:
+        host = urlsplit(self.endpoint).hostname or ""
+        if self.endpoint.startswith("http:") and not Listener(host=host, port=0).loopback:
+            raise ValueError("an archive is reached over https://, or on a loopback host")
+        return self
+
+
 class Audit(_Model):
     """The trail. `reserve` is disk space kept back so that the closing record can always be written."""
 
@@ -201,11 +225,16 @@ class Audit(_Model):
     witness_token: Secret | None = None
     index: AuditIndex = AuditIndex()
     replica: Replica | None = None
+    retention: Seconds = 365 * 86400.0
+    hot: Seconds = 90 * 86400.0
+    archive: Archive | None = None
 
     @model_validator(mode="after")
     def _beats(self) -> Audit:
         if self.heartbeat < 1:
             raise ValueError("a heartbeat comes once a second at the most")
+        if self.retention < 86400:
+            raise ValueError("records are kept for a day at the least")
         return self
 
 

@@ -42,6 +42,7 @@ CODES: dict[str, Code] = {
     "ticket-source-unavailable": Code("57P03", 1053, 503, "The ticket source cannot be asked; access fails closed."),
     "directory-unavailable": Code("57P03", 1053, 503, "The directory cannot be asked; access fails closed."),
     "store-unavailable": Code("57P03", 1053, 503, "The gateway's own store cannot be used; access fails closed."),
+    "archive-unavailable": Code("57P03", 1053, 503, "The archive of the trail cannot be used; work goes on."),
     "approval-required": Code("42501", 1142, 403, "The request waits for an approver."),
     "preview-required": Code(
         "42501", 1142, 409, "Who approves a statement must have seen, just before, what it would change."

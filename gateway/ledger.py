@@ -198,7 +198,7 @@ class Ledger:
 
 def _place(segments: list[tuple[int, Path]], index: int) -> int:
     """Which segment holds that record."""
-    return max(place for place, (first, _) in enumerate(segments) if first <= index)
+    return max((place for place, (first, _) in enumerate(segments) if first <= index), default=0)
 
 
 def _place_at(segments: list[tuple[int, Path]], moment: float) -> int:

@@ -60,6 +60,7 @@ KINDS: dict[str, tuple[str, ...]] = {
     "log.stop": ("size", "reason"),
     "log.rotation": ("note",),
     "log.heartbeat": (),
+    "log.pruned": ("from", "to", "root", "before", "rule"),
     "clock.step": ("step_us",),
     "statement.unknown": ("session", "statement", "rows", "bytes", "status", "begin"),
     "login": (*SESSION, *VERDICT, "method", "count", "logins"),
@@ -164,6 +165,11 @@ KINDS: dict[str, tuple[str, ...]] = {
         "count",
     ),
     "audit.expired": ("months", "count"),
+    "hold.set": ("hold", "subject", "asked_by", "confirmed_by", "reason"),
+    "hold.lifted": ("hold", "subject", "asked_by", "confirmed_by", "reason"),
+    "hold.kept": ("hold", "subject", "from", "held"),
+    "archive.late": ("size", "archived", "duration_s", "reason"),
+    "restore.tested": ("status", "size", "root", "from", "count", "manifest", "reason"),
     "audit.read": (*PERSON, *WHERE, *FACTOR, "query", "count", "code", "decision"),
 }
 

@@ -43,6 +43,7 @@ from gateway.config import Config, Listener
 from gateway.console.app import create_app, create_local_app
 from gateway.console.ops import create_ops_app
 from gateway.console.serve import local_socket, serve_app, server_context
+from gateway.custody.custody import Custody
 from gateway.engines.postgres import Doors, PostgresEngine
 from gateway.engines.postgres_preview import PostgresPreview
 from gateway.engines.targets import Targets
@@ -175,6 +176,9 @@ class Server:
         self.alerts = Alerting(config, self.access.context, self.trail, self._alert)
         self.literals.attach(self.access.acts, self.search, self.trail)
         await self.literals.begin()
+        told = self.log.info
+        self.custody = Custody(config, self.access.context, self.access.acts, self.trail, self.search, told)
+        self.custody.watch(self.metrics.watch)
         self._measure(plans)
         self._listen()
 
@@ -214,11 +218,12 @@ class Server:
             policies=self.targets.policy,
             cases=self.alerts.cases,
             hooks=self.tickets.hooks,
+            custody=self.custody,
             key=self.trail.verifier.text,
             address=(_reachable(listen.postgres), self.ports.postgres),
             tokens=self.literals.tokens,
         )
-        local = create_local_app(access=self.access)
+        local = create_local_app(access=self.access, custody=self.custody)
         self._run(serve_app(app, config, api, stop=self._stop_serving))
         self._run(serve_app(local, config, local_socket(config), secure=False, stop=self._stop_serving))
         ops_app = create_ops_app(registry=self.metrics.registry, readiness=self._missing)
@@ -230,7 +235,7 @@ class Server:
         self._run(self.literals.run(self._report))
         self._run(self._measure_lag())
         self._run(self._keep_index())
-        for work in self.alerts.work(self._report):
+        for work in (*self.alerts.work(self._report), *self.custody.work(self._report)):
             self._run(work)
 
     async def wait(self) -> None:

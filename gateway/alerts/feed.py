@@ -73,9 +73,12 @@ class Reader:
             self._path, self._offset = following, HEADER_BYTES
 
     def _find(self) -> bool:
-        found = [(first, path) for first, path in segments_of(self._directory) if first <= self.index]
-        if not found:
+        segments = segments_of(self._directory)
+        if not segments:
             return False
+        # what was pruned is not to be had any more
+        self.index = max(self.index, segments[0][0])
+        found = [(first, path) for first, path in segments if first <= self.index]
         self._first, self._path = found[-1]
         self._offset = HEADER_BYTES
         return True

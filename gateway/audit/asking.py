@@ -50,7 +50,7 @@ class Scope:
     """The records that a question is about.
 
     `since` and `until` are the times asked for, as records spell them; `at` is the moment for questions about a state.
-    `people` are the stable ids behind the person asked for.
+    `people` are the stable ids behind the person asked for. The records before `minimum` were pruned.
     """
 
     first: int
@@ -59,6 +59,7 @@ class Scope:
     since: str = ""
     until: str = ""
     people: tuple[str, ...] = ()
+    minimum: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,9 +196,16 @@ def logins_of(asked: Asked) -> list[str]:
     return notes
 
 
+def pruned_note(scope: Scope) -> list[str]:
+    """What must be said where records of the time asked for may have been pruned."""
+    if not scope.minimum or scope.first > scope.minimum:
+        return []
+    return [f"the log begins at record {scope.minimum}: what was recorded before was pruned, and is not counted here"]
+
+
 def scope_of(
     tables: Tables, size: int, narrow: Narrow, since: datetime | None, until: datetime | None,
-    now: datetime,
+    now: datetime, minimum: int = 0,
 ) -> Scope:  # fmt: skip
     """The records of that time among the first `size`: times of records only grow, so they are one stretch."""
     if since is not None and until is not None and since >= until:
@@ -214,8 +222,8 @@ def scope_of(
         row = tables.row("SELECT idx FROM records WHERE time >= ? ORDER BY time, idx LIMIT 1", (time,))
         return size if row is None else min(row[0], size)
 
-    first, end = index_of(begins, 0), index_of(ends, size)
+    first, end = index_of(begins, minimum), index_of(ends, size)
     at = utc_text(until if until is not None and until < now else now)
     return Scope(
-        first, max(first, end), at, begins, ends, people_of(tables, narrow.person),
+        first, max(first, end), at, begins, ends, people_of(tables, narrow.person), minimum,
     )  # fmt: skip

@@ -1,6 +1,7 @@
 """An answer together with all the records it was made from, and the proof that none is missing.
 
     {"format": …, "checkpoint": …, "question": …, "first": i, "end": j, "left": […], "right": […], "fence": […], …}
+        "pruned" is there where the log begins at i: the record by which what was before it went, with its path
     the leaf of record i
     …
     the leaf of record j - 1
@@ -60,7 +61,7 @@ _FIGURES = {
 
 def first_line(
     name: str, narrow: Narrow, scope: Scope, checkpoint: str, size: int, nodes: Nodes,
-    rotations: list[dict[str, Any]], fence: list[dict[str, Any]],
+    rotations: list[dict[str, Any]], fence: list[dict[str, Any]], pruned: list[dict[str, Any]],
 ) -> dict[str, Any]:  # fmt: skip
     """What an export begins with. Raises `ValueError` when the tiles do not hold the hashes."""
     return {
@@ -75,6 +76,7 @@ def first_line(
         "left": [_text(nodes(*one)) for one in cover(0, scope.first)],
         "right": [_text(nodes(*one)) for one in cover(scope.end, size)],
         "fence": fence,
+        **({"pruned": pruned[0]} if pruned else {}),
     }
 
 
@@ -182,7 +184,7 @@ def check_export(file: Path, public_key: str) -> Report:
 
             question = line["question"]
             scope = Scope(line["first"], line["end"], question["at"], line["since"], line["until"],
-                          tuple(question["people"]))  # fmt: skip
+                          tuple(question["people"]), line["first"] if "pruned" in line else 0)  # fmt: skip
             head = Head(origin, report.signed_size, report.root)
             answer = passing.answer(question["name"], read, head, scope, Narrow(**question["filters"]))
     except (KeyError, TypeError, ValueError, OverflowError, sqlite3.Error, GatewayError) as error:

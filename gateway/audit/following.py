@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Protocol
 
 from gateway.audit.index import Intake
-from gateway.audit.segment import HEADER_BYTES, read_batches, segments_of
+from gateway.audit.pruning import kept_pruning
+from gateway.audit.segment import HEADER_BYTES, Damaged, read_batches, segments_of
 from gateway.audit.tables import Tables
 from gateway.errors import GatewayError
 
@@ -21,6 +22,10 @@ class Index(Protocol):
 
     closing: bool
     """Whether what is being taken in should be broken off."""
+    first: int
+    """Where the log began when the index was made: the records before were pruned."""
+    pruned: bytes
+    """The leaf that says so."""
 
     def upto(self, limit: int) -> Tables:
         """The tables, once they hold the first `limit` records. Raises `GatewayError`."""
@@ -32,6 +37,14 @@ class Index(Protocol):
 
     def close(self) -> None:
         """Let go of the database. It may be used again."""
+        ...
+
+    def beside(self) -> Index | None:
+        """Another index of the same log that can be built while this one is used, or None."""
+        ...
+
+    def take_over(self, fresh: Index) -> None:
+        """Be what that one is, which `beside` made and which is closed."""
         ...
 
 
@@ -88,6 +101,15 @@ def _batches(directory: Path, place: Place, limit: int) -> Iterator[tuple[Place,
         for batch in read_batches(path, size, offset=at, limit=limit):
             size, at = batch.size, batch.end
             yield Place(size, segment, at), batch.first, list(batch.leaves), list(batch.offsets)
+
+
+def minimum_of(directory: Path, origin: str) -> tuple[int, bytes]:
+    """The index of the first record that there has to be, and the leaf that says so. Raises `GatewayError`."""
+    try:
+        pruning = kept_pruning(directory, origin)
+    except (Damaged, OSError) as error:
+        raise damaged(0, f"pruned: {error}") from error
+    return (0, b"") if pruning is None else (pruning.to, pruning.leaf)
 
 
 def damaged(index: int, detail: str) -> GatewayError:

@@ -15,7 +15,7 @@ from typing import Any
 from gateway.audit.encode import record_of
 from gateway.audit.tables import Tables, key
 
-VERSION = "5"
+VERSION = "6"
 SCHEMA = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value NOT NULL) WITHOUT ROWID;
 CREATE TABLE records (

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from gateway.audit.encode import record_of
-from gateway.audit.following import Place, follow
+from gateway.audit.following import Index, Place, follow, minimum_of
 from gateway.audit.index import SCHEMA, VERSION
 from gateway.audit.segment import read_leaf, segment_path
 from gateway.audit.tables import SqliteTables, Tables
@@ -24,6 +24,7 @@ class SqliteIndex:
 
     def __init__(self, path: Path, directory: Path, origin: str) -> None:
         self.closing = False
+        self.first, self.pruned = 0, b""
         self._path, self._directory, self._origin = path, directory, origin
         self._connection: sqlite3.Connection | None = None
         self._written = 0
@@ -60,6 +61,17 @@ class SqliteIndex:
             self._connection.close()
             self._connection = None
 
+    def beside(self) -> SqliteIndex:
+        """See `Index`."""
+        return SqliteIndex(self._path.with_name(self._path.name + ".new"), self._directory, self._origin)
+
+    def take_over(self, fresh: Index) -> None:
+        """See `Index`."""
+        assert isinstance(fresh, SqliteIndex)
+        self.forget()
+        # closed by its last reader, it is one file
+        os.replace(fresh._path, self._path)
+
     def _connected(self) -> sqlite3.Connection:
         if self._connection is not None:
             return self._connection
@@ -68,30 +80,34 @@ class SqliteIndex:
         connection = sqlite3.connect(self._path, check_same_thread=False, isolation_level=None)
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = OFF")
+        first, pruned = minimum_of(self._directory, self._origin)
         tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-        if tables and not self._usable(connection):
+        if tables and not self._usable(connection, first):
             connection.close()
             self._delete()
             return self._connected()
         if not tables:
             connection.executescript(SCHEMA)
-            start = Place()
+            start = Place(first, first)
             connection.executemany(
                 "INSERT INTO meta VALUES (?, ?)",
-                [("version", VERSION), ("origin", self._origin), ("next", start.size), ("segment", start.segment),
+                [("version", VERSION), ("origin", self._origin), ("first", first), ("pruned", pruned),
+                 ("next", start.size), ("segment", start.segment),
                  ("at", start.at)],
             )  # fmt: skip
+        meta = dict(connection.execute("SELECT name, value FROM meta"))
+        self.first, self.pruned = int(meta["first"]), bytes(meta["pruned"])
         self._connection, self._written = connection, _written(connection)
         return connection
 
-    def _usable(self, connection: sqlite3.Connection) -> bool:
+    def _usable(self, connection: sqlite3.Connection, first: int) -> bool:
         """Whether the index is whole, of this version and of this trail: its last record is where it says."""
         meta = dict(connection.execute("SELECT name, value FROM meta"))
         if meta.get("version") != VERSION or meta.get("origin") != self._origin:
             return False
         row = connection.execute("SELECT id, segment, at, length FROM records ORDER BY idx DESC LIMIT 1").fetchone()
-        held, last = connection.execute("SELECT count(*), coalesce(max(idx), -1) FROM records").fetchone()
-        if not held == last + 1 == meta.get("next"):
+        held, end = connection.execute("SELECT count(*), coalesce(max(idx) + 1, ?) FROM records", (first,)).fetchone()
+        if meta.get("first") != first or held != end - first or end != meta.get("next"):
             return False
         if row is None:
             return True

@@ -4,9 +4,11 @@ Layout of the directory (0700, files 0600; integers are big-endian):
 
     lock                              held with flock while a writer lives
     segments/<first index>.log        the leaves; 20 digits
+    segments/<first index>.cold       the same compressed, instead, see `cold.py`; old segments go, see `pruning.py`
     segments/spare                    blocks kept for the next segment
     tile/<L>/<N>[.p/<W>]              hashes of the tree, C2SP tlog-tiles, derived from the segments
     rotations                         the leaves that changed the signing key, a line each, see `rotation.py`
+    pruned                            the leaf that let the oldest segments go, once some went
     checkpoint                        the signed tree head, C2SP tlog-checkpoint
 
     segment  = header batch* zeros    of a fixed size, allocated when it is made; truncated when the next one begins
@@ -41,16 +43,19 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from gateway.audit.ageing import thaw_last
 from gateway.audit.checkpoint import Checkpoint, Signer, Verifier
 from gateway.audit.delivery import Delivery, FileReceipt
 from gateway.audit.encode import layout_of, leaf_of, stamps
 from gateway.audit.lock import take_lock
+from gateway.audit.pruning import check_pruning, kept_pruning, remove_pruned
 from gateway.audit.publish import Publisher
 from gateway.audit.pulse import Pulse
 from gateway.audit.recovery import OpenStatement, State, leaf_hashes, read_state
 from gateway.audit.replicate import Replicator
 from gateway.audit.rotation import check_rotations, keep_rotation, rotation_note, rotation_of
 from gateway.audit.segment import Damaged, Disk
+from gateway.audit.tree import EMPTY_ROOT
 from gateway.audit.writer import Bracket, Writer
 from gateway.config import Replica
 from gateway.errors import GatewayError
@@ -217,6 +222,10 @@ class FileLog:
         """The public half of the key that signs."""
         return self._key.verifier
 
+    def signed_note(self, text: str) -> str:
+        """The signed note of a text, which must say what it is so that it can be taken for nothing else."""
+        return self._key.sign(text)
+
     @property
     def writable(self) -> bool:
         """Whether work may be recorded now."""
@@ -373,6 +382,7 @@ class FileLog:
 
     def _start(self, version: str, reason: str) -> None:
         self._prepare_directory()
+        thaw_last(self.directory, self._disk)
         keys = [self._key] if self._next_key is None else [self._key, self._next_key]
         state = read_state(self.directory, self.origin, *(key.verifier for key in keys))
         for rotation in state.rotations:
@@ -393,6 +403,10 @@ class FileLog:
                 tiles.add(hashes)
                 tiles.write()
         check_rotations(self.directory, self.origin, tiles.size)
+        pruning = kept_pruning(self.directory, self.origin)
+        if pruning is not None:
+            check_pruning(self.directory, pruning, state.signed or Checkpoint(self.origin, 0, EMPTY_ROOT))
+            remove_pruned(self.directory, pruning, self._disk)
         if state.path is None:
             self._writer.begin()
         else:

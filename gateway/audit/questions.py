@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from gateway.audit.asking import Asked, Found, Head, Leaf, Narrow, Row, Scope, logins_of
+from gateway.audit.asking import Asked, Found, Head, Leaf, Narrow, Row, Scope, logins_of, pruned_note
 from gateway.audit.states import closings, holders, policies, whole
 from gateway.audit.tables import Tables, key
 from gateway.errors import GatewayError
@@ -48,7 +48,7 @@ def ask(
     found = question.answer(asked)
     if scope.end > head.size:
         found.notes.append(f"the last {scope.end - head.size} of these records are not signed yet")
-    notes = [*found.notes, *(logins_of(asked) if narrow.person else [])]
+    notes = [*pruned_note(scope), *found.notes, *(logins_of(asked) if narrow.person else [])]
     return {
         "question": name,
         "asks": question.asks,

@@ -19,6 +19,7 @@ from typing import Any
 
 from gateway.audit.checkpoint import Checkpoint, Verifier, head_of, signers_of
 from gateway.audit.encode import record_of
+from gateway.audit.pruning import kept_hashes, minimum_of
 from gateway.audit.rotation import Rotation, in_force, kept_rotations, rotation_of
 from gateway.audit.segment import (
     HEADER_BYTES,
@@ -73,11 +74,12 @@ def read_state(directory: Path, origin: str, *verifiers: Verifier) -> State:
         if signed is not None:
             raise Damaged("there is a checkpoint but no segment", 0)
         return State(verifier=signer)
-    _check_sequence(segments, origin)
+    _check_sequence(segments, origin, minimum_of(directory, origin))
     last_first, last_path = segments[-1]
     header = read_header(last_path, last_first)
     wanted = min(header.scan_from, max(last_first - 1, 0), signed.size if signed else 0)
-    position = max(i for i, (first, _) in enumerate(segments) if first <= wanted)
+    # nothing is pruned that this would be in need of, see `ageing.py`
+    position = max((i for i, (first, _) in enumerate(segments) if first <= wanted), default=0)
     state = State(
         frontier=read_header(segments[position][1], segments[position][0]).frontier, signed=signed, verifier=signer
     )
@@ -106,8 +108,20 @@ def read_state(directory: Path, origin: str, *verifiers: Verifier) -> State:
 
 
 def leaf_hashes(directory: Path) -> Iterator[list[bytes]]:
-    """The hashes of all committed leaves, batch by batch, for rebuilding what is derived from them."""
-    for first, path in segments_of(directory):
+    """The hashes of all committed leaves, batch by batch, for rebuilding what is derived from them.
+
+    Of leaves that were pruned they are read from the tiles. Raises `Damaged`, and `OSError`.
+    """
+    segments = segments_of(directory)
+    if segments and segments[0][0]:
+        frontier = Frontier()
+        for hashes in kept_hashes(directory, segments[0][0]):
+            for digest in hashes:
+                frontier.push(digest)
+            yield hashes
+        if frontier.subtrees != read_header(segments[0][1], segments[0][0]).frontier.subtrees:
+            raise Damaged("the tiles of what was pruned are not those of the records", 0)
+    for first, path in segments:
         for batch in read_batches(path, first):
             yield [leaf_hash(leaf) for leaf in batch.leaves]
 
@@ -149,9 +163,9 @@ def _signed(
     raise Damaged("the checkpoint cannot be believed: it is not signed by the key that was in force", 0)
 
 
-def _check_sequence(segments: list[tuple[int, Path]], origin: str) -> None:
-    if segments[0][0] != 0:
-        raise Damaged("the first segment is missing", 0)
+def _check_sequence(segments: list[tuple[int, Path]], origin: str, minimum: int) -> None:
+    if segments[0][0] > minimum:
+        raise Damaged(f"the segment that holds record {minimum} is missing", minimum)
     header: Header = read_header(segments[-1][1], segments[-1][0])
     if header.origin != origin:
         raise Damaged(f"the segments are of the log `{header.origin}`, not `{origin}`", 0)

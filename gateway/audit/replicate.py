@@ -304,7 +304,15 @@ def _tree_at(directory: Path, tree: Frontier, size: int) -> Frontier:
     """The tree of the first `size` records."""
     if size == tree.size:
         return tree.copy()
-    first, path = [(first, path) for first, path in segments_of(directory) if first <= size][-1]
+    before = [(first, path) for first, path in segments_of(directory) if first <= size]
+    if not before:
+        raise GatewayError(
+            "audit-damaged",
+            f"the copy ends at record {size}, and what follows was pruned here: it cannot be completed any more",
+            "keep that copy as it is, and begin a new log (`origin`) with a new one",
+            fatal=True,
+        )
+    first, path = before[-1]
     found = read_header(path, first).frontier.copy()
     for leaf in _leaves_in(path, first, first, size):
         found.push(leaf_hash(leaf))

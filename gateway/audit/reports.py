@@ -149,7 +149,8 @@ def _data(framework: Framework, records: Path, line: Mapping[str, Any], report: 
     """Answers and figures, from the leaves of the export alone."""
     passing = Passing()
     question = line["question"]
-    scope = Scope(line["first"], line["end"], question["at"], line["since"], line["until"])
+    minimum = line["first"] if "pruned" in line else 0
+    scope = Scope(line["first"], line["end"], question["at"], line["since"], line["until"], minimum=minimum)
     head = Head(report.origin, report.signed_size, report.root)
     try:
         with records.open("rb") as lines:

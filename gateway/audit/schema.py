@@ -77,6 +77,11 @@ _MEANINGS: dict[str, tuple[dict[str, Any], str]] = {
         "Tokens of the values that may tell who somebody is; `+n`: n more.",
     ),
     "record": (_COUNT, "Index of the record whose literals were opened."),
+    "from": (_COUNT, "Index of the first record that it is about."),
+    "to": (_COUNT, "Index of the first record that it is not about any more: there the log begins."),
+    "held": (_COUNT, "Index of the first record that the hold keeps."),
+    "before": (_TIME, "What was pruned was recorded before that moment."),
+    "archived": (_COUNT, "How many records the archive has."),
     "note": (_TEXT, "What the old and the new key signed."),
 }
 _LISTS = frozenset(

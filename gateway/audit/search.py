@@ -21,12 +21,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from gateway.audit.asking import Head, Narrow, Scope, named, scope_of
+from gateway.audit.asking import Head, Narrow, Scope, named, pruned_note, scope_of
 from gateway.audit.checkpoint import Checkpoint, Verifier, open_checkpoint
 from gateway.audit.elsewhere import Elsewhere, Log
 from gateway.audit.encode import record_of
 from gateway.audit.export import export_chunks, first_line
-from gateway.audit.following import Index, damaged
+from gateway.audit.following import Index, damaged, minimum_of
 from gateway.audit.index import utc_text
 from gateway.audit.local_index import SqliteIndex
 from gateway.audit.questions import LIMIT, ask
@@ -91,6 +91,7 @@ class Search:
         self._durable = durable
         self._elsewhere = elsewhere
         self._mutex = threading.Lock()
+        self._renewed: Index | None = None
 
     def search(self, query: Query) -> list[dict[str, Any]]:
         """The records that fit, as the trail holds them. Raises `GatewayError`."""
@@ -110,6 +111,15 @@ class Search:
             where, values = _conditions(query, tables)
             ((count,),) = tables.all(f"SELECT count(*) FROM records AS r {where}", values)  # noqa: S608
         return int(count)
+
+    def notes(self, query: Query) -> list[str]:
+        """What must be said of an answer to it: that records of that time were pruned. Raises `GatewayError`."""
+        with self._mutex:
+            tables = self._caught_up()
+            since = utc_text(query.since) if query.since else ""
+            row = tables.row("SELECT idx FROM records WHERE time >= ? ORDER BY time LIMIT 1", (since,))
+            first = self._index.first
+        return pruned_note(Scope(int(row[0]) if row else first, 0, "", minimum=first))
 
     def show(self, which: str | int) -> dict[str, Any]:
         """The record of that id or index. Raises `GatewayError("not-found")`."""
@@ -158,6 +168,8 @@ class Search:
         sql = "SELECT idx, segment, at, length FROM records WHERE idx >= ? AND idx < ? ORDER BY idx"
         with self._mutex:
             places = self._caught_up().all(sql, (first, first + width))
+        if len(places) != width:
+            raise GatewayError("not-found", "that part of the log was pruned")
         return entry_bundle(self._leaf(*place) for place in places)
 
     def ask(
@@ -179,7 +191,7 @@ class Search:
             tables = self._caught_up()
             ((held,),) = tables.all("SELECT coalesce(max(idx) + 1, 0) FROM records")
             size = held if upto is None else min(upto, held)
-            scope = scope_of(tables, size, narrow, since, until, now)
+            scope = scope_of(tables, size, narrow, since, until, now, self._index.first)
             return ask(name, tables, self._leaf, signed, scope, narrow, limit, offset)
 
     def tagged(self, tag: str, values: Sequence[str]) -> list[tuple[int, str]]:
@@ -215,16 +227,19 @@ class Search:
             signed = Head(head.origin, head.size, head.root.hex())
             with self._mutex:
                 tables = self._caught_up()
-                scope = scope_of(tables, signed.size, narrow, since, until, now)
+                minimum, leaf = self._index.first, self._index.pruned
+                scope = scope_of(tables, signed.size, narrow, since, until, now, minimum)
+                begins = scope.first if scope.first == minimum else 0
                 indexed = ask(name, tables, self._leaf, signed, scope, narrow, LIMIT, 0)
-                fence = [index for index in (scope.first - 1, scope.end) if 0 <= index < head.size]
+                fence = [index for index in (scope.first - 1, scope.end) if begins <= index < head.size]
                 sql = "SELECT idx, segment, at, length FROM records WHERE idx = ?"
                 leaves = [(one, self._leaf(*place)) for one in fence for place in tables.all(sql, (one,))]
             nodes = TileReader(self._directory, head.size).node
             try:
                 kept = [one for one in kept_rotations(self._directory, head.origin) if one.index < head.size]
+                pruned = [(int(record_of(leaf)["index"]), leaf)] if begins else []
                 entries = [[_entry(i, leaf, inclusion_proof(i, head.size, nodes), head) for i, leaf in some]
-                           for some in ([(one.index, one.leaf) for one in kept], leaves)]  # fmt: skip
+                           for some in ([(one.index, one.leaf) for one in kept], leaves, pruned)]  # fmt: skip
                 line = first_line(name, narrow, scope, note, head.size, nodes, *entries)
             except (ValueError, Damaged) as error:
                 # as in `prove`
@@ -239,6 +254,8 @@ class Search:
     ) -> Generator[bytes, None, None]:
         try:
             yield from export_chunks(self._directory, line, head, scope, narrow, self._leaf, indexed)
+        except FileNotFoundError as error:
+            raise GatewayError("not-found", "records were pruned while they were exported", "ask again") from error
         except GatewayError:
             # an index that leaves something out was edited
             with self._mutex:
@@ -257,9 +274,31 @@ class Search:
             ((count,),) = self._caught_up().all("SELECT count(*) FROM records")
         return int(count)
 
+    def renew(self) -> None:
+        """Build the index anew, beside the one in use where that can be; for when records are to be pruned.
+
+        Raises `GatewayError`.
+        """
+        fresh = self._index.beside()
+        if fresh is None:
+            self.rebuild()
+            return
+        self._renewed = fresh
+        try:
+            fresh.forget()
+            fresh.upto(self._limit())
+            fresh.close()
+            with self._mutex:
+                self._index.take_over(fresh)
+        finally:
+            self._renewed = None
+            fresh.forget()
+
     def close(self) -> None:
         """Let go of the index; what is being taken in is broken off."""
         self._index.closing = True
+        if (renewed := self._renewed) is not None:
+            renewed.closing = True
         with self._mutex:
             self._index.closing = False
             self._index.close()
@@ -270,6 +309,9 @@ class Search:
         with self._mutex:
             sql = f"SELECT idx, segment, at, length FROM records WHERE {column} = ?"  # noqa: S608
             row = self._caught_up().row(sql, (value,)) if column == "id" or value in _INDEXES else None
+            first = self._index.first
+        if row is None and column == "idx" and int(which) < first:
+            raise GatewayError("not-found", f"record {which} was pruned", f"the log begins at record {first}")
         if row is None:
             raise GatewayError(
                 "not-found", f"there is no record `{which}`", "search for it with `gateway audit search`"
@@ -277,13 +319,18 @@ class Search:
         return row[0], row[1], row[2], row[3]
 
     def _caught_up(self) -> Tables:
-        limit = self._durable() if self._durable is not None else self._checkpoint()[1].size
-        return self._index.upto(limit)
+        return self._index.upto(self._limit())
+
+    def _limit(self) -> int:
+        """How many records the index has to hold."""
+        return self._durable() if self._durable is not None else self._checkpoint()[1].size
 
     def _leaf(self, index: int, segment: int, at: int, length: int) -> bytes:
         try:
             leaf = read_leaf(segment_path(self._directory, segment), at, length)
         except (OSError, ValueError) as error:
+            if isinstance(error, FileNotFoundError) and index < minimum_of(self._directory, self._verifier.name)[0]:
+                raise GatewayError("not-found", f"record {index} was pruned", "ask again") from error
             raise damaged(index, str(error)) from error
         if record_of(leaf).get("index") != index:
             raise damaged(index, "the index has another record in its place")

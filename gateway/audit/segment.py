@@ -8,6 +8,7 @@ INVARIANT: a leaf is yielded only together with the commit that covers it.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import mmap
 import os
@@ -17,6 +18,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from gateway.audit.cold import SUFFIX, Unreadable, open_segment
 from gateway.audit.encode import LEAF_LIMIT
 from gateway.audit.tree import Frontier, leaf_hash
 
@@ -126,6 +128,13 @@ class Disk:
         for directory in sorted({path.parent for path, _ in files}):
             self.sync_directory(directory)
 
+    def remove(self, paths: Sequence[Path]) -> None:
+        """Remove files of one directory in that order, durably; those that are gone already stay so."""
+        for path in paths:
+            path.unlink(missing_ok=True)
+            # one after the other, so that after a crash what is left is never without what follows it
+            self.sync_directory(path.parent)
+
     def _beside(self, path: Path, data: bytes) -> tuple[int, Path]:
         """An open file of that content that may take the place of another one, and what it is called until then."""
         temporary = path.with_name(f".{path.name}.tmp")
@@ -195,11 +204,12 @@ def segment_path(directory: Path, first: int) -> Path:
 
 
 def segments_of(directory: Path) -> list[tuple[int, Path]]:
-    """The segments in order, each with the index that its name gives."""
-    found = []
-    for path in (directory / "segments").glob("*.log"):
-        if path.stem.isascii() and path.stem.isdigit() and len(path.stem) == 20:
-            found.append((int(path.stem), path))
+    """The segments in order, each with the index that its name gives; a cold one under the name that it had hot."""
+    found = set()
+    for path in (directory / "segments").glob("*.*"):
+        name = path.stem
+        if path.suffix in (".log", SUFFIX) and name.isascii() and name.isdigit() and len(name) == 20:
+            found.add((int(name), path.with_suffix(".log")))
     return sorted(found)
 
 
@@ -229,8 +239,11 @@ def batch_bytes(leaves: Sequence[bytes]) -> int:
 
 def read_header(path: Path, first: int) -> Header:
     """The header of the segment. Raises `Damaged`."""
-    with path.open("rb") as file:
-        head = file.read(HEADER_BYTES)
+    try:
+        with open_segment(path) as file:
+            head = file.read(HEADER_BYTES)
+    except Unreadable as error:
+        raise Damaged(str(error), first) from error
     if len(head) != HEADER_BYTES or struct.pack(">I", zlib.crc32(head[:-4])) != head[-4:]:
         raise Damaged(f"the header of {path.name} is damaged", first)
     magic, size, scan_from, length = _HEADER.unpack_from(head)
@@ -272,7 +285,7 @@ def read_batches(path: Path, first: int, *, offset: int = HEADER_BYTES, limit: i
 
 def read_leaf(path: Path, offset: int, length: int) -> bytes:
     """The leaf at that offset. Raises `ValueError` when its frame does not check."""
-    with path.open("rb") as file:
+    with open_segment(path) as file:
         file.seek(offset - FRAME_BYTES)
         data = file.read(FRAME_BYTES + length)
     if data != _frame(LEAF_TAG, data[FRAME_BYTES:]):
@@ -281,10 +294,13 @@ def read_leaf(path: Path, offset: int, length: int) -> bytes:
 
 
 def read_tail(path: Path, offset: int) -> Tail:
-    """What lies behind the last commit, which ends at `offset`."""
-    with path.open("rb") as file:
-        file.seek(offset)
-        rest = file.read()
+    """What lies behind the last commit, which ends at `offset`. Of a cold segment a block that does not inflate."""
+    try:
+        with open_segment(path) as file:
+            file.seek(offset)
+            rest = file.read()
+    except Unreadable:
+        return Tail(1, True)
     later = False
     at = rest.find(COMMIT_TAG)
     while at >= 0 and not later:
@@ -303,7 +319,7 @@ def _frame(tag: bytes, payload: bytes) -> bytes:
 
 def _frames(path: Path, offset: int) -> Iterator[tuple[bytes, bytes]]:
     """The frames that check, from `offset` on, up to the first that does not."""
-    with path.open("rb") as file:
+    with contextlib.suppress(Unreadable), open_segment(path) as file:
         file.seek(offset)
         data, at = file.read(_READ_BYTES), 0
         while True:

@@ -25,7 +25,7 @@ import psycopg
 from psycopg.conninfo import make_conninfo
 
 from gateway.audit.encode import record_of
-from gateway.audit.following import Place, damaged, follow
+from gateway.audit.following import Index, Place, damaged, follow, minimum_of
 from gateway.audit.index import SCHEMA, VERSION
 from gateway.audit.segment import read_leaf, segment_path
 from gateway.audit.tables import Rows, Tables, words_of
@@ -54,7 +54,8 @@ CREATE INDEX words_spelled ON words USING gin (string_to_array(spelled, ' '));
 CREATE TABLE leaves (idx BIGINT PRIMARY KEY, hash BYTEA NOT NULL, leaf BYTEA NOT NULL);
 CREATE TABLE progress (
     one BOOLEAN PRIMARY KEY DEFAULT true CHECK (one), version TEXT NOT NULL, origin TEXT NOT NULL, size BIGINT NOT NULL,
-    segment BIGINT NOT NULL, at BIGINT NOT NULL, time TEXT NOT NULL DEFAULT '', checkpoint TEXT NOT NULL DEFAULT '',
+    segment BIGINT NOT NULL, at BIGINT NOT NULL, first BIGINT NOT NULL, pruned BYTEA NOT NULL,
+    time TEXT NOT NULL DEFAULT '', checkpoint TEXT NOT NULL DEFAULT '',
     alive TIMESTAMPTZ NOT NULL DEFAULT clock_timestamp(), shape TEXT
 );
 CREATE SEQUENCE touches;
@@ -189,6 +190,7 @@ class PostgresIndex:
 
     def __init__(self, connect: Connect, directory: Path, origin: str, checkpoint: Callable[[], str] = str) -> None:
         self.closing = False
+        self.first, self.pruned = 0, b""
         self._connect, self._directory, self._origin, self._checkpoint = connect, directory, origin, checkpoint
         self._schema = schema_of(origin)
         self._connection: psycopg.Connection[Any] | None = None
@@ -227,6 +229,14 @@ class PostgresIndex:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+
+    def beside(self) -> None:
+        """See `Index`: there is one schema for each log."""
+        return
+
+    def take_over(self, fresh: Index) -> None:  # noqa: ARG002 - see `beside`
+        """See `Index`."""
+        raise AssertionError("nothing is beside it")
 
     def _followed(self, limit: int) -> Tables:
         for _ in range(2):
@@ -292,7 +302,9 @@ class PostgresIndex:
         """Make the schema, or take the one that is there if it is whole, of this version and of this trail."""
         with connection.transaction():
             connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
-            if self._usable(connection):
+            first, pruned = minimum_of(self._directory, self._origin)
+            self.first, self.pruned = first, pruned
+            if self._usable(connection, first):
                 return
             connection.execute(f"DROP SCHEMA IF EXISTS {self._schema} CASCADE")
             connection.execute(f"CREATE SCHEMA {self._schema}")
@@ -307,23 +319,26 @@ class PostgresIndex:
                     "FOR EACH STATEMENT WHEN (current_setting('gateway.following', true) IS DISTINCT FROM 'yes') "
                     "EXECUTE FUNCTION touched()"
                 )
-            start = Place()
+            start = Place(first, first)
             connection.execute("SET LOCAL gateway.following = 'yes'")
-            insert = "INSERT INTO progress (version, origin, size, segment, at, shape) VALUES (%s, %s, %s, %s, %s, "
+            insert = (
+                "INSERT INTO progress (version, origin, size, segment, at, first, pruned, shape) "
+                "VALUES (%s, %s, %s, %s, %s, %s, %s, "
+            )
             connection.execute(
                 f"{insert} ({_SHAPE}))",
-                (VERSION, self._origin, start.size, start.segment, start.at),
+                (VERSION, self._origin, start.size, start.segment, start.at, first, pruned),
             )
 
-    def _usable(self, connection: psycopg.Connection[Any]) -> bool:
+    def _usable(self, connection: psycopg.Connection[Any], first: int) -> bool:
         there = connection.execute("SELECT to_regclass(%s)", (f"{self._schema}.touches",)).fetchone()
         if there is None or there[0] is None:
             return False
-        known = connection.execute("SELECT version, origin, size FROM progress").fetchone()
-        if not untouched(connection) or known is None or known[:2] != (VERSION, self._origin):
+        known = connection.execute("SELECT version, origin, first, size FROM progress").fetchone()
+        if not untouched(connection) or known is None or known[:3] != (VERSION, self._origin, first):
             return False
-        counts = connection.execute("SELECT count(*), coalesce(max(idx), -1) + 1 FROM records").fetchone()
-        if counts is None or not counts[0] == counts[1] == known[2]:
+        counts = connection.execute("SELECT count(*), coalesce(max(idx) + 1, %s) FROM records", (first,)).fetchone()
+        if counts is None or counts[0] != counts[1] - first or counts[1] != known[3]:
             return False
         last = connection.execute("SELECT id, segment, at, length FROM records ORDER BY idx DESC LIMIT 1").fetchone()
         if last is None:

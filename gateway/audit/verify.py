@@ -12,6 +12,10 @@ root that was signed, and the one that a witness (a checkpoint kept elsewhere) r
 and that nothing but zeros follows the last commit. So an edited, removed, swapped, doubled or cut-off record is found,
 and, with a witness, a trail that was put back to an earlier state.
 
+A trail may begin at a later record than 0, when its oldest segments were pruned: then the hashes of the leaves that are
+gone are taken from the tiles, the root that was signed must come out all the same, so that what is there is exactly the
+rest of that tree; and a record among that rest, `log.pruned`, under the signature, must have let them go.
+
 What cannot be known from the files alone: whether records after the signed head were there (the head is at most a
 second old while the gateway runs; `signed_size` says how far it reaches); whether the whole directory is an older copy,
 without a witness; and, for who holds only a key that was stolen before it was replaced, whether all that followed the
@@ -46,6 +50,8 @@ _HEADER_BYTES = 4_096
 _HEADER = struct.Struct(">8sQQH")
 _FRAME = struct.Struct(">4sII")
 _COMMIT = struct.Struct(">QQ32s")
+_COLD = struct.Struct(">8sQI")
+_COLD_BLOCK = 256 << 10
 _LEAF_LIMIT = 16_384
 _HEADER_LIMIT = 4 << 20
 _TILE = 256
@@ -64,8 +70,9 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The result. `size` records were read, the first `signed_size` of them are under the signature; `root` is the
-    hexadecimal root that was signed. `record` is what a proof proves. Notes are harmless, problems never."""
+    """The result. The records from `first` up to `size` were read, those up to `signed_size` are under the signature;
+    `root` is the hexadecimal root that was signed. `record` is what a proof proves. Notes are harmless, problems never.
+    """
 
     origin: str
     size: int
@@ -74,6 +81,7 @@ class Report:
     problems: tuple[Problem, ...] = ()
     notes: tuple[str, ...] = ()
     record: dict[str, Any] | None = None
+    first: int = 0
 
     @property
     def ok(self) -> bool:
@@ -117,7 +125,7 @@ def verify_log(directory: str | Path, public_key: str, *, witness: str | Path | 
         walk.run(head[0], jobs)
     except _Bad as bad:
         problems.append(bad.problem)
-    return Report(given.name, walk.size, head[0], head[1].hex(), tuple(problems), tuple(walk.notes))
+    return Report(given.name, walk.size, head[0], head[1].hex(), tuple(problems), tuple(walk.notes), first=walk.first)
 
 
 def verify_proof(file: str | Path, public_key: str) -> Report:
@@ -183,8 +191,10 @@ def verify_export(file: str | Path, public_key: str) -> Report:
                 raise _Bad("the export has no answer behind its records")
     except _Bad as bad:
         return Report(given.name, size, head[0], head[1].hex(), (bad.problem,))
-    notes = (f"all records from {export.first} up to {export.end}, of {head[0]} signed, and no other",)
-    return Report(given.name, size, head[0], head[1].hex(), (), notes)
+    notes = [f"all records from {export.first} up to {export.end}, of {head[0]} signed, and no other"]
+    if export.pruned is not None:
+        notes.append(f"what was recorded before {export.first} was pruned, as record {export.pruned[0]} says")
+    return Report(given.name, size, head[0], head[1].hex(), (), tuple(notes))
 
 
 def open_head(note: str, public_key: str, rotations: Iterable[bytes] = ()) -> tuple[int, bytes]:
@@ -206,11 +216,12 @@ def proof_bytes(proof: dict[str, Any]) -> bytes:
 @dataclass(slots=True)
 class _Segment:
     """What one segment says. `header` are its first bytes, `hashes` those of its leaves, `opened` and `closed` the
-    statements that begin and end in it, `rotations` its changes of key."""
+    statements that begin and end in it, `rotations` its changes of key, `prunings` what it says was pruned."""
 
     header: bytes
     hashes: list[bytes] = field(default_factory=list)
     rotations: list[bytes] = field(default_factory=list)
+    prunings: list[bytes] = field(default_factory=list)
     opened: dict[tuple[str, str], int] = field(default_factory=dict)
     closed: set[tuple[str, str]] = field(default_factory=set)
     times: tuple[str, str] = ("", "")
@@ -218,14 +229,45 @@ class _Segment:
 
 
 def _read_segment(path: Path, origin: str) -> _Segment:
-    data = path.read_bytes()
-    found = _Segment(data[:_HEADER_BYTES])
+    found = _Segment(b"")
     try:
+        data = _content(path)
+        found.header = data[:_HEADER_BYTES]
         _read_batches(found, data, path.name, origin)
     except _Bad as bad:
         # with its arguments only, because it may cross to another process
         found.bad = bad
     return found
+
+
+def _content(path: Path) -> bytes:
+    """The bytes of a segment, hot (`.log`) or cold (`.cold`, see `cold.py`)."""
+    if path.suffix == ".log":
+        with contextlib.suppress(FileNotFoundError):
+            return path.read_bytes()
+    data = path.with_suffix(".cold").read_bytes()
+    first = int(path.stem) if path.stem.isdecimal() else None
+    if len(data) < _COLD.size + 4:
+        raise _Bad(f"{path.name} is cut off", first)
+    magic, size, count = _COLD.unpack_from(data)
+    at = _COLD.size + 4 * count
+    head, lengths = data[:at], data[_COLD.size : at]
+    if magic != b"GWCOLD01" or size > count * _COLD_BLOCK or struct.pack(">I", zlib.crc32(head)) != data[at : at + 4]:
+        raise _Bad(f"{path.name} has a damaged head", first)
+    at, parts = at + 4, []
+    for number, (length,) in enumerate(struct.iter_unpack(">I", lengths)):
+        wanted, stream = min(_COLD_BLOCK, size - number * _COLD_BLOCK), zlib.decompressobj()
+        try:
+            part = stream.decompress(data[at : at + length], wanted + 1) if wanted > 0 else b""
+        except zlib.error:
+            part = b""
+        if not part or len(part) != wanted or not stream.eof or stream.unused_data:
+            raise _Bad(f"{path.name} is damaged at byte {at}", first)
+        at += length
+        parts.append(part)
+    if at != len(data) or sum(map(len, parts)) != size:
+        raise _Bad(f"{path.name} is not as long as it says", first)
+    return b"".join(parts)
 
 
 def _read_batches(found: _Segment, data: bytes, name: str, origin: str) -> None:
@@ -280,6 +322,8 @@ def _read_leaf(found: _Segment, leaf: bytes, index: int, origin: str) -> None:
             found.closed.add(statement)
     elif kind == "log.rotation":
         found.rotations.append(leaf)
+    elif kind == "log.pruned":
+        found.prunings.append(leaf)
 
 
 class _Walk:
@@ -287,7 +331,7 @@ class _Walk:
 
     def __init__(self, directory: Path, origin: str) -> None:
         self.directory, self.origin = directory, origin
-        self.size = 0
+        self.size = self.first = 0
         self.notes: list[str] = []
         self.expected: list[tuple[int, bytes, str]] = []
         self.rotations: list[bytes] = []
@@ -295,24 +339,26 @@ class _Walk:
         self._time = ""
         self._suspect: int | None = None
         self._open: dict[tuple[str, str], int] = {}
+        self._open_before = 0
+        self._roots: dict[int, str] = {}
         self._levels: list[list[bytes]] = [[]]
         self._tiles_seen: set[Path] = set()
 
     def run(self, signed: int, jobs: int) -> None:
         live = _is_locked(self.directory / "lock")
-        names = sorted(path.name for path in (self.directory / "segments").glob("*"))
-        paths = [self.directory / "segments" / name for name in names if name.endswith(".log")]
-        if strangers := [name for name in names if not name.endswith(".log") and name != "spare"]:
-            raise _Bad(f"segments/{strangers[0]} does not belong there")
-        rotations: list[bytes] = []
+        paths = self._paths()
+        rotations = self._skip(int(paths[0].stem)) if paths else []
+        prunings: list[bytes] = []
         for path, segment in zip(paths, _segments(paths, self.origin, jobs), strict=True):
-            self._join(path.name, segment)
+            self._join(path.stem, segment)
             rotations += segment.rotations
+            prunings += segment.prunings
             if segment.bad is not None:
                 if not live or path != paths[-1] or self.size < signed:
                     raise self._named(segment.bad)
                 self.notes.append(f"while the gateway was writing: {segment.bad.problem}")
         self._compare_heads()
+        self._check_prunings(prunings, signed, live)
         if short := [(size, whose) for size, _, whose in self.expected if size > self.size]:
             size, whose = max(short)
             raise _Bad(f"the trail ends here, but {size} records were {whose}", self.size)
@@ -322,27 +368,95 @@ class _Walk:
         if self.size > signed:
             self.notes.append(f"the last {self.size - signed} records are not signed yet")
         for path in sorted(self.directory.iterdir()):
-            if path.name not in {"lock", "segments", "tile", "rotations", "checkpoint"}:
+            if path.name not in {"lock", "segments", "tile", "rotations", "pruned", "checkpoint"}:
                 self.notes.append(f"`{path.name}` is no part of the trail and was not read")
             elif path.name == "lock" and path.stat().st_size:
                 raise _Bad("`lock` has content, which no gateway writes")
 
+    def _paths(self) -> list[Path]:
+        """The segments in order, each hot or cold; of one that is both, the hot one, once the other says the same."""
+        folder = self.directory / "segments"
+        found: dict[str, Path] = {}
+        for path in sorted(folder.glob("*")):
+            if path.suffix in (".cold", ".log") and path.stem.isdecimal() and len(path.stem) == 20:
+                if path.stem in found and _content(found[path.stem]) != path.read_bytes():
+                    raise _Bad(f"{path.name} and its cold copy differ", int(path.stem))
+                found[path.stem] = path
+            elif path.suffixes[-2:] == [".cold", ".tmp"] and path.name.startswith("."):
+                self.notes.append(f"segments/{path.name} is left of a copy that was not finished")
+            elif path.name != "spare":
+                raise _Bad(f"segments/{path.name} does not belong there")
+        return list(found.values())
+
+    def _skip(self, first: int) -> list[bytes]:
+        """Take the hashes of what was pruned, up to `first`, from the tiles; the changes of key that were in it.
+
+        Whether it was allowed to go is judged by `_check_prunings`, whether the tiles are true by the root.
+        """
+        self.first, kept = first, {_json(leaf, "a rotation").get("index"): leaf for leaf in self.rotations}
+        rotations = [leaf for index, leaf in kept.items() if type(index) is int and index < first]
+        for start in range(0, first, _TILE):
+            path = self._tile_path(0, start // _TILE)
+            data = path.read_bytes() if path.exists() else b""
+            if len(data) != 32 * _TILE:
+                what = f"{path.relative_to(self.directory)} is missing or cut off, and what it is of is not there"
+                raise _Bad(what, start)
+            hashes = [data[at : at + 32] for at in range(0, 32 * min(_TILE, first - start), 32)]
+            for index, digest in enumerate(hashes, start):
+                if index in kept and _leaf_hash(kept[index]) != digest:
+                    raise _Bad("`rotations` does not hold the record that changed the key", index)
+            self._take(hashes)
+        return rotations
+
+    def _check_prunings(self, leaves: list[bytes], signed: int, live: bool) -> None:
+        """That a signed record let go what is not there, and meant the tree that it was."""
+        allowed = None
+        for leaf in leaves:
+            record = _json(leaf, "a pruning")
+            index, to, root = record["index"], record.get("to"), record.get("root")
+            if type(to) is not int or not 0 <= to <= index or (to >= self.first and self._roots.get(to) != root):
+                raise _Bad("it says that something was pruned which never was the beginning of this log", index)
+            # the newest counts: it takes back those before it that were not carried out
+            allowed = record if index < signed else allowed
+        if self.first and (allowed is None or allowed["to"] < self.first):
+            raise _Bad(f"the records before {self.first} are gone, and no signed record says that they were pruned", 0)
+        path = self.directory / "pruned"
+        kept = path.read_bytes() if path.exists() else b""
+        if (kept or self.first) and kept not in {leaf + b"\n" for leaf in leaves} and not live:
+            raise _Bad("`pruned` does not hold the record that let the first records go")
+        if allowed is not None and allowed["to"]:
+            self.notes.append(
+                f"the records before {allowed['to']} were pruned, by record {allowed['index']} ({allowed.get('rule')})"
+            )
+
     def _join(self, name: str, segment: _Segment) -> None:
         origin = self.origin.encode()
         scan_from = min(self._open.values(), default=self.size)
+        said = int.from_bytes(segment.header[16:24], "big")
+        if self._open_before <= said < self.first:
+            # a statement that began in what was pruned, and is open still: it may only be a later one each time
+            scan_from = self._open_before = said
+        self._roots[self.size] = _fold(self._subtrees()).hex()
         wanted = _HEADER.pack(b"GWAUDIT1", self.size, scan_from, len(origin)) + origin + b"".join(self._subtrees())
         wanted = wanted.ljust(_HEADER_BYTES - 4, b"\0")
-        if name != f"{self.size:020d}.log" or segment.header != wanted + struct.pack(">I", zlib.crc32(wanted)):
-            raise self._named(_Bad(f"{name} is not the segment that must follow, or its header was changed", self.size))
+        if name != f"{self.size:020d}" or segment.header != wanted + struct.pack(">I", zlib.crc32(wanted)):
+            if segment.bad is not None and not segment.header:
+                raise segment.bad
+            changed = "its header or the tiles before it were" if self.size == self.first > 0 else "its header was"
+            raise self._named(_Bad(f"{name}.log is not the segment that must follow, or {changed} changed", self.size))
         if segment.hashes and not self._time < (segment.times[0] or "~"):
             raise _Bad("its time is not later than that of the record before it", self.size)
         self._time = segment.times[1] or self._time
         for statement in segment.closed:
             self._open.pop(statement, None)
         self._open |= segment.opened
+        self._take(segment.hashes)
+
+    def _take(self, hashes: list[bytes]) -> None:
+        """Take in leaf hashes, stopping at each head to compare it."""
         first, heads = self.size, {size - self.size for size, _, _ in self.expected}
-        for stop in sorted({*(n for n in heads if 0 <= n < len(segment.hashes)), len(segment.hashes)}):
-            self._add(segment.hashes[self.size - first : stop])
+        for stop in sorted({*(n for n in heads if 0 <= n < len(hashes)), len(hashes)}):
+            self._add(hashes[self.size - first : stop])
             self._compare_heads()
 
     def _named(self, bad: _Bad) -> _Bad:
@@ -572,7 +686,8 @@ def cover(start: int, end: int) -> Iterator[tuple[int, int]]:
 @dataclass(frozen=True, slots=True)
 class _Export:
     """The first line of an export: the stretch from `first` up to `end`, what is left and right of it as hashes, and
-    the `fence`: the record before `since` and the one not before `until`, each with its path to the root."""
+    the `fence`: the record before `since` and the one not before `until`, each with its path to the root. Where the log
+    begins at `first`, there is no record before it, but `pruned`: the one by which those that there were went."""
 
     checkpoint: str
     rotations: list[tuple[int, bytes, list[bytes]]]
@@ -583,6 +698,7 @@ class _Export:
     until: str
     left: list[bytes]
     right: list[bytes]
+    pruned: tuple[int, bytes, list[bytes]] | None
     stretch: Stretch = field(default_factory=Stretch)
 
     @classmethod
@@ -590,7 +706,11 @@ class _Export:
         names = "checkpoint end fence first format left question right rotations since until"
         first, end = line.get("first"), line.get("end")
         texts: list[Any] = [line.get(name) for name in ("checkpoint", "since", "until")]
-        if " ".join(sorted(line)) != names or line["format"] != EXPORT_FORMAT or type(line["question"]) is not dict:
+        if (
+            " ".join(sorted(line.keys() - {"pruned"})) != names
+            or line["format"] != EXPORT_FORMAT
+            or type(line["question"]) is not dict
+        ):
             raise _Bad("not an export of this format")
         if type(first) is not int or type(end) is not int or not 0 <= first <= end:
             raise _Bad("not an export of this format")
@@ -603,19 +723,25 @@ class _Export:
         entry = {"index", "leaf", "path"}
         rotations, fence = ([_member(one, entry) for one in line[name]] for name in ("rotations", "fence"))
         left, right = ([_base64(one, 32) for one in line[name]] for name in ("left", "right"))
-        return cls(texts[0], rotations, fence, first, end, texts[1], texts[2], left, right)
+        pruned = _member(line["pruned"], entry) if "pruned" in line else None
+        return cls(texts[0], rotations, fence, first, end, texts[1], texts[2], left, right, pruned)
 
     def check(self, head: tuple[int, bytes], origin: str) -> None:
         """That nothing of that time can lie outside the stretch, and that the tree left of it is begun."""
-        if self.end > head[0] or (not self.since and self.first) or (not self.until and self.end != head[0]):
+        begins = self.first if self.pruned is not None else 0
+        if self.end > head[0] or (not self.since and self.first != begins) or (not self.until and self.end != head[0]):
             raise _Bad("the stretch is not what its times say")
-        for index, leaf, path in [*self.rotations, *self.fence]:
+        for index, leaf, path in [*self.rotations, *self.fence, *([self.pruned] if self.pruned is not None else [])]:
             if not _included(index, head[0], _leaf_hash(leaf), path, head[1]):
                 raise _Bad("the record is not in the signed tree", index)
+        if self.pruned is not None:
+            record = _record(self.pruned[1], self.pruned[0], origin)
+            if record.get("kind") != "log.pruned" or record.get("to") != self.first:
+                raise _Bad("it does not say that the log begins with this stretch", self.pruned[0])
         times = {index: _record(leaf, index, origin)["time"] for index, leaf, _ in self.fence}
-        if times.keys() != {index for index in (self.first - 1, self.end) if 0 <= index < head[0]}:
+        if times.keys() != {index for index in (self.first - 1, self.end) if begins <= index < head[0]}:
             raise _Bad("the records around the stretch are missing")
-        if (self.first and not times[self.first - 1] < self.since) or (
+        if (self.first > begins and not times[self.first - 1] < self.since) or (
             self.end < head[0] and not times[self.end] >= self.until
         ):
             raise _Bad("there are records of that time outside the stretch")
@@ -885,7 +1011,8 @@ def main(arguments: list[str] | None = None) -> int:
     except (OSError, ValueError) as error:
         print(f"it cannot be checked: {error}", file=sys.stderr)
         return 2
-    print(f"log {report.origin}, {report.size} records read, {report.signed_size} signed, root {report.root}")
+    read = report.size - report.first
+    print(f"log {report.origin}, {read} records read, {report.signed_size} signed, root {report.root}")
     print(*(f"note: {note}" for note in report.notes), sep="\n", end="\n" if report.notes else "")
     print("verified" if report.ok else f"TAMPERED: {report.problems[0]}")
     return 0 if report.ok else 3

@@ -20,9 +20,11 @@ from gateway import __version__
 from gateway.cli import (
     access,
     acts,
+    archiving,
     ask,
     audit,
     cases,
+    custody,
     deciding,
     doctor,
     indexing,
@@ -89,6 +91,8 @@ acts.register(audit.app)
 literals.register(audit.app)
 restoring.register(audit.app)
 reporting.register(audit.app)
+custody.register(audit.app)
+archiving.register(audit.app)
 witness.register(audit.app)
 for name, group, text in (
     ("people", people.app, "Invitations, second factors, password hashes."),

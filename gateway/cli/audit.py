@@ -105,6 +105,8 @@ def search(
             emit_text(text)
     if not records:
         say("no such records")
+    for note in answer.get("notes", ()):
+        say(f"note: {note}")
     if answer["total"] > len(records):
         say(f"the newest {len(records)} of {answer['total']}; --limit shows more")
 

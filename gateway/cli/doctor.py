@@ -55,7 +55,7 @@ def doctor() -> None:
 def examine(config: Config) -> Iterator[Finding]:
     """All findings, in the order in which one would mend them."""
     yield Finding("configuration", OK, f"{config.source} is valid")
-    for check in (_files, _master_key, _certificate, _disk, _clock, _directory, _tickets, _audit, _alerts):
+    for check in (_files, _master_key, _certificate, _disk, _clock, _directory, _tickets, _audit, _archive, _alerts):
         yield from check(config)
     # imported here: they bring the SQL room and the web server along, which no other command needs
     from gateway.cli import doctor_target
@@ -183,6 +183,30 @@ def _clock(config: Config) -> Iterator[Finding]:
         yield Finding("clock", WARN, f"the clock was set by {stepped:+.1f} s just now", "run NTP (chrony, timesyncd)")
     else:
         yield Finding("clock", OK, "steady; codes are accepted one step (30 s) early or late")
+
+
+def _archive(config: Config) -> Iterator[Finding]:
+    settings = config.audit.archive
+    if settings is None:
+        return
+    # imported here: the library is large
+    from gateway.audit.bucket import Bucket
+
+    try:
+        bucket = Bucket(settings, config.origin)
+        try:
+            problem = bucket.check()
+        finally:
+            bucket.close()
+    except GatewayError as error:
+        yield failed("archive", error)
+        return
+    if problem:
+        yield Finding("archive", FAIL, problem, "make a bucket with object lock: it cannot be added later")
+    elif settings.mode != "compliance":
+        yield Finding("archive", WARN, "who has the right to can delete what is archived", "mode: compliance")
+    else:
+        yield Finding("archive", OK, f"the bucket `{settings.bucket}` keeps what it is given")
 
 
 def _alerts(config: Config) -> Iterator[Finding]:

@@ -24,6 +24,7 @@ from gateway.audit.search import Search
 from gateway.config import Config
 from gateway.console import acts as act_routes
 from gateway.console import cases as case_routes
+from gateway.console import custody as custody_routes
 from gateway.console import hooks as hook_routes
 from gateway.console import indexing as index_routes
 from gateway.console import literals as literal_routes
@@ -36,6 +37,7 @@ from gateway.console.acts import logins_of
 from gateway.console.context import From, Id, Login, Me, Of, Parts, given, peer, router
 from gateway.console.problems import Refused, install, refuse
 from gateway.console.serve import Guard
+from gateway.custody.custody import Custody
 from gateway.errors import GatewayError, Refusal
 from gateway.model import RequestState
 from gateway.policy.schema import Policy
@@ -56,6 +58,7 @@ def create_app(
     directory: Directory,
     policies: Callable[[str], Policy | None],
     cases: Cases,
+    custody: Custody,
     hooks: Hooks | None = None,
     key: str = "",
     address: tuple[str, int] | None = None,
@@ -68,7 +71,7 @@ def create_app(
     if witness and len(witness) < 32:
         raise GatewayError("configuration-invalid", "`audit.witness_token` must be at least 32 characters")
     app.state.parts = Parts(
-        access, trail, search, config, directory, policies, cases, key, address, clock, witness, tokens, hooks
+        access, trail, search, config, directory, policies, cases, custody, key, address, clock, witness, tokens, hooks
     )  # fmt: skip
     app.include_router(_open_routes())
     app.include_router(_access_routes())
@@ -80,12 +83,13 @@ def create_app(
     app.include_router(act_routes.routes())
     app.include_router(case_routes.routes())
     app.include_router(hook_routes.routes())
+    app.include_router(custody_routes.routes())
     app.include_router(review_routes.routes())
     app.include_router(literal_routes.routes())
     return app
 
 
-def create_local_app(*, access: Access) -> FastAPI:
+def create_local_app(*, access: Access, custody: Custody | None = None) -> FastAPI:
     """What whoever runs the gateway may do on its own machine, over `serve.local_socket`, without a sign-in.
 
     It is how the first administrator is invited, and how the last one gets a new factor; access records both as
@@ -102,6 +106,8 @@ def create_local_app(*, access: Access) -> FastAPI:
         found = given(await access.reset_factor(None, login, peer(request)))
         return schemas.PersonAnswer(login=found.login, name=found.name, teams=sorted(found.teams))
 
+    if custody is not None:
+        custody_routes.add_local_routes(app, access, custody)
     return app
 
 

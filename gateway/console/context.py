@@ -19,6 +19,7 @@ from gateway.audit.log import FileLog
 from gateway.audit.search import Search
 from gateway.config import Config
 from gateway.console.problems import MEDIA_TYPE, Problem, Refused, refuse
+from gateway.custody.custody import Custody
 from gateway.errors import Refusal
 from gateway.model import Peer
 from gateway.policy.schema import Policy
@@ -45,6 +46,7 @@ class Parts:
     directory: Directory
     policies: Callable[[str], Policy | None]
     cases: Cases
+    custody: Custody
     key: str = ""
     address: tuple[str, int] | None = None
     clock: Clock = lambda: datetime.now(UTC)

@@ -291,10 +291,11 @@ class VersionAnswer(_Body):
 
 
 class RecordsAnswer(_Body):
-    """Audit records, newest first, and how many fit in all."""
+    """Audit records, newest first, how many fit in all, and what must be said of them."""
 
     records: list[dict[str, Any]]
     total: int
+    notes: list[str] = []
 
 
 class KeyAnswer(_Body):

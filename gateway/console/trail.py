@@ -82,11 +82,11 @@ def routes() -> APIRouter:
         query = Query(**filters.model_dump())
         asked = _asked("search", filters)
 
-        def look() -> tuple[list[dict[str, Any]], int]:
-            return of.search.search(query), of.search.count(query)
+        def look() -> tuple[list[dict[str, Any]], int, list[str]]:
+            return of.search.search(query), of.search.count(query), of.search.notes(query)
 
-        (rows, total), _ = await recorded_read(of, me, origin, asked, look, lambda answer: len(answer[0]))
-        return schemas.RecordsAnswer(records=rows, total=total)
+        (rows, total, notes), _ = await recorded_read(of, me, origin, asked, look, lambda answer: len(answer[0]))
+        return schemas.RecordsAnswer(records=rows, total=total, notes=notes)
 
     @found.get("/audit/records/{which}")
     async def record(which: Which, me: Me, of: Of, origin: From) -> dict[str, Any]:

@@ -258,6 +258,18 @@ ticket_comments = sa.Table(
     sa.Column("done_at", Moment),
 )
 
+holds = sa.Table(
+    "holds",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("subject", sa.JSON, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("asked_by", sa.Text, nullable=False),
+    sa.Column("confirmed_by", sa.Text, nullable=False),
+    sa.Column("set_at", Moment, nullable=False),
+    sa.Column("lifted_at", Moment),
+)
+
 budget_summary = sa.Table("budget_summary", metadata, sa.Column("data", sa.LargeBinary, nullable=False))
 
 
@@ -321,8 +333,12 @@ def _ticket_comments(connection: sa.Connection) -> None:
     ticket_comments.create(connection, checkfirst=True)
 
 
+def _holds(connection: sa.Connection) -> None:
+    holds.create(connection, checkfirst=True)
+
+
 STEPS: tuple[Callable[[sa.Connection], None], ...] = (
-    _first, _writing, _summaries, _acts, _break_glass, _alerts, _sealing, _ticket_comments,
+    _first, _writing, _summaries, _acts, _break_glass, _alerts, _sealing, _ticket_comments, _holds,
 )  # fmt: skip
 """Step n brings a store from version n to n + 1."""
 

@@ -10,12 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from gateway.cli import commands, witness
+from gateway.cli import archiving, commands, witness
 from gateway.config import load_config
 
 ROOT = Path(__file__).parents[2]
 UNIT = ROOT / "deploy" / "systemd" / "gateway.service"
 WITNESS = ROOT / "deploy" / "systemd" / "gateway-witness.service"
+RESTORE = ROOT / "deploy" / "systemd" / "gateway-restore-test.service"
 
 
 def test_the_example_configuration_loads() -> None:
@@ -69,8 +70,27 @@ def test_the_witness_runs_a_command_with_options_that_exist() -> None:
     assert WITNESS.with_suffix(".timer").exists()
 
 
+def test_the_restore_test_runs_a_command_with_options_that_exist() -> None:
+    text = RESTORE.read_text().replace("\\\n", " ")
+    line = re.search(r"^ExecStart=/opt/gateway/bin/gateway (.*)$", text, re.MULTILINE)
+    assert line is not None
+    words = line[1].split()
+    assert " ".join(words[:2]) in commands()
+    known = {f"--{name}" for name in inspect.signature(archiving.restore_test).parameters}
+    assert {word for word in words if word.startswith("--")} - known == {"--config"}
+    assert set(re.findall(r"^LoadCredential=(\w+):", text, re.MULTILINE)) == set(
+        re.findall(r"CREDENTIALS_DIRECTORY\}/(\w+)", line[1])
+    )
+    assert RESTORE.with_suffix(".timer").exists()
+    assert {"User=gateway", "UMask=0077", "CacheDirectoryMode=0700"} <= set(text.splitlines())
+
+
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="there is no systemd on this machine")
-@pytest.mark.parametrize("unit", [UNIT, WITNESS, WITNESS.with_suffix(".timer")], ids=lambda p: p.name)
+@pytest.mark.parametrize(
+    "unit",
+    [UNIT, WITNESS, WITNESS.with_suffix(".timer"), RESTORE, RESTORE.with_suffix(".timer")],
+    ids=lambda p: p.name,
+)
 def test_systemd_understands_every_unit(unit: Path, tmp_path: Path) -> None:
     for path in unit.parent.glob("*.service"):
         (tmp_path / path.name).write_text(

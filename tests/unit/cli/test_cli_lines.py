@@ -23,17 +23,23 @@ COMMANDS = """
 approve
 audit act
 audit acts
+audit archive
 audit ask
 audit carry-out
 audit confirm
 audit decline
 audit erase
+audit hold
+audit holds
 audit key
+audit lift-hold
 audit logs
 audit prove
+audit prune
 audit reindex
 audit report
 audit restore
+audit restore-test
 audit rotate-key
 audit schema
 audit search

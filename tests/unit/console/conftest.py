@@ -24,6 +24,7 @@ from gateway.audit.log import FileLog
 from gateway.audit.search import Query, Search
 from gateway.config import load_config
 from gateway.console.app import create_app, create_local_app
+from gateway.custody.custody import Custody
 from gateway.errors import Refusal
 from gateway.model import Preview, Session, Write
 from gateway.policy.load import parse_policy
@@ -138,6 +139,9 @@ class Desk:
             clock=self.clock,
         )
         self.cases = Cases(self.access.context, case_settings(self.config), lambda _, __: [])
+        self.custody = Custody(
+            self.config, self.access.context, self.access.acts, self.trail, self.search, lambda *_, **__: None
+        )
         self.app = create_app(
             access=self.access,
             trail=self.trail,
@@ -146,10 +150,11 @@ class Desk:
             directory=sources[0],
             policies=policies,
             cases=self.cases,
+            custody=self.custody,
             key=signer.verifier.text,
             clock=self.clock,
         )
-        self.local = create_local_app(access=self.access)
+        self.local = create_local_app(access=self.access, custody=self.custody)
 
     def clock(self) -> datetime:
         """The moment that the test chose."""
@@ -222,5 +227,13 @@ class Desk:
 def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
     """One desk for a module: tests use people and tickets of their own or only look."""
     desk = Desk(tmp_path_factory.mktemp("desk"))
+    yield desk
+    desk.close()
+
+
+@pytest.fixture
+def own_desk(tmp_path: Path) -> Iterator[Desk]:
+    """A desk for one test."""
+    desk = Desk(tmp_path)
     yield desk
     desk.close()

@@ -94,6 +94,10 @@ PRIVATE = [
     ("POST", "/v1/audit/unseal"),
     ("POST", "/v1/audit/erase"),
     ("POST", "/v1/audit/tokens"),
+    ("GET", "/v1/audit/holds"),
+    ("POST", "/v1/audit/holds"),
+    ("POST", "/v1/audit/holds/hold_1/lift"),
+    ("GET", "/v1/audit/retention"),
     ("GET", "/v1/audit/acts"),
     ("GET", "/v1/reviews"),
     ("POST", "/v1/audit/reports"),
@@ -124,7 +128,11 @@ def test_every_route_is_listed_here_as_private_or_public(desk: Any) -> None:
     listed = {
         (
             method,
-            path.replace("req_1", "{id}").replace("grant_1", "{id}").replace("act_1", "{id}").replace("case_1", "{id}"),
+            path.replace("req_1", "{id}")
+            .replace("grant_1", "{id}")
+            .replace("act_1", "{id}")
+            .replace("hold_1", "{id}")
+            .replace("case_1", "{id}"),
         )
         for method, path in PRIVATE
     }
@@ -230,9 +238,14 @@ def test_a_reset_takes_factor_and_sign_ins_away(desk: Any) -> None:
     desk.secrets.pop("eve")
 
 
-def test_the_local_socket_can_only_invite_and_reset(desk: Any) -> None:
+def test_the_local_socket_can_only_invite_reset_archive_and_record_a_restore_test(desk: Any) -> None:
     paths = {route.path for route in desk.local.routes}
-    assert paths == {"/v1/people/{login}/invite", "/v1/people/{login}/reset-factor"}
+    assert paths == {
+        "/v1/people/{login}/invite",
+        "/v1/people/{login}/reset-factor",
+        "/v1/audit/archive",
+        "/v1/audit/restore-tested",
+    }
 
 
 @pytest.mark.parametrize(
