@@ -18,7 +18,8 @@ def database(record: Mapping[str, Any]) -> dict[str, Any]:
         return {}
     found: dict[str, Any] = {"db.system.name": "postgresql", "db.namespace": record["target"]}
     verb = record.get("verb") or str(record.get("tag", "")).partition(" ")[0]
-    relations: Any = record.get("relations") or ()
+    found_in = record.get("relations")
+    relations = found_in if isinstance(found_in, list | tuple) else ()
     optional = {
         "db.query.text": str(record.get("sql", ""))[:TEXT],
         "db.operation.name": verb,

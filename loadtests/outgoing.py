@@ -1,12 +1,13 @@
 """What exports and traces cost: `python -m loadtests outgoing [ROUNDS]`.
 
-One gateway at a time, restarted with each setting in turn and measured by pgbench's select-only, so that whatever else
-the machine does falls on all settings. Everything shares the cores: client, gateway, database, the exporting process
-and, where there is one, the receiver (a process that reads and answers, and keeps nothing).
+One gateway, restarted with each setting in turn and measured by pgbench's select-only, each time right after a run with
+nothing, so that whatever else the machine does falls on both. Everything shares the cores: client, gateway, database,
+the exporting process and, where there is one, the receiver (a process that reads, and keeps nothing).
 """
 
 from __future__ import annotations
 
+import re
 import socket
 import ssl
 import statistics
@@ -21,13 +22,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx2
 from ruamel.yaml import YAML
 
 from gateway.demo.postgres import free_port
 from gateway.demo.tls import ServerTls, make_server_tls
-from gateway.exports.cursor import cursor_path, exports_path, read_cursor
+from gateway.exports.cursor import exports_path
 from loadtests.ground import GatewayRoad, database
-from loadtests.measures import Bench, select_only
+from loadtests.measures import Bench, Numbers, select_only
 
 CLIENTS, SECONDS = 16, 4
 _ROWS = 10_000
@@ -61,7 +63,6 @@ def _settings(root: Path, tls: ServerTls, port: int) -> dict[str, dict[str, Any]
     lines = {"kind": "file", "path": str(root / "lines"), "start": "now"}
     nobody = {"kind": "otlp", "url": f"http://localhost:{dead}/v1/logs", "start": "now"}
     return {
-        "nothing": {},
         "a file": {"exports": {"lines": lines}},
         "a file of OCSF": {"exports": {"events": {**lines, "path": str(root / "events"), "format": "ocsf"}}},
         "syslog over TLS, OCSF": {"exports": {"siem": {**syslog, "format": "ocsf"}}},
@@ -74,20 +75,27 @@ def _settings(root: Path, tls: ServerTls, port: int) -> dict[str, dict[str, Any]
 def _measured(
     road: GatewayRoad, bench: Bench, settings: dict[str, dict[str, Any]], rounds: int
 ) -> dict[str, dict[str, list[float]]]:
+    """Each setting right after a run with nothing: `ratio` is of those two."""
     found: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     for number in range(rounds):
         _tell(f"round {number + 1} of {rounds}")
-        names = [*settings][number % len(settings) :] + [*settings][: number % len(settings)]
-        for name in names:
-            _configure(road, settings[name])
-            select_only(bench, road.road, "simple", 1, 1)
-            numbers = select_only(bench, road.road, "simple", CLIENTS, SECONDS)
-            for what, value in numbers.items():
-                found[name][what].append(value)
-            for sink in settings[name].get("exports", {}):
+        for name, wanted in settings.items():
+            base = _run(road, bench, {})
+            numbers = _run(road, bench, wanted)
+            found[name]["ratio"].append(numbers["tps"] / base["tps"])
+            for what in ("tps", "cpu_us"):
+                found["nothing"][what].append(base[what])
+                found[name][what].append(numbers[what])
+            for sink in wanted.get("exports", {}):
                 if sink != "dead":
-                    found[name]["behind_s"].append(_caught_up(road, sink))
+                    found[name]["behind_s"].append(_caught_up(road))
     return found
+
+
+def _run(road: GatewayRoad, bench: Bench, settings: dict[str, Any]) -> Numbers:
+    _configure(road, settings)
+    select_only(bench, road.road, "simple", 1, 1)
+    return select_only(bench, road.road, "simple", CLIENTS, SECONDS)
 
 
 def _configure(road: GatewayRoad, settings: dict[str, Any]) -> None:
@@ -106,28 +114,31 @@ def _configure(road: GatewayRoad, settings: dict[str, Any]) -> None:
     road.restart()
 
 
-def _caught_up(road: GatewayRoad, sink: str) -> float:
+def _caught_up(road: GatewayRoad) -> float:
     """How long the sink takes to have all that the run recorded."""
     assert road.gateway is not None
-    state = road.gateway.company.state
+    url = f"http://127.0.0.1:{road.gateway.company.ports['ops']}/metrics"
     began = time.monotonic()
-    last = -1
-    while time.monotonic() - began < 60:
-        time.sleep(0.25)
-        cursor = read_cursor(cursor_path(exports_path(state), sink))
-        if cursor is not None and cursor.next == last:
+    while time.monotonic() - began < 120:
+        with httpx2.Client(trust_env=False, timeout=10) as client:
+            text = client.get(url).text
+        (lag,) = re.findall(r"^gateway_export_lag_records\S* (\S+)$", text, re.MULTILINE)
+        if float(lag) < 100:
             return time.monotonic() - began
-        last = cursor.next if cursor is not None else -1
+        time.sleep(0.25)
     return float("inf")
 
 
 def _report(found: dict[str, dict[str, list[float]]]) -> None:
-    base = statistics.median(found["nothing"]["tps"])
-    print(f"select-only, simple, {CLIENTS} clients, medians")
+    print(f"select-only, simple, {CLIENTS} clients: medians, and of the ratios to a run with nothing just before")
     for name, numbers in found.items():
-        tps = statistics.median(numbers["tps"])
-        late = f", caught up {statistics.median(numbers['behind_s']):.1f} s after" if numbers["behind_s"] else ""
-        print(f"  {name:24} {tps:8,.0f} /s  {tps / base:.2f}{late}")
+        middle = {what: statistics.median(values) for what, values in numbers.items()}
+        line = f"  {name:24} {middle['tps']:8,.0f} /s {middle['cpu_us']:6.1f} µs of the gateway's CPU each"
+        if "ratio" in middle:
+            line += f"  {middle['ratio']:.2f}"
+        if "behind_s" in middle:
+            line += f"  caught up {middle['behind_s']:.1f} s after"
+        print(line)
 
 
 @contextmanager

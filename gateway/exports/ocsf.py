@@ -24,7 +24,8 @@ VERSION = "1.8.0"
 """Of the schema."""
 
 _INFORMATIONAL, _LOW, _MEDIUM, _HIGH = 1, 2, 3, 4
-_SEVERITIES = {1: "Informational", 2: "Low", 3: "Medium", 4: "High"}
+_SEVERITIES = {1: "Informational", 2: "Low", 3: "Medium", 4: "High", 5: "Critical"}
+_BY_WORD = {"low": 2, "medium": 3, "high": 4, "critical": 5}
 _UNKNOWN, _SUCCESS, _FAILURE, _OTHER = 0, 1, 2, 99
 _STATUSES = {0: "Unknown", 1: "Success", 2: "Failure"}
 _SESSIONS_KEPT = 10_000
@@ -157,7 +158,7 @@ def event_of(record: Record, whose: Record) -> dict[str, Any]:
     number, name = (_OTHER, activity or "Other") if isinstance(activity, str) else (activity, "")
     name = name or told.of.activities.get(number, "Other")
     status, status_text = _status(record)
-    severity = told.severity
+    severity = _BY_WORD.get(str(record.get("severity")), told.severity)
     if status == _FAILURE:
         severity = max(severity, _LOW)
     event: dict[str, Any] = {

@@ -26,8 +26,8 @@ def _user(whose: Record) -> dict[str, Any]:
     user["name"] = str(whose.get("login") or "unknown")
     if whose.get("person"):
         user["uid"] = str(whose["person"])
-    if whose.get("teams"):
-        user["groups"] = [{"name": str(team)} for team in whose["teams"]]
+    if teams := _texts(whose.get("teams")):
+        user["groups"] = [{"name": team} for team in teams]
     return user
 
 
@@ -63,6 +63,10 @@ def _source(whose: Record) -> dict[str, Any]:
     return endpoint
 
 
+def _texts(value: Any) -> list[str]:
+    return [str(one) for one in value] if isinstance(value, list | tuple) else [str(value)] if value else []
+
+
 def _is_address(host: str) -> bool:
     try:
         ipaddress.ip_address(host)
@@ -82,9 +86,9 @@ def datastore_parts(event: dict[str, Any], record: Record, whose: Record, _: str
             "query_string": str(record["sql"]),
         }
         used |= {"sql"}
-    relations = [*record.get("relations", ()), *([record["relation"]] if record.get("relation") else [])]
+    relations = [*_texts(record.get("relations")), *_texts(record.get("relation"))]
     if len(relations) == 1:
-        event["table"] = {"name": str(relations[0])}
+        event["table"] = {"name": relations[0]}
         used |= {"relations", "relation"}
     return frozenset(used)
 
@@ -139,7 +143,8 @@ def access_parts(event: dict[str, Any], record: Record, whose: Record, _: str) -
 
 
 def finding_parts(event: dict[str, Any], record: Record, _: Record, what: str) -> Used:
-    event["finding_info"] = {"uid": str(record.get("id", "")), "title": what, "types": [str(record["kind"])]}
+    title = f"{what}: {record['rule']}" if record.get("rule") else what
+    event["finding_info"] = {"uid": str(record.get("id", "")), "title": title, "types": [str(record["kind"])]}
     event["is_alert"] = event["severity_id"] >= _MEDIUM
     return frozenset()
 

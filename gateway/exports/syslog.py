@@ -31,7 +31,7 @@ _NOT_PRINTABLE = re.compile(r"[^!-~]")
 _ESCAPED = str.maketrans({"\\": "\\\\", '"': '\\"', "]": "\\]"})
 _BOM = b"\xef\xbb\xbf"
 _NOTICE, _WARNING, _INFORMATIONAL = 5, 4, 6
-_LOOK_S = 0.02
+_LOOK_S, _LOOKS = 0.02, 16
 _ALERTS = frozenset(
     {
         *("refusals.flood", "log.recovery", "statement.unknown", "clock.step", "factor.reset"),
@@ -163,8 +163,11 @@ class SyslogOut:
         """Whether the other side has closed; whatever it says is thrown away. Raises `OSError`."""
         line.setblocking(False)
         try:
-            while data := line.recv(4096):
-                del data
+            for _ in range(_LOOKS):
+                if not line.recv(4096):
+                    break
+            else:
+                return  # a torrent of words is life
             raise ConnectionResetError("it closed the connection")
         except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
             return

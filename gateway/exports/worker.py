@@ -132,7 +132,8 @@ class Worker:
             self._failed(failed, leaves[0][0])
             return True
         self._wait_s = _WAIT_S
-        self._batch = min(BATCH, self._batch * 2)
+        # less came through: it grows slowly, so that few tries find the bound again
+        self._batch = min(BATCH, self._batch + max(1, self._batch // 8))
         if self.state.reason:
             self._log.info("export goes on", sink=self._name, next=self._sure.next)
             self.state.reason, self._told = "", float("-inf")
@@ -184,7 +185,7 @@ class Worker:
     def _idle(self) -> None:
         if self._kept.next >= self._durable():
             self.state.oldest = 0.0
-            # near the head, records are gathered for a moment; the cursor's holdback is waited for in the same way
+        # near the head, records are gathered for a moment; the cursor's holdback is waited for in the same way
         if self._stop.is_set():
             time.sleep(0.05)
         else:
@@ -197,15 +198,17 @@ class Worker:
         if moment - self._told >= _TELL_S:
             self._told = moment
             self._log.warning("export failed", sink=self._name, reason=failed.reason, next=self._kept.next)
-        if failed.smaller:
-            self._batch = max(1, self._batch // 2)
         if failed.rewind:
             self._marks.clear()
             self._sure = replace(self._kept, rejected=self._sure.rejected)
             first = self._kept.next
         self._source.seek(first)
-        wait = failed.retry_after_s if failed.retry_after_s is not None else self._wait_s
-        self._wait_s = min(_MOST_WAIT_S, self._wait_s * 2)
+        # the sink's wish makes it longer, never shorter
+        wait = max(self._wait_s, failed.retry_after_s or 0.0)
+        if failed.smaller and self._batch > 1:
+            self._batch //= 2
+        else:
+            self._wait_s = min(_MOST_WAIT_S, self._wait_s * 2)
         if self._stop.wait(wait):
             # it tries on until the end of the drain, without haste
             time.sleep(min(wait, _LOOK_S))

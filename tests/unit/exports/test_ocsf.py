@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
+import msgspec
 import pytest
 from ocsf_check import SCHEMA, ocsf_problems
+from syslog_check import parse
 
 from gateway.audit.schema import record_schema
+from gateway.exports.collector import request_of
 from gateway.exports.ocsf import KINDS_AS, VERSION, Sessions, event_of
+from gateway.exports.sink import Message
+from gateway.exports.syslog import message_of
 from gateway.record import ENVELOPE, KINDS
 
 ENVELOPE_VALUES = {
@@ -159,3 +165,30 @@ def test_the_status_says_how_it_ended(fields: dict[str, Any], status: tuple[int,
 )
 def test_the_check_finds_what_is_wrong(change: dict[str, Any]) -> None:
     assert ocsf_problems({**event(full("statement.begin")), **change}) != []
+
+
+@pytest.mark.parametrize("kind", [*KINDS, "new", ""])
+@pytest.mark.parametrize("value", [5, True, "x", ["a", 5], [], {"a": 1}, None], ids=repr)
+def test_no_record_stops_the_exports_whatever_its_fields_hold(kind: str, value: Any) -> None:
+    names = {*KINDS.get(kind, ()), "decision", "trace", "truncated", "session", "login", "teams", "address"}
+    for record in (
+        {**ENVELOPE_VALUES, **dict.fromkeys(names, value), "kind": kind},
+        {**dict.fromkeys([*names, *ENVELOPE], value), "kind": kind},
+    ):
+        sessions = Sessions()
+        sessions.whose({**record, "kind": "session.begin"})
+        body = msgspec.json.encode(event_of(record, sessions.whose(record)))
+        message = Message(7, record, body)
+        assert json.loads(body)["metadata"]["event_code"] == kind
+        assert request_of([message]).ByteSize()
+        sent = message_of(message, 13, 32473, "here", "1")
+        if record["time"] == ENVELOPE_VALUES["time"]:
+            assert parse(sent).data["kind"] == kind
+
+
+@pytest.mark.parametrize(("word", "number"), [("low", 2), ("medium", 3), ("high", 4), ("critical", 5)])
+def test_a_security_event_is_as_severe_as_its_rule_says(word: str, number: int) -> None:
+    found = event({**bare("security.alert"), "severity": word, "rule": "rows-at-night"})
+    assert found["severity_id"] == number
+    assert found["finding_info"]["title"] == "security event: rows-at-night"
+    assert ocsf_problems(found) == []
