@@ -5,6 +5,9 @@
                      │             ├─ upstream    from admission to the end of the answer
                      └─ …          └─ settle      until the end record is durable
 
+A span has the text of a statement, without literals, when it ran without an error: in one that did not, what stands
+there as a name may be none.
+
 INVARIANT: the gate's own methods decide; nothing here changes what they are given or what they return.
 """
 
@@ -100,6 +103,8 @@ class TracedGate(Gate):
         counted = {"db.response.returned_rows": outcome.rows, "db.response.status_code": outcome.code or None}
         error = outcome.code or ("" if outcome.status == "ok" else outcome.status)
         whole = {**found.attributes, **counted, "gateway.status": outcome.status, "error.type": error or None}
+        if error:
+            whole["db.query.text"] = None
         self._child(found, "upstream", found.start_ns, now, CLIENT, whole, error)
         self._tracer.add(
             Span(found.name, found.trace, found.id, found.parent, found.start_ns, now, SERVER, whole, error)
@@ -134,7 +139,7 @@ class TracedGate(Gate):
         admitted = self._tracer.now()
         if isinstance(permit, Refused):
             code = permit.refusal.code
-            ended_facts = {**facts, "error.type": code}
+            ended_facts = {**facts, "error.type": code, "db.query.text": None}
             self._tracer.add(
                 Span(found.name, found.trace, found.id, found.parent, start, admitted, SERVER, ended_facts, code)
             )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
 import ssl
 from collections.abc import Iterator
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from gateway.audit.checkpoint import head_of, note_parts
@@ -34,20 +36,32 @@ def examine(config: Config) -> Iterator[Finding]:
         except GatewayError as error:
             yield failed(check, error, "correct the settings; a gateway does not start with them")
             continue
-        yield from _answers(check, settings)
+        yield from _answers(check, settings, config.audit_path)
         yield from _position(check, name, config, size)
     if config.telemetry.url is not None:
         yield _reached("telemetry", config.telemetry.url, config.telemetry)
 
 
-def _answers(check: str, settings: AnySink) -> Iterator[Finding]:
+def _answers(check: str, settings: AnySink, trail: Path) -> Iterator[Finding]:
     if isinstance(settings, FileSink):
-        yield Finding(check, OK, f"lines go to {settings.path}")
+        yield _shared(check, settings, trail)
     elif isinstance(settings, SyslogSink):
         tls = settings if settings.tls != "off" else None
         yield _connected(check, settings.host, settings.port, tls, settings.timeout)
     else:
         yield _reached(check, settings.url, settings)
+
+
+def _shared(check: str, settings: FileSink, trail: Path) -> Finding:
+    """Whether the files may take the space that the trail needs."""
+    size = settings.rotate * (settings.keep + 1)
+    text = f"lines go to {settings.path}, {size / 1024**2:.0f} MiB at the most"
+    place = next(one for one in (trail, *trail.parents) if one.exists())
+    if place.stat().st_dev == settings.path.parent.stat().st_dev and size > shutil.disk_usage(place).free // 4:
+        return Finding(
+            check, WARN, f"{text}, on the trail's disk", "a full disk refuses all work: move them, or keep less"
+        )
+    return Finding(check, OK, text)
 
 
 def _reached(check: str, url: str, settings: object) -> Finding:

@@ -176,11 +176,18 @@ class Worker:
             self._marks.append((moment, self._sure))
         certain = None
         while self._marks and moment - self._marks[0][0] >= self._out.holdback_s:
-            certain = self._marks.popleft()[1]
-        if certain is not None:
-            write_cursor(self._path, certain)
-            self._kept = certain
-            self.state.next = certain.next
+            certain = self._marks.popleft()
+        if certain is None:
+            return
+        try:
+            write_cursor(self._path, certain[1])
+        except OSError as error:
+            # as long as this process lives it knows where it is; only a death before the next try sends more again
+            self._marks.appendleft(certain)
+            self._tell(f"its cursor cannot be written: {(error.strerror or 'unknown').lower()}")
+            return
+        self._kept = certain[1]
+        self.state.next = certain[1].next
 
     def _idle(self) -> None:
         if self._kept.next >= self._durable():
@@ -192,12 +199,7 @@ class Worker:
             self._stop.wait(_LOOK_S)
 
     def _failed(self, failed: SendFailed, first: int) -> None:
-        state, moment = self.state, self._monotonic()
-        state.failures += 1
-        state.reason = failed.reason
-        if moment - self._told >= _TELL_S:
-            self._told = moment
-            self._log.warning("export failed", sink=self._name, reason=failed.reason, next=self._kept.next)
+        self._tell(failed.reason)
         if failed.rewind:
             self._marks.clear()
             self._sure = replace(self._kept, rejected=self._sure.rejected)
@@ -212,6 +214,13 @@ class Worker:
         if self._stop.wait(wait):
             # it tries on until the end of the drain, without haste
             time.sleep(min(wait, _LOOK_S))
+
+    def _tell(self, reason: str) -> None:
+        self.state.failures += 1
+        self.state.reason = reason
+        if self._monotonic() - self._told >= _TELL_S:
+            self._told = self._monotonic()
+            self._log.warning("export failed", sink=self._name, reason=reason, next=self._kept.next)
 
     def look(self) -> None:
         """Tell when records wait for too long, and when they do no more; from any thread, every second or so."""

