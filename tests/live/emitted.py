@@ -44,7 +44,7 @@ def hidden_values() -> frozenset[bytes]:
         r"^    (\w+) ", data.SCHEMA.partition("public.employees (")[2].partition(");")[0], re.MULTILINE
     )
     wanted = [columns.index(name) for name in ("email", "phone", "iban", "nir")]
-    people = data.generate(data.SMALL, 2026).employees
+    people = [row for sizes in (data.SMALL, data.Sizes()) for row in data.generate(sizes, 2026).employees]
     return frozenset(str(row[n]).encode() for row in people for n in wanted if row[n] and len(str(row[n])) > 8)
 
 
@@ -56,7 +56,7 @@ class Emitted:
     codes: set[bytes] = field(default_factory=set)
     leaks: list[str] = field(default_factory=list)
     scanned: int = 0
-    _places: list[tuple[Company, Path]] = field(default_factory=list)
+    _places: list[tuple[Path, Path]] = field(default_factory=list)
     _seen: dict[Path, tuple[int, int]] = field(default_factory=dict)
 
     def forbid(self, value: str | bytes, what: str) -> None:
@@ -65,8 +65,8 @@ class Emitted:
         if len(value) >= 8:
             self.secrets[value] = what
 
-    def watch(self, company: Company, log: Path) -> None:
-        """Look at what that gateway emits."""
+    def watch(self, company: Path, log: Path) -> None:
+        """Look at what the gateway emits whose files are in that directory."""
         if (company, log) not in self._places:
             self._places.append((company, log))
 
@@ -119,16 +119,17 @@ class Emitted:
         except httpx2.HTTPError:
             return
 
-    def _learn(self, company: Company) -> None:
-        for login, password in company.passwords.items():
-            self.forbid(password, f"the password of {login}")
+    def _learn(self, company: Path) -> None:
+        kept = company / "passwords.json"
+        for login, entry in (json.loads(kept.read_text()) if kept.exists() else {}).items():
+            self.forbid(entry["password"], f"the password of {login}")
         for name in ("master.key", "backend.password", "witness.token", "state/audit.key", "state/audit.key.next"):
-            path = company.directory / name
+            path = company / name
             if path.exists():
                 for line in path.read_text().split():
                     if len(line) > 20 or name.endswith("password"):
                         self.forbid(line, name)
-        homes = (company.directory, company.directory.parent)
+        homes = (company, company.parent)
         for path in {found for home in homes for found in (*home.glob("*.authenticator"), *home.glob("*/*.json"))}:
             try:
                 kept = json.loads(path.read_text())
@@ -137,12 +138,12 @@ class Emitted:
             if isinstance(kept, dict) and isinstance(kept.get("secret"), str):
                 self.forbid(kept["secret"], f"a second factor ({path.stem})")
 
-    def _files(self, company: Company, log: Path) -> Iterator[Path]:
+    def _files(self, company: Path, log: Path) -> Iterator[Path]:
         yield log
-        for path in company.state.rglob("*"):
+        for path in (company / "state").rglob("*"):
             if path.is_file() and not path.name.startswith(("gateway.sqlite", "audit.key")):
                 yield path
-        yield from (path for path in company.directory.parent.rglob("exported*") if path.is_file())
+        yield from (path for path in company.parent.rglob("exported*") if path.is_file())
 
 
 def _content(path: Path) -> Iterable[bytes]:
@@ -164,7 +165,7 @@ def follow_everything() -> Callable[[], None]:
     send, spend = httpx2.Client.send, Authenticator.spend
 
     def started(self: Gateway, **options: Any) -> None:
-        EMITTED.watch(self.company, self.log)
+        EMITTED.watch(self.company.directory, self.log)
         start(self, **options)
 
     def stopped(self: Gateway, **options: Any) -> None:

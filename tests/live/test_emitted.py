@@ -36,7 +36,7 @@ def leaky(postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory) 
 
 def leaks_of(house: House) -> tuple[Emitted, list[str]]:
     emitted = Emitted(codes={b"135790"})
-    emitted.watch(house.company, house.gateway.log)
+    emitted.watch(house.company.directory, house.gateway.log)
     return emitted, emitted.scan()
 
 
@@ -82,7 +82,7 @@ def test_a_leak_is_found(leaky: House, tmp_path: Path, secret: str, where: str) 
         with planted.open("ab") as file:
             file.write(b'{"event": "' + text.encode() + b' "}\n')
         emitted = Emitted(codes={b"135790"})
-        emitted.watch(leaky.company, log)
+        emitted.watch(leaky.company.directory, log)
         (leak,) = emitted.scan()
     finally:
         planted.unlink()
