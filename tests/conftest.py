@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -33,3 +34,10 @@ def _emissions() -> Iterator[None]:
     restore = follow_everything()
     yield
     restore()
+
+
+def pytest_runtest_logfinish() -> None:
+    """Search what a test's gateways left, between the tests: in the midst of one it would take its time."""
+    emitted = sys.modules.get("emitted")
+    if emitted is not None and emitted.EMITTED.due:
+        emitted.EMITTED.scan()

@@ -21,7 +21,6 @@ import typer
 
 from gateway import certificates
 from gateway.audit.verify import verify_log
-from gateway.cli import doctor_exports
 from gateway.cli.audit import public_key_path
 from gateway.cli.finding import FAIL, OK, WARN, Finding, failed
 from gateway.cli.output import FAILED, Ended, clean, emit_json
@@ -58,10 +57,11 @@ def examine(config: Config) -> Iterator[Finding]:
     yield Finding("configuration", OK, f"{config.source} is valid")
     for check in (_files, _master_key, _certificate, _disk, _clock, _directory, _tickets, _audit, _alerts):
         yield from check(config)
-    yield from doctor_exports.examine(config)
-    # imported here: they bring the SQL room and the web server along, which no other command needs
-    from gateway.cli import doctor_target
+    # imported here: they bring the SQL room, the web server and the collectors' messages along, which no other command
+    # needs
+    from gateway.cli import doctor_exports, doctor_target
 
+    yield from doctor_exports.examine(config)
     for name, target in config.targets.items():
         yield from doctor_target.examine(name, target, config)
 

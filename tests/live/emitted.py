@@ -56,6 +56,7 @@ class Emitted:
     codes: set[bytes] = field(default_factory=set)
     leaks: list[str] = field(default_factory=list)
     scanned: int = 0
+    due: bool = False
     _places: list[tuple[Path, Path]] = field(default_factory=list)
     _seen: dict[Path, tuple[int, int]] = field(default_factory=dict)
 
@@ -72,6 +73,7 @@ class Emitted:
 
     def scan(self) -> list[str]:
         """Search what is new. Returns all leaks of the run so far."""
+        self.due = False
         for company, log in self._places:
             self._learn(company)
             for path in self._files(company, log):
@@ -165,6 +167,7 @@ def follow_everything() -> Callable[[], None]:
     send, spend = httpx2.Client.send, Authenticator.spend
 
     def started(self: Gateway, **options: Any) -> None:
+        hidden_values()
         EMITTED.watch(self.company.directory, self.log)
         start(self, **options)
 
@@ -172,11 +175,11 @@ def follow_everything() -> Callable[[], None]:
         if self.pid is not None:
             EMITTED.page(self.company)
         stop(self, **options)
-        EMITTED.scan()
+        EMITTED.due = True
 
     def killed(self: Gateway) -> None:
         kill(self)
-        EMITTED.scan()
+        EMITTED.due = True
 
     def sent(self: httpx2.Client, *arguments: Any, **options: Any) -> httpx2.Response:
         response = send(self, *arguments, **options)
