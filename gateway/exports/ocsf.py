@@ -123,6 +123,7 @@ KINDS_AS: dict[str, As] = {
     "security.case": As(_ENTITY, 3, _MEDIUM, what="case"),
     "security.notice": As(_ENTITY, "Notice", what="case"),
     "audit.act": As(_ENTITY, 3, _MEDIUM, what="act of two people"),
+    "audit.report": As(_API, 2),
     "audit.read": As(_API, 2),
 }
 _UNLISTED = As(_EVENT, _OTHER)
