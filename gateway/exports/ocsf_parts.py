@@ -131,6 +131,7 @@ _ENTITIES = {
     "grant": ("grant", "request"),
     "policy": ("policy", "target"),
     "case": ("case",),
+    "ticket": ("ticket",),
     "act of two people": ("act",),
 }
 

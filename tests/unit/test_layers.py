@@ -42,7 +42,7 @@ FENCES: dict[str, tuple[str, ...]] = {
     "uvicorn": ("console/",),
     "fastapi": ("console/",),
     "typer": ("cli/",),
-    "httpx2": ("access/tickets/", "alerts/", "cli/", "demo/"),
+    "httpx2": ("access/tickets/", "alerts/", "cli/", "demo/", "otlp.py"),
     "pyotp": ("access/", "demo/"),
     "argon2": ("access/",),
     "opentelemetry": ("otlp.py", "tracing.py", "exports/"),
