@@ -33,7 +33,7 @@ PREPARE := deploy/prepare.sh
 LOCKS := deploy/requirements
 BIN := $(VENV)/bin
 NATIVE := $(shell find gateway -name '_*.pyx')
-SERVERS := $(if $(filter no,$(LIVE)),,server client jdbc node strace pgbouncer go)
+SERVERS := $(if $(filter no,$(LIVE)),,server client jdbc node strace pgbouncer go rsyslog)
 
 # An environment whose interpreter went away or that was moved here is made again.
 $(shell [ ! -e $(VENV) ] || $(BIN)/python -c pass 2>/dev/null || rm -rf $(VENV))

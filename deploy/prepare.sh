@@ -8,7 +8,7 @@
 #   prepare.sh native VENV            compile the optional modules; fails, and says why, where a compiler is missing: then
 #                                     their twins in Python serve, and the next call tries again
 #   prepare.sh node LOCK DIRECTORY    install the locked packages of npm, so that DIRECTORY/node_modules has them
-#   prepare.sh debian WHAT...         see that system software is there: server client jdbc node pgbouncer strace go
+#   prepare.sh debian WHAT...         see that system software is there: server client jdbc node pgbouncer strace go rsyslog
 #   prepare.sh wish WHAT...           the same for what one can do without: root gets it, others hear nothing
 set -eu
 
@@ -154,6 +154,10 @@ missing_package() {
         go)
             command -v go >/dev/null || echo golang-go
             [ -e /usr/share/gocode/src/golang.org/x/mod/sumdb/tlog ] || echo golang-golang-x-mod-dev
+            ;;
+        rsyslog)
+            command -v rsyslogd >/dev/null || echo rsyslog
+            ls /usr/lib/*/rsyslog/lmnsd_ossl.so >/dev/null 2>&1 || echo rsyslog-openssl
             ;;
         strace) command -v strace >/dev/null || echo strace ;;
         *) die "unknown software: $1" ;;

@@ -7,7 +7,6 @@ relative to the file. Everything unknown is refused with the file, line and colu
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import os
 import re
@@ -22,7 +21,8 @@ from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import MarkedYAMLError
 
 from gateway.errors import GatewayError
-from gateway.settings import Bytes, Seconds, Secret, seconds, size
+from gateway.outgoing import AnySink, FileSink, HttpsSink, OtlpSink, SyslogSink, Telemetry
+from gateway.settings import Bytes, Seconds, Secret, is_loopback, seconds, size
 from gateway.settings import Model as _Model
 from gateway.ticket_settings import KINDS, Tickets
 
@@ -41,10 +41,7 @@ class Listener(_Model):
     @property
     def loopback(self) -> bool:
         """Whether only this machine can reach it."""
-        try:
-            return ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return self.host == "localhost"
+        return is_loopback(self.host)
 
 
 class PostgresListener(Listener):
@@ -343,6 +340,8 @@ class Config(_Model):
     roles: Roles = Roles()
     audit: Audit = Audit()
     alerts: Alerts = Alerts()
+    exports: dict[str, AnySink] = Field(default={})
+    telemetry: Telemetry = Telemetry()
     limits: Limits = Limits()
     watch_interval: Seconds = 0.5
     log_format: Literal["json", "human", "auto"] = "auto"
@@ -358,6 +357,9 @@ class Config(_Model):
         for name in self.targets:
             if not re.fullmatch(r"[a-z][a-z0-9_-]{0,62}", name):
                 raise ValueError(f"a target's name is lower case letters, digits, `_` and `-`: `{name}`")
+        for name in self.exports:
+            if not re.fullmatch(r"[a-z][a-z0-9_-]{0,62}", name):
+                raise ValueError(f"an export's name is lower case letters, digits, `_` and `-`: `{name}`")
         return self
 
 
@@ -423,7 +425,7 @@ def schema() -> dict[str, Any]:
 
 def settings() -> list[tuple[str, str]]:
     """Every setting as (dotted name, default as JSON or `required`), for the documentation and its test."""
-    return sorted(_settings(Config, ""))
+    return sorted(dict(_settings(Config, "")).items())
 
 
 def _settings(model: type[BaseModel], prefix: str) -> Iterator[tuple[str, str]]:
@@ -439,6 +441,9 @@ def _settings(model: type[BaseModel], prefix: str) -> Iterator[tuple[str, str]]:
             yield from {one: said for kind in reversed(KINDS) for one, said in _settings(kind, "tickets.")}.items()
         elif name == "targets":
             yield from _settings(Target, "targets.NAME.")
+        elif name == "exports":
+            for kind in (FileSink, SyslogSink, HttpsSink, OtlpSink):
+                yield from _settings(kind, "exports.NAME.")
         elif nested is not None and nested is not Secret:
             yield from _settings(nested, f"{dotted}.")
         else:

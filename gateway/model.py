@@ -166,7 +166,7 @@ class Peer:
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """An authenticated connection of a person to a target under one grant."""
+    """An authenticated connection of a person to a target under one grant; `trace` is its trace's id, if it has one."""
 
     id: str
     principal: Principal
@@ -177,6 +177,7 @@ class Session:
     factor_at: datetime
     peer: Peer
     started_at: datetime
+    trace: str = ""
 
 
 class Statement(NamedTuple):

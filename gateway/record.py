@@ -19,6 +19,8 @@ _QUOTING = re.compile(r""" at or near |\s*["'`:\d]""")
 
 ENVELOPE = ("v", "origin", "index", "id", "time", "truncated", "clock_behind_us")
 """What the log adds to each record; `clock_behind_us` only when the clock had gone back by that much."""
+ANYWHERE = ("trace",)
+"""What a record of any kind may say: the trace of OpenTelemetry that it belongs to, where traces are on."""
 PERSON = ("person", "login", "teams")
 """Who: the directory's stable id, the login at the time, and the teams as resolved."""
 WHERE = ("address", "application", "engine", "tls", "user")
@@ -183,7 +185,7 @@ def event(kind: str, /, **fields: Any) -> dict[str, Any]:
     allowed = KINDS[kind]
     record: dict[str, Any] = {"kind": kind}
     for name, value in fields.items():
-        if name not in allowed:
+        if name not in allowed and name not in ANYWHERE:
             raise ValueError(f"a {kind} record has no field {name!r}")
         if value is None or value in ("", (), []):
             continue
@@ -204,7 +206,7 @@ class Form:
     def __init__(self, kind: str, parts: tuple[Mapping[str, Any], ...], variables: tuple[str, ...]) -> None:
         allowed = KINDS[kind]
         for name in (*variables, *(name for part in parts for name in part)):
-            if name not in allowed:
+            if name not in allowed and name not in ANYWHERE:
                 raise ValueError(f"a {kind} record has no field {name!r}")
         self.kind, self.parts, self.variables = kind, parts, variables
         self.layout: Any = None
@@ -264,6 +266,7 @@ def session_fields(session: Session) -> dict[str, Any]:
         "approvers": list(grant.approved_by),
         "factor": session.factor,
         "factor_age_s": max(0, int((session.started_at - session.factor_at).total_seconds())),
+        "trace": session.trace,
     }
     return {name: value for name, value in fields.items() if value not in (None, "", [])}
 

@@ -48,7 +48,8 @@ from gateway.engines.postgres import Doors, PostgresEngine
 from gateway.engines.postgres_preview import PostgresPreview
 from gateway.engines.targets import Targets
 from gateway.errors import GatewayError, Refusal
-from gateway.gate import Gate
+from gateway.exports.orders import orders_of
+from gateway.exports.supervisor import Exports
 from gateway.ledger import Ledger
 from gateway.literals.service import Literals
 from gateway.model import Preview, Session, Write
@@ -57,6 +58,8 @@ from gateway.sql.postgres import analyse, free_literals, judged, normalise, tell
 from gateway.sql.worker import Workers, is_short
 from gateway.store.database import Database
 from gateway.telemetry import Log, Metrics, configure_logging, way_to
+from gateway.traced import make_gate, traced_doors
+from gateway.tracing import Tracer, tracer_of
 from gateway.wire.auth import tls_server_end_point
 
 DRAIN_S = 20.0
@@ -90,6 +93,7 @@ class Server:
         self.config, self.log = config, log
         self.metrics = Metrics()
         self.ports = Ports(0, 0, 0)
+        self.tracer: Tracer | None = None
         self.failed = False
         self._ended = asyncio.Event()
         self._stop_serving = asyncio.Event()
@@ -104,6 +108,7 @@ class Server:
         master_key = config.master_key.read()
         if len(master_key) < 32:
             raise GatewayError("configuration-invalid", "the master key must be at least 32 bytes")
+        self.tracer = tracer_of(config.origin, config.telemetry)
         config.state.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.trail = self._open_trail()
         try:
@@ -134,6 +139,7 @@ class Server:
             study=self._study,
             preview=self._preview,
             clock=utc_now,
+            new_trace=self.tracer.new_trace if self.tracer else str,
         )
         await self.targets.refresh()
         for name, problem in self.targets.missing().items():
@@ -147,7 +153,8 @@ class Server:
         self.literals = Literals(
             master_key, config.state, self.database, telling, config.audit.literals_days, self._trail_failed
         )
-        self.gate = Gate(
+        self.gate = make_gate(
+            self.tracer,
             trail=self.trail,
             check=self.access.check,
             view=self.targets.view,
@@ -159,11 +166,12 @@ class Server:
             windows=windows,
             seals=self.literals.seals,
         )
+        doors = Doors(self.access.challenge, self.access.admit_pass, self.access.admit_direct, self.access.attach)
         self.engine = PostgresEngine(
             config.listen.postgres,
             config.limits,
             gate=self.gate,
-            doors=Doors(self.access.challenge, self.access.admit_pass, self.access.admit_direct, self.access.attach),
+            doors=traced_doors(self.tracer, doors),
             upstreams=self.targets.upstreams,
             pins=self.targets.session_pins,
             tls=postgres_context(config) if config.listen.postgres.tls == "required" else None,
@@ -179,6 +187,8 @@ class Server:
         told = self.log.info
         self.custody = Custody(config, self.access.context, self.access.acts, self.trail, self.search, told)
         self.custody.watch(self.metrics.watch)
+        self.exports = Exports(orders_of(config), lambda: self.trail.durable_size, report)
+        self.exports.measure(self.metrics)
         self._measure(plans)
         self._listen()
 
@@ -237,6 +247,10 @@ class Server:
         self._run(self._keep_index())
         for work in (*self.alerts.work(self._report), *self.custody.work(self._report)):
             self._run(work)
+        self._run(self.exports.run())
+        if self.tracer is not None:
+            self.tracer.measure(self.metrics.watch)
+            self._run(self.tracer.run(self.metrics.registry, self._report))
 
     async def wait(self) -> None:
         """Until somebody asks for the end, or a part that everything rests on fails."""
@@ -279,6 +293,10 @@ class Server:
             sock.close()
         self.trail.rest()
         await asyncio.to_thread(self.trail.close)
+        if hasattr(self, "exports"):
+            await self.exports.finish()
+        if self.tracer is not None:
+            await self.tracer.finish()
 
     def _open_trail(self) -> FileLog:
         config = self.config

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
 from pathlib import Path
@@ -80,3 +81,11 @@ class Secret(Model):
         if not data:
             raise GatewayError("configuration-invalid", f"the secret file `{self.file}` is empty")
         return data
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach that host."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

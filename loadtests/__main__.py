@@ -2,9 +2,15 @@
 
 import sys
 
-from loadtests import bench, engineers, questions, restart, trail
+from loadtests import bench, engineers, outgoing, questions, restart, trail
 
-OTHERS = {"engineers": engineers.main, "questions": questions.main, "restart": restart.main, "trail": trail.main}
+OTHERS = {
+    "engineers": engineers.main,
+    "outgoing": outgoing.main,
+    "questions": questions.main,
+    "restart": restart.main,
+    "trail": trail.main,
+}
 
 if __name__ == "__main__":
     arguments = sys.argv[1:]

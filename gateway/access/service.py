@@ -96,16 +96,18 @@ class Access:
         clock: Clock = utc_now,
         monotonic: Callable[[], float] = time.monotonic,
         token: Token = secrets.token_bytes,
+        new_trace: Callable[[], str] = str,
     ) -> None:
         """Loads what is live from the store, blocking. Raises `GatewayError("store-unavailable")`.
 
         `study` tells what a text would write on a target, `preview` runs a SELECT through the gate, `announce` hears of
-        grants (see `Workflow`).
+        grants (see `Workflow`), `new_trace` gives a session's trace an id, or none.
         """
         context = Context(settings, directory, tickets, policies, trail, database, clock, monotonic, token)
         grants, passes = database.run_now(rows.load, clock())
         tokens, locks = database.run_now(people.load, clock())
         self.context = self._context = context
+        self._new_trace = new_trace
         self._register = Register(grants, passes)
         self._signins = SignIns(context, tokens)
         self._login = Login(context, locks)
@@ -442,9 +444,14 @@ class Access:
         context = self._context
         session = Session(
             context.new_id("session"), proof.person, grant, judged.ticket, pass_id, proof.factor, proof.factor_at, peer,
-            context.clock(),
+            context.clock(), self._new_trace(),
         )  # fmt: skip
-        fields |= {"session": session.id, "ticket_state": judged.ticket.status, "policy": judged.policy.digest}
+        fields |= {
+            "session": session.id,
+            "trace": session.trace,
+            "ticket_state": judged.ticket.status,
+            "policy": judged.policy.digest,
+        }
         await self._record_login(peer, None, method=method, **fields)
         over = self._register.over(grant.id, pass_id, context.clock())
         if over is not None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from gateway.record import ENVELOPE, KINDS
+from gateway.record import ANYWHERE, ENVELOPE, KINDS
 
 VERSION = 1
 """What `v` is in each record."""
@@ -41,6 +41,7 @@ _MEANINGS: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "truncated": (_CUT, "Fields that were too long: their whole length and hash."),
     "clock_behind_us": (_COUNT, "By how much the clock was behind the record before, in microseconds."),
+    "trace": ({"type": "string", "pattern": "^[0-9a-f]{32}$"}, "Id of the trace (OpenTelemetry) that it belongs to."),
     "size": (_COUNT, "Records before this one."),
     "root": (_DIGEST, "Root of the tree of those."),
     "cut_bytes": (_COUNT, "Bytes of an unfinished write that recovery cut off."),
@@ -119,7 +120,7 @@ def record_schema() -> dict[str, Any]:
 
 
 def _kind(kind: str, fields: tuple[str, ...]) -> dict[str, Any]:
-    properties = {name: _field(name) for name in sorted({*ENVELOPE, *fields})}
+    properties = {name: _field(name) for name in sorted({*ENVELOPE, *ANYWHERE, *fields})}
     return {"title": kind, "properties": {"kind": {"const": kind}, **properties}, "additionalProperties": False}
 
 

@@ -57,9 +57,11 @@ def examine(config: Config) -> Iterator[Finding]:
     yield Finding("configuration", OK, f"{config.source} is valid")
     for check in (_files, _master_key, _certificate, _disk, _clock, _directory, _tickets, _audit, _archive, _alerts):
         yield from check(config)
-    # imported here: they bring the SQL room and the web server along, which no other command needs
-    from gateway.cli import doctor_target
+    # imported here: they bring the SQL room, the web server and the collectors' messages along, which no other command
+    # needs
+    from gateway.cli import doctor_exports, doctor_target
 
+    yield from doctor_exports.examine(config)
     for name, target in config.targets.items():
         yield from doctor_target.examine(name, target, config)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from gateway_fixture import House, open_house, small_payroll
+from receivers import Collector
 
 from gateway.demo import data
 from gateway.demo.postgres import EmbeddedPostgres
@@ -52,5 +53,17 @@ def house(postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory) 
     The budgets are wide, because all tests of a run share one person's day.
     """
     limits = {"rows_per_statement": 200_000, "rows_per_day": 50_000_000, "exact_searches_per_hour": 1000}
-    with open_house(tmp_path_factory.mktemp("house"), postgres, limits=limits) as house:
+    place = tmp_path_factory.mktemp("house")
+    collector = Collector(keep=place / "exported.posted")
+    # all that can be emitted is, so that it can be searched for what may not be
+    settings = {
+        "exports": {
+            "lines": {"kind": "file", "path": str(place / "exported.lines")},
+            "events": {"kind": "file", "path": str(place / "exported.events"), "format": "ocsf"},
+            "logs": {"kind": "otlp", "url": f"{collector.url}/v1/logs"},
+        },
+        "telemetry": {"url": collector.url, "traces": 1.0, "metrics": "5s"},
+    }
+    with open_house(place, postgres, limits=limits, settings=settings) as house:
         yield house
+    collector.stop()

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from emitted import EMITTED
 
 GATEWAY = [sys.executable, "-P", "-m", "gateway"]
 
@@ -26,6 +27,9 @@ def state() -> Iterator[Path]:
     directory = Path(tempfile.mkdtemp(prefix="gateway-demo-"))
     directory.chmod(0o711)
     yield directory
+    for log in directory.glob("*/gateway.log"):
+        EMITTED.watch(log.parent / "company", log)
+    EMITTED.scan()
     shutil.rmtree(directory, ignore_errors=True)
 
 

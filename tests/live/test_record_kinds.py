@@ -16,6 +16,7 @@ from pathlib import Path
 import psycopg
 import pytest
 from gateway_fixture import House, awaited, change_yaml, eventually, open_house
+from ocsf_check import ocsf_problems
 from raw_client import Raw, query
 from record_check import problems
 
@@ -24,6 +25,7 @@ from gateway.audit.verify import verify_log
 from gateway.demo.company import TARGET
 from gateway.demo.data import CUSTOMER
 from gateway.demo.postgres import EmbeddedPostgres
+from gateway.exports.ocsf import Sessions, event_of
 from gateway.record import KINDS
 
 ELSEWHERE = {
@@ -128,5 +130,8 @@ def test_every_kind_of_record_is_made_by_something_that_happens(postgres: Embedd
     schema = record_schema()
     wrong = [(record["kind"], found) for record in records for found in problems(record, schema)]
     assert wrong == []
+    sessions = Sessions()
+    events = [event_of(record, sessions.whose(record)) for record in records]
+    assert [(event["metadata"]["event_code"], found) for event in events for found in ocsf_problems(event)] == []
     report = verify_log(house.company.state / "audit", (house.company.state / "audit.key.pub").read_text().strip())
     assert report.ok, report.problems

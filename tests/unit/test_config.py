@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -169,3 +170,35 @@ def test_every_setting_has_one_name_and_the_schema_knows_it() -> None:
 def test_an_index_elsewhere_is_named_whole_and_reached_by_tls(given: dict[str, object]) -> None:
     with pytest.raises(ValueError):
         AuditIndex.model_validate(given)
+
+
+EXPORTS = [
+    ("{kind: otlp, url: 'http://collector.example.com/v1/logs'}", "https, or http to a loopback host"),
+    ("{kind: otlp, url: 'https://a:b@collector.example.com/v1/logs'}", "no user, query or fragment"),
+    ("{kind: https, url: 'https://collector.example.com/v1?token=x'}", "no user, query or fragment"),
+    ("{kind: https, url: 'https://c.example.com/', headers: {Host: {env: X}}}", "not a header that may be set"),
+    ("{kind: https, url: 'https://c.example.com/', headers: {'A: b': {env: X}}}", "not a header that may be set"),
+    ("{kind: https, url: 'https://c.example.com/', headers: {A: secret}}", "headers.A"),
+    ("{kind: syslog, host: siem.example.com, tls: 'off'}", "loopback host only"),
+    ("{kind: syslog, host: siem.example.com, verify: false}", "verify"),
+    ("{kind: syslog, host: siem.example.com, certificate: a.crt}", "given together"),
+    ("{kind: file, path: x, kinds: [logn]}", "no kind of record is `logn`"),
+    ("{kind: file, path: x, kinds: []}", "one kind at least"),
+    ("{kind: file, path: x, format: cef}", "format"),
+    ("{kind: pigeon}", "pigeon"),
+]
+
+
+@pytest.mark.parametrize(("settings", "reason"), EXPORTS)
+def test_an_export_that_would_be_unsafe_or_useless_is_refused_with_its_place(
+    tmp_path: Path, settings: str, reason: str
+) -> None:
+    with pytest.raises(GatewayError, match=re.escape(reason)) as refused:
+        load(tmp_path, f"{GOOD}exports:\n  siem: {settings}\n")
+    assert re.search(r":\d+:\d+: `exports.siem", refused.value.refusal.message)
+
+
+@pytest.mark.parametrize("name", ["Siem", "../siem", "a b", ""])
+def test_an_export_is_named_as_a_file_may_be(tmp_path: Path, name: str) -> None:
+    with pytest.raises(GatewayError, match="an export's name"):
+        load(tmp_path, f"{GOOD}exports:\n  '{name}': {{kind: file, path: x}}\n")

@@ -8,7 +8,7 @@ from record_check import problems
 from gateway.audit.encode import record_of
 from gateway.audit.schema import _LISTS, _MEANINGS, record_schema
 from gateway.audit.segment import read_batches, segments_of
-from gateway.record import ENVELOPE, KINDS, event
+from gateway.record import ANYWHERE, ENVELOPE, KINDS, event
 
 SCHEMA = record_schema()
 ENVELOPED = {
@@ -42,7 +42,7 @@ def test_a_record_with_every_field_of_its_kind_fits_and_with_another_one_does_no
 
 
 def test_what_the_schema_explains_are_fields_that_exist():
-    fields = {*ENVELOPE, *(name for names in KINDS.values() for name in names)}
+    fields = {*ENVELOPE, *ANYWHERE, *(name for names in KINDS.values() for name in names)}
     assert _LISTS | _MEANINGS.keys() <= fields
 
 
