@@ -182,7 +182,9 @@ class Server:
         self.targets.renewed = self.engine.renew_target
         self.search = open_search(config, self.trail.verifier, lambda: self.trail.durable_size)
         self.alerts = Alerting(config, self.access.context, self.trail, self._alert)
-        self.literals.attach(self.access.acts, self.search, self.trail)
+        self.literals.attach(
+            self.access.acts, self.search, self.trail, lambda customer: self.custody.holds.held(customer=customer)
+        )
         await self.literals.begin()
         told = self.log.info
         self.custody = Custody(config, self.access.context, self.access.acts, self.trail, self.search, told)

@@ -15,7 +15,7 @@ INVARIANT: the record is durable before anything is destroyed: a crash in betwee
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -41,6 +41,8 @@ _PAGE = 500
 _TOKENS = 300
 """Tokens in one record of an erasure: they must not be cut."""
 _DAY_S = 86_400
+Held = Callable[[str], Awaitable[str]]
+"""The legal hold that covers something about that customer, or, for an empty text, any; empty when none does."""
 
 
 class _Seen(msgspec.Struct):
@@ -54,11 +56,12 @@ class Erasing:
     """Erases, and sees to it that what was erased stays so."""
 
     def __init__(
-        self, seals: Seals, search: Search, trail: Trail, database: Database, clock: Clock, days: int, marks: Path
-    ) -> None:
+        self, seals: Seals, search: Search, trail: Trail, database: Database, clock: Clock, days: int, marks: Path,
+        held: Held,
+    ) -> None:  # fmt: skip
         """`days` is how long the literals of a month are kept after its end, `marks` the file of `_Seen`."""
         self._seals, self._search, self._trail, self._database = seals, search, trail, database
-        self._clock, self._days, self._marks = clock, days, marks
+        self._clock, self._days, self._marks, self._held = clock, days, marks, held
 
     async def carry(self, act: Act, private: str, person: Principal, peer: Peer) -> Mapping[str, Any] | Refusal:
         """Erase what the act says: see `access.acts.Carry`."""
@@ -66,6 +69,13 @@ class Erasing:
             **who(person), **where(peer), "act": act.id, "asked_by": act.person, "confirmed_by": act.decided_by,
             "reason": act.reason,
         }  # fmt: skip
+        hold = await self._covering(act.subject.get("customer", ""), private)
+        if hold:
+            return Refusal(
+                "request-invalid",
+                f"`{hold}` holds what this would destroy",
+                "gateway audit holds; then lift-hold, or wait",
+            )
         if "customer" in act.subject:
             return await self._customer(act.subject["customer"], facts)
         return await self._person(private, act.subject["subject"], facts)
@@ -95,17 +105,32 @@ class Erasing:
         before = self._clock().timestamp() - self._days * _DAY_S
         kept = await asyncio.to_thread(self._seals.keyring.kept)
         expired = [key for key in kept if key.use == SEAL and month_end(key.month) <= before]
+        holds = {customer: await self._held(customer) for customer in {key.customer for key in expired}}
+        kept_months = {key.month for key in expired if holds[key.customer]}
+        expired = [key for key in expired if not holds[key.customer]]
         if expired:
             months = sorted({key.month for key in expired})
             await durable(self._trail.append(event("audit.expired", months=months, count=len(expired))))
             await self._destroy_keys({key.id for key in expired})
         try:
             for month in await asyncio.to_thread(self._seals.blobs.months):
-                if month_end(month) <= before:
+                if month_end(month) <= before and month not in kept_months:
                     await asyncio.to_thread(self._seals.blobs.remove, month)
         except (OSError, ValueError) as error:
             raise _unfinished(error) from error
         return len(expired)
+
+    async def _covering(self, customer: str, value: str) -> str:
+        """The hold that covers something of what would go; empty when none does."""
+        if customer or not await self._held(""):
+            return await self._held(customer) if customer else ""
+        found = await asyncio.to_thread(self._tagged, value)
+        for index in sorted({index for index, _ in found}):
+            record = await asyncio.to_thread(self._search.show, index)
+            for one in record.get("customers", ("",)):
+                if hold := await self._held(one):
+                    return hold
+        return ""
 
     async def _customer(self, customer: str, facts: Mapping[str, Any]) -> Mapping[str, Any]:
         kept = await asyncio.to_thread(self._seals.keyring.kept, customer)

@@ -13,7 +13,7 @@ from gateway.access.acts import ActKind, Acts
 from gateway.audit.search import Search
 from gateway.errors import GatewayError
 from gateway.literals.blobs import Blobs
-from gateway.literals.erasing import Erasing
+from gateway.literals.erasing import Erasing, Held
 from gateway.literals.keyring import Keyring
 from gateway.literals.opening import Opening
 from gateway.literals.seal import Seals, Telling
@@ -44,11 +44,18 @@ class Literals:
         self.seals = Seals(self.keyring, blobs, telling, seconds)
         self.settled = False
 
-    def attach(self, acts: Acts, search: Search, trail: Trail) -> None:
-        """Let literals be opened and erased by two people."""
+    def attach(self, acts: Acts, search: Search, trail: Trail, held: Held) -> None:
+        """Let literals be opened and erased by two people. What is `held` is neither erased nor does it expire."""
         self.opening = Opening(self.seals, search, trail, lambda: self.settled)
         self.erasing = Erasing(
-            self.seals, search, trail, self._database, self._clock, self._days, self._place / "seen.json"
+            self.seals,
+            search,
+            trail,
+            self._database,
+            self._clock,
+            self._days,
+            self._place / "seen.json",
+            held,
         )
         both = frozenset({"auditors", "custodians"})
         acts.register(

@@ -86,7 +86,8 @@ class World:
             lambda: self.now.timestamp(),
         )  # fmt: skip
         acts: Any = SimpleNamespace(register=lambda _: None)
-        self.literals.attach(acts, self.search, self.trail)
+        self.held: dict[str, str] = {}
+        self.literals.attach(acts, self.search, self.trail, self._hold)
         await self.literals.begin()
         view = View(self.policy, catalog(), ("42",))
         self.plans = PlanCache(judged, free_literals, str)
@@ -95,6 +96,9 @@ class World:
             workers=None, budgets=Budgets(time.time), claims=Claims(None, lambda *_: None),  # type: ignore[arg-type]
             windows=Windows(), seals=self.literals.seals,
         )  # fmt: skip
+
+    async def _hold(self, customer: str) -> str:
+        return self.held.get(customer, "") if customer else next(iter(self.held.values()), "")
 
     def clock(self) -> datetime:
         return self.now

@@ -261,3 +261,42 @@ def test_statements_of_ended_requests_are_taken_out_of_the_store(world):
     assert kept() == ([True, False, False, False, False], [True, False, False, False])
     assert erase_person(world, EMAIL.upper())["requests"] == 1
     assert kept() == ([True, False, True, False, False], [True, False, True, False])
+
+
+def refused(answer: object) -> bool:
+    return getattr(answer, "code", "") == "request-invalid" and "hold_1" in answer.message
+
+
+def test_what_a_legal_hold_covers_is_not_erased(world):
+    mine, theirs = (world.ask(world.enter(name), LOOK.format(EMAIL)) for name in ("42", "43"))
+    world.held = {"42": "hold_1"}
+
+    assert refused(erase_customer(world, "42"))
+    assert refused(erase_person(world, EMAIL))
+    assert world.opened(mine)["texts"] == [LOOK.format(EMAIL)]
+    assert erase_customer(world, "43")["keys"] == 2
+    assert gone(world, theirs)
+    assert [record["customers"] for record in world.records("audit.erased")] == [["43"]]
+
+    world.held = {}
+    assert erase_customer(world, "42")["keys"] == 2
+    assert gone(world, mine)
+
+
+def test_a_hold_on_another_customer_stops_no_erasing_of_a_person(world):
+    mine = world.ask(world.enter("42"), LOOK.format(EMAIL))
+    world.held = {"99": "hold_1"}
+    assert erase_person(world, EMAIL)["records"] == 1
+    assert gone(world, mine)
+
+
+def test_what_a_legal_hold_covers_does_not_expire(world):
+    mine, theirs = (world.ask(world.enter(name), LOOK.format(EMAIL)) for name in ("42", "43"))
+    world.held = {"42": "hold_1"}
+    world.now = NOW + timedelta(days=150)
+    assert world.run(world.literals.erasing.expire()) == 1
+    assert world.opened(mine)["texts"] == [LOOK.format(EMAIL)]
+    assert gone(world, theirs)
+    world.held = {}
+    assert world.run(world.literals.erasing.expire()) == 1
+    assert gone(world, mine)
