@@ -12,6 +12,7 @@ CREATE TABLE gateway_audit.heads (
     size bigint NOT NULL,
     root bytea NOT NULL,
     confirmed bigint NOT NULL DEFAULT 0,
+    signed bigint NOT NULL DEFAULT 0,
     note text NOT NULL DEFAULT ''
 );
 
@@ -26,8 +27,9 @@ CREATE TABLE gateway_audit.batches (
     CHECK (size > first)
 );
 
--- Raises unless a commit waits until at least one other server has flushed it.
-CREATE FUNCTION gateway_audit.check_quorum() RETURNS void
+-- Raises unless a commit waits until at least one other server has flushed it, and says so when it does not. Returns when
+-- the configuration was read: asked before and after a commit, it tells whether all this was in force throughout.
+CREATE FUNCTION gateway_audit.check_quorum() RETURNS timestamptz
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     IF pg_catalog.pg_is_in_recovery() THEN
@@ -36,18 +38,21 @@ BEGIN
     IF pg_catalog.current_setting('synchronous_standby_names') !~ '[^[:space:]]'
        OR pg_catalog.current_setting('synchronous_standby_names') ~* '^[[:space:]]*(any|first)?[[:space:]]*0'
        OR pg_catalog.current_setting('synchronous_commit') NOT IN ('on', 'remote_apply')
+       OR pg_catalog.current_setting('client_min_messages') = 'error'
        OR pg_catalog.current_setting('fsync') <> 'on' THEN
         RAISE EXCEPTION 'a commit would not wait for another server' USING ERRCODE = 'GA001';
     END IF;
+    RETURN pg_catalog.pg_conf_load_time();
 END $$;
 
 -- Adds one batch behind the log's head, or raises GA002 when the head is not what the writer believes.
 CREATE FUNCTION gateway_audit.append(
     log text, before bigint, before_root bytea, after bigint, after_root bytea, batch bytea
-) RETURNS void
+) RETURNS timestamptz
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    read timestamptz := gateway_audit.check_quorum();
 BEGIN
-    PERFORM gateway_audit.check_quorum();
     IF before = 0 THEN
         INSERT INTO gateway_audit.heads (origin, size, root) VALUES (log, 0, before_root) ON CONFLICT DO NOTHING;
     END IF;
@@ -58,24 +63,28 @@ BEGIN
     END IF;
     INSERT INTO gateway_audit.batches (origin, first, size, root, leaves)
         VALUES (log, before, after, after_root, batch);
+    RETURN read;
 END $$;
 
 -- A commit of its own behind all others of the log: once it is acknowledged, so is what lies before it.
-CREATE FUNCTION gateway_audit.confirm(log text, expected bigint, expected_root bytea) RETURNS void
+CREATE FUNCTION gateway_audit.confirm(log text, expected bigint, expected_root bytea) RETURNS timestamptz
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    read timestamptz := gateway_audit.check_quorum();
 BEGIN
-    PERFORM gateway_audit.check_quorum();
     UPDATE gateway_audit.heads SET confirmed = confirmed + 1
         WHERE origin = log AND size = expected AND root = expected_root;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'the log does not stand where its writer believes' USING ERRCODE = 'GA002';
     END IF;
+    RETURN read;
 END $$;
 
 -- The newest signed head, so that the copy can be verified by itself. Never one of fewer records, nor of more than there are.
-CREATE FUNCTION gateway_audit.sign(log text, signed bigint, signed_note text) RETURNS void
+CREATE FUNCTION gateway_audit.sign(log text, covered bigint, signed_note text) RETURNS void
 LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-    UPDATE gateway_audit.heads SET note = signed_note WHERE origin = log AND signed <= size;
+    UPDATE gateway_audit.heads SET signed = covered, note = signed_note
+        WHERE origin = log AND covered BETWEEN signed AND size;
 $$;
 
 DO $$ BEGIN

@@ -117,7 +117,7 @@ class FileLog:
         self._writer = Writer(directory, self.origin, disk, segment_bytes, signal, deliver, self._fail, compiled)
         self._replicator: Replicator | None = None
         if replica is not None:
-            self._replicator = Replicator(replica, self.origin, self._told, self._writer.fail)
+            self._replicator = Replicator(replica, self.origin, self._writer.wait, self._told, self._writer.fail)
         self._publisher = Publisher(
             directory, key, disk, self._writer, reserve_bytes, interval_s, self._writer.fail, self._replicator
         )
@@ -303,12 +303,13 @@ class FileLog:
         with contextlib.suppress(GatewayError):
             self.append(event("log.stop", size=self._next_index, reason=reason))
         self._writer.stop()
-        if self._replicator is not None:
-            self._replicator.stop()
         self._publisher.stop()
         try:
             if self._writer.failure is None:
                 self._publisher.publish()
+            if self._replicator is not None:
+                # with the last head beside the copy
+                self._replicator.stop()
         except OSError as error:
             self._writer.fail(error)
         finally:
@@ -325,7 +326,7 @@ class FileLog:
             self._delivery.forget(receipt)
             raise _not_writable("the audit trail is closed", str(writer.failure or "stopped"))
         if self._replicator is not None:
-            self._replicator.push(leaf)
+            self._replicator.push(leaf, urgent or self._loop is None)
         self._next_index = index + 1
         if not urgent and self._timer is None and self._loop is not None:
             self._timer = self._loop.call_later(_LAZY_S, self._hurry)
@@ -355,6 +356,8 @@ class FileLog:
     def _hurry(self) -> None:
         self._timer = None
         self._writer.hurry()
+        if self._replicator is not None:
+            self._replicator.hurry()
 
     def _collect(self) -> int:
         return self._least(self._writer.collect() if self._delivery.signal >= 0 else self._writer.durable)

@@ -4,7 +4,9 @@ The protocol is spoken through libpq without blocking, so that every wait has an
 that no standby acknowledges and a connection that leads nowhere look alike, and are over when the time is.
 
 INVARIANT: a commit counts when its command completed without a single notice. PostgreSQL says so with a warning when a
-commit was made on the primary alone (its wait was cancelled, or the server is going down), and completes it.
+commit was made on the primary alone (its wait was cancelled, or the server is going down), and completes it. It says
+nothing when the setting that commits wait by was taken away: so a commit counts only when the server is asked again
+afterwards and has read no other configuration since.
 """
 
 from __future__ import annotations
@@ -79,7 +81,8 @@ class Connection:
             "application_name": "gateway audit", "gssencmode": "disable",
             "target_session_attrs": "read-write" if writing else "any",
             "sslmode": "verify-full" if replica.tls == "verify-full" else "disable",
-            "options": "-c statement_timeout=0 -c lock_timeout=0", "client_encoding": "utf8",
+            "options": "-c statement_timeout=0 -c lock_timeout=0 -c client_min_messages=notice",
+            "client_encoding": "utf8",
         }  # fmt: skip
         if replica.tls == "verify-full":
             options["sslrootcert"] = (
@@ -113,18 +116,15 @@ class Connection:
             (_TEXT, origin.encode()), (_BIGINT, _eight(before.size)), (_BYTEA, before.root),
             (_BIGINT, _eight(after.size)), (_BYTEA, after.root), (_BYTEA, leaves),
         ], until)  # fmt: skip
-        # the setting that a commit waits by can have been taken away while it ran
-        self._ask(CHECK, [], until)
 
     def confirm(self, origin: str, head: Head, until: float) -> None:
         """Have a quorum acknowledge all up to that head. Raises `Lost` and `Refused`."""
         facts = [(_TEXT, origin.encode()), (_BIGINT, _eight(head.size)), (_BYTEA, head.root)]
         self._commit(CONFIRM, facts, until)
-        self._ask(CHECK, [], until)
 
     def sign(self, origin: str, size: int, note: str, until: float) -> None:
         """Keep a signed head. Raises `Lost` and `Refused`."""
-        self._commit(SIGN, [(_TEXT, origin.encode()), (_BIGINT, _eight(size)), (_TEXT, note.encode())], until)
+        self._asked(SIGN, [(_TEXT, origin.encode()), (_BIGINT, _eight(size)), (_TEXT, note.encode())], until)
 
     def batches(self, origin: str, first: int, timeout_s: float) -> Iterator[Row]:
         """The batches from there on. Raises `Lost`, `Refused`, and `ValueError` for one that cannot be read."""
@@ -139,10 +139,18 @@ class Connection:
                 return
 
     def _commit(self, sql: bytes, facts: list[tuple[int, bytes]], until: float) -> None:
+        """Call what says which configuration it ran under, and see that it is in force still."""
+        before = self._asked(sql, facts, until)
+        # FAIL CLOSED: what a commit waits by can have been taken away while it waited, and put back
+        if self._ask(CHECK, [], until) != before:
+            raise Lost("the server's configuration was read again during the commit")
+
+    def _asked(self, sql: bytes, facts: list[tuple[int, bytes]], until: float) -> list[list[bytes]]:
         self._notices.clear()
-        self._ask(sql, facts, until)
+        rows = self._ask(sql, facts, until)
         if self._notices:
             raise Lost(f"the commit came with a notice: {self._notices[0]}")
+        return rows
 
     def _ask(self, sql: bytes, facts: list[tuple[int, bytes]], until: float) -> list[list[bytes]]:
         pgconn = self._pgconn
@@ -177,7 +185,10 @@ class Connection:
 
     def _wait(self, until: float, *, writing: bool = False) -> None:
         socket, left = self._pgconn.socket, until - time.monotonic()
-        if left <= 0 or not any(select.select([socket], [socket] if writing else [], [], left)):
+        # not select(): the number of a socket is above what that can take where there are a thousand clients
+        waiting = select.poll()
+        waiting.register(socket, select.POLLIN | (select.POLLOUT if writing else 0))
+        if left <= 0 or not waiting.poll(left * 1_000):
             raise Lost("there was no answer in time")
         if writing:
             self._pgconn.consume_input()

@@ -1,8 +1,10 @@
 """The second stage of durability: each batch of the log acknowledged by a quorum of PostgreSQL servers.
 
-Theory of operation. What is appended to the local log is queued here too, and one thread sends what is queued as the
-next batch; while the servers flush it, the local disk flushes the same records, and more arrives. A record is durable
-when both have it. A batch is added by compare-and-swap on the size and the root of the log's copy, so of two writers of
+Theory of operation. What is appended to the local log is queued here too. One thread takes what is queued as the next
+batch, waits until the local disk has it, and sends it; while the servers flush it, the local disk flushes what arrives
+meanwhile. A record is durable when both have it. The disk comes first because the copy cannot be taken back: a process
+that was killed with records on the servers alone would find a copy that is ahead of its log, as after a lost disk. A
+batch is added by compare-and-swap on the size and the root of the log's copy, so of two writers of
 one origin one goes on, and a copy that is not this log's takes nothing.
 
 When an answer is lost, nobody knows whether the batch is there. The thread connects again, to whichever of the servers
@@ -11,7 +13,7 @@ quorum has it; before the batch, it is sent again; anywhere else, the copy is no
 end. All of it must be done within the deadline, or the log closes as it does when its disk fails.
 
 INVARIANT: `durable` grows only after a commit that covers it was acknowledged by a quorum, without a notice.
-INVARIANT: the copy is never changed but by adding to it what the local log has.
+INVARIANT: the copy is never changed but by adding to it what the local log has, on its disk.
 """
 
 from __future__ import annotations
@@ -32,24 +34,31 @@ T = TypeVar("T")
 
 _BATCH_BYTES = 1 << 20
 _AGAIN_S = 0.1
-_SIGN_S = 5.0
+_SIGN_S = 1.0
 DIVERGED = "GA002"
 UNQUORATE = "GA001"
-_PASSING = frozenset({"25006", "57P03", UNQUORATE})
-"""What another server may do, or this one in a moment: it is a standby, it starts, it has no quorum."""
+_PASSING = frozenset({"25006", "40001", "40P01", "57P03", UNQUORATE})
+"""What another server may do, or this one in a moment: it is a standby, an earlier try is in the way, it starts, it has no
+quorum."""
 
 
 class Replicator:
-    """Sends one log's records to its copy. `tell` is called on this one's thread after each acknowledged batch, `fail`
-    with what ended it.
+    """Sends one log's records to its copy. `local(size, timeout_s)` waits until the local disk has that many; `tell` is
+    called on this one's thread after each acknowledged batch, `fail` with what ended it.
     """
 
     def __init__(
-        self, replica: Replica, origin: str, tell: Callable[[], None], fail: Callable[[BaseException], None]
+        self,
+        replica: Replica,
+        origin: str,
+        local: Callable[[int, float], bool],
+        tell: Callable[[], None],
+        fail: Callable[[BaseException], None],
     ) -> None:
         self.durable = 0
         self.failure: BaseException | None = None
-        self._replica, self._origin, self._tell, self._fail = replica, origin, tell, fail
+        self._replica, self._origin = replica, origin
+        self._local, self._tell, self._fail = local, tell, fail
         self._deadline_s = replica.deadline
         self._mutex = threading.Lock()
         self._news = threading.Condition(self._mutex)
@@ -57,7 +66,8 @@ class Replicator:
         self._leaves: list[bytes] = []
         self._since = 0.0
         self._note: tuple[int, str] | None = None
-        self._stopping = False
+        self._note_due = 0.0
+        self._urgent = self._stopping = False
         self._tree = Frontier()
         self._connection: Connection | None = None
         self._turn = 0
@@ -101,13 +111,21 @@ class Replicator:
         """Start the thread."""
         self._thread.start()
 
-    def push(self, leaf: bytes) -> None:
-        """Queue a leaf that the local log has taken."""
+    def push(self, leaf: bytes, urgent: bool) -> None:
+        """Queue a leaf that the local log has taken; one that is not urgent waits for `hurry` or one that is."""
         with self._mutex:
             if not self._leaves:
                 self._since = time.monotonic()
-                self._news.notify()
             self._leaves.append(leaf)
+            if urgent and not self._urgent:
+                self._urgent = True
+                self._news.notify()
+
+    def hurry(self) -> None:
+        """Send what is queued without waiting for an urgent record."""
+        with self._mutex:
+            self._urgent = True
+            self._news.notify()
 
     def commit(self, leaves: Sequence[bytes]) -> None:
         """Send leaves before the thread is started. Raises `GatewayError`."""
@@ -119,12 +137,14 @@ class Replicator:
             raise _refused(error) from error
 
     def sign(self, size: int, note: str) -> None:
-        """Keep that signed head beside the copy, when there is time for it."""
+        """Keep that signed head beside the copy: within a second or so, and before the end."""
         with self._mutex:
             self._note = size, note
+            self._news.notify()
 
     def wait(self, size: int, timeout_s: float) -> bool:
         """Block until that many records are durable; False when they are not in time, or never will be."""
+        self.hurry()
         with self._settled:
             self._settled.wait_for(lambda: self.durable >= size or self.failure is not None, timeout_s)
             return self.durable >= size and self.failure is None
@@ -143,7 +163,7 @@ class Replicator:
     def abandon(self) -> None:
         """Send nothing more: the log has failed."""
         with self._mutex:
-            self._leaves = []
+            self._leaves, self._note = [], None
             self._stopping = True
             self.failure = self.failure or GatewayError("audit-not-writable", "the audit trail is closed")
             self._news.notify()
@@ -154,6 +174,9 @@ class Replicator:
             while (taken := self._take()) is not None:
                 leaves, since = taken
                 if leaves:
+                    self._await_disk(self._tree.size + len(leaves))
+                    # what waited for long, here or for the disk, has half of the time at least
+                    since = max(since, time.monotonic() - self._deadline_s / 2)
                     self._add(leaves, since + self._deadline_s)
                     self._tell()
                 else:
@@ -167,18 +190,29 @@ class Replicator:
     def _take(self) -> tuple[list[bytes], float] | None:
         """Wait for leaves, and take what makes one batch; nothing when it is time for a note, None at the end."""
         with self._mutex:
-            while not self._leaves:
+            while True:
+                left = self._note_due - time.monotonic()
+                if self._note is not None and (left <= 0 or (self._stopping and not self._leaves)):
+                    return [], 0.0
+                if self._leaves and (self._urgent or self._stopping):
+                    break
                 if self._stopping:
                     return None
-                if not self._news.wait(_SIGN_S) and not self._leaves and self._note is not None:
-                    return [], 0.0
+                self._news.wait(None if self._note is None else left)
             since, count, used = self._since, 0, 0
             while count < len(self._leaves) and (count == 0 or used + len(self._leaves[count]) <= _BATCH_BYTES):
                 used += len(self._leaves[count])
                 count += 1
             taken, self._leaves = self._leaves[:count], self._leaves[count:]
+            self._urgent = bool(self._leaves)
             self._since = time.monotonic()
-            return taken, max(since, time.monotonic() - self._deadline_s / 2)
+            return taken, since
+
+    def _await_disk(self, size: int) -> None:
+        """Wait until the local disk has that many records. Raises `Lost` when it never will."""
+        while not self._local(size, 1.0):
+            if self.failure is not None:
+                raise Lost("the local log has failed")
 
     def _add(self, leaves: list[bytes], until: float) -> None:
         """Add a batch and know that a quorum has it. Raises `Lost` and `Refused`."""
@@ -232,14 +266,18 @@ class Replicator:
     def _keep_note(self) -> None:
         with self._mutex:
             note, self._note = self._note, None
+            self._note_due = time.monotonic() + _SIGN_S
         if note is not None:
-            until = time.monotonic() + self._deadline_s
+            # records wait meanwhile
+            until = time.monotonic() + self._deadline_s / 4
             try:
                 self._once(until, lambda link: link.sign(self._origin, *note, until))
-            except Lost:
+            except (Lost, Refused) as error:
+                if isinstance(error, Refused) and error.sqlstate not in _PASSING:
+                    raise
                 # a head that is not kept beside the copy is followed by the next one
                 with self._mutex:
-                    self._note = self._note or note
+                    self._note = None if self._stopping else self._note or note
 
     def _once(self, until: float, ask: Callable[[Connection], None]) -> None:
         """Ask over the connection that there is, or a new one. Raises `Lost`, after which there is none."""

@@ -3,18 +3,22 @@
 The copy says what the leaves are; their tree says whether it can be believed: every batch has to lead to the root that
 was kept with it, and the signed head, verified with the log's public key, has to be the root of that many of them.
 
-INVARIANT: nothing is written to a directory that has a log already.
+INVARIANT: nothing is written to a directory that has a log already, and a log that was not verified whole gets no name:
+it is made beside its place, and moved there at the end.
 """
 
 from __future__ import annotations
 
+import contextlib
+import os
+import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from gateway.audit.checkpoint import Verifier, head_of, signers_of
 from gateway.audit.encode import record_of
-from gateway.audit.quorum import Connection, Lost, Refused, Row
+from gateway.audit.quorum import Connection, Head, Lost, Refused, Row
 from gateway.audit.recovery import leaf_hashes
 from gateway.audit.rotation import keep_rotation, rotation_of
 from gateway.audit.segment import Disk, segments_of
@@ -25,6 +29,7 @@ from gateway.config import Replica
 from gateway.errors import GatewayError
 
 _TIMEOUT_S = 30.0
+_CONNECT_S = 5.0
 _BRACKETS = frozenset({"statement.begin", "statement.end", "statement.unknown"})
 
 
@@ -37,28 +42,54 @@ def restore(directory: Path, replica: Replica, origin: str, verifiers: tuple[Ver
         raise GatewayError(
             "configuration-invalid", f"there is a log in `{directory}` already", "move it away: nothing is overwritten"
         )
-    problem: GatewayError | None = None
+    place = directory.with_name(f"{directory.name}.restoring")
+    with contextlib.ExitStack() as stack:
+        connection, head = _longest(stack, replica, origin)
+        try:
+            # what an earlier try left, which was cut off
+            shutil.rmtree(place, ignore_errors=True)
+            stack.callback(shutil.rmtree, place, ignore_errors=True)
+            size = _restored(place, connection, head, origin, verifiers, segment_bytes)
+            with contextlib.suppress(FileNotFoundError):
+                (directory / "segments").rmdir()
+            os.replace(place, directory)
+            Disk().sync_directory(directory.parent)
+        except (Lost, Refused) as error:
+            raise GatewayError("audit-not-writable", "the copy cannot be read", detail=str(error)) from error
+        except OSError as error:
+            raise GatewayError("audit-not-writable", f"`{directory}` cannot be written: {error.strerror}") from error
+    return size
+
+
+def _longest(stack: contextlib.ExitStack, replica: Replica, origin: str) -> tuple[Connection, Head]:
+    """The server whose copy has most records: a standby that is behind would lose what was acknowledged."""
+    found: list[tuple[Connection, Head]] = []
+    problems: list[str] = []
     for host in replica.hosts:
         try:
-            connection = Connection(replica, host, _TIMEOUT_S, writing=False)
-        except Lost as error:
-            problem = GatewayError("audit-not-writable", "no server of the copy can be reached", detail=str(error))
-            continue
-        try:
-            return _restored(directory, connection, origin, verifiers, segment_bytes)
+            connection = Connection(replica, host, _CONNECT_S, writing=False)
+            stack.callback(connection.close)
+            head = connection.head(origin, time.monotonic() + _CONNECT_S)
         except (Lost, Refused) as error:
-            problem = GatewayError("audit-not-writable", "the copy cannot be read", detail=str(error))
-        finally:
-            connection.close()
-    raise problem or GatewayError("configuration-invalid", "no server of a copy is configured")
+            problems.append(str(error))
+            continue
+        if head is not None and head.size:
+            found.append((connection, head))
+    if found:
+        return max(found, key=lambda one: one[1].size)
+    if len(problems) < len(replica.hosts):
+        raise GatewayError("not-found", f"there is no copy of a log `{origin}`")
+    raise GatewayError("audit-not-writable", "no server of the copy can be read", detail="; ".join(problems))
 
 
 def _restored(
-    directory: Path, connection: Connection, origin: str, verifiers: tuple[Verifier, ...], segment_bytes: int
+    directory: Path,
+    connection: Connection,
+    head: Head,
+    origin: str,
+    verifiers: tuple[Verifier, ...],
+    segment_bytes: int,
 ) -> int:
-    head = connection.head(origin, time.monotonic() + _TIMEOUT_S)
-    if head is None or not head.size:
-        raise GatewayError("not-found", f"there is no copy of a log `{origin}`")
     if not head.note:
         raise GatewayError("audit-damaged", "the copy has no signed head: it cannot be told from a forgery")
     try:
@@ -86,8 +117,6 @@ def _restored(
             raise GatewayError("audit-damaged", "the copy's records do not lead to its head")
         _write_tiles(directory, signed.size)
         Disk().replace(directory / "checkpoint", head.note.encode(), durable=True)
-    except OSError as error:
-        raise GatewayError("audit-not-writable", f"`{directory}` cannot be written: {error.strerror}") from error
     finally:
         writer.release()
     return tree.size
