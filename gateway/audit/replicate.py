@@ -38,8 +38,8 @@ _SIGN_S = 1.0
 DIVERGED = "GA002"
 UNQUORATE = "GA001"
 _PASSING = frozenset({"25006", "40001", "40P01", "57P03", UNQUORATE})
-"""What another server may do, or this one in a moment: it is a standby, an earlier try is in the way, it starts, it has no
-quorum."""
+"""What another server may do, or this one in a moment: it is a standby, it starts, it has no quorum, or an earlier try
+is in the way."""
 
 
 class Replicator:

@@ -6,7 +6,6 @@ import json
 import os
 import resource
 import shutil
-import signal
 import subprocess
 import sys
 import threading
@@ -68,14 +67,15 @@ def test_a_kill_at_any_moment_leaves_a_log_that_starts(shared: Cluster, trails: 
     arguments = [str(tmp_path / "killed"), str(path), json.dumps(secret), str(Path(__file__).parent)]
     acknowledged: set[int] = set()
     for round_ in range(int(os.environ.get("SOAK_KILLS", "8"))):
-        process = subprocess.Popen([sys.executable, "-c", WRITER, *arguments], stdout=subprocess.PIPE, text=True)
-        assert process.stdout is not None
-        first = process.stdout.readline()
+        command = [sys.executable, "-c", WRITER, *arguments]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            first = process.stdout.readline()
+            time.sleep(0.1 + 0.037 * round_)
+            process.kill()
+            lines = process.stdout.read().splitlines(keepends=True)
         assert first == "open\n", f"round {round_} does not start"
-        time.sleep(0.1 + 0.037 * round_)
-        process.send_signal(signal.SIGKILL)
-        acknowledged |= {int(line) for line in process.stdout.read().splitlines(keepends=True) if line.endswith("\n")}
-        process.wait(10)
+        acknowledged |= {int(line) for line in lines if line.endswith("\n")}
     assert acknowledged
     trail = trails(replica, "killed", origin, key)
     trail.acknowledged |= acknowledged
