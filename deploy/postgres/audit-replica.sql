@@ -81,8 +81,10 @@ BEGIN
 END $$;
 
 -- The newest signed head, so that the copy can be verified by itself. Never one of fewer records, nor of more than there are.
+-- Its commit waits for nobody, since a quorum has the records that it covers: it must not hold up those that follow.
 CREATE FUNCTION gateway_audit.sign(log text, covered bigint, signed_note text) RETURNS void
 LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT pg_catalog.set_config('synchronous_commit', 'local', true);
     UPDATE gateway_audit.heads SET signed = covered, note = signed_note
         WHERE origin = log AND covered BETWEEN signed AND size;
 $$;
