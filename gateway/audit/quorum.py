@@ -19,6 +19,7 @@ from dataclasses import dataclass
 
 import psycopg
 from psycopg import pq
+from psycopg.conninfo import make_conninfo
 
 from gateway.config import Replica
 
@@ -77,7 +78,7 @@ class Connection:
         name, _, port = host.rpartition(":")
         options = {
             "host": name.strip("[]"), "port": port, "dbname": replica.database, "user": replica.user,
-            "password": replica.password.read().decode(), "connect_timeout": max(2, int(timeout_s)),
+            "password": replica.password.read().decode(),
             "application_name": "gateway audit", "gssencmode": "disable",
             "target_session_attrs": "read-write" if writing else "any",
             "sslmode": "verify-full" if replica.tls == "verify-full" else "disable",
@@ -89,18 +90,14 @@ class Connection:
                 str(replica.ca) if replica.ca else ssl.get_default_verify_paths().cafile or "system"
             )
             options["ssl_min_protocol_version"] = "TLSv1.2"
-        try:
-            self._connection = psycopg.connect(**options, autocommit=True)  # type: ignore[arg-type]
-        except psycopg.Error as error:
-            raise Lost(f"{host}: {_first_line(error)}") from error
         self._notices: list[str] = []
-        self._connection.add_notice_handler(lambda notice: self._notices.append(str(notice.message_primary)))
-        self._pgconn = self._connection.pgconn
+        self._pgconn = _reached(make_conninfo("", **options).encode(), host, time.monotonic() + timeout_s)
+        self._pgconn.notice_handler = lambda result: self._notices.append(_primary(result))
         self._pgconn.nonblocking = 1
 
     def close(self) -> None:
         """Close it, whatever it is doing."""
-        self._connection.close()
+        self._pgconn.finish()
 
     def head(self, origin: str, until: float) -> Head | None:
         """Where the copy of that log ends. Raises `Lost` and `Refused`."""
@@ -194,6 +191,30 @@ class Connection:
             self._pgconn.consume_input()
 
 
+def _reached(conninfo: bytes, host: str, until: float) -> pq.abc.PGconn:
+    """A connection that is ready, made within our own time: libpq's own limit is whole seconds, two at the least."""
+    pgconn = pq.PGconn.connect_start(conninfo)
+    try:
+        while True:
+            state = pgconn.connect_poll()
+            if state == pq.PollingStatus.OK:
+                return pgconn
+            if state == pq.PollingStatus.FAILED:
+                raise Lost(f"{host}: {_first_line(pgconn.error_message.decode(errors='replace'))}")
+            waiting = select.poll()
+            waiting.register(pgconn.socket, select.POLLIN if state == pq.PollingStatus.READING else select.POLLOUT)
+            left = until - time.monotonic()
+            if left <= 0 or not waiting.poll(left * 1_000):
+                raise Lost(f"{host}: there was no answer in time")
+    except BaseException:
+        pgconn.finish()
+        raise
+
+
+def _primary(result: pq.abc.PGresult) -> str:
+    return (result.error_field(pq.DiagnosticField.MESSAGE_PRIMARY) or b"").decode(errors="replace")
+
+
 def packed(leaves: list[bytes]) -> bytes:
     """Leaves as one value: each behind its length, four bytes, big-endian."""
     return b"".join(piece for leaf in leaves for piece in (len(leaf).to_bytes(4, "big"), leaf))
@@ -216,5 +237,5 @@ def _eight(number: int) -> bytes:
     return number.to_bytes(8, "big")
 
 
-def _first_line(error: Exception) -> str:
+def _first_line(error: Exception | str) -> str:
     return next(iter(str(error).splitlines()), type(error).__name__)

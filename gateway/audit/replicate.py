@@ -318,7 +318,9 @@ class Replicator:
         for _ in hosts:
             host = hosts[self._turn % len(hosts)]
             try:
-                return Connection(self._replica, host, max(0.1, until - time.monotonic()))
+                # one that is frozen must leave time for the others
+                left = until - time.monotonic()
+                return Connection(self._replica, host, max(0.2, min(left / 2, self._deadline_s / 4)))
             except Lost as error:
                 problem = error
                 self._turn += 1
