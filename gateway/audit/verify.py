@@ -32,14 +32,16 @@ import base64
 import binascii
 import contextlib
 import fcntl
+import gc
 import hashlib
 import json
 import os
 import struct
 import sys
 import zlib
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
@@ -54,7 +56,8 @@ _COLD = struct.Struct(">8sQI")
 _COLD_BLOCK = 256 << 10
 _LEAF_LIMIT = 16_384
 _HEADER_LIMIT = 4 << 20
-_TILE = 256
+_TILE_LEVELS = 8
+_TILE = 1 << _TILE_LEVELS
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,16 +218,19 @@ def proof_bytes(proof: dict[str, Any]) -> bytes:
 
 @dataclass(slots=True)
 class _Segment:
-    """What one segment says. `header` are its first bytes, `hashes` those of its leaves, `opened` and `closed` the
-    statements that begin and end in it, `rotations` its changes of key, `prunings` what it says was pruned."""
+    """What one segment says. `header` are its first bytes, `hashes` those of its leaves, `tops` the roots of the tiles
+    that get full in it, `first` and `last` its times, `opened` and `closed` the statements that begin and end in it,
+    `rotations` its changes of key, `prunings` what it says was pruned."""
 
     header: bytes
     hashes: list[bytes] = field(default_factory=list)
+    tops: list[bytes] = field(default_factory=list)
+    first: str = ""
+    last: str = ""
     rotations: list[bytes] = field(default_factory=list)
     prunings: list[bytes] = field(default_factory=list)
     opened: dict[tuple[str, str], int] = field(default_factory=dict)
     closed: set[tuple[str, str]] = field(default_factory=set)
-    times: tuple[str, str] = ("", "")
     bad: _Bad | None = None
 
 
@@ -274,11 +280,13 @@ def _read_batches(found: _Segment, data: bytes, name: str, origin: str) -> None:
     if len(data) < _HEADER_BYTES or not name[:20].isdecimal():
         raise _Bad(f"{name} is cut off, or not a segment", None)
     _, size, _, length = _HEADER.unpack_from(data)
-    first, at = int(name[:20]), _HEADER.size + length
-    # whose tree it is, and whether it is this header that must stand here, is judged by `_Walk._join`
+    if size != int(name[:20]):
+        # not the segment that must stand here, as `_Walk._join` will find by its header
+        return
+    at, start = _HEADER.size + length, _HEADER_BYTES
+    # whose tree it is, and whether it is this header that must stand here, is judged by `_Walk._join` too
     subtrees = [data[at + 32 * i : at + 32 * (i + 1)] for i in range(size.bit_count())]
-    size, at, start = first, _HEADER_BYTES, _HEADER_BYTES
-    batch: list[bytes] = []
+    at, batch = start, list[bytes]()
     while True:
         head = data[at : at + 12]
         if not batch and not any(head):
@@ -293,10 +301,16 @@ def _read_batches(found: _Segment, data: bytes, name: str, origin: str) -> None:
             batch.append(payload)
             continue
         for leaf in batch:
-            _read_leaf(found, leaf, size, origin)
-            digest, count = found.hashes[-1], size
+            digest = _read_leaf(found, leaf, size, origin)
+            # a subtree is complete as often as the number of leaves before ends in a binary one
+            count = size & _TILE - 1
+            if count == _TILE - 1:
+                for _ in range(_TILE_LEVELS):
+                    digest = _node(subtrees.pop(), digest)
+                found.tops.append(digest)
+                count = size >> _TILE_LEVELS
             while count & 1:
-                digest, count = _node(subtrees.pop() if subtrees else b"", digest), count >> 1
+                digest, count = _node(subtrees.pop(), digest), count >> 1
             subtrees.append(digest)
             size += 1
         if not batch or _COMMIT.unpack(payload) != (start, size, _fold(subtrees)):
@@ -307,13 +321,14 @@ def _read_batches(found: _Segment, data: bytes, name: str, origin: str) -> None:
         raise _Bad(f"{name} has bytes after its last commit (a torn write, or an edit)", size)
 
 
-def _read_leaf(found: _Segment, leaf: bytes, index: int, origin: str) -> None:
-    found.hashes.append(_leaf_hash(leaf))
+def _read_leaf(found: _Segment, leaf: bytes, index: int, origin: str) -> bytes:
+    digest = _leaf_hash(leaf)
+    found.hashes.append(digest)
     record = _record(leaf, index, origin)
     kind, time = record.get("kind"), record["time"]
-    if not found.times[1] < time:
+    if not found.last < time:
         raise _Bad("its time is not later than that of the record before it", index)
-    found.times = (found.times[0] or time, time)
+    found.first, found.last = found.first or time, time
     if kind == "statement.begin":
         found.opened[record.get("session", ""), record.get("statement", "")] = index
     elif kind in ("statement.end", "statement.unknown"):
@@ -324,6 +339,7 @@ def _read_leaf(found: _Segment, leaf: bytes, index: int, origin: str) -> None:
         found.rotations.append(leaf)
     elif kind == "log.pruned":
         found.prunings.append(leaf)
+    return digest
 
 
 class _Walk:
@@ -444,19 +460,19 @@ class _Walk:
                 raise segment.bad
             changed = "its header or the tiles before it were" if self.size == self.first > 0 else "its header was"
             raise self._named(_Bad(f"{name}.log is not the segment that must follow, or {changed} changed", self.size))
-        if segment.hashes and not self._time < (segment.times[0] or "~"):
+        if segment.hashes and not self._time < (segment.first or "~"):
             raise _Bad("its time is not later than that of the record before it", self.size)
-        self._time = segment.times[1] or self._time
+        self._time = segment.last or self._time
         for statement in segment.closed:
             self._open.pop(statement, None)
         self._open |= segment.opened
-        self._take(segment.hashes)
+        self._take(segment.hashes, segment.tops)
 
-    def _take(self, hashes: list[bytes]) -> None:
-        """Take in leaf hashes, stopping at each head to compare it."""
-        first, heads = self.size, {size - self.size for size, _, _ in self.expected}
+    def _take(self, hashes: list[bytes], tops: Iterable[bytes] = ()) -> None:
+        """Take in leaf hashes, stopping at each head to compare it; `tops` are roots of full tiles, known already."""
+        first, known, heads = self.size, iter(tops), {size - self.size for size, _, _ in self.expected}
         for stop in sorted({*(n for n in heads if 0 <= n < len(hashes)), len(hashes)}):
-            self._add(hashes[self.size - first : stop])
+            self._add(hashes[self.size - first : stop], known)
             self._compare_heads()
 
     def _named(self, bad: _Bad) -> _Bad:
@@ -477,17 +493,18 @@ class _Walk:
 
     # tiles: derived, but what proofs are made from, and the second witness that tells which record was changed
 
-    def _add(self, hashes: list[bytes]) -> None:
+    def _add(self, hashes: list[bytes], tops: Iterator[bytes]) -> None:
         """Take in leaf hashes, comparing each tile that gets full with its file."""
-        while hashes:
+        at = 0
+        while at < len(hashes):
             row = self._levels[0]
-            taken, hashes = hashes[: _TILE - len(row)], hashes[_TILE - len(row) :]
+            taken = hashes[at : at + _TILE - len(row)]
             row += taken
-            self.size += len(taken)
+            at, self.size = at + len(taken), self.size + len(taken)
             if len(row) == _TILE:
-                self._full(0, self.size // _TILE - 1)
+                self._full(0, self.size // _TILE - 1, next(tops, None))
 
-    def _full(self, level: int, number: int) -> None:
+    def _full(self, level: int, number: int, top: bytes | None = None) -> None:
         hashes, path = self._levels[level], self._tile_path(level, number)
         if path.exists():
             self._tiles_seen.add(path)
@@ -496,7 +513,7 @@ class _Walk:
         self._levels[level] = []
         if level + 1 == len(self._levels):
             self._levels.append([])
-        self._levels[level + 1].append(_subtree(hashes))
+        self._levels[level + 1].append(top or _subtree(hashes))
         if len(self._levels[level + 1]) == _TILE:
             self._full(level + 1, number // _TILE)
 
@@ -561,14 +578,18 @@ def _difference(data: bytes, hashes: list[bytes]) -> int:
 
 def _segments(paths: list[Path], origin: str, jobs: int) -> Iterator[_Segment]:
     """The segments in order, read by further processes when there are many of them."""
-    if jobs < 2 or len(paths) < 3:
+    if jobs < 2 or len(paths) < 2:
         for path in paths:
             yield _read_segment(path, origin)
         return
-    with ProcessPoolExecutor(min(jobs, len(paths))) as pool:
-        for start in range(0, len(paths), 2 * jobs):
-            some = paths[start : start + 2 * jobs]
-            yield from pool.map(_read_segment, some, [origin] * len(some))
+    with ProcessPoolExecutor(min(jobs, len(paths)), initializer=gc.disable) as pool:
+        read = deque[Future[_Segment]]()
+        for path in paths:
+            read.append(pool.submit(_read_segment, path, origin))
+            if len(read) > 2 * jobs:
+                yield read.popleft().result()
+        while read:
+            yield read.popleft().result()
 
 
 def _refuse(text: str) -> NoReturn:
@@ -591,12 +612,27 @@ def _encoder() -> Callable[[Any], str]:
 _encode = _encoder()
 
 
+def _is_canonical(text: str, record: Any) -> bool:
+    """Whether `text`, which reads as `record`, is the one spelling of it.
+
+    Encoding it anew tells; and, in less time, for an object in which is no other and no backslash: a string in it can
+    be spelt in no other way, nor can a number except -0, so that all that may differ is between the strings, a name
+    that is there twice (one colon more than names), or their order.
+    """
+    if "\\" not in text and type(record) is dict:
+        between = "".join(text.split('"')[::2])
+        if between.count("{") == 1:
+            tight = between.isprintable() and " " not in between and "-0" not in between
+            return tight and between.count(":") == len(record) and list(record) == sorted(record)
+    return _encode(record) == text
+
+
 def _record(leaf: bytes, index: int, origin: str) -> dict[str, Any]:
     """The record of a leaf, once it is canonical and names its own place."""
     try:
         text = leaf.decode()
-        record, _ = _decode(text)
-        canonical = _encode(record) == text
+        record, end = _decode(text)
+        canonical = end == len(text) and _is_canonical(text, record)
     except (ValueError, RecursionError):
         raise _Bad("it is not JSON as this log writes it", index) from None
     if not canonical or type(record) is not dict:

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gateway.audit import segment, verify
 from gateway.audit.checkpoint import Checkpoint, Signer
@@ -452,3 +454,56 @@ def test_writer_and_verifier_describe_the_same_format():
     frame = b"leaf" + struct.pack(">I", 2)
     assert data.startswith(frame + struct.pack(">I", zlib.crc32(frame + b"{}")) + b"{}" + COMMIT_TAG)
     assert data.endswith(struct.pack(">QQ", 4096, 1) + root)
+
+
+STRINGS = st.text(st.characters(codec="utf-8") | st.sampled_from('"\\ :{},-0\n\x7f\u2028'), max_size=8)
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | STRINGS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(STRINGS, inner, max_size=3),
+    max_leaves=6,
+)
+LOOSER = (
+    *[("", space) for space in " \t\n\r"],
+    *[
+        ("0", "-0"),
+        ("0", "0.0"),
+        ("a", "\\u0061"),
+        ("/", "\\/"),
+        ("{", '{"a":1,'),
+        ("}", ',"a":1}'),
+        ("\x7f", "\\u007f"),
+    ],
+    *[("}", ',"z":{"b":1,"a":2}}'), ("}", ',"z":{"b":1,"b":2}}'), ("[", '["a",')],
+)
+
+
+@given(st.dictionaries(STRINGS, VALUES, max_size=5), st.data())
+def test_the_short_way_to_tell_the_one_spelling_says_what_encoding_anew_says(record, data):
+    text = json.dumps(record, ensure_ascii=False, sort_keys=data.draw(st.booleans()), separators=(",", ":"))
+    old, new = data.draw(st.sampled_from([("", ""), *LOOSER]))
+    at = text.find(old, data.draw(st.integers(0, len(text))))
+    if at >= 0:
+        text = text[:at] + new + text[at + len(old) :]
+    try:
+        read, end = verify._decode(text)
+    except ValueError:
+        return
+    if end == len(text):
+        assert verify._is_canonical(text, read) == (verify._encode(read) == text), text
+
+
+@pytest.mark.parametrize(
+    ("text", "canonical"),
+    [
+        *[('{"a":1,"b":"x y: -0","c":[true,"{"]}', True), ('{"a":1, "b":2}', False), ('{"a":1,"b":2\t}', False)],
+        *[('{"b":1,"a":2}', False), ('{"a":1,"a":1}', False), ('{"a":1,"a:":1}', True), ('{"a":-0}', False)],
+        *[
+            ('{"a":{"c":1,"b":1}}', False),
+            ('[{"b":1,"a":1}]', False),
+            ('{"a":"\\u0062"}', False),
+            ('{"a":"\\n"}', True),
+        ],
+    ],
+)
+def test_one_spelling(text, canonical):
+    assert verify._is_canonical(text, json.loads(text)) is canonical
