@@ -138,7 +138,7 @@ def _looked_up(asked: Asked) -> Found:
     if asked.narrow.column:
         raise GatewayError("request-invalid", "a value is looked for in every column", "leave out --column")
     where, values = asked.narrowed("statement.begin", "statement.refused")
-    tokens = asked.narrow.value.split(" ")
+    tokens = [key(token) for token in asked.narrow.value.split(" ")]
     marks = ", ".join("?" * len(tokens))
     where += f" AND r.idx IN (SELECT idx FROM tags WHERE tag = 'subject' AND value IN ({marks}))"  # noqa: S608
     found = asked.listed((*_STATEMENT, "kind", "relations", "decision", "code", "session"), where, [*values, *tokens])

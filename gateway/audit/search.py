@@ -203,7 +203,7 @@ class Search:
                 part = values[start : start + _PART]
                 marks = ", ".join("?" * len(part))
                 sql = f"SELECT idx, value FROM tags WHERE tag = ? AND value IN ({marks})"  # noqa: S608
-                found += [(index, value) for index, value in tables.all(sql, (tag, *part))]
+                found += [(index, value) for index, value in tables.all(sql, (tag, *map(key, part)))]
         return sorted(found)
 
     def logs(self) -> list[Log]:
