@@ -6,6 +6,7 @@ filed and may hold personal data; who gets to read it is said in `access/writing
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from gateway.model import AccessRequest, Grant, GrantState, Pass, RequestState
-from gateway.store import schema
+from gateway.store import changes, schema
 from gateway.store.database import Connection
 
 
@@ -41,6 +42,31 @@ def load(connection: Connection, now: datetime) -> tuple[list[Grant], list[PassR
     return [_grant(row) for row in live], [_pass(row) for row in found]
 
 
+def found(connection: Connection, grant_ids: Collection[str]) -> tuple[list[Grant], list[PassRow]]:
+    """Those grants as they are, and the passes of the active ones, oldest first."""
+    grants, passes = schema.grants, schema.passes
+    rows = [_grant(row) for row in connection.execute(sa.select(grants).where(grants.c.id.in_(grant_ids)))]
+    active = [grant.id for grant in rows if grant.state is GrantState.ACTIVE]
+    kept = connection.execute(
+        sa.select(passes).where(passes.c.grant_id.in_(active), ~passes.c.revoked).order_by(passes.c.created_at)
+    )
+    return rows, [_pass(row) for row in kept]
+
+
+def admits(connection: Connection, pass_id: str, now: datetime) -> bool:
+    """Whether that pass, and the grant that it is of, are good at this moment."""
+    grants, passes = schema.grants, schema.passes
+    row = connection.execute(
+        sa.select(passes.c.id)
+        .join(grants, grants.c.id == passes.c.grant_id)
+        .where(
+            passes.c.id == pass_id, ~passes.c.revoked, passes.c.expires_at > now,
+            grants.c.state == GrantState.ACTIVE.value, grants.c.expires_at > now,
+        )
+    )  # fmt: skip
+    return row.first() is not None
+
+
 def insert_request(connection: Connection, request: AccessRequest, grant: Grant | None = None) -> None:
     """Keep a request, and with it the grant that the policy gave at once."""
     connection.execute(
@@ -60,6 +86,7 @@ def insert_request(connection: Connection, request: AccessRequest, grant: Grant 
             decision_reason=request.decision_reason,
             statement=request.statement,
             digest=request.digest,
+            extends=request.extends,
         )
     )
     if grant is not None:
@@ -83,12 +110,19 @@ def list_requests(
     return _requests(connection, sa.and_(sa.true(), *where), limit)
 
 
-def add_approval(connection: Connection, request_id: str, person: str, at: datetime, seen: tuple[str, ...]) -> bool:
-    """Count one approver of a pending request, whose approvers until now were `seen`; False when anything changed."""
+def add_approval(
+    connection: Connection, request_id: str, person: str, at: datetime, seen: tuple[str, ...], in_name_of: str = ""
+) -> bool:
+    """Count one approver of a pending request, whose approvers until now were `seen`; False when anything changed.
+
+    `in_name_of` is whose right it was, where it was not his own.
+    """
     found = find_request(connection, request_id)
     if found is None or found.state is not RequestState.PENDING or set(found.decided_by) != set(seen) or person in seen:
         return False
-    connection.execute(schema.approvals.insert().values(request_id=request_id, person=person, at=at))
+    connection.execute(
+        schema.approvals.insert().values(request_id=request_id, person=person, at=at, in_name_of=in_name_of)
+    )
     return True
 
 
@@ -100,12 +134,18 @@ def move_request(
     at: datetime,
     reason: str = "",
     grant: Grant | None = None,
+    seen: tuple[str, ...] | None = None,
+    in_name_of: str = "",
 ) -> bool:
-    """Compare-and-swap the state; with a grant, its last approver is counted in the same transaction."""
+    """Compare-and-swap the state; with a grant, its last approver is counted in the same transaction.
+
+    `seen` are the approvers until now where not all of them are among the grant's.
+    """
     table = schema.requests
     if grant is not None:
-        *seen, last = grant.approved_by
-        if not add_approval(connection, request_id, last, at, tuple(seen)):
+        *before, last = grant.approved_by
+        known = tuple(before) if seen is None else seen
+        if not add_approval(connection, request_id, last, at, known, in_name_of):
             return False
     moved = connection.execute(
         table.update()
@@ -119,6 +159,60 @@ def move_request(
     return True
 
 
+def extend_grant(
+    connection: Connection, grant_id: str, before: datetime, until: datetime, request: AccessRequest,
+    seen: tuple[str, ...] | None = None, in_name_of: str = "",
+) -> bool:  # fmt: skip
+    """Let a live grant that would end at `before` last `until` then, and its passes with it.
+
+    `request` is the approved request for that: a new one, or with `seen` one that waited, whose approvers until now
+    those are and whose last one is its last `decided_by`. False, and nothing is done, when anything has changed.
+    """
+    grants, requests = schema.grants, schema.requests
+    with connection.begin_nested() as step:
+        moved = connection.execute(
+            grants.update()
+            .where(
+                grants.c.id == grant_id, grants.c.state == GrantState.ACTIVE.value, grants.c.expires_at == before,
+                grants.c.expires_at > request.decided_at,
+            )
+            .values(expires_at=until)
+        ).rowcount == 1  # fmt: skip
+        if moved and seen is None:
+            insert_request(connection, request)
+        elif moved:
+            assert request.decided_at is not None
+            at, last = request.decided_at, request.decided_by[-1]
+            waiting = sa.and_(requests.c.id == request.id, requests.c.state == RequestState.PENDING.value)
+            decided = {"state": request.state.value, "decided_at": at, "decision_reason": request.decision_reason}
+            moved = (
+                add_approval(connection, request.id, last, at, seen or (), in_name_of)
+                and connection.execute(requests.update().where(waiting).values(**decided)).rowcount == 1
+            )
+        if not moved:
+            step.rollback()
+            return False
+        passes = schema.passes.update().where(schema.passes.c.grant_id == grant_id, ~schema.passes.c.revoked)
+        connection.execute(passes.values(expires_at=until))
+        changes.tell(connection, changes.GRANT, grant_id)
+        return True
+
+
+def earlier_requests(
+    connection: Connection, person: str, since: datetime, before: datetime, limit: int = 500
+) -> list[tuple[AccessRequest, tuple[str, ...]]]:
+    """What a person asked for in that time, newest first, each with the customers that were opened by it."""
+    table = schema.requests
+    found = _requests(
+        connection, sa.and_(table.c.person == person, table.c.created_at >= since, table.c.created_at < before), limit
+    )
+    given = sa.select(schema.grants.c.request_id, schema.grants.c.customers).where(
+        schema.grants.c.request_id.in_([one.id for one in found])
+    )
+    opened = {row.request_id: tuple(row.customers) for row in connection.execute(given)}
+    return [(one, opened.get(one.id, ())) for one in found]
+
+
 def move_grant(connection: Connection, grant_id: str, source: GrantState, to: GrantState, reason: str) -> bool:
     """Compare-and-swap the state; passes of a grant that ends are revoked with it."""
     table = schema.grants
@@ -130,6 +224,7 @@ def move_grant(connection: Connection, grant_id: str, source: GrantState, to: Gr
     if moved.rowcount != 1:
         return False
     connection.execute(schema.passes.update().where(schema.passes.c.grant_id == grant_id).values(revoked=True))
+    changes.tell(connection, changes.GRANT, grant_id)
     return True
 
 
@@ -149,6 +244,8 @@ def claim_statement(connection: Connection, grant_id: str, digest: str, session:
         )
         .values(spent_by=session, spent_at=at)
     )
+    if moved.rowcount == 1:
+        changes.tell(connection, changes.GRANT, grant_id)
     return moved.rowcount == 1
 
 
@@ -166,6 +263,8 @@ def release_statement(connection: Connection, grant_id: str, digest: str, sessio
         )
         .values(spent_by="", spent_at=None)
     )
+    if moved.rowcount == 1:
+        changes.tell(connection, changes.GRANT, grant_id)
     return moved.rowcount == 1
 
 
@@ -197,12 +296,22 @@ def list_grants(connection: Connection, *, person: str | None = None, limit: int
     return [_grant(row) for row in connection.execute(query)]
 
 
-def insert_pass(connection: Connection, row: PassRow) -> None:
-    """Keep a pass; older ones of the same person, target, ticket and purpose admit no new login from here on.
+def has_passes(connection: Connection, grant_id: str) -> bool:
+    """Whether a pass was ever minted for that grant."""
+    table = schema.passes
+    return connection.execute(sa.select(table.c.id).where(table.c.grant_id == grant_id).limit(1)).first() is not None
 
-    The purposes are reading, writing, each with and without break-glass, and each statement approved by itself.
+
+def insert_pass(connection: Connection, row: PassRow) -> bool:
+    """Keep a pass of an active grant; False when the grant is over.
+
+    Older ones of the same person, target, ticket and purpose admit no new login from here on. The purposes are reading,
+    writing, each with and without break-glass, and each statement approved by itself.
     """
     secret, table, grants = row.secret, schema.passes, schema.grants
+    active = sa.select(grants.c.id).where(grants.c.id == secret.grant_id, grants.c.state == GrantState.ACTIVE.value)
+    if connection.execute(active).first() is None:
+        return False
     purpose = (grants.c.write, grants.c.statement, grants.c.break_glass)
     this = sa.select(*purpose).where(grants.c.id == secret.grant_id).subquery()
     alike = (
@@ -236,19 +345,21 @@ def insert_pass(connection: Connection, row: PassRow) -> None:
             expires_at=secret.expires_at,
         )
     )
+    changes.tell(connection, changes.GRANT, secret.grant_id)
+    return True
 
 
 def _requests(connection: Connection, where: sa.ColumnElement[bool], limit: int = 1) -> list[AccessRequest]:
     table, approvals = schema.requests, schema.approvals
     rows = connection.execute(sa.select(table).where(where).order_by(table.c.created_at.desc()).limit(limit)).all()
-    by: dict[str, list[str]] = {}
+    by: dict[str, list[tuple[str, str]]] = {}
     given = (
         sa.select(approvals)
         .where(approvals.c.request_id.in_([row.id for row in rows]))
         .order_by(approvals.c.at, approvals.c.person)
     )
     for approval in connection.execute(given):
-        by.setdefault(approval.request_id, []).append(approval.person)
+        by.setdefault(approval.request_id, []).append((approval.person, approval.in_name_of))
     return [
         AccessRequest(
             id=row.id,
@@ -263,10 +374,12 @@ def _requests(connection: Connection, where: sa.ColumnElement[bool], limit: int 
             state=RequestState(row.state),
             created_at=row.created_at,
             decided_at=row.decided_at,
-            decided_by=tuple(by.get(row.id, ())),
+            decided_by=tuple(person for person, _ in by.get(row.id, ())),
+            in_name_of=tuple(name for _, name in by.get(row.id, ())),
             decision_reason=row.decision_reason,
             statement=row.statement,
             digest=row.digest,
+            extends=row.extends,
         )
         for row in rows
     ]
@@ -292,6 +405,7 @@ def _insert_grant(connection: Connection, grant: Grant) -> None:
             break_glass=grant.break_glass,
         )
     )
+    changes.tell(connection, changes.GRANT, grant.id)
 
 
 def _grant(row: sa.Row[Any]) -> Grant:

@@ -114,6 +114,12 @@ def put(connection: Connection, case: Case, notices: Iterable[Notice] = ()) -> b
         before = sa.and_(table.c.id == case.id, table.c.version == case.version - 1)
         if connection.execute(table.update().where(before).values(**values)).rowcount != 1:
             return False
+    put_notices(connection, notices)
+    return True
+
+
+def put_notices(connection: Connection, notices: Iterable[Notice]) -> None:
+    """Keep what has to be sent."""
     for notice in notices:
         connection.execute(
             schema.notices.insert().values(
@@ -121,7 +127,6 @@ def put(connection: Connection, case: Case, notices: Iterable[Notice] = ()) -> b
                 next_at=notice.next_at, tries=notice.tries,
             )
         )  # fmt: skip
-    return True
 
 
 def due(connection: Connection, now: datetime, limit: int = 50) -> list[Notice]:
@@ -132,6 +137,13 @@ def due(connection: Connection, now: datetime, limit: int = 50) -> list[Notice]:
         Notice(row.id, row.sink, row.body, row.made_at, row.next_at, row.state, row.tries)
         for row in connection.execute(query.limit(limit))
     ]
+
+
+def claim(connection: Connection, notice: Notice, until: datetime) -> bool:
+    """Have a notice to oneself until then; False when somebody else was quicker."""
+    table = schema.notices
+    same = table.c.id == notice.id, table.c.state == "waiting", table.c.next_at == notice.next_at
+    return connection.execute(table.update().where(*same).values(next_at=until)).rowcount == 1
 
 
 def waiting(connection: Connection) -> int:

@@ -55,14 +55,12 @@ def due(connection: Connection, now: datetime, limit: int = 50) -> list[Comment]
     ]  # fmt: skip
 
 
-def tried(connection: Connection, comment: Comment, next_at: datetime) -> None:
-    """Count a try, before it is made."""
+def tried(connection: Connection, comment: Comment, next_at: datetime) -> bool:
+    """Count a try, before it is made; False when another gateway has begun it."""
     table = schema.ticket_comments
-    connection.execute(
-        table.update()
-        .where(table.c.grant_id == comment.grant_id, table.c.what == comment.what)
-        .values(tries=comment.tries + 1, next_at=next_at)
-    )
+    this = table.c.grant_id == comment.grant_id, table.c.what == comment.what, table.c.tries == comment.tries
+    counted = connection.execute(table.update().where(*this).values(tries=comment.tries + 1, next_at=next_at))
+    return counted.rowcount == 1
 
 
 def done(connection: Connection, comment: Comment, at: datetime) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
 import sqlalchemy as sa
 
-from gateway.store import schema
+from gateway.store import changes, schema
 from gateway.store.database import Connection
 
 
@@ -128,14 +128,26 @@ def finish_enrolment(connection: Connection, digest: bytes, factor: FactorRow, c
 
 
 def remove_factor(connection: Connection, person: str) -> bool:
-    """Take away the factor, recovery codes, open invitations and sign-ins; False when there was no factor."""
-    removed = connection.execute(schema.factors.delete().where(schema.factors.c.person == person))
+    """Take away the factors, recovery codes, open invitations and sign-ins; False when there was no factor."""
+    removed = connection.execute(schema.factors.delete().where(schema.factors.c.person == person)).rowcount
+    for table in (schema.security_keys, schema.ceremonies):
+        gone = connection.execute(table.delete().where(table.c.person == person)).rowcount
+        removed += gone if table is schema.security_keys else 0
     connection.execute(schema.recovery_codes.delete().where(schema.recovery_codes.c.person == person))
     connection.execute(
         schema.invitations.delete().where(schema.invitations.c.person == person, schema.invitations.c.used_at.is_(None))
     )
     connection.execute(schema.tokens.delete().where(schema.tokens.c.person == person))
-    return removed.rowcount == 1
+    changes.tell(connection, changes.PERSON, person)
+    return removed > 0
+
+
+def remove_old_factor(connection: Connection, person: str, before: datetime) -> bool:
+    """Take away a factor that was enrolled before that moment, as `remove_factor` does; False when there is none."""
+    factor, keys = find_factor(connection, person), schema.security_keys
+    oldest = connection.execute(sa.select(sa.func.min(keys.c.created_at)).where(keys.c.person == person)).scalar()
+    enrolled = [at for at in (factor.enrolled_at if factor is not None else None, oldest) if at is not None]
+    return bool(enrolled) and min(enrolled) <= before and remove_factor(connection, person)
 
 
 def insert_token(connection: Connection, row: TokenRow) -> None:
@@ -152,11 +164,20 @@ def insert_token(connection: Connection, row: TokenRow) -> None:
             expires_at=row.expires_at,
         )
     )
+    changes.tell(connection, changes.PERSON, row.person)
 
 
-def remove_token(connection: Connection, digest: bytes) -> bool:
-    """Forget one sign-in."""
+def remove_token(connection: Connection, digest: bytes, person: str) -> bool:
+    """Forget one sign-in of that person's."""
+    changes.tell(connection, changes.PERSON, person)
     return connection.execute(schema.tokens.delete().where(schema.tokens.c.hash == digest)).rowcount == 1
+
+
+def tokens_of(connection: Connection, persons: Collection[str], now: datetime) -> list[TokenRow]:
+    """The live sign-ins of those people."""
+    table = schema.tokens
+    rows = connection.execute(sa.select(table).where(table.c.person.in_(persons), table.c.expires_at > now))
+    return [TokenRow(**row._mapping) for row in rows]
 
 
 def put_lockout(connection: Connection, lane: str, failures: int, failed_at: datetime) -> None:

@@ -1,0 +1,1 @@
+"""The tables by subject; `gateway.store.schema` gathers them."""

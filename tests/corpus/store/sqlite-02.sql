@@ -1,0 +1,150 @@
+-- A store of version 2, made and filled by the program of that version. Never edited.
+-- {"totp": "CBV2LMFPQMEFHXXVYMXXXHQSHQWK46CX", "user": "alice+SUP-1423", "pass": "gwp_woobq3i5tgoq2hkjepwvzf4jljd6bl7n"}
+BEGIN TRANSACTION;
+CREATE TABLE approvals (
+	request_id TEXT NOT NULL,
+	person TEXT NOT NULL,
+	at BIGINT NOT NULL,
+	PRIMARY KEY (request_id, person),
+	FOREIGN KEY(request_id) REFERENCES requests (id)
+);
+INSERT INTO "approvals" VALUES('req_g64agyqwbcm3yuid','p9',1772442000000000);
+CREATE TABLE factors (
+	person TEXT NOT NULL,
+	kind TEXT NOT NULL,
+	sealed BLOB NOT NULL,
+	enrolled_at BIGINT NOT NULL,
+	last_step BIGINT NOT NULL,
+	PRIMARY KEY (person)
+);
+INSERT INTO "factors" VALUES('p1','totp',X'1FCFC8DEBC0282A0C5C227AF2CFE43A08D245E7E179923F20AFC7AD9BCE9E9F5E310DC790C87F03C61F60C6FE2F66ADFA9DE1C61C6155CF6DEEE2728',1772442000000000,59081401);
+CREATE TABLE grants (
+	id TEXT NOT NULL,
+	request_id TEXT NOT NULL,
+	person TEXT NOT NULL,
+	target TEXT NOT NULL,
+	ticket_system TEXT NOT NULL,
+	ticket_id TEXT NOT NULL,
+	customers JSON NOT NULL,
+	reveal JSON NOT NULL,
+	write BOOLEAN NOT NULL,
+	state TEXT NOT NULL,
+	created_at BIGINT NOT NULL,
+	expires_at BIGINT NOT NULL,
+	approved_by JSON NOT NULL,
+	ended_reason TEXT DEFAULT '' NOT NULL,
+	statement TEXT DEFAULT '' NOT NULL,
+	spent_by TEXT DEFAULT '' NOT NULL,
+	spent_at BIGINT,
+	PRIMARY KEY (id),
+	UNIQUE (request_id),
+	FOREIGN KEY(request_id) REFERENCES requests (id)
+);
+INSERT INTO "grants" VALUES('grant_d2qqmcwby35p3wqn','req_g64agyqwbcm3yuid','p1','payroll','memory','SUP-1423','["42"]','[]',0,'active',1772442060000000,1772445660000000,'[]','','','',NULL);
+CREATE TABLE invitations (
+	hash BLOB NOT NULL,
+	person TEXT NOT NULL,
+	created_by TEXT NOT NULL,
+	created_at BIGINT NOT NULL,
+	expires_at BIGINT NOT NULL,
+	sealed BLOB,
+	used_at BIGINT,
+	PRIMARY KEY (hash)
+);
+INSERT INTO "invitations" VALUES(X'4CE415D001ED0051224A7AD59A9F22D2635EE9C2D9786133781E66958B33803F','p1','local',1772442000000000,1772701200000000,NULL,1772442000000000);
+CREATE TABLE lockouts (
+	lane TEXT NOT NULL,
+	failures INTEGER NOT NULL,
+	failed_at BIGINT NOT NULL,
+	PRIMARY KEY (lane)
+);
+INSERT INTO "lockouts" VALUES('lane of old',1,1772442000000000);
+CREATE TABLE passes (
+	id TEXT NOT NULL,
+	grant_id TEXT NOT NULL,
+	person TEXT NOT NULL,
+	login TEXT NOT NULL,
+	target TEXT NOT NULL,
+	ticket_id TEXT NOT NULL,
+	scram TEXT NOT NULL,
+	factor TEXT NOT NULL,
+	factor_at BIGINT NOT NULL,
+	created_at BIGINT NOT NULL,
+	expires_at BIGINT NOT NULL,
+	superseded BOOLEAN DEFAULT 0 NOT NULL,
+	revoked BOOLEAN DEFAULT 0 NOT NULL,
+	PRIMARY KEY (id),
+	FOREIGN KEY(grant_id) REFERENCES grants (id)
+);
+INSERT INTO "passes" VALUES('pass_tw3mqqpg5yois6c4','grant_d2qqmcwby35p3wqn','p1','alice','payroll','SUP-1423','SCRAM-SHA-256$4096:kaccxguRRuIcjUZj85xR8g==$8ENml/rOP4CVrp2oYJBOFabJf2eWJtaqVWV3IaNqYiY=:FlSntEP7jdn6tEcmHm8Ks6XJKZqt31DYIMfeTi+pOqQ=','totp',1772442030000000,1772442060000000,1772445660000000,0,0);
+CREATE TABLE previews (
+	request_id TEXT NOT NULL,
+	person TEXT NOT NULL,
+	seen TEXT NOT NULL,
+	at BIGINT NOT NULL,
+	PRIMARY KEY (request_id, person),
+	FOREIGN KEY(request_id) REFERENCES requests (id)
+);
+INSERT INTO "previews" VALUES('req_g64agyqwbcm3yuid','p9','seen of old',1772442000000000);
+CREATE TABLE recovery_codes (
+	hash BLOB NOT NULL,
+	person TEXT NOT NULL,
+	used_at BIGINT,
+	PRIMARY KEY (hash)
+);
+INSERT INTO "recovery_codes" VALUES(X'3BB506EE0E25AC4E8EC85CAC31DACFFCA96614D6D60744D564E561404C29DB55','p1',NULL);
+INSERT INTO "recovery_codes" VALUES(X'63AD1F66CC71DC30BC223F06657A6D0997E323FC7AADF7680E2018A5387FAD43','p1',NULL);
+INSERT INTO "recovery_codes" VALUES(X'4ECC7F9E2B25334B9249210D731F4C8FC5CE8E77ADD7D07166897785D7DD1464','p1',NULL);
+INSERT INTO "recovery_codes" VALUES(X'5550B5B5AAB451BA67FBBFEDB559D1C2DFE99D37494093BDD7C7B07556254D5F','p1',NULL);
+INSERT INTO "recovery_codes" VALUES(X'771D17E1672934DBCDCB07D4233254B0D52FE1DE9C45CDFCA388363C5BE777D5','p1',NULL);
+INSERT INTO "recovery_codes" VALUES(X'7814F9F1AABA39D9FEF2F5CA0B424573198DFE0DA71D2DCDC6533FC3AB92FB42','p1',NULL);
+INSERT INTO "recovery_codes" VALUES(X'C0CA600ECDD803615F6B8A757D297E5B5C8019ABC318F82A0C3C5DDECED5050C','p1',NULL);
+INSERT INTO "recovery_codes" VALUES(X'815DFFE58F4567B1792C11BA15734039976B25A95251A0D3FD658607AC583470','p1',NULL);
+INSERT INTO "recovery_codes" VALUES(X'9B4EDA8A5EFF6E68C3CC9866F55D1754D080ABC50DF5AC4826AF7E49D3786D91','p1',NULL);
+INSERT INTO "recovery_codes" VALUES(X'122566A084702092F5472BB1F35ED30B07754A15BDC2DF70FEB131DC6F64BB7E','p1',NULL);
+CREATE TABLE requests (
+	id TEXT NOT NULL,
+	person TEXT NOT NULL,
+	target TEXT NOT NULL,
+	ticket_system TEXT NOT NULL,
+	ticket_id TEXT NOT NULL,
+	reason TEXT NOT NULL,
+	reveal JSON NOT NULL,
+	write BOOLEAN NOT NULL,
+	duration_s INTEGER NOT NULL,
+	state TEXT NOT NULL,
+	created_at BIGINT NOT NULL,
+	decided_at BIGINT,
+	decision_reason TEXT DEFAULT '' NOT NULL,
+	statement TEXT DEFAULT '' NOT NULL,
+	digest TEXT DEFAULT '' NOT NULL,
+	PRIMARY KEY (id)
+);
+INSERT INTO "requests" VALUES('req_g64agyqwbcm3yuid','p1','payroll','memory','SUP-1423','','[]',0,3600,'approved',1772442060000000,1772442060000000,'approved by policy','','');
+INSERT INTO "requests" VALUES('req_gvo75xy5kqvti6at','p1','payroll','memory','SUP-1424','a call','[["public.employees", "email"]]',0,3600,'pending',1772442060000000,NULL,'','','');
+CREATE TABLE schema_version (
+	version INTEGER NOT NULL,
+	PRIMARY KEY (version)
+);
+INSERT INTO "schema_version" VALUES(1);
+INSERT INTO "schema_version" VALUES(2);
+CREATE TABLE tokens (
+	hash BLOB NOT NULL,
+	id TEXT NOT NULL,
+	person TEXT NOT NULL,
+	factor TEXT NOT NULL,
+	factor_at BIGINT NOT NULL,
+	created_at BIGINT NOT NULL,
+	expires_at BIGINT NOT NULL,
+	PRIMARY KEY (hash)
+);
+INSERT INTO "tokens" VALUES(X'DD1CDB8EE673DE6CAF30D8A8D5D06D31496636C80089F5DB9107906859B63965','signin_3i42otvokdcakrxe','p1','totp',1772442030000000,1772442030000000,1772470830000000);
+CREATE INDEX ix_requests_state ON requests (state);
+CREATE INDEX ix_requests_person ON requests (person);
+CREATE INDEX ix_recovery_codes_person ON recovery_codes (person);
+CREATE INDEX ix_invitations_person ON invitations (person);
+CREATE INDEX ix_tokens_person ON tokens (person);
+CREATE INDEX ix_grants_state ON grants (state);
+CREATE INDEX ix_grants_person ON grants (person);
+CREATE INDEX ix_passes_grant_id ON passes (grant_id);
+COMMIT;

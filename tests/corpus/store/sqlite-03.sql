@@ -1,0 +1,155 @@
+-- A store of version 3, made and filled by the program of that version. Never edited.
+-- {"totp": "PJYURYXWTI3ONGJIIIQM2TQ4QBB7R6RD", "user": "alice+SUP-1423", "pass": "gwp_q3kpmj7y5u22l7u2xp4hgbc6stqu2rmf"}
+BEGIN TRANSACTION;
+CREATE TABLE approvals (
+	request_id TEXT NOT NULL,
+	person TEXT NOT NULL,
+	at BIGINT NOT NULL,
+	PRIMARY KEY (request_id, person),
+	FOREIGN KEY(request_id) REFERENCES requests (id)
+);
+INSERT INTO "approvals" VALUES('req_lu6oarbwlnfb637c','p9',1772442000000000);
+CREATE TABLE budget_summary (
+	data BLOB NOT NULL
+);
+INSERT INTO "budget_summary" VALUES(X'64617461206F66206F6C64');
+CREATE TABLE factors (
+	person TEXT NOT NULL,
+	kind TEXT NOT NULL,
+	sealed BLOB NOT NULL,
+	enrolled_at BIGINT NOT NULL,
+	last_step BIGINT NOT NULL,
+	PRIMARY KEY (person)
+);
+INSERT INTO "factors" VALUES('p1','totp',X'16F87C0B9064201EDC9D7E27A9E91923AA098DABF21BD14E29C1301DDD73E2370DE133FC730294E656F1C92A094C1A9033A407EA0693988720A2C7F4',1772442000000000,59081401);
+CREATE TABLE grants (
+	id TEXT NOT NULL,
+	request_id TEXT NOT NULL,
+	person TEXT NOT NULL,
+	target TEXT NOT NULL,
+	ticket_system TEXT NOT NULL,
+	ticket_id TEXT NOT NULL,
+	customers JSON NOT NULL,
+	reveal JSON NOT NULL,
+	write BOOLEAN NOT NULL,
+	state TEXT NOT NULL,
+	created_at BIGINT NOT NULL,
+	expires_at BIGINT NOT NULL,
+	approved_by JSON NOT NULL,
+	ended_reason TEXT DEFAULT '' NOT NULL,
+	statement TEXT DEFAULT '' NOT NULL,
+	spent_by TEXT DEFAULT '' NOT NULL,
+	spent_at BIGINT,
+	PRIMARY KEY (id),
+	UNIQUE (request_id),
+	FOREIGN KEY(request_id) REFERENCES requests (id)
+);
+INSERT INTO "grants" VALUES('grant_t3qrf7xuoeifjupn','req_lu6oarbwlnfb637c','p1','payroll','memory','SUP-1423','["42"]','[]',0,'active',1772442060000000,1772445660000000,'[]','','','',NULL);
+CREATE TABLE invitations (
+	hash BLOB NOT NULL,
+	person TEXT NOT NULL,
+	created_by TEXT NOT NULL,
+	created_at BIGINT NOT NULL,
+	expires_at BIGINT NOT NULL,
+	sealed BLOB,
+	used_at BIGINT,
+	PRIMARY KEY (hash)
+);
+INSERT INTO "invitations" VALUES(X'2174D80A095E7B2FAB8E96A4AEDBD6DD776ECC251FCC6C0DC69FA6DB3CD939D7','p1','local',1772442000000000,1772701200000000,NULL,1772442000000000);
+CREATE TABLE lockouts (
+	lane TEXT NOT NULL,
+	failures INTEGER NOT NULL,
+	failed_at BIGINT NOT NULL,
+	PRIMARY KEY (lane)
+);
+INSERT INTO "lockouts" VALUES('lane of old',1,1772442000000000);
+CREATE TABLE passes (
+	id TEXT NOT NULL,
+	grant_id TEXT NOT NULL,
+	person TEXT NOT NULL,
+	login TEXT NOT NULL,
+	target TEXT NOT NULL,
+	ticket_id TEXT NOT NULL,
+	scram TEXT NOT NULL,
+	factor TEXT NOT NULL,
+	factor_at BIGINT NOT NULL,
+	created_at BIGINT NOT NULL,
+	expires_at BIGINT NOT NULL,
+	superseded BOOLEAN DEFAULT 0 NOT NULL,
+	revoked BOOLEAN DEFAULT 0 NOT NULL,
+	PRIMARY KEY (id),
+	FOREIGN KEY(grant_id) REFERENCES grants (id)
+);
+INSERT INTO "passes" VALUES('pass_lubs7aqo5kadisu5','grant_t3qrf7xuoeifjupn','p1','alice','payroll','SUP-1423','SCRAM-SHA-256$4096:kaccxguRRuIcjUZj85xR8g==$FgNzeEOIyAV32/xIZGU2nJ9QOFnAR8uRYpwvNSxAhhU=:8x8WwvNCsKR1JnK8PM3Pp1OZ/sg59EpqGY3JnHuTXls=','totp',1772442030000000,1772442060000000,1772445660000000,0,0);
+CREATE TABLE previews (
+	request_id TEXT NOT NULL,
+	person TEXT NOT NULL,
+	seen TEXT NOT NULL,
+	at BIGINT NOT NULL,
+	PRIMARY KEY (request_id, person),
+	FOREIGN KEY(request_id) REFERENCES requests (id)
+);
+INSERT INTO "previews" VALUES('req_lu6oarbwlnfb637c','p9','seen of old',1772442000000000);
+CREATE TABLE recovery_codes (
+	hash BLOB NOT NULL,
+	person TEXT NOT NULL,
+	used_at BIGINT,
+	PRIMARY KEY (hash)
+);
+INSERT INTO "recovery_codes" VALUES(X'06306376443C2678AA9BF24F4744A77BE0FA2901C5AB89547F4561C80B89B830','p1',NULL);
+INSERT INTO "recovery_codes" VALUES(X'538B4B507745E856231FDABD2A1B5AA4D2EFCF92BBFA0B77F029A63C5FCA72F4','p1',NULL);
+INSERT INTO "recovery_codes" VALUES(X'6EEB840D816DD99C905B272CBDB21498C72BE6062CABDEE8A93233CE1A75259B','p1',NULL);
+INSERT INTO "recovery_codes" VALUES(X'BA16E6A58D26AB8122921BE066DD04BCC6DDE7852E0E832F466A829E147572BF','p1',NULL);
+INSERT INTO "recovery_codes" VALUES(X'D9B1E3F2CAF5924415730784BDE31500F7FCF5FDA2865EA2F6A08C43DC13024D','p1',NULL);
+INSERT INTO "recovery_codes" VALUES(X'08E4C93EF4AF147AB6B0DDA28D2927EA8C1F6B2B36D95AE627CC5203957DAF7F','p1',NULL);
+INSERT INTO "recovery_codes" VALUES(X'B96E351746BC0E9F69B36FE807822CC74D28C6D825815579B4D5D7178012ADD4','p1',NULL);
+INSERT INTO "recovery_codes" VALUES(X'62B026D5831C21E244BC0D0DFF87115921AA6BC1C200CF70F465518D46D7204E','p1',NULL);
+INSERT INTO "recovery_codes" VALUES(X'A04F2974AD904FBF926C3EFDB0D95D6E38ED46B24319D74EA601ACC87AF4A732','p1',NULL);
+INSERT INTO "recovery_codes" VALUES(X'19D234BA1EF9046F3972DF5FE1D3BCE416FC120E5F2CB091BFE47037942FC1F3','p1',NULL);
+CREATE TABLE requests (
+	id TEXT NOT NULL,
+	person TEXT NOT NULL,
+	target TEXT NOT NULL,
+	ticket_system TEXT NOT NULL,
+	ticket_id TEXT NOT NULL,
+	reason TEXT NOT NULL,
+	reveal JSON NOT NULL,
+	write BOOLEAN NOT NULL,
+	duration_s INTEGER NOT NULL,
+	state TEXT NOT NULL,
+	created_at BIGINT NOT NULL,
+	decided_at BIGINT,
+	decision_reason TEXT DEFAULT '' NOT NULL,
+	statement TEXT DEFAULT '' NOT NULL,
+	digest TEXT DEFAULT '' NOT NULL,
+	PRIMARY KEY (id)
+);
+INSERT INTO "requests" VALUES('req_lu6oarbwlnfb637c','p1','payroll','memory','SUP-1423','','[]',0,3600,'approved',1772442060000000,1772442060000000,'approved by policy','','');
+INSERT INTO "requests" VALUES('req_rjnpv7xdmsyzakqi','p1','payroll','memory','SUP-1424','a call','[["public.employees", "email"]]',0,3600,'pending',1772442060000000,NULL,'','','');
+CREATE TABLE schema_version (
+	version INTEGER NOT NULL,
+	PRIMARY KEY (version)
+);
+INSERT INTO "schema_version" VALUES(1);
+INSERT INTO "schema_version" VALUES(2);
+INSERT INTO "schema_version" VALUES(3);
+CREATE TABLE tokens (
+	hash BLOB NOT NULL,
+	id TEXT NOT NULL,
+	person TEXT NOT NULL,
+	factor TEXT NOT NULL,
+	factor_at BIGINT NOT NULL,
+	created_at BIGINT NOT NULL,
+	expires_at BIGINT NOT NULL,
+	PRIMARY KEY (hash)
+);
+INSERT INTO "tokens" VALUES(X'1879C8E295559738F9AA23078F303140B227A1DE35DC1D54B171556346A5F77B','signin_qh46ab5c2pc6tihh','p1','totp',1772442030000000,1772442030000000,1772470830000000);
+CREATE INDEX ix_requests_person ON requests (person);
+CREATE INDEX ix_requests_state ON requests (state);
+CREATE INDEX ix_recovery_codes_person ON recovery_codes (person);
+CREATE INDEX ix_invitations_person ON invitations (person);
+CREATE INDEX ix_tokens_person ON tokens (person);
+CREATE INDEX ix_grants_state ON grants (state);
+CREATE INDEX ix_grants_person ON grants (person);
+CREATE INDEX ix_passes_grant_id ON passes (grant_id);
+COMMIT;
