@@ -15,13 +15,17 @@ login included, makes the directory unavailable: it never answers from an older 
 
 from __future__ import annotations
 
+import math
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from gateway.access.documents import Document, Entry
 from gateway.access.names import fold_login
 from gateway.access.passwords import dummy_hash, is_hash, verify_password
+from gateway.errors import GatewayError, Refusal
 from gateway.model import Principal
+from gateway.ports import Heard
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +41,8 @@ class FileDirectory:
 
     def __init__(self, path: Path, *, recheck_s: float = 0.1) -> None:
         self._document = Document(path, _parse, "directory-unavailable", recheck_s=recheck_s)
+        self.outage: Refusal | None = None
+        """Why the file could not be read when it was last asked about live people."""
 
     def find(self, login: str) -> Principal | None:
         """The person of that login, or None. Raises `GatewayError("directory-unavailable")`."""
@@ -45,6 +51,19 @@ class FileDirectory:
     def by_id(self, person: str) -> Principal | None:
         """The person of that stable id, or None. Raises `GatewayError("directory-unavailable")`."""
         return self._document.get().by_id.get(person)
+
+    def recent(self, people: Collection[str]) -> Mapping[str, Heard | Refusal]:
+        """The people as the file has them now, or why it cannot be read."""
+        try:
+            by_id = self._document.get().by_id
+        except GatewayError as error:
+            self.outage = error.refusal
+            return dict.fromkeys(people, error.refusal)
+        self.outage = None
+        return {one: Heard(by_id.get(one), math.inf) for one in people}
+
+    def close(self) -> None:
+        """Nothing is held."""
 
     def check_password(self, login: str, password: str) -> Principal | None:
         """The active person when the password is right, else None after the same work."""
