@@ -28,7 +28,7 @@ from gateway.access.refused import RefusedLogins
 from gateway.access.values import Enrolling
 from gateway.errors import Refusal
 from gateway.model import Peer, Principal
-from gateway.store import people
+from gateway.store import passkeys, people
 from gateway.store.people import FactorRow, InvitationRow
 
 
@@ -42,9 +42,13 @@ class Enrolment:
         """An invitation code for a person who has no factor; older ones of his stop working."""
         context = self._context
         person = await context.find(login)
+        if person is not None and context.standing.suspension(person.id) is not None:
+            hint = f"gateway people unsuspend {person.login}"
+            return Refusal("request-invalid", f"`{person.login}` is suspended", hint)
         if person is None or not person.active:
             return Refusal("not-found", f"the directory has no active person `{login[:64]}`")
-        if await context.store(people.find_factor, person.id) is not None:
+        keyed = await context.store(passkeys.has_key, person.id)
+        if keyed or await context.store(people.find_factor, person.id) is not None:
             return Refusal("request-invalid", f"`{person.login}` has a second factor", "reset it first")
         code = base32(context.token(20))
         now = context.clock()
@@ -52,27 +56,30 @@ class Enrolment:
             "enrolment", **who(person), **where(peer), decision="permit", reason="invited", by=by, factor="totp"
         )
         expires_at = now + timedelta(seconds=context.settings.invitation_life_s)
-        await context.store(people.insert_invitation, self._digest(code), person.id, by, now, expires_at)
+        await context.store(people.insert_invitation, self.digest(code), person.id, by, now, expires_at)
         return code
 
-    async def begin(self, login: str, password: str, invitation: str, peer: Peer) -> Enrolling | Refusal:
-        """A secret that waits for its first code; beginning again replaces it."""
-        found = await self._invited(login, password, invitation, peer)
+    async def begin(self, login: str, password: str | Principal, invitation: str, peer: Peer) -> Enrolling | Refusal:
+        """A secret that waits for its first code; beginning again replaces it.
+
+        In the place of a password, here and below, stands the person whom the identity provider has proved.
+        """
+        found = await self.invited(login, password, invitation, peer)
         if isinstance(found, Refusal):
             return found
         person, row = found
         context = self._context
         secret = new_secret(context.token)
         sealed = context.keys.seal(secret.encode(), person.id, context.token)
-        if not await context.store(people.begin_enrolment, self._digest(invitation), sealed):
+        if not await context.store(people.begin_enrolment, self.digest(invitation), sealed):
             return await self._refuse(person, "the invitation was used meanwhile", peer)
         return Enrolling(uri(secret, person.login, context.settings.issuer), secret, row.expires_at)
 
     async def finish(
-        self, login: str, password: str, invitation: str, code: str, peer: Peer
+        self, login: str, password: str | Principal, invitation: str, code: str, peer: Peer
     ) -> tuple[str, ...] | Refusal:
         """The recovery codes, once the first code of the waiting secret is right."""
-        found = await self._invited(login, password, invitation, peer)
+        found = await self.invited(login, password, invitation, peer)
         if isinstance(found, Refusal):
             return found
         person, row = found
@@ -82,7 +89,7 @@ class Enrolment:
         now = context.clock()
         steps = matching_steps(context.keys.unseal(row.sealed, person.id).decode(), code, now)
         if not steps:
-            self._login.charge(login, peer)
+            await self._login.charge(login, peer)
             return await self._refuse(person, "wrong code", peer)
         codes = tuple(recovery_code(context.token) for _ in range(RECOVERY_CODES))
         digests = [context.keys.digest("recovery", fold_recovery_code(text)) for text in codes]
@@ -90,7 +97,7 @@ class Enrolment:
         await context.record(
             "enrolment", **who(person), **where(peer), decision="permit", reason="enrolled", by=person.id, factor="totp"
         )
-        if not await context.store(people.finish_enrolment, self._digest(invitation), factor, digests):
+        if not await context.store(people.finish_enrolment, self.digest(invitation), factor, digests):
             return await self._refuse(person, "the invitation was used meanwhile", peer)
         return codes
 
@@ -127,16 +134,19 @@ class Enrolment:
         await self._context.record("factor.reset", **facts, decision="permit", by=person.id, factor=RECOVERY)
         return await self.invite(person.login, person.id, peer)
 
-    async def _invited(
-        self, login: str, password: str, invitation: str, peer: Peer
+    async def invited(
+        self, login: str, password: str | Principal, invitation: str, peer: Peer
     ) -> tuple[Principal, InvitationRow] | Refusal:
         """Who proved the password, and his live invitation.
 
         INVARIANT: without one's own invitation a right password looks like a wrong one, or this would be the place to
         try passwords without a second factor.
         """
-        row = await self._context.store(people.find_invitation, self._digest(invitation))
-        proved = await self._login.prove_password(login, password, peer)
+        row = await self._context.store(people.find_invitation, self.digest(invitation))
+        if isinstance(password, Principal):
+            proved = await self._login.proven(password)
+        else:
+            proved = await self._login.prove_password(login, password, peer)
         if isinstance(proved, Failure):
             facts = {**(who(proved.person) or {"login": proved.login}), **where(peer), "factor": "totp"}
             facts |= verdict(Refusal(proved.code, proved.reason))
@@ -144,7 +154,7 @@ class Enrolment:
                 await self._context.record("enrolment", **facts)
             return not_accepted()
         if row is None or row.person != proved.id:
-            self._login.charge(login, peer)
+            await self._login.charge(login, peer)
             await self._refuse(proved, "no such invitation", peer)
             return not_accepted()
         if row.used_at is not None or self._context.clock() >= row.expires_at:
@@ -160,5 +170,6 @@ class Enrolment:
             "ask an administrator for a new invitation",
         )
 
-    def _digest(self, invitation: str) -> bytes:
+    def digest(self, invitation: str) -> bytes:
+        """What an invitation is known by in the store."""
         return self._context.keys.digest("invitation", invitation.strip().lower())
