@@ -18,6 +18,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from gateway.access.values import AccessSettings
 from gateway.ports import Clock
@@ -58,13 +59,16 @@ class Lockouts:
         self._lanes: OrderedDict[str, _Lane] = OrderedDict()
         self._trusted: OrderedDict[tuple[str, str], None] = OrderedDict()
 
-    def begin(self, login: str, host: str) -> Attempt | None:
-        """Charge an attempt; None when it must be refused because a lane is locked."""
+    def lanes_of(self, login: str, host: str) -> tuple[str, tuple[str, ...]]:
+        """The address as it counts, and the lanes of an attempt, the login's first."""
         network = network_of(host)
         if (login, network) in self._trusted:
-            lanes: tuple[str, ...] = (f"login {login} {network}",)
-        else:
-            lanes = (f"login {login}", f"address {network}")
+            return network, (f"login {login} {network}",)
+        return network, (f"login {login}", f"address {network}")
+
+    def begin(self, login: str, host: str) -> Attempt | None:
+        """Charge an attempt; None when it must be refused because a lane is locked."""
+        network, lanes = self.lanes_of(login, host)
         now = self._clock()
         if any(self._locked(lane, now) for lane in lanes):
             return None
@@ -74,8 +78,7 @@ class Lockouts:
             before.append(found.failed_at if found is not None else now)
             if found is None:
                 found = self._lanes[lane] = _Lane(0, now)
-                while len(self._lanes) > _LANES:
-                    self._lanes.popitem(last=False)
+                trim(self._lanes, _LANES)
             found.failures, found.failed_at = found.failures + 1, now
         return Attempt(login, network, lanes, now, tuple(before))
 
@@ -96,10 +99,13 @@ class Lockouts:
         if self._stored.pop(lane, None) is not None:
             self._keep(lane, 0, self._clock())
         self._give_back(attempt, 1)
+        self.trust(attempt)
+
+    def trust(self, attempt: Attempt) -> None:
+        """Give that login a lane of its own at that address."""
         self._trusted[attempt.login, attempt.network] = None
         self._trusted.move_to_end((attempt.login, attempt.network))
-        while len(self._trusted) > _TRUSTED:
-            self._trusted.popitem(last=False)
+        trim(self._trusted, _TRUSTED)
 
     def cancelled(self, attempt: Attempt) -> None:
         """Give the charge back: nothing about the secret was learnt (an outage, a full waiting room)."""
@@ -125,13 +131,24 @@ class Lockouts:
 
     def delay_s(self, lane: str, failures: int) -> float:
         """How long a lane is locked after that many failures, in seconds."""
-        settings = self._settings
-        address = lane.startswith("address ")
-        over = failures - (settings.address_free if address else settings.lock_free)
+        free, longest = self.bounds(lane)
+        over = failures - free
         if over <= 0:
             return 0.0
-        longest = settings.address_max_s if address else settings.lock_max_s
-        return min(longest, settings.lock_base_s * 2.0 ** min(over - 1, 40))
+        return min(longest, self._settings.lock_base_s * 2.0 ** min(over - 1, 40))
+
+    def bounds(self, lane: str) -> tuple[int, float]:
+        """How many failures a lane has free, and how long it is locked at the most, in seconds."""
+        settings = self._settings
+        if lane.startswith("address "):
+            return settings.address_free, settings.address_max_s
+        return settings.lock_free, settings.lock_max_s
+
+
+def trim(kept: OrderedDict[Any, Any], most: int) -> None:
+    """Forget what came first."""
+    while len(kept) > most:
+        kept.popitem(last=False)
 
 
 def network_of(host: str) -> str:
