@@ -6,7 +6,7 @@ a kind that answers its asker, when he asks for the answer, within `act_life_s`.
 that carry them out.
 
 INVARIANT: nobody confirms his own act, nor through a second account of his (same id or same e-mail address), and both
-proved a second factor within the last `factor_fresh_s` seconds when they did their part.
+proved a second factor within the last `fresh.act` seconds when they did their part.
 INVARIANT: each step is durable in the trail before it is in the store, and in the store before it has an effect. An
 answer is given once: the act is spent before it is made. What changes something may be tried again until it has worked.
 """
@@ -155,8 +155,8 @@ class Acts:
             return Refusal("request-invalid", "nothing of that kind needs two people here")
         if not any(self._is_member(person, role) for role in kind.askers):
             return Refusal("not-in-team", f"this is for {' and '.join(sorted(kind.askers))}")
-        if not is_fresh(signin.factor_at, context.clock(), context.settings.factor_fresh_s):
-            return stale_factor()
+        if not is_fresh(signin.factor_at, context.clock(), context.settings.fresh.act):
+            return stale_factor(context.settings.fresh.act)
         if not reason.strip():
             return Refusal("request-invalid", "a reason is needed: another person decides by it", "--reason WHY")
         waiting = [act for act in await context.store(rows.newest, states=_LIVE) if act.person == person.id]
@@ -226,8 +226,8 @@ class Acts:
             return Refusal("not-in-team", "this is for custodians")
         if move == "carry out" and own and not any(self._is_member(person, role) for role in kind.askers):
             return Refusal("not-in-team", f"this is for {' and '.join(sorted(kind.askers))}")
-        if move != "withdraw" and not is_fresh(signin.factor_at, context.clock(), context.settings.factor_fresh_s):
-            return stale_factor()
+        if move != "withdraw" and not is_fresh(signin.factor_at, context.clock(), context.settings.fresh.act):
+            return stale_factor(context.settings.fresh.act)
         if move == "confirm":
             asker = await context.by_id(act.person)
             if person.id == act.person or same_person(person, asker):

@@ -8,7 +8,8 @@ administrator settles what was unjustified.
 
 INVARIANT: the opening is durable in the trail, whose alert rules tell security, before it has an effect; the grant is
 never in the store without its review.
-INVARIANT: nobody reviews his own access, nor through a second account of his, nor with an old second factor.
+INVARIANT: nobody reviews his own access, nor through a second account of his, nor that of who made him a delegate, nor
+with an old second factor.
 """
 
 from __future__ import annotations
@@ -18,12 +19,15 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from gateway.access.context import Context, verdict, where, who
+from gateway.access.delegation import Delegations
 from gateway.access.records import named
 from gateway.access.request import is_fresh, same_person, stale_factor
+from gateway.access.standing import right_withdrawn
 from gateway.access.values import Judged, SignIn, Wanted
 from gateway.errors import GatewayError, Refusal
 from gateway.model import AccessRequest, Grant, Peer, Principal
 from gateway.policy.decide import decide_approval
+from gateway.policy.rights import Right
 from gateway.store import reviews as rows
 from gateway.store.reviews import Review, ReviewState
 
@@ -42,8 +46,8 @@ OPEN = (ReviewState.DUE, ReviewState.OVERDUE, ReviewState.UNJUSTIFIED)
 class Reviews:
     """Opens, lists and decides reviews. `is_member` tells who has which role."""
 
-    def __init__(self, context: Context, is_member: Callable[[Principal, str], bool]) -> None:
-        self._context, self._is_member = context, is_member
+    def __init__(self, context: Context, is_member: Callable[[Principal, str], bool], delegations: Delegations) -> None:
+        self._context, self._is_member, self._delegations = context, is_member, delegations
 
     async def suspended(self, person: str) -> bool:
         """Whether nothing may be approved for that person at once."""
@@ -104,6 +108,10 @@ class Reviews:
             return Refusal("not-found", "there is no such review, or it is not yours to see")
         holder = await context.by_id(review.person)
         refusal = self._refused(signin, by, holder, review, to, note)
+        if refusal is None and await self._delegations.is_on_the_side_of(by, review.person, review.opened_at):
+            refusal = Refusal(
+                "request-invalid", "nobody reviews an access of who made him a delegate", "ask another approver"
+            )
         now = context.clock()
         if refusal is None:
             await self._record(review, to, by, signin, peer, reason=note)
@@ -128,10 +136,12 @@ class Reviews:
             if policy is None:
                 return Refusal("not-found", "the target is not there any more")
             refusal = decide_approval(policy, by, review.person)
+            if refusal is None and context.standing.has_lost(by.id, review.target, Right.APPROVE):
+                refusal = right_withdrawn(Right.APPROVE, review.target)
             if refusal is not None:
                 return refusal
-        if not is_fresh(signin.factor_at, context.clock(), context.settings.factor_fresh_s):
-            return stale_factor()
+        if not is_fresh(signin.factor_at, context.clock(), context.settings.fresh.review):
+            return stale_factor(context.settings.fresh.review)
         if not note:
             return Refusal("request-invalid", "a review says what was found", "--reason WHAT")
         return None

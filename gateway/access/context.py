@@ -11,12 +11,15 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from gateway.access.keys import Keys, Token, base32
+from gateway.access.standing import Standing
 from gateway.access.values import AccessSettings
 from gateway.errors import GatewayError, Refusal
 from gateway.model import Peer, Principal, Receipt, Ticket
 from gateway.policy.schema import Policy
-from gateway.ports import Clock, Directory, TicketSource, Trail
+from gateway.ports import Clock, Directory, Quick, TicketSource, Trail
 from gateway.record import event
+from gateway.store import people
+from gateway.store.changes import Mark
 from gateway.store.database import Connection, Database
 
 P = ParamSpec("P")
@@ -40,26 +43,72 @@ class Context:
         clock: Clock,
         monotonic: Callable[[], float],
         token: Token,
+        standing: Standing,
+        quick: Quick | None = None,
     ) -> None:
-        self.settings, self.keys = settings, Keys(settings.master_key)
+        self.settings, self.keys = settings, Keys(settings.master_key, settings.former_keys, settings.root)
+        self.standing, self.quick = standing, quick
         self.directory, self.tickets, self.policies = directory, tickets, policies
         self.clock, self.monotonic, self.token = clock, monotonic, token
         self._trail, self._database = trail, database
-        self._lookups = ThreadPoolExecutor(2, thread_name_prefix="lookup")
+        self.store_said = Mark()
+        self._lookups = ThreadPoolExecutor(settings.workers, thread_name_prefix="lookup")
         # of their own: a ticket source that hangs must keep nobody from looking people up
         self._asks = ThreadPoolExecutor(8, thread_name_prefix="ticket")
 
-    async def record(self, kind: str, /, **fields: Any) -> None:
-        """Append a record and wait until it is durable. Raises `GatewayError("audit-not-writable")`."""
-        await durable(self._trail.append(event(kind, **fields)))
+    async def record(self, kind: str, /, **fields: Any) -> int:
+        """Append a record, wait until it is durable, and return its index.
+
+        Raises `GatewayError("audit-not-writable")`.
+        """
+        receipt = self._trail.append(self._event(kind, fields))
+        await durable(receipt)
+        return receipt.index
 
     def note(self, kind: str, /, **fields: Any) -> None:
         """Append a record that nobody waits for. Raises `GatewayError("audit-not-writable")`."""
-        self._trail.append(event(kind, **fields))
+        self._trail.append(self._event(kind, fields))
+
+    def _event(self, kind: str, fields: dict[str, Any]) -> dict[str, Any]:
+        """Each record says how far the store was: from that, a store that went back is told at a start."""
+        self.store_said = self._database.newest
+        return event(kind, store=str(self.store_said), **fields)
+
+    @property
+    def shared(self) -> bool:
+        """Whether other gateways may work on the store."""
+        return self._database.shared
+
+    @property
+    def newest(self) -> Mark:
+        """The newest change of the store that is known here to have been committed."""
+        return self._database.newest
 
     async def store(self, function: Callable[Concatenate[Connection, P], T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """One transaction in the store's thread. Raises `GatewayError("store-unavailable")`."""
-        return await self._database.run(function, *args, **kwargs)
+        if self.quick is None:
+            return await self._database.run(function, *args, **kwargs)
+        before = self._database.made
+        result = await self._database.run(function, *args, **kwargs)
+        if self._database.made != before:
+            self.quick.tell()
+        return result
+
+    async def use_step(self, person: str, step: int) -> bool:
+        """Use a time step of a person's codes: True for one caller of all. Raises `GatewayError`."""
+        # both have to agree, so what one of them has forgotten is refused by the other
+        if self.quick is not None and not await self.quick.use_step(person, step):
+            return False
+        return await self.store(people.use_step, person, step)
+
+    def ready(self) -> None:
+        """Nothing while new access may be given. Raises `GatewayError` where what gateways share cannot be asked."""
+        if self.quick is not None and self.quick.outage is not None:
+            raise GatewayError.of(self.quick.outage)
+
+    async def look(self, function: Callable[Concatenate[Connection, P], T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """The same for a function that only reads."""
+        return await self._database.look(function, *args, **kwargs)
 
     async def work(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Something short that blocks, in a worker thread."""
@@ -67,12 +116,24 @@ class Context:
         return await loop.run_in_executor(self._lookups, lambda: function(*args, **kwargs))
 
     async def find(self, login: str) -> Principal | None:
-        """The directory's person of that login. Raises `GatewayError("directory-unavailable")`."""
-        return await self.work(self.directory.find, login)
+        """The directory's person of that login; a suspended one is inactive.
+
+        Raises `GatewayError("directory-unavailable")`.
+        """
+        return self.standing.seen(await self.work(self.directory.find, login))
 
     async def by_id(self, person: str) -> Principal | None:
-        """The directory's person of that id. Raises `GatewayError("directory-unavailable")`."""
-        return await self.work(self.directory.by_id, person)
+        """The directory's person of that id; a suspended one is inactive.
+
+        Raises `GatewayError("directory-unavailable")`.
+        """
+        return self.standing.seen(await self.work(self.look_up, person))
+
+    def look_up(self, person: str) -> Principal | None:
+        """What the directory itself says of that id; blocks. Raises `GatewayError("directory-unavailable")`."""
+        found = self.directory.by_id(person)
+        # FAIL CLOSED: an answer about somebody else is none
+        return found if found is not None and found.id == person else None
 
     async def ticket(self, ticket_id: str) -> Ticket | None:
         """The ticket as its source has it now. Raises `GatewayError("ticket-source-unavailable")`."""

@@ -7,25 +7,30 @@ INVARIANT: a code is used up only together with the right password, so nobody ca
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from gateway.access.context import Context
 from gateway.access.factors import fold_recovery_code, matching_steps
 from gateway.access.keys import base32, token_digest
-from gateway.access.lockout import Attempt, Lockouts
+from gateway.access.lockout import Attempt
+from gateway.access.lockout_counts import counts_of
 from gateway.access.names import fold_login
 from gateway.access.passwords import PasswordPool
 from gateway.access.values import SignIn
 from gateway.errors import Refusal
 from gateway.model import Peer, Principal
-from gateway.store import people
+from gateway.store import passkeys, people
 from gateway.store.people import TokenRow
 
+SUSPENDED = "person-suspended"
+"""The code of the one failure whose reason is told: both parts were right."""
 RECOVERY = "recovery"
 """The factor of who proved a recovery code: it lets a new factor be enrolled, and is good for nothing else."""
+
+PROVIDER = "provider"
+"""The factor of who proved one to the identity provider, where the settings accept that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +70,7 @@ class Login:
         settings = context.settings
         self._context = context
         self._pool = PasswordPool(settings.workers, settings.waiting, settings.waiting_per_address)
-        self._lockouts = Lockouts(settings, context.clock, locks, self._keep)
-        self._keeping: set[asyncio.Task[None]] = set()
+        self._counts = counts_of(context, locks)
 
     async def prove(
         self, login: str, password: str, code: str, peer: Peer, *, recovery: bool = False
@@ -75,7 +79,7 @@ class Login:
 
         Raises `GatewayError` when the directory or the store cannot be asked.
         """
-        begun = self._begin(login, peer)
+        begun = await self._begin(login, peer)
         if isinstance(begun, Failure):
             return begun
         attempt, folded = begun
@@ -83,47 +87,94 @@ class Login:
             right, known = await self._password(folded, password, peer)
             factor, reason = await self._code(known, folded, code, use=right is not None, recovery=recovery)
         except BaseException:
-            self._lockouts.cancelled(attempt)
+            await self._counts.cancelled(attempt)
             raise
         if right is not None and not reason:
-            self._lockouts.succeeded(attempt)
+            await self._counts.succeeded(attempt)
+            if self._context.standing.suspension(right.id) is not None:
+                return Failure(SUSPENDED, "the person is suspended", folded, known)
             return Proof(right, factor, self._context.clock())
-        self._lockouts.failed(attempt, known=known is not None)
+        self._counts.failed(attempt, known=known is not None)
         return Failure("authentication-failed", _true_reason(right, known, reason), folded, known)
 
     async def prove_password(self, login: str, password: str, peer: Peer) -> Principal | Failure:
         """Check the password alone, for the enrolment of a factor. Raises as `prove`."""
-        begun = self._begin(login, peer)
+        begun = await self._begin(login, peer)
         if isinstance(begun, Failure):
             return begun
         attempt, folded = begun
         try:
             right, known = await self._password(folded, password, peer)
         except BaseException:
-            self._lockouts.cancelled(attempt)
+            await self._counts.cancelled(attempt)
             raise
+        if right is not None and self._context.standing.suspension(right.id) is not None:
+            await self._counts.cancelled(attempt)
+            return Failure("authentication-failed", "the person is suspended", folded, known)
         if right is not None:
             # Not a success in the sense of the lock-out: a password alone clears nothing and earns no trust.
-            self._lockouts.cancelled(attempt)
+            await self._counts.cancelled(attempt)
             return right
-        self._lockouts.failed(attempt, known=known is not None)
+        self._counts.failed(attempt, known=known is not None)
         return Failure("authentication-failed", _true_reason(None, known, ""), folded, known)
 
-    def charge(self, login: str, peer: Peer) -> None:
-        """Count a failure that another check found (a wrong code in an enrolment)."""
-        attempt = self._lockouts.begin(fold_login(login), peer.host)
+    async def prove_factor(
+        self, person: Principal, code: str, peer: Peer, *, recovery: bool = False
+    ) -> Proof | Failure:
+        """Check the code alone, of whom the identity provider has proved; raises as `prove`."""
+        present = await self.proven(person)
+        if isinstance(present, Failure):
+            return present
+        begun = await self._begin(person.login, peer)
+        if isinstance(begun, Failure):
+            return begun
+        attempt, folded = begun
+        try:
+            factor, reason = await self._code(present, folded, code, use=True, recovery=recovery)
+        except BaseException:
+            await self._counts.cancelled(attempt)
+            raise
+        if reason:
+            self._counts.failed(attempt, known=True)
+            return Failure("authentication-failed", reason, folded, present)
+        await self._counts.succeeded(attempt)
+        return Proof(present, factor, self._context.clock())
+
+    async def has_factor(self, person: Principal) -> bool:
+        """Whether the person has a second factor."""
+        keyed = await self._context.store(passkeys.has_key, person.id)
+        return keyed or await self._context.store(people.find_factor, person.id) is not None
+
+    async def proven(self, person: Principal) -> Principal | Failure:
+        """Whom the identity provider proved a while ago, as he is now; raises as `prove`."""
+        found = await self._context.work(self._context.look_up, person.id)
+        if found is None or not found.active or found.login != person.login:
+            return Failure("authentication-failed", "person is not active", person.login, found)
+        if self._context.standing.suspension(found.id) is not None:
+            return Failure(SUSPENDED, "the person is suspended", person.login, found)
+        return found
+
+    async def credit(self, login: str, peer: Peer) -> None:
+        """Count a success that another check found (a security key, after the password)."""
+        attempt = await self._counts.begin(fold_login(login), peer.host)
         if attempt is not None:
-            self._lockouts.failed(attempt, known=True)
+            await self._counts.succeeded(attempt)
+
+    async def charge(self, login: str, peer: Peer) -> None:
+        """Count a failure that another check found (a wrong code in an enrolment)."""
+        attempt = await self._counts.begin(fold_login(login), peer.host)
+        if attempt is not None:
+            self._counts.failed(attempt, known=True)
 
     def close(self) -> None:
         """Join the workers."""
         self._pool.close()
 
-    def _begin(self, login: str, peer: Peer) -> tuple[Attempt, str] | Failure:
+    async def _begin(self, login: str, peer: Peer) -> tuple[Attempt, str] | Failure:
         folded = fold_login(login)
         if self._pool.full(peer.host):
             return Failure("too-many-attempts", "too many sign-ins at the same time", folded)
-        attempt = self._lockouts.begin(folded, peer.host)
+        attempt = await self._counts.begin(folded, peer.host)
         if attempt is None:
             return Failure("too-many-attempts", "locked after repeated failures", folded)
         return attempt, folded
@@ -132,7 +183,8 @@ class Login:
         """Who proved the password, and who the login belongs to."""
         directory = self._context.directory
         right = await self._pool.run(peer.host, directory.check_password, login, password)
-        known = await self._context.find(login)
+        # the directory's own word: whether he is suspended is told to who proves both parts, and to nobody else
+        known = await self._context.work(directory.find, login)
         if right is not None and (known is None or known.id != right.id or not known.active):
             right = None
         return right, known
@@ -146,7 +198,8 @@ class Login:
         row = await context.store(people.find_factor, id_)
         secret = context.keys.mock_secret(login) if row is None else context.keys.unseal(row.sealed, id_).decode()
         steps = matching_steps(secret, code, context.clock())
-        if row is None:
+        keyed = recovery and await context.store(passkeys.has_key, id_)
+        if row is None and not keyed:
             return "", "no second factor is enrolled"
         if recovery:
             folded = fold_recovery_code(code)
@@ -154,33 +207,26 @@ class Login:
             wanted = use and bool(folded)
             used = wanted and await context.store(people.use_recovery_code, id_, digest, context.clock())
             return (RECOVERY, "") if used else ("", "wrong or used recovery code")
-        if not steps:
+        if row is None or not steps:
             return "", "wrong code"
         if not use:
             return "", ""
         for step in steps:
-            if await context.store(people.use_step, id_, step):
+            if await context.use_step(id_, step):
                 return row.kind, ""
         return "", "replayed code"
-
-    def _keep(self, lane: str, failures: int, failed_at: datetime) -> None:
-        """Store a count beside the loop: waiting for it would tell people who exist from people who do not."""
-
-        async def put() -> None:
-            await self._context.store(people.put_lockout, lane, failures, failed_at)
-
-        task = asyncio.get_running_loop().create_task(put())
-        self._keeping.add(task)
-        task.add_done_callback(self._keeping.discard)
 
 
 class SignIns:
     """Bearer tokens of the API: 256 random bits, kept as a hash, with the person as the directory last answered."""
 
-    def __init__(self, context: Context, kept: Iterable[TokenRow]) -> None:
-        self._context = context
+    def __init__(self, context: Context, kept: Iterable[TokenRow], fresh: Callable[[], Refusal | None]) -> None:
+        """`fresh` says why what is known of the store gives no access, or nothing."""
+        self._context, self._fresh = context, fresh
         # a recovery code opens nothing any more, also where it did when the row was kept
         self._rows = {row.hash: row for row in kept if row.factor != RECOVERY}
+        self._since: dict[bytes, int] = {}
+        self._over: dict[bytes, datetime] = {}
         self._people: dict[str, tuple[Principal | None, float]] = {}
 
     async def create(self, proof: Proof) -> SignIn:
@@ -199,39 +245,70 @@ class SignIns:
             now + life,
         )
         await context.store(people.insert_token, row)
-        self._rows[row.hash] = row
+        self._rows[row.hash], self._since[row.hash] = row, context.newest.number
         self.learn(proof.person.id, proof.person, context.monotonic())
         return SignIn(row.id, proof.person, row.factor, row.factor_at, row.created_at, row.expires_at, token)
 
     def find(self, token: str) -> SignIn | Refusal:
-        """The sign-in of that token while it lasts, its person as of the last answer within the grace."""
+        """The sign-in of that token while it lasts, its person as of the last answer, if that is fresh."""
         context = self._context
         row = self._rows.get(token_digest(token))
         if row is None or context.clock() >= row.expires_at:
             return Refusal("session-expired", "the sign-in is over", "sign in again")
+        stale = self._fresh()
+        if stale is not None:
+            return stale
         person, at = self._people.get(row.person, (None, float("-inf")))
-        if context.monotonic() - at > context.settings.grace_s:
+        if context.monotonic() - at > context.settings.fresh_s:
             # FAIL CLOSED: who cannot be looked up is nobody.
             return Refusal("directory-unavailable", "the directory cannot be asked", "try again in a moment")
         if person is None or not person.active:
             return Refusal("person-inactive", "the directory says that the person is not active")
         return SignIn(row.id, person, row.factor, row.factor_at, row.created_at, row.expires_at)
 
+    async def meet(self, token: str) -> None:
+        """Look up whose sign-in that is, where he was not looked up yet. Raises `GatewayError`."""
+        row = self._rows.get(token_digest(token))
+        if row is not None and row.person not in self._people:
+            asked_at = self._context.monotonic()
+            self.learn(row.person, await self._context.by_id(row.person), asked_at)
+
     async def end(self, signin: SignIn) -> None:
         """Forget one sign-in."""
         for digest in [digest for digest, row in self._rows.items() if row.id == signin.id]:
-            del self._rows[digest]
-            await self._context.store(people.remove_token, digest)
+            self._forget(digest)
+            await self._context.store(people.remove_token, digest, signin.principal.id)
 
     def forget_person(self, person: str) -> None:
         """Forget every sign-in of a person whose rows are gone."""
-        self._rows = {digest: row for digest, row in self._rows.items() if row.person != person}
+        for digest in [digest for digest, row in self._rows.items() if row.person == person]:
+            self._forget(digest)
+
+    def forget_all(self) -> None:
+        """Forget every sign-in; those that live after all are to be taken in again."""
+        self._rows, self._since = {}, {}
+
+    def take(self, person: str, rows: Iterable[TokenRow], number: int) -> None:
+        """Know those sign-ins of a person as of that change of the store, besides what was made or ended here since."""
+        kept = {
+            digest: row
+            for digest, row in self._rows.items()
+            if row.person != person or self._since.get(digest, 0) > number
+        }
+        live = {row.hash: row for row in rows if row.factor != RECOVERY and row.hash not in self._over}
+        self._rows = kept | live
 
     def people(self) -> set[str]:
         """Whose answers have to be kept fresh."""
         now = self._context.clock()
         self._rows = {digest: row for digest, row in self._rows.items() if row.expires_at > now}
+        self._since = {digest: number for digest, number in self._since.items() if digest in self._rows}
+        self._over = {digest: until for digest, until in self._over.items() if until > now}
         return {row.person for row in self._rows.values()}
+
+    def _forget(self, digest: bytes) -> None:
+        self._over[digest] = self._rows.pop(digest).expires_at
+        self._since.pop(digest, None)
 
     def learn(self, person: str, found: Principal | None, at: float) -> None:
         """Take an answer of the directory, given at that monotonic moment."""
@@ -242,5 +319,5 @@ def _true_reason(right: Principal | None, known: Principal | None, code_reason: 
     if known is None:
         return "unknown person"
     if not known.active:
-        return "person is not active"
+        return known.inactive_because or "person is not active"
     return "wrong password" if right is None else code_reason

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from gateway.access.keys import Token, base32
 from gateway.errors import Refusal
@@ -21,6 +21,8 @@ from gateway.model import Grant, GrantState
 from gateway.store.access import PassRow
 
 PREFIX = "gwp_"
+_AHEAD = timedelta(seconds=60)
+"""By how much a grant may seem to begin later than now: clocks of several machines differ."""
 
 
 def new_pass(token: Token) -> str:
@@ -49,11 +51,35 @@ class Register:
         if not row.superseded:
             self._newest.setdefault((row.login, secret.target), {})[secret.ticket_id, self._purpose(row)] = row
 
+    def learn_pass(self, row: PassRow) -> None:
+        """Know a pass that the store told of, which may have been told before, or be older than what is known here."""
+        secret = row.secret
+        grant = self._grants.get(secret.grant_id)
+        if secret.id in self._passes or grant is None or grant.state is not GrantState.ACTIVE:
+            return
+        held = self._newest.get((row.login, secret.target), {}).get((secret.ticket_id, self._purpose(row)))
+        older = held is not None and held.secret.created_at > secret.created_at
+        self.put_pass(replace(row, superseded=row.superseded or older))
+
     def spend(self, grant_id: str, spent: bool) -> None:
         """The one statement of a grant was let run, or was not after all."""
         grant = self._grants.get(grant_id)
         if grant is not None:
             self._grants[grant_id] = replace(grant, spent=spent)
+
+    def extend(self, grant_id: str, until: datetime) -> None:
+        """A grant lasts until then, and its passes with it."""
+        grant = self._grants.get(grant_id)
+        if grant is None:
+            return
+        self._grants[grant_id] = replace(grant, expires_at=until)
+        for row in [row for row in self._passes.values() if row.secret.grant_id == grant_id]:
+            longer = replace(row, secret=replace(row.secret, expires_at=until))
+            held = self._newest.get((row.login, row.secret.target), {})
+            key = row.secret.ticket_id, self._purpose(row)
+            if held.get(key) is row:
+                held[key] = longer
+            self._passes[row.secret.id] = longer
 
     def end_grant(self, grant_id: str, state: GrantState, reason: str) -> None:
         """A grant is over, and its passes with it."""
@@ -79,6 +105,10 @@ class Register:
     def grants(self) -> list[Grant]:
         """Every grant that is known here."""
         return list(self._grants.values())
+
+    def passes(self) -> list[PassRow]:
+        """Every pass that was not revoked."""
+        return list(self._passes.values())
 
     def pass_of(self, pass_id: str) -> PassRow | None:
         """A pass that was not revoked."""
@@ -109,6 +139,12 @@ class Register:
         grant = self._grants.get(grant_id)
         if grant is not None and now >= grant.expires_at and grant.state is not GrantState.REVOKED:
             return Refusal("grant-expired", "the grant has run out", "open the ticket again", fatal=True)
+        if grant is not None and grant.created_at - now > _AHEAD:
+            # FAIL CLOSED: the clock went back behind the grant's beginning, so nobody knows how old it is
+            return Refusal(
+                "grant-expired", "the clock has gone back: the grant's time cannot be told",
+                "tell an operator to set the clock", fatal=True,
+            )  # fmt: skip
         if grant is None or grant.state is not GrantState.ACTIVE or (pass_id and pass_id not in self._passes):
             return Refusal("grant-revoked", "the grant was revoked", "ask whoever revoked it", fatal=True)
         return None

@@ -1,5 +1,6 @@
 """What a request would do, shown to whoever has to decide about it.
 
+Of a statement it is the rows that it would meet; of a request to see columns in clear, how many rows there are to see.
 A preview is a disclosure: it needs the rights of a decision and a recent second factor, is recorded before it is made,
 and is read through the gate like anybody's statement, in a session of its own that lives for seconds, holds no pass
 and can only read. The rows are masked and scoped as the request's grant would show them.
@@ -15,13 +16,15 @@ from dataclasses import replace
 from datetime import timedelta
 
 from gateway.access.context import Context, where, who
+from gateway.access.deciding import Decisions
 from gateway.access.passes import Register
 from gateway.access.records import named, writing_fields
-from gateway.access.request import Move, decided, is_fresh, overdue, stale_factor
-from gateway.access.values import Judged, Previewed, Reveal, Shown, SignIn
+from gateway.access.request import Move, is_fresh, overdue, same_person, stale_factor
+from gateway.access.sight import Sight
+from gateway.access.values import Earlier, Judged, Previewed, Reveal, Shown, SignIn
 from gateway.access.watch import Watch
 from gateway.access.workflow import Workflow
-from gateway.access.writing import Writing, mark_of, readable_by
+from gateway.access.writing import Writing, mark_of
 from gateway.errors import GatewayError, Refusal
 from gateway.model import AccessRequest, Grant, GrantState, Peer, Preview, Principal, RequestState, Session, Write
 from gateway.record import verdict_fields
@@ -33,8 +36,9 @@ Look = Callable[[Session, str], Awaitable[Preview | Refusal]]
 LIFE_S = 60.0
 """How long a preview may take."""
 
-Sees = Callable[[Principal, str, str], bool]
-"""Whether a viewer sees requests of that person for that target."""
+EARLIER = timedelta(days=30)
+"""How far an approver looks back over what somebody asked for; for the same customers, over a year."""
+_MOST_EARLIER = 20
 
 
 class Previews:
@@ -42,22 +46,24 @@ class Previews:
 
     def __init__(
         self, context: Context, register: Register, watch: Watch, workflow: Workflow, writing: Writing, look: Look,
-        sees: Sees,
+        sight: Sight, decisions: Decisions,
     ) -> None:  # fmt: skip
         self._context, self._register, self._watch = context, register, watch
-        self._workflow, self._writing, self._look, self._sees = workflow, writing, look, sees
+        self._workflow, self._writing, self._look = workflow, writing, look
+        self._sight, self._decisions = sight, decisions
 
     async def show(self, signin: SignIn, request_id: str) -> Shown | Refusal:
         """A request as it stands now. Raises `GatewayError` when the ticket or the directory cannot be asked."""
         context, viewer = self._context, signin.principal
         request = await context.store(access.find_request, request_id)
-        if request is None or not self._sees(viewer, request.person, request.target):
+        if request is None or not await self._sight.sees_request(viewer, request):
             return _no_request()
         requester = await context.by_id(request.person)
         ticket = await context.ticket(request.ticket_id)
-        if not readable_by(viewer, request, requester, context.policies(request.target)):
-            return Shown(replace(request, statement=""), requester, ticket, False)
-        shown = Shown(request, requester, ticket, True)
+        earlier = await self._earlier(viewer, request, ticket.customers if ticket else ())
+        if not await self._may_read(viewer, request, requester):
+            return Shown(replace(request, statement=""), requester, ticket, False, earlier=earlier)
+        shown = Shown(request, requester, ticket, True, earlier=earlier)
         if request.state is not RequestState.PENDING:
             return shown
         try:
@@ -69,25 +75,28 @@ class Previews:
             return replace(shown, problem=error.refusal)
         return replace(shown, problem=write) if isinstance(write, Refusal) else replace(shown, write=write)
 
-    async def preview(self, signin: SignIn, request_id: str, peer: Peer) -> Previewed | Refusal:
+    async def preview(self, signin: SignIn, request_id: str, peer: Peer, in_name_of: str = "") -> Previewed | Refusal:
         """What the statement of a waiting request would change; an approver may rely on it for a while.
 
         Raises `GatewayError` for an outage.
         """
         context = self._context
         request = await context.store(access.find_request, request_id)
-        if request is None or not self._sees(signin.principal, request.person, request.target):
+        if request is None or not await self._sight.sees_request(signin.principal, request):
             return _no_request()
         by = await context.by_id(signin.principal.id)
         if by is None or not by.active:
             return Refusal("person-inactive", "the directory says that you are not active")
-        ready = await self._ready(signin, by, request)
+        ready = await self._ready(signin, by, request, in_name_of)
         if isinstance(ready, Refusal):
             await self._record(signin, by, request, peer, refusal=ready)
             return ready
         judged, write, reveal = ready
         session = self._session(signin, by, request, judged, reveal, peer)
         await self._record(signin, by, request, peer, session=session, write=write)
+        if write is None:
+            counted = await self._counted(session, request.reveal)
+            return counted if isinstance(counted, Refusal) else Previewed(request, None, counted)
         shown: Preview | Refusal = Preview((), ())
         if write.preview:
             with self._watch.visit(session, LIFE_S):
@@ -101,20 +110,22 @@ class Previews:
         return Previewed(request, write, shown)
 
     async def _ready(
-        self, signin: SignIn, by: Principal, request: AccessRequest
-    ) -> tuple[Judged, Write, Reveal] | Refusal:
+        self, signin: SignIn, by: Principal, request: AccessRequest, in_name_of: str
+    ) -> tuple[Judged, Write | None, Reveal] | Refusal:
         """What may be shown to `by`, and the columns in clear."""
         context = self._context
-        now, fresh_s = context.clock(), context.settings.factor_fresh_s
+        now, fresh_s = context.clock(), context.settings.fresh.approve
         policy = context.policies(request.target)
         if policy is None:
             return _no_request()
-        if not request.statement:
-            return Refusal("request-invalid", "the request names no statement: there is nothing to show beforehand")
+        if not request.statement and not request.reveal:
+            return Refusal(
+                "request-invalid", "the request names neither a statement nor a column: there is nothing to show"
+            )
         if request.state is not RequestState.PENDING or overdue(request, now, context.settings.pending_life_s):
             return Refusal("request-invalid", "the request does not wait any more", "look at it again")
         if not is_fresh(signin.factor_at, now, fresh_s):
-            return stale_factor()
+            return stale_factor(fresh_s)
         requester = await context.by_id(request.person)
         reveal = request.reveal
         if by.id == request.person:
@@ -125,18 +136,55 @@ class Previews:
                 )  # fmt: skip
             reveal = frozenset()
         else:
-            before = [requester, *[await context.by_id(one) for one in request.decided_by]]
-            state = decided(
-                request, Move.APPROVE, by, policy,
-                same_side=before, factor_at=signin.factor_at, now=now, fresh_s=fresh_s,
-            )  # fmt: skip
-            if isinstance(state, Refusal):
-                return state
+            found = await self._decisions.standpoint(signin, by, request, policy, Move.APPROVE, in_name_of)
+            if isinstance(found, Refusal):
+                return found
         judged = await self._judged(request, requester)
         if isinstance(judged, Refusal):
             return judged
+        if not request.statement:
+            return judged, None, reveal
         write = await self._writing.study_again(request, judged.ticket.customers)
         return write if isinstance(write, Refusal) else (judged, write, reveal)
+
+    async def _counted(self, session: Session, reveal: Reveal) -> Preview | Refusal:
+        """How many rows of each relation with such a column there are for the ticket's customer."""
+        rows = []
+        with self._watch.visit(session, LIFE_S):
+            for relation in sorted({relation for relation, _ in reveal}):
+                name = ".".join('"' + part.replace('"', '""') + '"' for part in relation.split(".", 1))
+                found = await self._look(session, f"SELECT count(*) AS rows FROM {name}")  # noqa: S608 - quoted
+                if isinstance(found, Refusal):
+                    return found
+                rows.append((relation, found.rows[0][0] if found.rows else None))
+        return Preview(("relation", "rows"), tuple(rows))
+
+    async def _may_read(self, viewer: Principal, request: AccessRequest, requester: Principal | None) -> bool:
+        """Whether the viewer may read a request's statement: who filed it, and who may decide about it."""
+        policy = self._context.policies(request.target)
+        if viewer.id == request.person:
+            return True
+        if policy is None or same_person(viewer, requester):
+            return False
+        return await self._sight.delegations.may_decide(viewer, request, policy)
+
+    async def _earlier(
+        self, viewer: Principal, request: AccessRequest, customers: tuple[str, ...]
+    ) -> tuple[Earlier, ...]:
+        """What the requester asked for before, as far as the viewer sees it: lately, or for the same customers."""
+        known = await self._context.store(
+            access.earlier_requests, request.person, request.created_at - 12 * EARLIER, request.created_at
+        )
+        found, seen = [], dict[str, bool]()
+        for one, opened in known:
+            same = bool(set(opened) & set(customers)) or one.ticket_id == request.ticket_id
+            if one.id == request.id or not (same or one.created_at >= request.created_at - EARLIER):
+                continue
+            if one.target not in seen:
+                seen[one.target] = await self._sight.sees_request(viewer, one)
+            if seen[one.target]:
+                found.append(Earlier(replace(one, statement=""), same))
+        return tuple(found[:_MOST_EARLIER])
 
     async def _judged(self, request: AccessRequest, requester: Principal | None) -> Judged | Refusal:
         if requester is None or not requester.active:

@@ -35,7 +35,7 @@ async def record_refused(context: Context, wanted: Wanted, refusal: Refusal, pee
 async def record_request(
     context: Context, request: AccessRequest, requester: Principal | None, by: Principal | None, peer: Peer,
     state: RequestState, reason: str, *, ticket: Ticket | None = None, policy: Policy | None = None,
-    approvers: tuple[str, ...] = (), refusal: Refusal | None = None, write: Write | None = None,
+    approvers: tuple[str, ...] = (), refusal: Refusal | None = None, write: Write | None = None, in_name_of: str = "",
 ) -> None:  # fmt: skip
     """Record what happened to a request; `by` None is the gateway itself."""
     fields: dict[str, Any] = verdict_fields(refusal) if refusal else {"decision": "permit", "reason": reason}
@@ -45,19 +45,21 @@ async def record_request(
         customers=list(ticket.customers) if ticket else [], request=request.id, approvers=list(approvers),
         policy=policy.digest if policy else "", target=request.target, state=state.value,
         by=by.id if by else "gateway", reveal=named(request.reveal), duration_s=request.duration_s,
+        in_name_of=in_name_of, grant=request.extends,
         write=request.write or None, **writing_fields(context, write, request.digest),
     )  # fmt: skip
 
 
 async def record_grant(
     context: Context, grant: Grant, person: Principal | None, peer: Peer, *, by: str, reason: str = "",
-    policy: Policy | None = None,
+    policy: Policy | None = None, extended: bool = False,
 ) -> None:  # fmt: skip
-    """Record that a grant began or ended."""
+    """Record that a grant began or ended, or that it was `extended`."""
     holder = who(person) if person else {"person": grant.person}
     await context.record(
-        "grant", **holder, **where(peer), decision="permit", reason=reason, by=by, state=grant.state.value,
-        ticket_system=grant.ticket_system, ticket=grant.ticket_id, customers=list(grant.customers),
+        "grant", **holder, **where(peer), decision="permit", reason=reason, by=by,
+        state="extended" if extended else grant.state.value, ticket_system=grant.ticket_system,
+        ticket=grant.ticket_id, customers=list(grant.customers),
         grant=grant.id, request=grant.request_id, approvers=list(grant.approved_by), target=grant.target,
         policy=policy.digest if policy else "", expires_at=grant.expires_at.isoformat(),
         write=grant.write or None, digest=context.keys.mark(grant.statement), break_glass=grant.break_glass or None,

@@ -24,16 +24,23 @@ from typing import Any, TypeVar
 from gateway.access.acts import Acts
 from gateway.access.break_glass import Reviews
 from gateway.access.context import Context, Policies, verdict, where, who
+from gateway.access.deciding import Decisions
 from gateway.access.enrolment import Enrolment
+from gateway.access.extending import Extensions
 from gateway.access.keys import Token
-from gateway.access.login import RECOVERY, Failure, Login, Proof, SignIns, not_accepted
+from gateway.access.login import PROVIDER, RECOVERY, SUSPENDED, Failure, Login, Proof, not_accepted
 from gateway.access.names import fold_login, split_user
-from gateway.access.passes import Register, new_pass
+from gateway.access.news import Known, News
+from gateway.access.passes import new_pass
+from gateway.access.passkeys import Enrolled, Passkeys
 from gateway.access.passwords import hash_password
+from gateway.access.people import People
 from gateway.access.preview import Look, Previews
+from gateway.access.recertifying import Recertifications
 from gateway.access.refused import RefusedLogins
-from gateway.access.request import Move, is_fresh, stale_factor
+from gateway.access.request import Move
 from gateway.access.sight import Sight
+from gateway.access.standing import Standing, person_suspended
 from gateway.access.values import (
     AccessSettings,
     Challenge,
@@ -52,11 +59,12 @@ from gateway.access.workflow import Announce, Workflow
 from gateway.access.writing import Study, Writing
 from gateway.errors import GatewayError, Refusal
 from gateway.model import AccessRequest, Grant, Pass, Peer, Principal, RequestState, Session, Ticket
-from gateway.ports import Clock, Directory, TicketSource, Trail
+from gateway.ports import Clock, Directory, Quick, TicketSource, Trail
 from gateway.store import access as rows
-from gateway.store import people
+from gateway.store import standing as lost
 from gateway.store.access import PassRow
 from gateway.store.database import Database
+from gateway.store.passkeys import SecurityKey
 from gateway.wire.auth import ScramVerifier, make_verifier, mock_verifier
 
 __all__ = [
@@ -97,31 +105,48 @@ class Access:
         monotonic: Callable[[], float] = time.monotonic,
         token: Token = secrets.token_bytes,
         new_trace: Callable[[], str] = str,
+        known: Known | None = None,
+        quick: Quick | None = None,
     ) -> None:
         """Loads what is live from the store, blocking. Raises `GatewayError("store-unavailable")`.
 
-        `study` tells what a text would write on a target, `preview` runs a SELECT through the gate, `announce` hears of
-        grants (see `Workflow`), `new_trace` gives a session's trace an id, or none.
+        `known` is what the trail knows of the store: one that does not know it is an old one (see `News`). `study`
+        tells what a text would write on a target, `preview` runs a SELECT through the gate, `announce` hears of grants
+        (see `Workflow`), `new_trace` gives a session's trace an id, or none.
         """
-        context = Context(settings, directory, tickets, policies, trail, database, clock, monotonic, token)
-        grants, passes = database.run_now(rows.load, clock())
-        tokens, locks = database.run_now(people.load, clock())
+        standing = Standing(*database.run_now(lost.load))
+        context = Context(
+            settings, directory, tickets, policies, trail, database, clock, monotonic, token, standing, quick
+        )
         self.context = self._context = context
         self._new_trace = new_trace
-        self._register = Register(grants, passes)
-        self._signins = SignIns(context, tokens)
-        self._login = Login(context, locks)
-        self._watch = Watch(context, self._register, self._signins)
-        self._sight = Sight(context, self._register, self._watch)
+        self.news = News(context, database, known)
+        self._register, self._signins = self.news.register, self.news.signins
+        self._login = Login(context, self.news.locks)
+        self._watch = Watch(context, self._register, self._signins, self.news.fresh)
+        self.news.ended = self._watch.ended
+        self.sight = Sight(context, self._register, self._watch)
         self._writing = Writing(context, self._register, study, self._watch.check)
-        self.reviews = Reviews(context, self._sight.is_member)
-        self._workflow = Workflow(context, self._register, self._writing, self.reviews, self._watch.ended, announce)
+        self.reviews = Reviews(context, self.sight.is_member, self.sight.delegations)
+        self._workflow = Workflow(
+            context, self._register, self._writing, self.reviews, self._watch.ended, announce, self._watch.has_sessions
+        )  # fmt: skip
+        self.delegations = self.sight.delegations
+        self.extensions = Extensions(context, self._register, self._workflow)
+        self._decisions = Decisions(
+            context, self._register, self._workflow, self._writing, self.delegations, self.extensions
+        )  # fmt: skip
         self._previews = Previews(
-            context, self._register, self._watch, self._workflow, self._writing, preview, self._sight.sees
+            context, self._register, self._watch, self._workflow, self._writing, preview, self.sight, self._decisions
+        )
+        self.people = People(context, self.delegations, self.sight.is_member, self._end_all)
+        self.recertifications = Recertifications(
+            context, self.people, self.delegations, self.sight.is_member, self._workflow.end_lost
         )
         self._refused = RefusedLogins(lambda kind, fields: context.note(kind, **fields), monotonic)
         self._enrolment = Enrolment(context, self._login, self._refused)
-        self.acts = Acts(context, self._sight.is_member)
+        self.passkeys = Passkeys(context, self._login, self._enrolment, self._key_refused)
+        self.acts = Acts(context, self.sight.is_member)
         self._attempts: set[asyncio.Task[Any]] = set()
 
     # engines
@@ -186,9 +211,42 @@ class Access:
         asked_for = {"login": fold_login(login)}
         return await self._finish(self._sign_in(login, password, otp, peer), asked_for, peer, "sign-in")
 
+    async def sign_in_proven(
+        self, person: Principal, otp: str, peer: Peer, method: str, factor_at: datetime | None
+    ) -> SignIn | Refusal:
+        """A sign-in of whom the identity provider has proved: with a code, or where `factor_at` is when the provider
+        saw a second factor that counts, without.
+        """
+        work = self._sign_in_proven(person, otp, peer, method, factor_at)
+        return await self._finish(work, who(person), peer, method)
+
+    async def refuse_proven(self, failure: Failure, peer: Peer, method: str) -> None:
+        """Record a login at the identity provider that came to nothing. Raises `GatewayError("audit-not-writable")`."""
+        await self._not_accepted(failure, peer, method=method)
+
+    async def has_factor(self, person: Principal) -> bool:
+        """Whether the person has a second factor of the gateway's own."""
+        return await self._login.has_factor(person)
+
+    async def collect(self, secret: str, peer: Peer) -> SignIn | Enrolled | Refusal | None:
+        """What came of a ceremony with a security key, for the command that began it; None while it is awaited."""
+        return await self._finish(self._collect(secret, peer), {}, peer, "sign-in")
+
     def authenticate(self, token: str) -> SignIn | Refusal:
         """The sign-in of a bearer token; asks nobody, so `run_watcher` must be running."""
         return self._signins.find(token)
+
+    async def recognise(self, token: str) -> SignIn | Refusal:
+        """As `authenticate`, where it may have been made at another gateway a moment ago."""
+        found = self._signins.find(token)
+        if isinstance(found, Refusal) and self._context.shared:
+            await self.news.caught_up()
+            try:
+                await self._signins.meet(token)
+            except GatewayError as error:
+                return error.refusal
+            found = self._signins.find(token)
+        return found
 
     async def sign_out(self, signin: SignIn) -> None:
         """End a sign-in. Raises `GatewayError("store-unavailable")`."""
@@ -203,33 +261,71 @@ class Access:
         `write` asks to write as well, in general; `statement` to run that one, once. `break_glass` asks to do
         without an approval.
         """
+        wanted = await self._wanted(
+            signin, target, ticket, reason, duration_s, reveal, write=write, statement=statement,
+            break_glass=break_glass,
+        )  # fmt: skip
+        if isinstance(wanted, Refusal):
+            return wanted
         try:
-            person = await self._present(signin)
-            if isinstance(person, Refusal):
-                return person
-            wanted = Wanted(
-                person, target, ticket, signin.factor_at, reason, duration_s, reveal,
-                write=write or bool(statement), statement=statement, break_glass=break_glass,
-            )  # fmt: skip
-            found = await self._workflow.obtain(wanted, peer)
+            self._context.ready()
+            found = await self._obtain(wanted, peer)
             if isinstance(found, Refusal):
-                if found.code != "approval-required" or not found.name:
-                    await self._workflow.refuse(wanted, found, peer)
                 return found
             grant, request, judged = found
-            secret = await self._mint(signin, person, grant, judged.ticket, peer)
-            user = f"{person.login}+{grant.ticket_id}"
+            secret = await self._mint(signin, wanted.person, grant, judged.ticket, peer)
+            if isinstance(secret, Refusal):
+                return secret
+            user = f"{wanted.person.login}+{grant.ticket_id}"
             return Opened(grant, request, grant.ticket_id, grant.customers, user, secret, grant.expires_at)
         except GatewayError as error:
             return error.refusal
 
-    async def approve(self, signin: SignIn, request_id: str, reason: str, peer: Peer) -> AccessRequest | Refusal:
-        """Count an approval; the last one that is needed makes the grant."""
-        return await self._decide(signin, request_id, Move.APPROVE, reason, peer)
+    async def approve(
+        self, signin: SignIn, request_id: str, reason: str, peer: Peer, in_name_of: str = ""
+    ) -> AccessRequest | Refusal:
+        """Count an approval; the last one that is needed makes the grant. `in_name_of` is a login, or empty."""
+        return await self._decide(signin, request_id, Move.APPROVE, reason, peer, in_name_of)
 
-    async def deny(self, signin: SignIn, request_id: str, reason: str, peer: Peer) -> AccessRequest | Refusal:
+    async def deny(
+        self, signin: SignIn, request_id: str, reason: str, peer: Peer, in_name_of: str = ""
+    ) -> AccessRequest | Refusal:
         """Turn a request down."""
-        return await self._decide(signin, request_id, Move.DENY, reason, peer)
+        return await self._decide(signin, request_id, Move.DENY, reason, peer, in_name_of)
+
+    async def file(
+        self, signin: SignIn, *, target: str, ticket: str, reason: str = "", duration_s: int = 0,
+        reveal: Reveal = frozenset(), write: bool = False, statement: str = "", peer: Peer,
+    ) -> AccessRequest | Refusal:  # fmt: skip
+        """Ask as `open` does, without opening: the request, as it waits or as the policy approved it."""
+        wanted = await self._wanted(
+            signin, target, ticket, reason, duration_s, reveal, write=write, statement=statement
+        )  # fmt: skip
+        if isinstance(wanted, Refusal):
+            return wanted
+        found = await _refusing(self._obtain(wanted, peer))
+        if not isinstance(found, Refusal):
+            return found[1]
+        if found.code != "approval-required" or not found.name:
+            return found
+        waiting = await _refusing(self._context.store(rows.find_request, found.name))
+        return waiting if waiting is not None else found
+
+    async def waiting(self, request_id: str) -> AccessRequest | None:
+        """The request of that id while it waits; None where that cannot be told."""
+        found = await _refusing(self._context.store(rows.find_request, request_id))
+        if found is None or isinstance(found, Refusal) or found.state is not RequestState.PENDING:
+            return None
+        return found
+
+    async def approvers_of(self, request_id: str) -> list[str]:
+        """The logins of some who could approve that request now; none where that cannot be told."""
+        request = await self.waiting(request_id)
+        policy = self._context.policies(request.target) if request is not None else None
+        if request is None or policy is None:
+            return []
+        found = await _refusing(self.people.approvers_of(request, policy))
+        return [] if isinstance(found, Refusal) else found
 
     async def cancel(self, signin: SignIn, request_id: str, peer: Peer) -> AccessRequest | Refusal:
         """Take one's own request back."""
@@ -239,17 +335,17 @@ class Access:
         """One request as it stands now, with the same view as `requests`; its statement for who may read it."""
         return await _refusing(self._previews.show(signin, request_id))
 
-    async def preview(self, signin: SignIn, request_id: str, peer: Peer) -> Previewed | Refusal:
+    async def preview(self, signin: SignIn, request_id: str, peer: Peer, in_name_of: str = "") -> Previewed | Refusal:
         """What the statement of a waiting request would change; who approves it must have seen that just before."""
-        return await _refusing(self._previews.preview(signin, request_id, peer))
+        return await _refusing(self._previews.preview(signin, request_id, peer, in_name_of))
 
     async def requests(self, signin: SignIn, state: RequestState | None = None) -> list[AccessRequest] | Refusal:
         """Requests newest first: one's own, and those one may decide on; all of them for administrators."""
-        return await _refusing(self._sight.requests(signin.principal, state))
+        return await _refusing(self.sight.requests(signin.principal, state))
 
     async def grants(self, signin: SignIn, *, live: bool = True) -> list[Grant] | Refusal:
         """Grants newest first, with the same view as `requests`; `live` leaves out those that are over."""
-        return await _refusing(self._sight.grants(signin.principal, live))
+        return await _refusing(self.sight.grants(signin.principal, live))
 
     async def revoke(self, signin: SignIn, grant_id: str, reason: str, peer: Peer) -> Grant | Refusal:
         """End a grant at once: one's own, any for administrators and for the target's approvers."""
@@ -263,20 +359,25 @@ class Access:
 
     def sessions(self, signin: SignIn) -> list[LiveSession]:
         """Live sessions of this process, with the same view as `requests`."""
-        return self._sight.sessions(signin.principal)
+        return self.sight.sessions(signin.principal)
 
     # people
 
     async def invite(self, signin: SignIn | None, login: str, peer: Peer) -> str | Refusal:
         """An invitation code for a person without a factor. `signin` None: by whoever runs the gateway, locally."""
-        return await self._administer(signin, lambda by: self._enrolment.invite(login, by, peer))
+        return await self.people.administer(signin, lambda by: self._enrolment.invite(login, by, peer))
 
-    async def enrol_begin(self, login: str, password: str, invitation: str, peer: Peer) -> Enrolling | Refusal:
-        """The `otpauth://` URI and the secret of a new factor, which waits for its first code."""
+    async def enrol_begin(
+        self, login: str, password: str | Principal, invitation: str, peer: Peer
+    ) -> Enrolling | Refusal:
+        """The `otpauth://` URI and the secret of a new factor, which waits for its first code.
+
+        In the place of the password, here and below, stands whom the identity provider has proved.
+        """
         return await _refusing(self._enrolment.begin(login, password, invitation, peer))
 
     async def enrol_finish(
-        self, login: str, password: str, invitation: str, code: str, peer: Peer
+        self, login: str, password: str | Principal, invitation: str, code: str, peer: Peer
     ) -> tuple[str, ...] | Refusal:
         """The recovery codes, shown once, for the right first code."""
         return await _refusing(self._enrolment.finish(login, password, invitation, code, peer))
@@ -286,22 +387,44 @@ class Access:
         asked_for = {"login": fold_login(login)}
         return await self._finish(self._recover(login, password, code, peer), asked_for, peer, RECOVERY)
 
+    async def recover_proven(self, person: Principal, code: str, peer: Peer) -> str | Refusal:
+        """The same for whom the identity provider has proved."""
+        work = self._recovered(self._login.prove_factor(person, code, peer, recovery=True), peer)
+        return await self._finish(work, who(person), peer, RECOVERY)
+
     async def reset_factor(self, signin: SignIn | None, login: str, peer: Peer) -> Principal | Refusal:
         """Take a person's factor away; his grants are revoked, his sessions cut, his sign-ins over."""
-        return await self._administer(signin, lambda by: self._enrolment.reset(login, by, peer, self._end_all(peer)))
+        return await self.people.administer(
+            signin, lambda by: self._enrolment.reset(login, by, peer, self._end_all(peer))
+        )
+
+    async def remove_key(self, signin: SignIn, which: str, peer: Peer) -> SecurityKey | Refusal:
+        """Take one of a person's own security keys away; what he has open ends, as with `reset_factor`."""
+        return await self.passkeys.remove(signin, which, peer, self._end_all(peer, "security key removed"))
 
     def is_member(self, principal: Principal, role: str) -> bool:
         """Whether the person has the role: see `Sight`. Raises `KeyError` for an unknown one."""
-        return self._sight.is_member(principal, role)
+        return self.sight.is_member(principal, role)
 
     # life
 
     async def run_watcher(self) -> None:
         """Watch until cancelled. A watcher that stops makes every session and sign-in stop within the grace."""
+        # apart from one another: a store that does not answer keeps nobody from looking at people and tickets
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.news.run())
+            group.create_task(self._watching())
+            group.create_task(self._sweeping())
+
+    async def _watching(self) -> None:
+        while True:
+            await self._watch.refresh()
+            await asyncio.sleep(self._context.settings.watch_interval_s)
+
+    async def _sweeping(self) -> None:
         context = self._context
         swept = float("-inf")
         while True:
-            await self._watch.refresh()
             requests_too = context.monotonic() - swept >= _SWEEP_REQUESTS_S
             if await self.sweep(requests=requests_too) is None and requests_too:
                 swept = context.monotonic()
@@ -309,17 +432,23 @@ class Access:
 
     async def refresh(self) -> None:
         """One round of the watcher."""
+        await self.news.refresh()
         await self._watch.refresh()
 
     async def sweep(self, *, requests: bool = True) -> Refusal | None:
         """Expire what ran out. An outage is returned; what ran out gives no access anyway."""
         try:
             self._refused.flush()
-            await self._workflow.end_lapsed(self._watch.lapsed())
+            self.news.say()
+            await self.people.reload()
+            await self._workflow.end_lost()
+            await self._workflow.save_ends()
+            await self._end_lapsed()
             await self._workflow.sweep()
             if requests:
                 await self._workflow.sweep_requests()
                 await self.acts.sweep()
+                await self.recertifications.sweep()
                 for person in await self.reviews.sweep():
                     await self._workflow.end_unapproved(person, "a break-glass access was not reviewed in time")
         except GatewayError as error:
@@ -367,24 +496,76 @@ class Access:
         await self._record_login(peer, None, method="sign-in", **who(proof.person), factor=proof.factor)
         return await self._signins.create(proof)
 
+    async def _sign_in_proven(
+        self, person: Principal, otp: str, peer: Peer, method: str, factor_at: datetime | None
+    ) -> SignIn | Refusal:
+        proof: Proof | Failure
+        if factor_at is None:
+            proof = await self._login.prove_factor(person, otp, peer)
+        else:
+            present = await self._login.proven(person)
+            proof = present if isinstance(present, Failure) else Proof(present, PROVIDER, factor_at)
+        if isinstance(proof, Failure):
+            return await self._not_accepted(proof, peer, method=method)
+        await self._record_login(peer, None, method=method, **who(proof.person), factor=proof.factor)
+        return await self._signins.create(proof)
+
+    async def _collect(self, secret: str, peer: Peer) -> SignIn | Enrolled | Refusal | None:
+        found = await self.passkeys.collected(secret, peer)
+        if not isinstance(found, Proof):
+            return found
+        await self._record_login(peer, None, method="sign-in", **who(found.person), factor=found.factor)
+        return await self._signins.create(found)
+
+    async def _key_refused(self, failure: Failure, peer: Peer) -> Refusal:
+        return await self._not_accepted(failure, peer, method="sign-in")
+
     async def _recover(self, login: str, password: str, code: str, peer: Peer) -> str | Refusal:
-        proof = await self._login.prove(login, password, code, peer, recovery=True)
+        return await self._recovered(self._login.prove(login, password, code, peer, recovery=True), peer)
+
+    async def _recovered(self, proving: Awaitable[Proof | Failure], peer: Peer) -> str | Refusal:
+        proof = await proving
         if isinstance(proof, Failure):
             return await self._not_accepted(proof, peer, method=RECOVERY)
         await self._record_login(peer, None, method=RECOVERY, **who(proof.person), factor=proof.factor)
         return await self._enrolment.recover(proof.person, peer, self._end_all(peer))
 
-    def _end_all(self, peer: Peer) -> Callable[[Principal], Awaitable[None]]:
-        """What ends all that a person's lost factor had opened."""
+    async def _wanted(
+        self, signin: SignIn, target: str, ticket: str, reason: str, duration_s: int, reveal: Reveal, *,
+        write: bool = False, statement: str = "", break_glass: bool = False,
+    ) -> Wanted | Refusal:  # fmt: skip
+        person = await _refusing(self._present(signin))
+        if isinstance(person, Refusal):
+            return person
+        return Wanted(
+            person, target, ticket, signin.factor_at, reason, duration_s, reveal, write=write or bool(statement),
+            statement=statement, break_glass=break_glass, factor=signin.factor,
+        )  # fmt: skip
+
+    async def _end_lapsed(self) -> None:
+        """End the grants that the watcher found without a reason: before new access, so that none is used again."""
+        await self._workflow.end_lapsed(self._watch.lapsed())
+
+    async def _obtain(self, wanted: Wanted, peer: Peer) -> tuple[Grant, AccessRequest, Judged] | Refusal:
+        """What `Workflow.obtain` gives; what was not even filed is recorded."""
+        await self._end_lapsed()
+        found = await self._workflow.obtain(wanted, peer)
+        if isinstance(found, Refusal) and (found.code != "approval-required" or not found.name):
+            await self._workflow.refuse(wanted, found, peer)
+        return found
+
+    def _end_all(self, peer: Peer, why: str = "second factor reset") -> Callable[[Principal], Awaitable[None]]:
+        """What ends all that a person has open here."""
 
         async def end(person: Principal) -> None:
             self._signins.forget_person(person.id)
-            await self._workflow.end_all(person.id, "second factor reset", peer)
+            await self._workflow.end_all(person.id, why, peer)
 
         return end
 
     async def _admit_pass(self, challenge: Challenge, proven: bool, peer: Peer) -> Session | Refusal:
         context = self._context
+        context.ready()
         over = None
         row = self._register.pass_of(challenge.pass_id) if challenge.pass_id is not None else None
         grant = self._register.grant(row.secret.grant_id) if row is not None else None
@@ -395,6 +576,8 @@ class Access:
             reason = "unknown person" if known is None else "no live pass" if row is None else "wrong pass"
             failure = Failure("authentication-failed", reason, challenge.login, known)
             return await self._not_accepted(failure, peer, challenge=challenge, method="pass")
+        # the store itself: another gateway may have ended it a moment ago
+        over = over or await self._over_elsewhere(grant.id, row.secret.id)
         person, ticket = await asyncio.gather(context.by_id(grant.person), context.ticket(grant.ticket_id))
         if ticket is not None and ticket.system != grant.ticket_system:
             ticket = None
@@ -417,6 +600,14 @@ class Access:
         proof = Proof(person, row.factor, row.factor_at)
         return await self._session(proof, grant, judged, row.secret.id, peer, "pass", fields)
 
+    async def _over_elsewhere(self, grant_id: str, pass_id: str) -> Refusal | None:
+        """Why the pass admits nobody, as the store has it. Raises `GatewayError("store-unavailable")`."""
+        if await self._context.look(rows.admits, pass_id, self._context.clock()):
+            return None
+        await self.news.refresh()
+        over = self._register.over(grant_id, pass_id, self._context.clock())
+        return over or Refusal("grant-revoked", "the grant was revoked", "ask whoever revoked it", fatal=True)
+
     async def _admit_direct(self, challenge: Challenge, secret: str, peer: Peer) -> Session | Refusal:
         method = "direct"
         password, code = secret[:-_CODE_DIGITS], secret[-_CODE_DIGITS:]
@@ -427,6 +618,7 @@ class Access:
         if isinstance(proof, Failure):
             return await self._not_accepted(proof, peer, challenge=challenge, method=method)
         wanted = Wanted(proof.person, challenge.target, challenge.ticket_id, proof.factor_at, direct=True)
+        await self._end_lapsed()
         found = await self._workflow.obtain(wanted, peer)
         fields = {**who(proof.person), "factor": proof.factor, "factor_age_s": 0}
         if isinstance(found, Refusal):
@@ -460,7 +652,7 @@ class Access:
         self._watch.begin(session, judged.policy)
         return session
 
-    async def _mint(self, signin: SignIn, person: Principal, grant: Grant, ticket: Ticket, peer: Peer) -> str:
+    async def _mint(self, signin: SignIn, person: Principal, grant: Grant, ticket: Ticket, peer: Peer) -> str | Refusal:
         """A new pass for the grant: recorded, then kept, then known to `challenge`."""
         context = self._context
         secret = new_pass(context.token)
@@ -477,30 +669,17 @@ class Access:
             ticket_state=ticket.status, factor=signin.factor, factor_age_s=self._age_s(signin.factor_at),
             expires_at=grant.expires_at.isoformat(),
         )  # fmt: skip
-        await context.store(rows.insert_pass, row)
+        if not await context.store(rows.insert_pass, row):
+            await self.news.refresh()
+            over = self._register.over(grant.id, None, context.clock())
+            return over or Refusal("grant-revoked", "the grant is over", "open the ticket again")
         self._register.put_pass(row)
         return secret
 
     async def _decide(
-        self, signin: SignIn, request_id: str, move: Move, reason: str, peer: Peer
+        self, signin: SignIn, request_id: str, move: Move, reason: str, peer: Peer, in_name_of: str = ""
     ) -> AccessRequest | Refusal:
-        return await _refusing(self._workflow.decide(signin, request_id, move, reason[:500], peer))
-
-    async def _administer(self, signin: SignIn | None, act: Callable[[str], Awaitable[T | Refusal]]) -> T | Refusal:
-        """Let an administrator with a recent factor act; None is whoever runs the gateway."""
-        try:
-            if signin is None:
-                return await act("local")
-            person = await self._present(signin)
-            if isinstance(person, Refusal):
-                return person
-            if not self.is_member(person, "administrators"):
-                return Refusal("not-in-team", "this is for administrators")
-            if not is_fresh(signin.factor_at, self._context.clock(), self._context.settings.factor_fresh_s):
-                return stale_factor()
-            return await act(person.id)
-        except GatewayError as error:
-            return error.refusal
+        return await _refusing(self._decisions.decide(signin, request_id, move, reason[:500], peer, in_name_of))
 
     async def _present(self, signin: SignIn) -> Principal | Refusal:
         """The person of a sign-in as the directory has him now."""
@@ -524,7 +703,7 @@ class Access:
         if challenge is not None:
             fields = _asked_for(challenge) | fields
         await self._record_login(peer, Refusal(failure.code, failure.reason), method=method, **fields)
-        return not_accepted()
+        return person_suspended() if failure.code == SUSPENDED else not_accepted()
 
     async def _record_login(self, peer: Peer, refusal: Refusal | None, *, method: str, **fields: Any) -> None:
         # A user name that is no login may be a secret typed into the wrong field: it is not recorded.

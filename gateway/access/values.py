@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from gateway.errors import Refusal
+from gateway.factor_settings import Fresh, WebAuthn
 from gateway.model import AccessRequest, Grant, Peer, Preview, Principal, Ticket, Write
 from gateway.policy.schema import Policy
 
@@ -21,12 +22,15 @@ Reveal = frozenset[tuple[str, str]]
 class AccessSettings:
     """The timings and roles of access; seconds unless the name says otherwise.
 
-    `master_key` is at least 32 bytes; every key of this package derives from it by HKDF. `administrators`, `auditors`,
+    `master_key` is at least 32 bytes; every key of this package derives from it by HKDF, or from `root` where there is
+    one; `former_keys` open what is not yet sealed under it. `administrators`, `auditors`,
     `custodians` and `approvers` are team names. `watch_interval_s` is how often live sessions are compared with the
     directory, the tickets and the policies; `preview_life_s` is how long an approver may rely on having seen what a
-    statement would change, `act_life_s` how long what two people agreed on may be carried out; `grace_s` is the
-    greatest age of an answer that still gives access: when a source cannot be read, new logins fail at once and live
-    sessions are cut after it.
+    statement would change, `act_life_s` how long what two people agreed on may be carried out. `grace_s` is the
+    greatest age of an answer that keeps a live session going: when a source cannot be read, new logins fail at once
+    and live sessions are cut after it. `fresh_s` is that of an answer that keeps a sign-in to the API going, which can
+    open more; and how long the watcher may stand still. `store_grace_s` is how old what is known of the store may be,
+    which other gateways change: sessions and sign-ins end after it.
 
     Lock-out: `lock_free` failures cost nothing, the next one `lock_base_s`, each further one twice as much up to
     `lock_max_s`; `lock_forget_s` without a failure clears the count. Addresses have their own, more patient, count.
@@ -34,19 +38,25 @@ class AccessSettings:
     """
 
     master_key: bytes = field(repr=False)
+    former_keys: tuple[bytes, ...] = field(default=(), repr=False, kw_only=True)
+    root: bytes = field(default=b"", repr=False, kw_only=True)
     administrators: frozenset[str] = frozenset()
     auditors: frozenset[str] = frozenset()
     custodians: frozenset[str] = frozenset()
     approvers: frozenset[str] = frozenset()
     issuer: str = "gateway"
-    factor_fresh_s: int = 900
+    fresh: Fresh = field(default_factory=Fresh)
+    webauthn: WebAuthn = field(default_factory=WebAuthn)
     token_life_s: int = 8 * 3600
     invitation_life_s: int = 72 * 3600
     pending_life_s: int = 24 * 3600
+    unused_life_s: int = 8 * 3600
     preview_life_s: int = 900
     act_life_s: int = 3600
     watch_interval_s: float = 0.25
-    grace_s: float = 5.0
+    grace_s: float = 300.0
+    fresh_s: float = 5.0
+    store_grace_s: float = 5.0
     lock_free: int = 5
     lock_base_s: float = 2.0
     lock_max_s: float = 900.0
@@ -82,6 +92,7 @@ class Wanted:
     statement: str = field(default="", repr=False)
     digest: str = ""
     break_glass: bool = False
+    factor: str = "totp"
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,11 +155,20 @@ class Opened:
 
 
 @dataclass(frozen=True, slots=True)
+class Earlier:
+    """A request that was made before another one by the same person; `same` says that it was for the same customer."""
+
+    request: AccessRequest
+    same: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Shown:
     """A request with its ticket as it stands now, for who may see it.
 
     `write` is what its statement would write now; `problem` is why nothing would come of the request now. `readable`
-    says that the viewer may read the statement; the request is without it otherwise.
+    says that the viewer may read the statement; the request is without it otherwise. `earlier` is what its person
+    asked for before, newest first.
     """
 
     request: AccessRequest
@@ -157,14 +177,18 @@ class Shown:
     readable: bool
     write: Write | None = None
     problem: Refusal | None = None
+    earlier: tuple[Earlier, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Previewed:
-    """What a request's statement would write, and the rows that it would meet, masked as the requester sees them."""
+    """What a request's statement would write, and the rows that it would meet, masked as the requester sees them.
+
+    Without a statement: how many rows each relation has whose columns would be seen in clear.
+    """
 
     request: AccessRequest
-    write: Write
+    write: Write | None
     preview: Preview
 
 
@@ -190,3 +214,11 @@ class LiveSession:
     peer: Peer
     started_at: datetime
     protected: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """A live grant, and the sessions of this process under it."""
+
+    grant: Grant
+    sessions: tuple[LiveSession, ...] = ()

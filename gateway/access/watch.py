@@ -3,35 +3,33 @@
 Theory of operation. A worker thread asks the directory about everybody who is connected, and the ticket sources what
 they last heard of the tickets; the answers come back to the loop, which judges each session by the same rule that
 opened it. `check`, on the road of every statement, only reads what was found: it never asks anybody. So an answer may
-be one interval old, and that of a remote ticket source as old as it says. Where one source is out, what the other says
+be one interval old, and that of a remote source as old as it says. Where one source is out, what the other says
 counts all the same. A grant whose ticket justifies it no more is over, whatever becomes of the ticket (`lapsed`).
 
-INVARIANT: no answer older than `grace_s` gives access. When a source cannot be read, when it hangs, or when the watcher
-itself stands still, statements are refused and sessions cut once the last good answer is that old.
+INVARIANT: no answer older than `grace_s` gives access. When a source cannot be read or hangs, statements are refused
+and sessions cut once its last good answer is that old.
+INVARIANT: when the watcher itself stands still, statements are refused after `fresh_s`: then nobody hears any news.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import TypeVar
 
 from gateway.access.context import Context
 from gateway.access.login import SignIns
 from gateway.access.passes import Register
 from gateway.access.values import LiveSession
-from gateway.errors import GatewayError, Refusal
+from gateway.errors import Refusal
 from gateway.model import Grant, Principal, Session, Ticket
 from gateway.policy.decide import decide_access, refuse_ticket
 from gateway.policy.schema import Policy
-from gateway.ports import Sighting
+from gateway.ports import Heard, Sighting
 
 Cut = Callable[[Refusal], None]
-T = TypeVar("T")
-
 _FORGET_S = 60.0
 _BATCH = 500
 
@@ -53,18 +51,23 @@ class _Live:
 class _Answers:
     """What the sources said; a refusal where they could not be asked."""
 
-    people: dict[str, Principal | Refusal | None]
+    people: dict[str, Heard | Refusal]
     tickets: Mapping[str, Sighting | Refusal]
 
 
 class Watch:
     """The live sessions of this process."""
 
-    def __init__(self, context: Context, register: Register, signins: SignIns) -> None:
+    def __init__(
+        self, context: Context, register: Register, signins: SignIns, fresh: Callable[[], Refusal | None]
+    ) -> None:
+        """`fresh` says why what is known of the store gives no access any more, or nothing."""
+        self._fresh = fresh
         self._context, self._register, self._signins = context, register, signins
         self._live: dict[str, _Live] = {}
         self._lapsed: dict[str, str] = {}
         self._visits: dict[str, float] = {}
+        self._round_at = float("-inf")
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="watch")
 
     def begin(self, session: Session, policy: Policy) -> None:
@@ -103,8 +106,12 @@ class Watch:
         if live.refusal is not None:
             return live.refusal
         if self._context.clock() >= session.grant.expires_at:
-            return self._register.over(session.grant.id, session.pass_id, self._context.clock())
-        if self._context.monotonic() - live.good_at > self._context.settings.grace_s:
+            # the session's own grant is as it was when it began; it may have been extended since
+            over = self._register.over(session.grant.id, session.pass_id, self._context.clock())
+            if over is not None:
+                return over
+        now, settings = self._context.monotonic(), self._context.settings
+        if now - live.good_at > settings.grace_s or now - max(self._round_at, live.since) > settings.fresh_s:
             return _stale(None)
         return None
 
@@ -126,6 +133,10 @@ class Watch:
             if live.refusal is None
         ]
 
+    def has_sessions(self, grant_id: str) -> bool:
+        """Whether a session lives under that grant."""
+        return any(one.session.grant.id == grant_id and one.refusal is None for one in self._live.values())
+
     def _observed(self, target: str) -> bool:
         policy = self._context.policies(target)
         return policy is not None and policy.observed
@@ -145,13 +156,16 @@ class Watch:
         tickets = {live.session.grant.ticket_id for live in self._live.values()}
         loop = asyncio.get_running_loop()
         answers = await loop.run_in_executor(self._thread, self._ask, people, tickets)
-        for person, found in answers.people.items():
-            if not isinstance(found, Refusal):
-                self._signins.learn(person, found, asked_at)
+        for person, said in answers.people.items():
+            if not isinstance(said, Refusal):
+                found = self._context.standing.seen(said.person)
+                answers.people[person] = said if found is said.person else replace(said, person=found)
+                self._signins.learn(person, found, min(asked_at, said.at))
         for count, live in enumerate(list(self._live.values()), start=1):
             self._judge(live, answers, asked_at)
             if count % _BATCH == 0:
                 await asyncio.sleep(0)
+        self._round_at = asked_at
 
     def lapsed(self) -> dict[str, str]:
         """The grants whose tickets were found to justify them no more, each with the reason; told once."""
@@ -162,11 +176,14 @@ class Watch:
         """Join the thread."""
         self._thread.shutdown(wait=True, cancel_futures=True)
 
-    def _ask(self, people: Iterable[str], tickets: Collection[str]) -> _Answers:
-        return _Answers(
-            {person: _asked(self._context.directory.by_id, person) for person in people},
-            self._context.tickets.recent(tickets),
-        )
+    def _ask(self, people: Collection[str], tickets: Collection[str]) -> _Answers:
+        heard = self._context.directory.recent(people)
+        # FAIL CLOSED: an answer about somebody else is none
+        strange = [
+            one for one, said in heard.items() if isinstance(said, Heard) and said.person and said.person.id != one
+        ]
+        gone = {one: Heard(None, float("inf")) for one in strange}
+        return _Answers({**heard, **gone}, self._context.tickets.recent(tickets))
 
     def _judge(self, live: _Live, answers: _Answers, asked_at: float) -> None:
         """End the session when it has no reason any more, or when its reasons are too old."""
@@ -181,7 +198,7 @@ class Watch:
         outage = None
         if refusal is None:
             person, ticket, _ = live.judged
-            asked = answers.people.get(session.principal.id, person)
+            asked = answers.people.get(session.principal.id)
             heard = answers.tickets.get(session.grant.ticket_id)
             if isinstance(heard, Refusal):
                 outage = heard
@@ -189,15 +206,17 @@ class Watch:
                 ticket, outage = heard.ticket, heard.outage
             if isinstance(asked, Refusal):
                 outage = asked
-            else:
-                person = asked
+            elif asked is not None:
+                person, outage = asked.person, asked.outage or outage
             refusal = self._reason_gone(live, person, ticket)
             if refusal is None and isinstance(heard, Sighting) and heard.between:
                 refusal = self._reason_was_gone(live, heard)
-            if session.principal.id in answers.people and isinstance(heard, Sighting) and asked is person:
-                live.good_at = max(live.good_at, min(asked_at, heard.at))
+            if isinstance(asked, Heard) and isinstance(heard, Sighting):
+                live.good_at = max(live.good_at, min(asked_at, asked.at, heard.at))
         if refusal is None and now - live.good_at > self._context.settings.grace_s:
             refusal = _stale(outage)
+        if refusal is None:
+            refusal = self._fresh()
         if refusal is not None:
             self._cut(live, refusal)
 
@@ -255,13 +274,6 @@ class Watch:
 
     def _detach(self, session_id: str) -> None:
         self._live.pop(session_id, None)
-
-
-def _asked(function: Callable[[str], T], key: str) -> T | Refusal:
-    try:
-        return function(key)
-    except GatewayError as error:
-        return error.refusal
 
 
 def _ended(reason: str) -> Refusal:

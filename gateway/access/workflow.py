@@ -17,13 +17,12 @@ from gateway.access.context import Context
 from gateway.access.names import is_ticket_id
 from gateway.access.passes import Register
 from gateway.access.records import record_grant, record_refused, record_request
-from gateway.access.request import GRANT_MOVES, Move, decided, is_fresh, may_revoke, overdue, stale_factor
-from gateway.access.values import Judged, Reveal, SignIn, Wanted
+from gateway.access.request import GRANT_MOVES, Move, is_fresh, may_revoke, overdue, stale_factor
+from gateway.access.values import Judged, Reveal, Wanted
 from gateway.access.writing import Writing
 from gateway.errors import GatewayError, Refusal
 from gateway.model import AccessRequest, Grant, GrantState, Peer, Principal, RequestState, Ticket, Write
 from gateway.policy.decide import STATEMENT_S, decide_access
-from gateway.policy.schema import Policy
 from gateway.store import access
 
 Announce = Callable[[Grant, Principal | None, frozenset[str]], Awaitable[None]]
@@ -39,16 +38,19 @@ _MOST_STATEMENTS = 20
 class Workflow:
     """Files, decides and ends; `ended(grant_id)` is called when a grant is over, to cut its sessions.
 
-    `announce` is told each grant that began or ended, after all else, and keeps it from nothing.
+    `announce` is told each grant that began or ended, after all else, and keeps it from nothing; `in_use` tells
+    whether a grant has a session.
     """
 
     def __init__(
         self, context: Context, register: Register, writing: Writing, reviews: Reviews, ended: Callable[[str], None],
-        announce: Announce,
+        announce: Announce, in_use: Callable[[str], bool] = lambda _: False,
     ) -> None:  # fmt: skip
         self._context, self._register, self._writing, self._ended = context, register, writing, ended
-        self._reviews, self._announce = reviews, announce
-        self._turn = asyncio.Lock()
+        self._reviews, self.announce, self._in_use = reviews, announce, in_use
+        self.turn = asyncio.Lock()
+        """Held by whoever moves requests: one move at a time."""
+        self._unsaved: dict[str, tuple[Grant, Peer, Principal | None]] = {}
 
     async def judge(
         self, person: Principal, target: str, ticket_id: str, reveal: Reveal = frozenset(), duration_s: int = 0, *,
@@ -73,6 +75,11 @@ class Workflow:
         policy = self._context.policies(target)
         if policy is None:
             return Refusal("target-not-available", f"there is no target `{target[:64]}` for you")
+        lost = self._context.standing.refuse(
+            person.id, target, write=write, reveal=bool(reveal), break_glass=break_glass
+        )  # fmt: skip
+        if lost is not None:
+            return lost
         decision = decide_access(
             policy, person, ticket, self._context.clock(), write=write, statement=statement, reveal=reveal,
             duration_s=duration_s or None, break_glass=break_glass,
@@ -83,6 +90,33 @@ class Workflow:
             return decision if isinstance(decision, Refusal) else Refusal("ticket-required", "no ticket was found")
         return Judged(policy, ticket, decision.approve)
 
+    async def permitted(self, wanted: Wanted) -> Judged | Refusal:
+        """Whether that may be asked for now; approved at once only where nothing of the person's speaks against it."""
+        judged = await self.judge(
+            wanted.person, wanted.target, wanted.ticket_id, wanted.reveal, wanted.duration_s,
+            write=wanted.write, statement=bool(wanted.statement), break_glass=wanted.break_glass,
+        )  # fmt: skip
+        if isinstance(judged, Refusal):
+            return judged
+        rule = judged.policy.access
+        # a key proves more than a code, so it counts wherever a code does
+        if rule.second_factor == "webauthn" != wanted.factor:
+            return Refusal(
+                "second-factor-required", f"`{wanted.target}` needs the factor {rule.second_factor}",
+                "sign in with that one: gateway login",
+            )  # fmt: skip
+        fresh = self._context.settings.fresh
+        fresh_s = min(fresh.open, fresh.break_glass) if wanted.break_glass else fresh.open
+        if not is_fresh(wanted.factor_at, self._context.clock(), fresh_s):
+            return stale_factor(fresh_s)
+        if wanted.direct and not rule.direct_login:
+            return Refusal("target-not-available", f"`{wanted.target}` takes no direct logins", "open a pass")
+        if judged.approve and await self._reviews.suspended(wanted.person.id):
+            if wanted.break_glass or not rule.approver_teams:
+                return review_overdue()
+            judged = replace(judged, approve=False)
+        return judged
+
     async def obtain(self, wanted: Wanted, peer: Peer) -> tuple[Grant, AccessRequest, Judged] | Refusal:
         """A live grant: one that lives already, a new one where the policy approves, or a request that has to wait.
 
@@ -91,23 +125,10 @@ class Workflow:
         of the asked time is left (by a direct login: any time), else a new one is made. Who asks to write gets a grant
         that was approved for that: for writing in general, or for the very statement and only until it ran.
         """
-        judged = await self.judge(
-            wanted.person, wanted.target, wanted.ticket_id, wanted.reveal, wanted.duration_s,
-            write=wanted.write, statement=bool(wanted.statement), break_glass=wanted.break_glass,
-        )  # fmt: skip
+        judged = await self.permitted(wanted)
         if isinstance(judged, Refusal):
             return judged
         rule = judged.policy.access
-        if rule.second_factor not in ("any", "totp"):
-            return Refusal("second-factor-required", f"`{wanted.target}` needs the factor {rule.second_factor}")
-        if not is_fresh(wanted.factor_at, self._context.clock(), self._context.settings.factor_fresh_s):
-            return stale_factor()
-        if wanted.direct and not rule.direct_login:
-            return Refusal("target-not-available", f"`{wanted.target}` takes no direct logins", "open a pass")
-        if judged.approve and await self._reviews.suspended(wanted.person.id):
-            if wanted.break_glass or not rule.approver_teams:
-                return review_overdue()
-            judged = replace(judged, approve=False)
         if wanted.break_glass and not wanted.reason.strip():
             return Refusal("request-invalid", "breaking the glass needs a reason: somebody reviews it", "--reason WHY")
         duration_s = wanted.duration_s or rule.default_duration_s
@@ -120,7 +141,7 @@ class Workflow:
             if isinstance(found, Refusal):
                 return found
             write, wanted = found, replace(wanted, digest=found.digest)
-        async with self._turn:
+        async with self.turn:
             grant = self._reusable(wanted, judged, duration_s)
             if grant is not None:
                 request = await self._context.store(access.find_request, grant.request_id)
@@ -128,22 +149,6 @@ class Workflow:
                     return Refusal("not-found", "the grant's request is not in the store", "tell an operator")
                 return grant, request, judged
             return await self._file(wanted, judged, duration_s, peer, write)
-
-    async def decide(
-        self, signin: SignIn, request_id: str, move: Move, reason: str, peer: Peer
-    ) -> AccessRequest | Refusal:
-        """Approve, deny or cancel."""
-        async with self._turn:
-            request = await self._context.store(access.find_request, request_id)
-            policy = self._context.policies(request.target) if request is not None else None
-            if request is None or policy is None:
-                return Refusal("not-found", "there is no such request, or it is not yours to see")
-            outcome = await self._decide(signin, request, policy, move, reason, peer)
-            if isinstance(outcome, Refusal):
-                await record_request(
-                    self._context, request, None, signin.principal, peer, request.state, reason, refusal=outcome
-                )
-            return outcome
 
     async def revoke(self, by: Principal, grant_id: str, reason: str, peer: Peer) -> Grant | Refusal:
         """End a grant now: its sessions are cut, its passes admit nobody."""
@@ -165,10 +170,25 @@ class Workflow:
         over = replace(grant, state=state, ended_reason=reason)
         self._register.end_grant(grant.id, state, reason)
         self._ended(grant.id)
-        if not await self._context.store(access.move_grant, grant.id, grant.state, state, reason):
+        try:
+            return await self._save_end(over, peer, by)
+        except GatewayError as error:
+            if error.code == "store-unavailable":
+                self._unsaved[grant.id] = over, peer, by
+            raise
+
+    async def save_ends(self) -> None:
+        """Bring to the store what ended here while it could not be used. Raises `GatewayError`."""
+        for grant_id, (over, peer, by) in list(self._unsaved.items()):
+            await self._save_end(over, peer, by)
+            del self._unsaved[grant_id]
+
+    async def _save_end(self, over: Grant, peer: Peer, by: Principal | None) -> Grant | Refusal:
+        reason = over.ended_reason
+        if not await self._context.store(access.move_grant, over.id, GrantState.ACTIVE, over.state, reason):
             return Refusal("request-invalid", "the grant was over already", "look at it again")
         await record_grant(self._context, over, None, peer, by=by.id if by else "gateway", reason=reason)
-        await self._announce(over, None, frozenset())
+        await self.announce(over, None, frozenset())
         return over
 
     async def end_all(self, person: str, reason: str, peer: Peer) -> None:
@@ -182,6 +202,24 @@ class Workflow:
                     outages.append(error)
         if outages:
             raise outages[0]
+
+    async def end_lost(self) -> None:
+        """End the grants of people who were suspended, or whose right to them was withdrawn.
+
+        One that was being given at that moment is ended too, so that none comes back with the person.
+        Raises `GatewayError`.
+        """
+        standing = self._context.standing
+        for grant in self._register.grants():
+            if grant.state is not GrantState.ACTIVE or not standing.affects(grant.person):
+                continue
+            lost = standing.refuse(
+                grant.person, grant.target, write=grant.write, reveal=bool(grant.reveal), break_glass=grant.break_glass
+            )
+            if standing.suspension(grant.person) is not None:
+                await self.end(grant, Move.REVOKE, "the person was suspended", LOCAL)
+            elif lost is not None:
+                await self.end(grant, Move.REVOKE, lost.message.replace("your right", "the right"), LOCAL)
 
     async def end_unapproved(self, person: str, reason: str) -> None:
         """End what a person was given without anybody's approval. Raises `GatewayError`."""
@@ -214,9 +252,10 @@ class Workflow:
                 self._register.forget(grant.id)
 
     async def sweep_requests(self) -> None:
-        """Expire the requests that waited too long."""
+        """Expire the requests that waited too long, and the approvals that nobody used."""
+        await self._sweep_unused()
         context = self._context
-        async with self._turn:
+        async with self.turn:
             for request in await context.store(access.list_requests, state=RequestState.PENDING):
                 now = context.clock()
                 if overdue(request, now, context.settings.pending_life_s):
@@ -224,6 +263,15 @@ class Workflow:
                     if await context.store(access.move_request, *move):
                         reason = "nobody decided in time"
                         await record_request(context, request, None, None, LOCAL, RequestState.EXPIRED, reason)
+
+    async def _sweep_unused(self) -> None:
+        """Expire what was approved and never used: nobody minted a pass for it, and it has no session."""
+        before = self._context.clock() - timedelta(seconds=self._context.settings.unused_life_s)
+        for grant in self._register.grants():
+            waiting = grant.state is GrantState.ACTIVE and grant.approved_by and grant.created_at <= before
+            if not waiting or self._in_use(grant.id) or await self._context.store(access.has_passes, grant.id):
+                continue
+            await self.end(grant, Move.EXPIRE, "nobody used it in time", LOCAL)
 
     def _reusable(self, wanted: Wanted, judged: Judged, duration_s: int) -> Grant | None:
         now = self._context.clock()
@@ -254,7 +302,7 @@ class Workflow:
             if isinstance(waiting, Refusal):
                 return waiting
             if waiting is not None:
-                return _must_wait(waiting)
+                return must_wait(waiting)
         request = AccessRequest(
             id=context.new_id("req"),
             person=wanted.person.id,
@@ -272,7 +320,7 @@ class Workflow:
             statement=wanted.statement,
             digest=wanted.digest,
         )
-        grant = self._grant(request, judged.ticket, ()) if judged.approve else None
+        grant = self.grant_of(request, judged.ticket, ()) if judged.approve else None
         if grant is not None and wanted.break_glass:
             grant = replace(grant, break_glass=True)
         await record_request(
@@ -281,7 +329,7 @@ class Workflow:
         )  # fmt: skip
         if grant is None:
             await context.store(access.insert_request, request)
-            return _must_wait(request)
+            return must_wait(request)
         by = "break-glass" if grant.break_glass else "policy"
         await record_grant(context, grant, wanted.person, peer, by=by, policy=judged.policy)
         if grant.break_glass:
@@ -289,7 +337,7 @@ class Workflow:
         else:
             await context.store(access.insert_request, request, grant)
         self._register.put_grant(grant)
-        await self._announce(grant, wanted.person, judged.policy.access.teams)
+        await self.announce(grant, wanted.person, judged.policy.access.teams)
         return grant, request, judged
 
     async def _waiting(self, wanted: Wanted) -> AccessRequest | Refusal | None:
@@ -297,7 +345,7 @@ class Workflow:
         pending = await self._context.store(access.list_requests, person=wanted.person.id, state=RequestState.PENDING)
         same = (wanted.target, wanted.ticket_id, wanted.reveal, wanted.write, wanted.digest)
         for one in pending:
-            if (one.target, one.ticket_id, one.reveal, one.write, one.digest) == same:
+            if not one.extends and (one.target, one.ticket_id, one.reveal, one.write, one.digest) == same:
                 return one
         if wanted.statement and sum(one.statement != "" for one in pending) >= _MOST_STATEMENTS:
             return Refusal(
@@ -306,64 +354,8 @@ class Workflow:
             )  # fmt: skip
         return None
 
-    async def _decide(
-        self, signin: SignIn, request: AccessRequest, policy: Policy, move: Move, reason: str, peer: Peer
-    ) -> AccessRequest | Refusal:
-        context = self._context
-        now = context.clock()
-        by = await context.by_id(signin.principal.id)
-        if by is None:
-            return Refusal("person-inactive", "the directory does not know you any more")
-        requester = await context.by_id(request.person)
-        same_side = [requester, *[await context.by_id(person) for person in request.decided_by]]
-        if overdue(request, now, context.settings.pending_life_s):
-            return Refusal("request-invalid", "the request waited too long", "let it be filed again")
-        state = decided(
-            request, move, by, policy,
-            same_side=same_side, factor_at=signin.factor_at, now=now, fresh_s=context.settings.factor_fresh_s,
-        )  # fmt: skip
-        if isinstance(state, Refusal):
-            return state
-        if move is not Move.APPROVE:
-            await record_request(context, request, requester, by, peer, state, reason, policy=policy)
-            moved = await context.store(access.move_request, request.id, request.state, state, now, reason)
-            done = replace(request, state=state, decided_at=now, decision_reason=reason)
-            return done if moved else _lost()
-        if requester is None or not requester.active:
-            return Refusal("person-inactive", "the requester is not active any more")
-        judged = await self.judge(
-            requester, request.target, request.ticket_id, request.reveal, write=request.write,
-            statement=bool(request.statement),
-        )  # fmt: skip
-        if isinstance(judged, Refusal):
-            return judged
-        if judged.ticket.system != request.ticket_system:
-            return Refusal("ticket-not-found", "the ticket is another system's now", "let the request be filed again")
-        write: Write | None = None
-        if request.statement:
-            found = await self._writing.approvable(request, judged.ticket, judged.policy, by)
-            if isinstance(found, Refusal):
-                return found
-            write = found
-        approvers = (*request.decided_by, by.id)
-        await record_request(
-            context, request, requester, by, peer, state, reason, ticket=judged.ticket, policy=policy,
-            approvers=approvers, write=write,
-        )  # fmt: skip
-        approved = replace(request, decided_by=approvers, state=state)
-        if state is RequestState.PENDING:
-            counted = await context.store(access.add_approval, request.id, by.id, now, request.decided_by)
-            return approved if counted else _lost()
-        grant = self._grant(request, judged.ticket, approvers)
-        await record_grant(context, grant, requester, peer, by=by.id, policy=policy)
-        moved = await context.store(access.move_request, request.id, request.state, state, now, reason, grant=grant)
-        if not moved:
-            return _lost()
-        self._register.put_grant(grant)
-        await self._announce(grant, requester, policy.access.teams)
-        return replace(approved, decided_at=now, decision_reason=reason)
-
-    def _grant(self, request: AccessRequest, ticket: Ticket, approvers: tuple[str, ...]) -> Grant:
+    def grant_of(self, request: AccessRequest, ticket: Ticket, approvers: tuple[str, ...]) -> Grant:
+        """The grant that an approved request becomes; it begins now."""
         now = self._context.clock()
         seconds = min(request.duration_s, STATEMENT_S) if request.statement else request.duration_s
         return Grant(
@@ -392,11 +384,8 @@ def _at_once(wanted: Wanted) -> str:
     return "break-glass" if wanted.break_glass else "approved by policy"
 
 
-def _lost() -> Refusal:
-    return Refusal("request-invalid", "the request changed meanwhile; nothing was done", "look at it again")
-
-
-def _must_wait(request: AccessRequest) -> Refusal:
+def must_wait(request: AccessRequest) -> Refusal:
+    """The refusal for what somebody else has to agree to first."""
     return Refusal(
         "approval-required",
         f"request `{request.id}` waits for an approver",

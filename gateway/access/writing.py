@@ -1,7 +1,7 @@
 """One approved statement: studied when it is filed and again when it is approved, and let run once.
 
 The statement of a request is kept as it was filed, and may hold personal data. It is read by its author and by people
-who may decide about it (`readable_by`), by nobody else and not from the trail, which gets its text without literals
+who may decide about it (`preview.py`), by nobody else and not from the trail, which gets its text without literals
 and its digest under a key.
 
 INVARIANT: an approval counts only for what its approver saw: the digest, what would be written where, the customers and
@@ -25,11 +25,9 @@ from typing import Any
 
 from gateway.access.context import Context
 from gateway.access.passes import Register
-from gateway.access.request import same_person
 from gateway.access.values import Reveal
 from gateway.errors import GatewayError, Refusal
 from gateway.model import AccessRequest, Grant, Principal, Session, Ticket, Write
-from gateway.policy.decide import decide_approval
 from gateway.policy.schema import Policy
 from gateway.record import session_fields
 from gateway.store import access
@@ -237,15 +235,6 @@ def mark_of(write: Write, customers: tuple[str, ...], policy: Policy) -> str:
         policy.digest, *sorted(customers),
     )  # fmt: skip
     return hashlib.sha256("".join(f"{len(part)}:{part}" for part in parts).encode()).hexdigest()
-
-
-def readable_by(viewer: Principal, request: AccessRequest, requester: Principal | None, policy: Policy | None) -> bool:
-    """Whether the viewer may read a request's statement: who filed it, and who may decide about it."""
-    if viewer.id == request.person:
-        return True
-    if policy is None or same_person(viewer, requester):
-        return False
-    return decide_approval(policy, viewer, request.person) is None
 
 
 def _ask(grant: Grant, message: str) -> Refusal:

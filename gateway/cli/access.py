@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import shlex
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,6 +31,7 @@ from gateway.cli.output import (
 from gateway.cli.setup import server, setup, sign_in, signed_in
 from gateway.config import seconds
 from gateway.errors import GatewayError
+from gateway.policy.schema import FIELD_OF_ROUTE
 
 _GRANTS = [
     Column("id", "GRANT"),
@@ -47,6 +50,25 @@ _REQUESTS = [
     Column("reveal", "REVEAL"),
     Column("writing", "WRITE"),
     Column("reason", "REASON"),
+]
+_PASSES = [
+    Column("id", "PASS"),
+    Column("target", "TARGET"),
+    Column("ticket", "TICKET"),
+    Column("made", "MADE"),
+]
+_WAITING = [
+    Column("id", "WAITS"),
+    Column("target", "TARGET"),
+    Column("ticket", "TICKET"),
+    Column("reveal", "REVEAL"),
+    Column("writing", "WRITE"),
+    Column("who", "FOR"),
+]
+_BUDGETS = [
+    Column("target", "TARGET"),
+    Column("budget", "BUDGET"),
+    Column("of", "LEFT"),
 ]
 _SESSIONS = [
     Column("id", "SESSION"),
@@ -69,10 +91,16 @@ def register(app: typer.Typer) -> None:
         app.command()(command)
 
 
-def login(name: Annotated[str | None, typer.Argument(metavar="[LOGIN]", help="Who signs in.")] = None) -> None:
-    """Sign in with password and code; later commands use it for 15 minutes."""
+def login(
+    name: Annotated[str | None, typer.Argument(metavar="[LOGIN]", help="Who signs in, with a password.")] = None,
+    browser: Annotated[bool, typer.Option("--browser", help="At the identity provider, in a browser.")] = False,
+    device: Annotated[bool, typer.Option("--device", help="At the identity provider, with its device code.")] = False,
+) -> None:
+    """Sign in with password and code, or at the identity provider; later commands use it for 15 minutes."""
+    if browser and device:
+        raise typer.BadParameter("choose one: --browser or --device")
     where = server()
-    answer = sign_in(where, name)
+    answer = sign_in(where, name, "browser" if browser else "device" if device else None)
     until = client.remember_token(where, answer, setup().environ)
     if setup().as_json:
         emit_json({"person": answer["person"], "roles": answer["roles"], "until": until.isoformat()})
@@ -102,7 +130,9 @@ def open_(
     target: Annotated[str | None, typer.Option(help="Which target; needed when there are several.")] = None,
     reason: Reason = "",
     duration: Annotated[str | None, typer.Option(help="How long: 30m, 2h. The policy's default otherwise.")] = None,
-    reveal: Annotated[list[str] | None, typer.Option(help="A column to see in clear: schema.table.column.")] = None,
+    reveal: Annotated[
+        list[str] | None, typer.Option(help="To see in clear: schema.table.column, route.$.path.")
+    ] = None,
     write: Annotated[bool, typer.Option("--write", help="Ask to write as well; somebody else must approve.")] = False,
     statement: Annotated[
         str | None, typer.Option(help="Ask to run this one statement, once; somebody else must approve it.")
@@ -127,17 +157,13 @@ def open_(
     options = setup()
     if execute and not options.child:
         raise typer.BadParameter("name a program after it, as in: gateway open SUP-1423 --exec psql")
-    if statement is not None and statement_file is not None:
-        raise typer.BadParameter("give the statement once: --statement or --statement-file")
-    text = _read_statement(statement_file) if statement_file is not None else statement
-    if text is not None and not text.strip():
-        raise typer.BadParameter("the statement is empty")
+    text = statement_text(statement, statement_file)
     body = {
         "ticket": ticket,
         "target": target,
         "reason": reason,
-        "duration_s": _seconds(duration),
-        "reveal": reveal or None,
+        "duration_s": duration_s(duration),
+        "reveal": whole_columns(reveal),
         "write": write or None,
         "statement": text,
         "break_glass": break_glass or None,
@@ -150,6 +176,8 @@ def open_(
     if break_glass:
         say("you broke the glass: security was told, and somebody else will review it (gateway reviews)")
     opened = connection.from_answer(answer, client.state_directory(options.environ))
+    if opened.engine == "http" and (save_pgpass or save_service):
+        raise typer.BadParameter("a password file and a service entry are for databases; this target is an API")
     if save_pgpass:
         say(f"pass kept in {connection.save_pgpass(opened, options.environ)}")
     if save_service:
@@ -178,11 +206,11 @@ def _open(api: Api, body: dict[str, Any], wait: bool) -> Any:
 
 
 def status() -> None:
-    """Who is signed in, which grants are live, which sessions are open."""
+    """Who is signed in, what one holds and until when, what waits for whom, and what is left of budgets."""
     api = signed_in()
-    me, grants, live = api.get("/whoami"), api.get("/grants"), api.get("/sessions")
+    me, mine, live = api.get("/whoami"), api.get("/status"), api.get("/sessions")
     if setup().as_json:
-        emit_json({"person": me, "grants": grants["grants"], "sessions": live["sessions"]})
+        emit_json({"person": me, **mine, "sessions": live["sessions"]})
         return
     emit_facts(
         [
@@ -192,7 +220,16 @@ def status() -> None:
             ("second factor", f"{me['factor']} at {moment(me['factor_at'])}"),
         ]
     )
-    _show_grants(grants["grants"])
+    _show_grants(mine["grants"])
+    if mine["passes"]:
+        emit_table([{**one, "made": moment(one["made_at"])} for one in mine["passes"]], _PASSES, "")
+    if mine["requests"]:
+        waits = [{**one, "writing": writing(one), "who": who_can(one)} for one in mine["requests"]]
+        emit_table(waits, _WAITING, "")
+    if mine["budgets"]:
+        emit_table([{**one, "of": f"{one['left']} of {one['limit']}"} for one in mine["budgets"]], _BUDGETS, "")
+    for one in mine["delegations"]:
+        say(f"{one['delegate']} decides in the name of {one['delegator']} until {moment(one['ends_at'])}")
     _show_sessions(live["sessions"])
 
 
@@ -223,7 +260,28 @@ def sessions() -> None:
         _show_sessions(found)
 
 
+def _show_api(opened: connection.Connection) -> None:
+    emit_facts(
+        [
+            ("address", opened.url),
+            ("token", opened.token),
+            ("root certificate", opened.sslrootcert),
+            ("customer", opened.customer),
+            ("writing", writing({"write": opened.write, "statement": opened.statement})),
+            ("until", moment(opened.expires_at)),
+        ]
+    )
+    emit_text("")
+    authority = f" --cacert {shlex.quote(opened.sslrootcert)}" if opened.sslrootcert != connection.SYSTEM_ROOTS else ""
+    emit_text(f"curl{authority} -H 'Authorization: Bearer {opened.token}' {opened.url}/")
+    say(f"or a line for --netrc-file: machine {opened.host} login {opened.user} password ...")
+    say("the token is shown this once; it is the pass, with the user name in front")
+
+
 def _show_opened(opened: connection.Connection) -> None:
+    if opened.engine == "http":
+        _show_api(opened)
+        return
     emit_facts(
         [
             ("host", opened.host),
@@ -248,10 +306,16 @@ def _show_waiting(refused: ApiRefused, wait: bool) -> None:
         emit_json({"request": request})
     if not wait:
         show_refusal(refused.refusal)
-    teams = ", ".join(request.get("approvers", [])) or "an approver"
-    say(f"request {request.get('id')} waits for {request.get('approvals_needed', 1)} of: {teams}")
+    say(f"request {request.get('id')} waits for {who_can(request)}")
     if not wait:
         say("once it is approved, give the same command again")
+
+
+def who_can(request: dict[str, Any]) -> str:
+    """Who can approve a request: how many, of which teams, and some of them by name."""
+    teams = ", ".join(request.get("approvers") or []) or "an approver"
+    people = ", ".join(request.get("people") or [])
+    return f"{request.get('approvals_needed', 1)} of: {teams}" + (f" ({people})" if people else "")
 
 
 def _show_grants(grants: list[dict[str, Any]]) -> None:
@@ -269,6 +333,26 @@ def _show_sessions(found: list[dict[str, Any]]) -> None:
     emit_table(rows, _SESSIONS, "no open sessions")
 
 
+def whole_columns(names: list[str] | None) -> list[str] | None:
+    """Columns as they have to be named. Raises `typer.BadParameter`."""
+    for name in names or ():
+        of_route = re.fullmatch(FIELD_OF_ROUTE, name) is not None
+        if not of_route and (name.count(".") != 2 or not all(name.split("."))):
+            example = f"public.{name}" if name.count(".") == 1 else "public.employees.email"
+            raise typer.BadParameter(f"`{name}` is not schema.table.column: --reveal {example}, for instance")
+    return names or None
+
+
+def statement_text(statement: str | None, file: Path | None) -> str | None:
+    """The statement of a line that may name one in a file. Raises `typer.BadParameter`."""
+    if statement is not None and file is not None:
+        raise typer.BadParameter("give the statement once: --statement or --statement-file")
+    text = _read_statement(file) if file is not None else statement
+    if text is not None and not text.strip():
+        raise typer.BadParameter("the statement is empty")
+    return text
+
+
 def _read_statement(path: Path) -> str:
     try:
         return sys.stdin.read() if str(path) == "-" else path.read_text(encoding="utf-8")
@@ -276,7 +360,8 @@ def _read_statement(path: Path) -> str:
         raise typer.BadParameter(f"`{path}` cannot be read as text") from error
 
 
-def _seconds(duration: str | None) -> int | None:
+def duration_s(duration: str | None) -> int | None:
+    """`30m` or `2h` as seconds; None for None. Raises `typer.BadParameter`."""
     if duration is None:
         return None
     try:

@@ -15,9 +15,10 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initial
 
 from gateway.access.request import GRANT_MOVES, REQUEST_MOVES, Move, decided, may_revoke, overdue
 from gateway.errors import Refusal
-from gateway.model import AccessRequest, Grant, GrantState, Principal, RequestState
+from gateway.model import AccessRequest, Grant, GrantState, Pass, Principal, RequestState
 from gateway.policy.schema import AccessRule, Policy, TicketRule
-from gateway.store import access
+from gateway.store import access, changes
+from gateway.store.access import PassRow
 from gateway.store.database import Database
 
 START = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
@@ -54,14 +55,25 @@ class Transitions(RuleBasedStateMachine):
 
     @initialize(count=st.integers(1, 3))
     def start(self, count: int) -> None:
-        self.database = Database("")
+        self.nodes, self.turn = self.open(), 0
         self.policy, self.now, self.number = policy(count), START, 0
+        self.passes: dict[str, str] = {}
         self.requests: dict[str, RequestState] = {}
         self.grants: dict[str, GrantState] = {}
 
+    def open(self) -> list[Database]:
+        """The nodes: handles of one empty store."""
+        return [Database("")]
+
+    @property
+    def database(self) -> Database:
+        """Each time another node."""
+        self.turn += 1
+        return self.nodes[self.turn % len(self.nodes)]
+
     def teardown(self) -> None:
-        if hasattr(self, "database"):
-            self.database.close()
+        for node in getattr(self, "nodes", ()):
+            node.close()
 
     @rule(target=filed, person=people)
     def file(self, person: Principal) -> str:
@@ -98,7 +110,9 @@ class Transitions(RuleBasedStateMachine):
         if move is Move.CANCEL:
             assert by.id == request.person
         else:
-            assert HUMAN[by.id] not in {HUMAN[other.id] for other in others}
+            assert by.id not in {other.id for other in others}
+            # a second account of the same human being never says yes; it may say no
+            assert move is Move.DENY or HUMAN[by.id] not in {HUMAN[other.id] for other in others}
             assert by.active
             assert "security" in by.teams
             assert age <= FRESH_S
@@ -143,16 +157,46 @@ class Transitions(RuleBasedStateMachine):
                 assert by.id != grant.person
                 assert not by.teams & {"security", "engineering"}
 
+    @rule(data=st.data())
+    def mint(self, data: st.DataObject) -> None:
+        if self.grants:
+            grant_id = data.draw(st.sampled_from(sorted(self.grants)))
+            minted = Pass(
+                f"pass_{len(self.passes)}", grant_id, "p1", "payroll", "SUP-1", "SCRAM", self.now,
+                self.now + timedelta(seconds=60),
+            )  # fmt: skip
+            row = PassRow(minted, "alice", "totp", self.now)
+            kept = self.database.run_now(access.insert_pass, row)
+            assert kept is (self.grants[grant_id] is GrantState.ACTIVE)
+            if kept:
+                self.passes[minted.id] = grant_id
+
+    @rule()
+    def use(self) -> None:
+        live = {one.id: one for one in self.database.run_now(access.list_grants) if self.now < one.expires_at}
+        for pass_id, grant_id in self.passes.items():
+            admitted = self.database.run_now(access.admits, pass_id, self.now)
+            good = grant_id in live and self.grants[grant_id] is GrantState.ACTIVE
+            # a pass may run out before its grant; it never outlives it
+            assert good or not admitted
+
+    @invariant()
+    def who_reads_behind_a_mark_has_the_newest_one(self) -> None:
+        if hasattr(self, "nodes"):
+            marks = {self.database.run_now(changes.newest) for _ in self.nodes}
+            assert len(marks) == 1
+            assert max(node.newest for node in self.nodes) == marks.pop()
+
     @invariant()
     def the_store_agrees_with_the_model(self) -> None:
-        if not hasattr(self, "database"):
+        if not hasattr(self, "nodes"):
             return
         assert {one.id: one.state for one in self.database.run_now(access.list_requests)} == self.requests
         assert {one.id: one.state for one in self.database.run_now(access.list_grants)} == self.grants
 
     @invariant()
     def every_grant_has_enough_approvers_who_are_other_people(self) -> None:
-        if not hasattr(self, "database"):
+        if not hasattr(self, "nodes"):
             return
         for grant in self.database.run_now(access.list_grants):
             request = self.database.run_now(access.find_request, grant.request_id)

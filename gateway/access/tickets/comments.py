@@ -81,7 +81,8 @@ class Comments:
             self._told(comment, "given up", None)
             return
         wait_s = min(_FIRST_S * 2.0 ** min(comment.tries, 10), _LATEST_S)
-        await database.run(rows.tried, comment, self._clock() + timedelta(seconds=wait_s))
+        if not await database.run(rows.tried, comment, self._clock() + timedelta(seconds=wait_s)):
+            return
         marker = f"[gateway {comment.grant_id} {comment.what}]"
         loop = asyncio.get_running_loop()
         try:

@@ -28,10 +28,10 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from gateway.access.answers import parse_json
 from gateway.access.context import where
 from gateway.access.refused import RefusedLogins
 from gateway.access.tickets.fields import key_of, moment
-from gateway.access.tickets.http import parse_json
 from gateway.access.tickets.polled import PolledSource
 from gateway.errors import GatewayError, Refusal
 from gateway.model import Peer

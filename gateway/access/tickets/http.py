@@ -12,9 +12,7 @@ sent nor what came.
 from __future__ import annotations
 
 import base64
-import json
 import math
-import ssl
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -28,6 +26,7 @@ from urllib.parse import quote, urlencode, urlsplit
 import httpx2
 
 from gateway import __version__
+from gateway.access.answers import Unfit, parse_json, read_answer, trusting
 from gateway.errors import GatewayError
 from gateway.settings import Secret
 from gateway.ticket_settings import Remote
@@ -39,7 +38,6 @@ LONGEST_PAUSE_S = 60.0
 """However long a source asks to be left alone, it is tried again after that."""
 SHORTEST_PAUSE_S = 1.0
 _AT_ONCE = 8
-_DEEPEST = 64
 
 Params = Sequence[tuple[str, str]]
 
@@ -70,7 +68,7 @@ class Client:
         self._lock = threading.Lock()
         self._pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix=f"ask-{settings.system}")
         self._http = httpx2.Client(
-            verify=_verifying(settings),
+            verify=trusting(settings.ca, f"`{settings.system}`"),
             trust_env=False,
             proxy=settings.proxy,
             follow_redirects=False,
@@ -185,17 +183,12 @@ class Client:
         return Answer(status, answer_headers, self._parsed(data)) if 200 <= status < 300 and data else answer
 
     def _read(self, response: httpx2.Response) -> bytes:
-        if response.headers.get("content-encoding", "identity").lower() != "identity":
-            raise unavailable(self._settings, "it sent a compressed answer, which was not asked for")
-        deadline = self._monotonic() + self._settings.timeout
-        found = bytearray()
-        for piece in response.iter_raw():
-            found += piece
-            if len(found) > self._settings.answer_limit:
-                raise unavailable(self._settings, "its answer is larger than `answer_limit`")
-            if self._monotonic() > deadline:
-                raise unavailable(self._settings, "its answer does not arrive in time")
-        return bytes(found)
+        settings, encoding = self._settings, response.headers.get("content-encoding", "identity")
+        most, seconds = settings.answer_limit, settings.timeout
+        try:
+            return read_answer(encoding, response.iter_raw(), most, "`answer_limit`", seconds, self._monotonic)
+        except Unfit as error:
+            raise unavailable(settings, str(error)) from error
 
     def _heed(self, status: int, headers: Mapping[str, str]) -> None:
         """Leave a source alone that asks for it, or that has no requests left for us."""
@@ -226,41 +219,6 @@ def unavailable(settings: Remote, detail: str) -> GatewayError:
     )
 
 
-def parse_json(data: bytes) -> Any:
-    """The document. Raises `ValueError` for what is no JSON, names twice, infinite, or too deep; never quotes it."""
-    try:
-        found = json.loads(data.decode("utf-8"), object_pairs_hook=_once, parse_constant=_no_constant)
-    except RecursionError:
-        raise ValueError("it is nested too deeply") from None
-    except UnicodeDecodeError:
-        raise ValueError("it is not UTF-8") from None
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{error.msg} at {error.pos}") from None
-    level, depth = [found], 0
-    while level:
-        depth += 1
-        if depth > _DEEPEST:
-            raise ValueError("it is nested too deeply")
-        level = [
-            inner
-            for one in level
-            for inner in (one.values() if isinstance(one, dict) else one if isinstance(one, list) else ())
-            if isinstance(inner, dict | list)
-        ]
-    return found
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a name stands twice in an object")
-    return found
-
-
-def _no_constant(_: str) -> Any:
-    raise ValueError("a number is infinite or none")
-
-
 def _segment(text: str) -> str:
     # quoting leaves dots alone, and a server may resolve them
     if text in ("", ".", "..") or any(ord(char) < 33 or ord(char) == 127 for char in text):
@@ -282,15 +240,3 @@ def _seconds(header: str, now: datetime) -> float | None:
     except (ValueError, TypeError):
         return None
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() - now.timestamp()
-
-
-def _verifying(settings: Remote) -> ssl.SSLContext:
-    try:
-        context = ssl.create_default_context(cafile=settings.ca)
-    except (OSError, ssl.SSLError) as error:
-        raise GatewayError(
-            "configuration-invalid", f"the authority `{settings.ca}` of `{settings.system}` cannot be read",
-            "it is a PEM file", str(error),
-        ) from error  # fmt: skip
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    return context

@@ -16,7 +16,7 @@ from gateway.access.service import Access, AccessSettings, Challenge, SignIn
 from gateway.errors import GatewayError, Refusal
 from gateway.model import Peer, Principal, Session, Ticket
 from gateway.policy.schema import AccessRule, Policy, TicketRule
-from gateway.ports import Sighting
+from gateway.ports import Heard, Sighting
 from gateway.store.database import Database
 from gateway.wire.auth import ScramVerifier, make_verifier
 
@@ -111,6 +111,11 @@ class MemoryDirectory:
         person = self.find(login)
         return person if person is not None and person.active and password == f"{login}-secret" else None
 
+    def recent(self, people: Collection[str]) -> dict[str, Heard | Refusal]:
+        if self.down:
+            return dict.fromkeys(people, Refusal("directory-unavailable", "the directory cannot be asked"))
+        return {one: Heard(self.by_id(one), math.inf) for one in people}
+
     def change(self, login: str, /, **fields: Any) -> None:
         self.people[login] = replace(self.people[login], **fields)
 
@@ -188,7 +193,7 @@ class World:
         self.policies = {"payroll": POLICY, "guarded": GUARDED}
         self.secrets: dict[str, str] = {}
         self.recovery: dict[str, tuple[str, ...]] = {}
-        self.settings = AccessSettings(b"k" * 32, administrators=frozenset({"platform"}))
+        self.settings = AccessSettings(b"k" * 32, administrators=frozenset({"platform"}), grace_s=5.0)
         self.path = path
         self.database = Database(path)
         self.study, self.look = Sql(self), Look(self)

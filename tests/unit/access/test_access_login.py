@@ -354,3 +354,21 @@ async def test_a_challenge_asks_neither_store_nor_sources(world: World) -> None:
 
 def _administrator(world: World) -> SignIn:
     return SignIn("s", world.directory.people["ada"], "totp", world.time.now, world.time.now, world.time.now)
+
+
+async def test_a_code_counts_once_whichever_process_it_is_shown_to(stored: World) -> None:
+    await stored.enrol("alice")
+    other = World(stored.path)
+    other.time.now = stored.time.now
+    try:
+        code = stored.code("alice")
+        outcomes = await asyncio.gather(
+            *(one.access.sign_in("alice", "alice-secret", code, PEER) for one in (stored, other, stored, other))
+        )
+        assert sum(isinstance(outcome, SignIn) for outcome in outcomes) == 1
+        reasons = [one["reason"] for world in (stored, other) for one in world.trail.of("login") if "reason" in one]
+        assert reasons == ["replayed code"] * 3
+        direct = await other.direct("alice+SUP-1423", f"alice-secret{code}")
+        assert isinstance(direct, Refusal)
+    finally:
+        other.close()

@@ -112,7 +112,6 @@ async def test_a_masked_grant_can_be_opened_while_a_reveal_waits(world: World) -
     ("login", "code"),
     [
         ("alice", "not-in-team"),
-        ("alice2", "request-invalid"),
         ("amir", "not-in-team"),
         ("dan", "not-in-team"),
         ("ada", "not-in-team"),
@@ -127,6 +126,25 @@ async def test_who_may_not_decide_is_refused_and_recorded(world: World, login: s
         assert outcome.code == code
         record = world.last("request")
         assert (record["decision"], record["code"], record["by"]) == ("deny", code, signin.principal.id)
+    assert not world.trail.of("grant")
+
+
+@pytest.mark.parametrize("of_one", ["email", "human"])
+async def test_a_second_account_does_not_approve_and_who_copies_an_address_is_denied_all_the_same(
+    world: World, of_one: str
+) -> None:
+    if of_one == "human":
+        world.directory.change("alice", human="4711")
+        world.directory.change("alice2", human="4711", email="other@example.com")
+    request = await waiting(world)
+    signin = await world.sign_in("alice2")
+    outcome = await world.access.approve(signin, request, "", PEER)
+    assert isinstance(outcome, Refusal)
+    assert outcome.code == "request-invalid"
+    record = world.last("request")
+    assert (record["decision"], record["code"], record["by"]) == ("deny", "request-invalid", signin.principal.id)
+    # the requester cannot keep an approver from denying by taking his address
+    assert not isinstance(await world.access.deny(signin, request, "not yours", PEER), Refusal)
     assert not world.trail.of("grant")
 
 

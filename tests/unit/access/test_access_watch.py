@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from gateway.access.service import SignIn
 from gateway.access.tickets.file import FileTickets
 from gateway.errors import Refusal
 from gateway.model import Session
+from gateway.ports import Heard
 
 
 class Cuts(list[Refusal]):
@@ -209,6 +211,54 @@ async def test_statements_are_refused_when_the_watcher_stands_still(world: World
     refusal = world.access.check(session)
     assert refusal is not None
     assert refusal.fatal
+
+
+@pytest.mark.parametrize("source", ["directory", "tickets"])
+async def test_in_an_outage_a_session_outlives_a_sign_in_by_the_grace(world: World, source: str) -> None:
+    world.settings = replace(world.settings, grace_s=60.0)
+    world.access.close()
+    world.access = world.make()
+    session, cuts = await watched(world)
+    ada = await world.sign_in("ada")
+    await settle(world)
+    getattr(world, source).down = True
+    for _ in range(14):
+        world.time.advance(4)
+        await settle(world)
+        assert world.access.check(session) is None
+    found = world.access.authenticate(ada.token)
+    assert isinstance(found, Refusal) == (source == "directory")
+    getattr(world, source).down = False
+    await settle(world)
+    getattr(world, source).down = True
+    for _ in range(15):
+        world.time.advance(4)
+        await settle(world)
+    assert not cuts
+    world.time.advance(1)
+    await settle(world)
+    assert [cut.code for cut in cuts] == [f"{'directory' if source == 'directory' else 'ticket-source'}-unavailable"]
+
+
+async def test_an_answer_about_somebody_else_is_none(world: World) -> None:
+    _, cuts = await watched(world)
+    wrong = world.directory.people["amir"]
+    world.directory.recent = lambda people: dict.fromkeys(people, Heard(wrong, math.inf))  # type: ignore[method-assign]
+    await settle(world)
+    assert [cut.code for cut in cuts] == ["access-ended"]
+
+
+async def test_what_was_heard_of_somebody_is_as_old_as_the_directory_says(world: World) -> None:
+    session, cuts = await watched(world)
+    alice, at = world.directory.people["alice"], world.access._context.monotonic()
+    down = Refusal("directory-unavailable", "the directory cannot be asked")
+    world.directory.recent = lambda people: dict.fromkeys(people, Heard(alice, at, down))  # type: ignore[method-assign]
+    world.time.advance(4.9)
+    await settle(world)
+    assert world.access.check(session) is None
+    world.time.advance(0.2)
+    await settle(world)
+    assert [cut.code for cut in cuts] == ["directory-unavailable"]
 
 
 async def test_a_session_that_nobody_admitted_may_not_run_anything(world: World) -> None:

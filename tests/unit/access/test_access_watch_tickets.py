@@ -138,6 +138,20 @@ async def test_a_grant_whose_ticket_ended_it_does_not_come_back_with_the_ticket(
     assert challenge.pass_id is None
 
 
+async def test_who_opens_before_the_lapsed_grant_was_ended_gets_another(world: World) -> None:
+    """The watcher has seen it, the sweep has not been yet, and the ticket is as it was again."""
+    session, cuts = await watched(world)
+    before = world.tickets.tickets["SUP-1423"]
+    world.tickets.change("SUP-1423", assignee="amir")
+    await settle(world)
+    assert len(cuts) == 1
+    world.tickets.tickets["SUP-1423"] = before
+    again = await world.session()
+    assert again.grant.id != session.grant.id
+    assert await world.access.sweep() is None
+    assert world.access.check(again) is None
+
+
 async def test_a_ticket_that_was_closed_and_opened_again_unseen_ends_it(remote: World) -> None:
     _, cuts = await watched(remote)
     known = remote.tickets.tickets["SUP-1423"]

@@ -16,6 +16,7 @@ from gateway.errors import GatewayError, Refusal
 from gateway.model import RequestState, Session
 from gateway.policy.schema import WriteRule
 from gateway.store import access as rows
+from gateway.store import schema
 
 EMAIL = frozenset({("public.employees", "email")})
 
@@ -367,7 +368,7 @@ async def test_a_statement_that_is_understood_otherwise_now_is_not_approved(worl
 
 async def test_a_statement_that_was_swapped_in_the_store_is_not_approved(world: World) -> None:
     request, bob = await _previewed(world)
-    world.database.run_now(lambda connection: connection.exec_driver_sql("UPDATE requests SET statement = ?", (OTHER,)))
+    world.database.run_now(lambda connection: connection.execute(schema.requests.update().values(statement=OTHER)))
     assert code(await world.access.approve(bob, request, "", PEER)) == "request-invalid"  # type: ignore[arg-type]
 
 

@@ -127,7 +127,13 @@ class Desk:
         policies = {"payroll": policy}.get
         self.access = Access(
             AccessSettings(
-                b"k" * 32, frozenset({"security"}), frozenset({"audit"}), frozenset({"security"}), grace_s=3600.0
+                b"k" * 32,
+                frozenset({"security"}),
+                frozenset({"audit"}),
+                frozenset({"security"}),
+                approvers=frozenset({"security"}),
+                grace_s=3600.0,
+                store_grace_s=3600.0,
             ),
             directory=sources[0],
             tickets=sources[1],

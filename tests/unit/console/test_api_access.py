@@ -77,8 +77,29 @@ PRIVATE = [
     ("GET", "/v1/grants"),
     ("POST", "/v1/grants/grant_1/revoke"),
     ("GET", "/v1/sessions"),
+    ("POST", "/v1/requests"),
+    ("POST", "/v1/grants/grant_1/extend"),
+    ("GET", "/v1/delegations"),
+    ("POST", "/v1/delegations"),
+    ("POST", "/v1/delegations/delegation_1/end"),
+    ("GET", "/v1/status"),
+    ("GET", "/v1/access/now"),
+    ("GET", "/v1/access/reviews"),
+    ("POST", "/v1/access/reviews"),
+    ("GET", "/v1/access/reviews/review_1"),
+    ("POST", "/v1/access/reviews/review_1/decide"),
+    ("POST", "/v1/access/reviews/review_1/close"),
+    ("GET", "/v1/access/reviews/review_1/result"),
+    ("GET", "/v1/people"),
+    ("POST", "/v1/people/alice/suspend"),
+    ("POST", "/v1/people/alice/unsuspend"),
+    ("POST", "/v1/people/alice/restore"),
     ("POST", "/v1/people/alice/invite"),
+    ("POST", "/v1/people/alice/release-login"),
     ("POST", "/v1/people/alice/reset-factor"),
+    ("POST", "/v1/security-keys"),
+    ("GET", "/v1/security-keys"),
+    ("POST", "/v1/security-keys/remove"),
     ("GET", "/v1/audit/records"),
     ("GET", "/v1/audit/records/1"),
     ("GET", "/v1/audit/records/1/proof"),
@@ -101,6 +122,7 @@ PRIVATE = [
     ("GET", "/v1/audit/acts"),
     ("GET", "/v1/reviews"),
     ("POST", "/v1/audit/reports"),
+    ("POST", "/v1/audit/reconciliations"),
     ("GET", "/v1/audit/categories"),
     ("GET", "/v1/cases"),
     ("GET", "/v1/cases/case_1"),
@@ -119,6 +141,23 @@ PUBLIC = {
     ("POST", "/v1/enrol/begin"),
     ("POST", "/v1/enrol/finish"),
     ("POST", "/v1/hooks/tickets/{system}"),
+    ("POST", "/v1/sign-in/key"),
+    ("POST", "/v1/enrol/key"),
+    ("POST", "/v1/key/collect"),
+    ("POST", "/v1/key/begin"),
+    ("POST", "/v1/key/answer"),
+    # at an identity provider
+    ("GET", "/v1/login"),
+    ("POST", "/v1/login/begin"),
+    ("POST", "/v1/login/look"),
+    ("POST", "/v1/login/finish"),
+    ("POST", "/v1/login/enrol/begin"),
+    ("POST", "/v1/login/enrol/finish"),
+    ("POST", "/v1/login/recover"),
+    ("GET", "/v1/login/go/{go}"),
+    ("GET", "/v1/login/callback"),
+    ("GET", "/v1/login/confirm/{form}"),
+    ("POST", "/v1/login/confirm/{form}"),
 }
 
 
@@ -132,7 +171,9 @@ def test_every_route_is_listed_here_as_private_or_public(desk: Any) -> None:
             .replace("grant_1", "{id}")
             .replace("act_1", "{id}")
             .replace("hold_1", "{id}")
-            .replace("case_1", "{id}"),
+            .replace("case_1", "{id}")
+            .replace("delegation_1", "{id}")
+            .replace("review_1", "{id}"),
         )
         for method, path in PRIVATE
     }
@@ -217,7 +258,7 @@ def test_a_request_can_be_denied_or_taken_back(desk: Any) -> None:
     wanted = {"ticket": "SUP-1", "reveal": ["public.employees.email"]}
     for token, move, state in ((bob, "deny", "denied"), (alice, "cancel", "cancelled")):
         waiting = desk.call("POST", "/v1/open", alice, json=wanted).json()["request"]["id"]
-        body = {} if move == "deny" else None
+        body = {"reason": "not needed"} if move == "deny" else None
         assert desk.call("POST", f"/v1/requests/{waiting}/{move}", token, json=body).json()["state"] == state
 
 
@@ -238,11 +279,13 @@ def test_a_reset_takes_factor_and_sign_ins_away(desk: Any) -> None:
     desk.secrets.pop("eve")
 
 
-def test_the_local_socket_can_only_invite_reset_archive_and_record_a_restore_test(desk: Any) -> None:
+def test_the_local_socket_can_only_invite_reset_give_back_archive_and_record_a_restore_test(desk: Any) -> None:
     paths = {route.path for route in desk.local.routes}
     assert paths == {
         "/v1/people/{login}/invite",
         "/v1/people/{login}/reset-factor",
+        "/v1/people/{login}/unsuspend",
+        "/v1/people/{login}/restore",
         "/v1/audit/archive",
         "/v1/audit/restore-tested",
     }
