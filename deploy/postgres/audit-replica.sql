@@ -4,6 +4,10 @@
 --
 -- Batches are only ever added: the role may call the functions and read, and nothing else. The functions refuse where a
 -- commit would not wait for a standby, so that a setting that was changed is found by the next batch.
+--
+-- What is older than this by the servers' own clock may lose its records when the log does, and keeps their hashes. Let
+-- it be what `audit.retention` says, or more:
+--   UPDATE gateway_audit.retention SET keep = '365 days';
 
 CREATE SCHEMA gateway_audit;
 
@@ -21,11 +25,19 @@ CREATE TABLE gateway_audit.batches (
     first bigint NOT NULL,
     size bigint NOT NULL,
     root bytea NOT NULL,
-    leaves bytea NOT NULL,
+    leaves bytea,
+    hashes bytea,
     at timestamptz NOT NULL DEFAULT clock_timestamp(),
     PRIMARY KEY (origin, first),
-    CHECK (size > first)
+    CHECK (size > first),
+    CHECK ((leaves IS NULL) <> (hashes IS NULL))
 );
+
+CREATE TABLE gateway_audit.retention (
+    keep interval NOT NULL CHECK (keep >= '1 day'),
+    one boolean PRIMARY KEY DEFAULT true CHECK (one)
+);
+INSERT INTO gateway_audit.retention (keep) VALUES ('365 days');
 
 -- Raises unless a commit waits until at least one other server has flushed it, and says so when it does not. Returns when
 -- the configuration was read: asked before and after a commit, it tells whether all this was in force throughout.
@@ -65,6 +77,69 @@ BEGIN
         VALUES (log, before, after, after_root, batch);
     RETURN read;
 END $$;
+
+-- Adds the hashes of records that the log had before it was pruned, to a copy that has no records yet: a copy that is
+-- begun late. GA003 when it has some.
+CREATE FUNCTION gateway_audit.append_hashes(
+    log text, before bigint, before_root bytea, after bigint, after_root bytea, digests bytea
+) RETURNS timestamptz
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    read timestamptz := gateway_audit.check_quorum();
+BEGIN
+    IF pg_catalog.octet_length(digests) <> 32 * (after - before) THEN
+        RAISE EXCEPTION 'not one hash for each record' USING ERRCODE = 'GA002';
+    END IF;
+    IF before = 0 THEN
+        INSERT INTO gateway_audit.heads (origin, size, root) VALUES (log, 0, before_root) ON CONFLICT DO NOTHING;
+    END IF;
+    UPDATE gateway_audit.heads SET size = after, root = after_root
+        WHERE origin = log AND size = before AND root = before_root;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'the log does not stand where its writer believes' USING ERRCODE = 'GA002';
+    END IF;
+    IF EXISTS (SELECT FROM gateway_audit.batches b WHERE b.origin = log AND b.leaves IS NOT NULL) THEN
+        RAISE EXCEPTION 'the copy has records already' USING ERRCODE = 'GA003';
+    END IF;
+    INSERT INTO gateway_audit.batches (origin, first, size, root, hashes)
+        VALUES (log, before, after, after_root, digests);
+    RETURN read;
+END $$;
+
+-- The hashes of the leaves of a batch (RFC 6962: SHA-256 of a zero byte and the leaf), in their order.
+CREATE FUNCTION gateway_audit.leaf_hashes(batch bytea) RETURNS bytea
+LANGUAGE plpgsql IMMUTABLE STRICT SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    hashes bytea := '';
+    at int := 1;
+    length int;
+BEGIN
+    WHILE at <= pg_catalog.octet_length(batch) LOOP
+        length := (pg_catalog.get_byte(batch, at - 1) << 24) | (pg_catalog.get_byte(batch, at) << 16)
+            | (pg_catalog.get_byte(batch, at + 1) << 8) | pg_catalog.get_byte(batch, at + 2);
+        hashes := hashes || pg_catalog.sha256('\x00'::bytea || pg_catalog.substring(batch, at + 4, length));
+        at := at + 4 + length;
+    END LOOP;
+    RETURN hashes;
+END $$;
+
+-- Lets the records of some batches before `upto` go, the oldest first, and keeps their hashes; returns of how many. Zero
+-- when there are none left that are old enough and signed. A change of the log's key stays: old heads need it.
+-- Its commit waits for nobody: what another server has not let go yet, it lets go later.
+CREATE FUNCTION gateway_audit.prune(log text, upto bigint) RETURNS bigint
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT pg_catalog.set_config('synchronous_commit', 'local', true);
+    WITH gone AS (
+        UPDATE gateway_audit.batches b SET hashes = gateway_audit.leaf_hashes(b.leaves), leaves = NULL
+            WHERE b.origin = log AND b.first IN (
+                SELECT c.first FROM gateway_audit.batches c, gateway_audit.retention r, gateway_audit.heads h
+                    WHERE c.origin = log AND h.origin = log AND c.leaves IS NOT NULL
+                        AND c.size <= upto AND c.size <= h.signed AND c.at < pg_catalog.clock_timestamp() - r.keep
+                        AND position('"kind":"log.rotation"'::bytea IN c.leaves) = 0
+                    ORDER BY c.first LIMIT 16)
+            RETURNING 1)
+    SELECT pg_catalog.count(*) FROM gone;
+$$;
 
 -- A commit of its own behind all others of the log: once it is acknowledged, so is what lies before it.
 CREATE FUNCTION gateway_audit.confirm(log text, expected bigint, expected_root bytea) RETURNS timestamptz

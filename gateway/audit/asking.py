@@ -39,6 +39,7 @@ class Narrow:
     relation: str = ""
     column: str = ""
     value: str = ""
+    recipient: str = ""
 
     def given(self) -> dict[str, str]:
         """The filters that narrow, by name."""
@@ -159,6 +160,23 @@ class Asked:
         marks = ", ".join("?" * len(tags))
         sql = f"r.idx IN (SELECT idx FROM tags WHERE tag IN ({marks}){' AND value = ?' if value is not None else ''})"  # noqa: S608
         return sql, [*tags, *([] if value is None else [value])]
+
+
+def with_counts(asked: Asked, found: Found) -> Found:
+    """Adds how many rows and bytes left, and how it ended, where that is in scope."""
+    for row in found.rows:
+        add_counts(asked, row)
+    return found
+
+
+def add_counts(asked: Asked, row: Row) -> None:
+    """Adds it to one row."""
+    sql = "SELECT ended, rows, bytes, status FROM statements WHERE idx = ?"
+    ((end, size, length, status),) = asked.all(sql, (row["record"],))
+    if end is None or end >= asked.scope.end:
+        row["status"] = "not ended"
+    else:
+        row |= {"rows": size, "bytes": length, "status": status}
 
 
 def named(relation: str) -> tuple[str, list[Any]]:

@@ -15,7 +15,7 @@ from typing import Any
 from gateway.audit.encode import record_of
 from gateway.audit.tables import Tables, key
 
-VERSION = "6"
+VERSION = "7"
 SCHEMA = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value NOT NULL) WITHOUT ROWID;
 CREATE TABLE records (
@@ -181,6 +181,9 @@ class Intake:
         if record.get("state") == "active":
             values = (grant, index, _moment(record.get("expires_at")))
             self._tables.run("INSERT INTO grants VALUES (?, ?, NULL, ?) ON CONFLICT DO NOTHING", values)
+        elif record.get("state") == "extended":
+            until = _moment(record.get("expires_at"))
+            self._tables.run("UPDATE grants SET expires = ? WHERE grant_id = ? AND ended IS NULL", (until, grant))
         else:
             self._tables.run("UPDATE grants SET ended = ? WHERE grant_id = ? AND ended IS NULL", (index, grant))
 
@@ -221,6 +224,10 @@ def _tags(record: dict[str, Any], whose: tuple[Any, ...]) -> Iterator[tuple[str,
             yield "write", ""
         if get("protection") == "none":
             yield "observed", str(get("would", ""))
+        if get("recipient"):
+            yield "recipient", str(record["recipient"])
+            # what names nobody may be about any of the ticket's customers
+            yield from (("sent", str(customer)) for customer in get("sent_for") or [""])
     elif kind == "search.exact":
         yield "searched", f"{get('relation', '')}.{get('column', '')}"
     elif kind in _FILED:

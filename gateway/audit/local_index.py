@@ -78,6 +78,14 @@ class SqliteIndex:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         connection = sqlite3.connect(self._path, check_same_thread=False, isolation_level=None)
+        try:
+            return self._looked_through(connection)
+        except BaseException:
+            # a file that is no index may be any file
+            connection.close()
+            raise
+
+    def _looked_through(self, connection: sqlite3.Connection) -> sqlite3.Connection:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = OFF")
         first, pruned = minimum_of(self._directory, self._origin)

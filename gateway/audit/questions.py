@@ -3,8 +3,8 @@
 Each answer is a page of rows. A row names the record behind it, or the first and the last of those it counts. What an
 answer cannot say is said in its notes. To add a question, add it to `QUESTIONS`, and its case to the tests.
 
-Left out: which statements reached the target around the gateway. That needs the target's own log to carry a mark that
-only the gateway can make, and it carries none; comparing texts and times would accuse and acquit by guess.
+Which statements reached a target around the gateway is not in the log: `reconcile.py` finds it in the target's own, and
+`bypasses` says what was found, by whom, and of which times nothing is known.
 """
 
 from __future__ import annotations
@@ -13,9 +13,22 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from gateway.audit.asking import Asked, Found, Head, Leaf, Narrow, Row, Scope, logins_of, pruned_note
+from gateway.audit.asking import (
+    Asked,
+    Found,
+    Head,
+    Leaf,
+    Narrow,
+    Row,
+    Scope,
+    add_counts,
+    logins_of,
+    pruned_note,
+    with_counts,
+)
 from gateway.audit.states import closings, holders, policies, whole
 from gateway.audit.tables import Tables, key
+from gateway.audit.transmissions import transmissions
 from gateway.errors import GatewayError
 
 LIMIT = 1_000
@@ -144,7 +157,7 @@ def _looked_up(asked: Asked) -> Found:
     found = asked.listed((*_STATEMENT, "kind", "relations", "decision", "code", "session"), where, [*values, *tokens])
     for row in found.rows:
         if row["kind"] == "statement.begin":
-            _add_counts(asked, row)
+            add_counts(asked, row)
     found.notes.append(
         "these are statements that were given the value, to search for or to write, run or refused; who saw it among "
         "rows that came back, or looked for a part of it, is not in the list: see `customer`"
@@ -210,14 +223,14 @@ def _reveals(asked: Asked) -> Found:
     where, values = asked.narrowed("statement.begin")
     tag, more = asked.tagged("reveal")
     found = asked.listed((*_STATEMENT, "columns_revealed", "approvers"), f"{where} AND {tag}", [*values, *more])
-    return _note_observed(asked, _with_counts(asked, found))
+    return _note_observed(asked, with_counts(asked, found))
 
 
 def _observed(asked: Asked) -> Found:
     where, values = asked.narrowed("statement.begin")
     tag, more = asked.tagged("observed")
     names = (*_STATEMENT, "verb", "would", "would_codes", "would_reasons")
-    return _with_counts(asked, asked.listed(names, f"{where} AND {tag}", [*values, *more]))
+    return with_counts(asked, asked.listed(names, f"{where} AND {tag}", [*values, *more]))
 
 
 def _note_observed(asked: Asked, found: Found) -> Found:
@@ -234,7 +247,7 @@ def _writes(asked: Asked) -> Found:
     where, values = asked.narrowed("statement.begin")
     tag, more = asked.tagged("write")
     names = (*_STATEMENT, "verb", "columns_written", "digest", "request", "grant", "approvers")
-    found = _with_counts(asked, asked.listed(names, f"{where} AND {tag}", [*values, *more]))
+    found = with_counts(asked, asked.listed(names, f"{where} AND {tag}", [*values, *more]))
     for row in found.rows:
         request, grant = row.get("request"), row.get("grant")
         row["previews"] = _count_tagged(asked, "request", request, "request.preview")
@@ -259,7 +272,7 @@ def _largest(asked: Asked) -> Found:
         source = "FROM statements AS s WHERE s.rows > 0 AND s.ended < ? AND s.idx >= ? AND s.idx < ?"
     total = asked.one(f"SELECT count(*) {source}", (end, *values))
     picked = asked.page(f"SELECT s.idx {source} ORDER BY s.rows DESC, s.bytes DESC, s.idx", (end, *values))
-    found = _with_counts(asked, Found(total, [asked.row(index, _STATEMENT) for (index,) in picked]))
+    found = with_counts(asked, Found(total, [asked.row(index, _STATEMENT) for (index,) in picked]))
     open_ = asked.one(
         "SELECT count(*) FROM statements WHERE ended IS NULL AND idx >= ? AND idx < ?",
         (asked.scope.first, asked.scope.end),
@@ -336,6 +349,34 @@ def _break_glass(asked: Asked) -> Found:
     return found
 
 
+def _bypasses(asked: Asked) -> Found:
+    where, values = asked.narrowed("audit.reconciled")
+    names = (
+        "target",
+        "since",
+        "until",
+        *_RECONCILED,
+        "known",
+        "count",
+        "matched",
+        "skew_us",
+        "files",
+        "login",
+        "person",
+    )
+    found = asked.listed(names, where, values, newest=True)
+    for row in found.rows:
+        row |= {name: row.get(name, 0) for name in _RECONCILED}
+    found.notes.append(
+        "counts of what auditors found when they compared a target's own log with this one (`gateway audit "
+        "reconcile`), on their word; of a time or target that is not in the list, nothing is known"
+    )
+    return found
+
+
+_RECONCILED = ("beside", "unrecorded", "unseen", "missing", "untied")
+
+
 def _policy_changes(asked: Asked) -> Found:
     where, values = asked.narrowed("policy.change")
     found = asked.listed(("target", "by", "effect", "differences", "policy", "previous"), where, values)
@@ -359,22 +400,6 @@ def _grouped(asked: Asked, condition: str, more: Iterable[Any]) -> Found:
         )
     ]  # fmt: skip
     return Found(total, rows)
-
-
-def _with_counts(asked: Asked, found: Found) -> Found:
-    """Adds how many rows and bytes left, and how it ended, where that is in scope."""
-    for row in found.rows:
-        _add_counts(asked, row)
-    return found
-
-
-def _add_counts(asked: Asked, row: Row) -> None:
-    sql = "SELECT ended, rows, bytes, status FROM statements WHERE idx = ?"
-    ((end, size, length, status),) = asked.all(sql, (row["record"],))
-    if end is None or end >= asked.scope.end:
-        row["status"] = "not ended"
-    else:
-        row |= {"rows": size, "bytes": length, "status": status}
 
 
 def _first_tagged(asked: Asked, tag: str, value: str | None) -> int | None:
@@ -428,6 +453,9 @@ QUESTIONS: dict[str, Question] = {one.name: one for one in (
     Question("writes", "Who changed what, under which approval?",
              ("time", "login", "ticket", "columns_written", "rows", "status", "request", "approvers", "claims"),
              _writes, (), (*_ALL, "relation")),
+    Question("transmissions", "What left for a sub-processor: which categories, about whom, to whom?",
+             ("time", "login", "ticket", "sent_for", "recipient", "route", "categories", "sent", "status"),
+             transmissions, (), (*_ALL, "recipient")),
     Question("observed", "What ran at targets that are only observed, and what would have been refused?",
              ("time", "login", "ticket", "would", "would_codes", "rows", "sql"), _observed, (), _ALL),
     Question("largest", "Which statements disclosed the most?",
@@ -449,6 +477,8 @@ QUESTIONS: dict[str, Question] = {one.name: one for one in (
              ("time", "kind", "login", "by", "decision", "reason"), _resets, (), ("person",)),
     Question("readers", "Who read the log?", ("time", "login", "query", "count", "decision", "code"), _readers,
              (), ("person",)),
+    Question("bypasses", "Which statements were seen at a target that bypassed the gateway?",
+             ("time", "target", "since", "until", *_RECONCILED, "known", "login"), _bypasses, (), ("person", "target")),
     Question("gaps", "Where does the log say less than it should: crashes, unknown ends, clocks, floods?",
              ("record", "time", "kind", "reason", "unknown", "rows"), _gaps, (), ()),
     Question("whole", "Is the log whole?", ("what", "value"), whole, (), (), True),

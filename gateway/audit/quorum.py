@@ -21,15 +21,19 @@ import psycopg
 from psycopg import pq
 from psycopg.conninfo import make_conninfo
 
+from gateway.audit.tree import leaf_hash
 from gateway.config import Replica
 
 APPEND = b"SELECT gateway_audit.append($1, $2, $3, $4, $5, $6)"
 CONFIRM = b"SELECT gateway_audit.confirm($1, $2, $3)"
+APPEND_HASHES = b"SELECT gateway_audit.append_hashes($1, $2, $3, $4, $5, $6)"
 SIGN = b"SELECT gateway_audit.sign($1, $2, $3)"
+KEEP = b"SELECT extract(epoch FROM keep)::bigint FROM gateway_audit.retention"
+PRUNE = b"SELECT gateway_audit.prune($1, $2)"
 CHECK = b"SELECT gateway_audit.check_quorum()"
 HEAD = b"SELECT size, root, note FROM gateway_audit.heads WHERE origin = $1"
 BATCHES = (
-    b"SELECT first, size, root, leaves FROM gateway_audit.batches WHERE origin = $1 AND first >= $2"
+    b"SELECT first, size, root, leaves, hashes FROM gateway_audit.batches WHERE origin = $1 AND first >= $2"
     b" ORDER BY first LIMIT 64"
 )
 
@@ -62,12 +66,13 @@ class Head:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One batch of the copy."""
+    """One batch of the copy; without `leaves` where they were pruned, of which the `hashes` are left."""
 
     first: int
     size: int
     root: bytes
     leaves: tuple[bytes, ...]
+    hashes: tuple[bytes, ...]
 
 
 class Connection:
@@ -109,10 +114,11 @@ class Connection:
 
     def append(self, origin: str, before: Head, after: Head, leaves: bytes, until: float) -> None:
         """Add a batch, acknowledged by a quorum when this returns. Raises `Lost` and `Refused`."""
-        self._commit(APPEND, [
-            (_TEXT, origin.encode()), (_BIGINT, _eight(before.size)), (_BYTEA, before.root),
-            (_BIGINT, _eight(after.size)), (_BYTEA, after.root), (_BYTEA, leaves),
-        ], until)  # fmt: skip
+        self._commit(APPEND, _step(origin, before, after, leaves), until)
+
+    def append_hashes(self, origin: str, before: Head, after: Head, hashes: bytes, until: float) -> None:
+        """The same for records that are gone, to a copy that has none. Raises `Lost` and `Refused`."""
+        self._commit(APPEND_HASHES, _step(origin, before, after, hashes), until)
 
     def confirm(self, origin: str, head: Head, until: float) -> None:
         """Have a quorum acknowledge all up to that head. Raises `Lost` and `Refused`."""
@@ -123,13 +129,30 @@ class Connection:
         """Keep a signed head. Raises `Lost` and `Refused`."""
         self._asked(SIGN, [(_TEXT, origin.encode()), (_BIGINT, _eight(size)), (_TEXT, note.encode())], until)
 
+    def prune(self, origin: str, to: int, until: float) -> int:
+        """Let the records of some batches before `to` go; of how many, zero at the end. Raises `Lost` and `Refused`."""
+        return int.from_bytes(self._ask(PRUNE, [(_TEXT, origin.encode()), (_BIGINT, _eight(to))], until)[0][0], "big")
+
+    def check(self, until: float) -> None:
+        """Ask whether a commit would wait for another server. Raises `Lost`, and `Refused` if not."""
+        self._ask(CHECK, [], until)
+
+    def keeps_s(self, until: float) -> int:
+        """How many seconds the servers keep records at least. Raises `Lost` and `Refused`."""
+        rows = self._ask(KEEP, [], until)
+        if not rows:
+            raise Refused("02000", "gateway_audit.retention is empty: nothing of the copy is ever pruned")
+        return int.from_bytes(rows[0][0], "big", signed=True)
+
     def batches(self, origin: str, first: int, timeout_s: float) -> Iterator[Row]:
         """The batches from there on. Raises `Lost`, `Refused`, and `ValueError` for one that cannot be read."""
         while True:
             facts = [(_TEXT, origin.encode()), (_BIGINT, _eight(first))]
             found = self._ask(BATCHES, facts, time.monotonic() + timeout_s)
-            for begin, size, root, leaves in found:
-                row = Row(int.from_bytes(begin, "big"), int.from_bytes(size, "big"), root, unpacked(leaves))
+            for begin, size, root, packed_leaves, left in found:
+                leaves = unpacked(packed_leaves)
+                hashes = tuple(map(leaf_hash, leaves)) or tuple(left[at : at + 32] for at in range(0, len(left), 32))
+                row = Row(int.from_bytes(begin, "big"), int.from_bytes(size, "big"), root, leaves, hashes)
                 yield row
                 first = row.size
             if not found:
@@ -231,6 +254,13 @@ def unpacked(data: bytes) -> tuple[bytes, ...]:
         leaves.append(leaf)
         at += 4 + length
     return tuple(leaves)
+
+
+def _step(origin: str, before: Head, after: Head, content: bytes) -> list[tuple[int, bytes]]:
+    return [
+        (_TEXT, origin.encode()), (_BIGINT, _eight(before.size)), (_BYTEA, before.root),
+        (_BIGINT, _eight(after.size)), (_BYTEA, after.root), (_BYTEA, content),
+    ]  # fmt: skip
 
 
 def _eight(number: int) -> bytes:

@@ -24,6 +24,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+from gateway.audit.pruning import kept_hashes
 from gateway.audit.quorum import Connection, Head, Lost, Refused, packed
 from gateway.audit.segment import read_batches, read_header, segments_of
 from gateway.audit.tree import EMPTY_ROOT, Frontier, leaf_hash
@@ -37,6 +38,7 @@ _AGAIN_S = 0.1
 _SIGN_S = 1.0
 DIVERGED = "GA002"
 UNQUORATE = "GA001"
+HAS_RECORDS = "GA003"
 _PASSING = frozenset({"25006", "40001", "40P01", "57P03", UNQUORATE})
 """What another server may do, or this one in a moment: it is a standby, it starts, it has no quorum, or an earlier try
 is in the way."""
@@ -98,7 +100,9 @@ class Replicator:
                 raise _diverged()
             self._tree = _tree_at(directory, tree, head.size)
             self.durable = head.size
-            for leaves in _leaves_from(directory, head.size, tree.size):
+            for hashes in _hashes_from(directory, head.size):
+                self._add_hashes(hashes, time.monotonic() + self._deadline_s)
+            for leaves in _leaves_from(directory, self.durable, tree.size):
                 self._add(leaves, time.monotonic() + self._deadline_s)
             # also where nothing was missing: the next commit has to be one that a quorum acknowledges
             self._confirm(time.monotonic() + self._deadline_s)
@@ -234,6 +238,21 @@ class Replicator:
             self.durable = after.size
             self._settled.notify_all()
 
+    def _add_hashes(self, hashes: list[bytes], until: float) -> None:
+        """Add what is left of records that were pruned here before there was a copy. Raises `Lost` and `Refused`."""
+        before = Head(self._tree.size, self._tree.root(), "")
+        for digest in hashes:
+            self._tree.push(digest)
+        after = Head(self._tree.size, self._tree.root(), "")
+
+        def settle(link: Connection, end: float) -> None:
+            found = link.head(self._origin, end)
+            if found is None or (found.size, found.root) != (after.size, after.root):
+                link.append_hashes(self._origin, before, after, b"".join(hashes), end)
+
+        self._reached(until, settle)
+        self.durable = after.size
+
     def _recover(self, before: Head, after: Head, data: bytes, until: float) -> None:
         """Find out what became of a batch whose answer was lost, and bring it to an end."""
 
@@ -346,17 +365,29 @@ def _tree_at(directory: Path, tree: Frontier, size: int) -> Frontier:
         return tree.copy()
     before = [(first, path) for first, path in segments_of(directory) if first <= size]
     if not before:
-        raise GatewayError(
-            "audit-damaged",
-            f"the copy ends at record {size}, and what follows was pruned here: it cannot be completed any more",
-            "keep that copy as it is, and begin a new log (`origin`) with a new one",
-            fatal=True,
-        )
+        # of what was pruned, the hashes are there
+        found = Frontier()
+        for hashes in kept_hashes(directory, size):
+            for digest in hashes:
+                found.push(digest)
+        return found
     first, path = before[-1]
     found = read_header(path, first).frontier.copy()
     for leaf in _leaves_in(path, first, first, size):
         found.push(leaf_hash(leaf))
     return found
+
+
+def _hashes_from(directory: Path, begin: int) -> Iterator[list[bytes]]:
+    """The hashes of the records from `begin` up to where the log begins, in lists of moderate size."""
+    segments, hashes = segments_of(directory), list[bytes]()
+    for some in kept_hashes(directory, segments[0][0] if segments else 0, begin):
+        hashes += some
+        if 32 * len(hashes) >= _BATCH_BYTES:
+            yield hashes
+            hashes = []
+    if hashes:
+        yield hashes
 
 
 def _leaves_from(directory: Path, begin: int, end: int) -> Iterator[list[bytes]]:
@@ -405,6 +436,14 @@ def _no_quorum(detail: str) -> GatewayError:
 def _refused(error: Refused) -> GatewayError:
     if error.sqlstate == DIVERGED:
         return _diverged()
+    if error.sqlstate == HAS_RECORDS:
+        return GatewayError(
+            "audit-damaged",
+            "the copy ends where this log was pruned: what is between is nowhere, and it cannot be completed any more",
+            "keep that copy as it is, and begin a new log (`origin`) with a new one",
+            str(error),
+            fatal=True,
+        )
     if error.sqlstate in _PASSING:
         return _no_quorum(str(error))
     return GatewayError(

@@ -28,7 +28,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from gateway.audit import pages, transparency
+from gateway.audit import pages, recertification, transparency
 from gateway.audit.asking import Head, Scope
 from gateway.audit.bundle import FORMAT, MANIFEST, PROOF, RECORDS, Contents, json_bytes, problem, unpacked
 from gateway.audit.export import Passing, check_export, from_file
@@ -114,6 +114,8 @@ def check(file: Path, public_key: str, version: str) -> Report:
             proven = verify_proof(place / PROOF, public_key)
             if not proven.ok:
                 return proven
+            if manifest["framework"] == recertification.NAME:
+                return recertification.check(place, manifest, proven)
             record = proven.record or {}
             digest = hashlib.sha256((place / MANIFEST).read_bytes()).hexdigest()
             if record.get("kind") != "audit.report" or record.get("digest") != digest:

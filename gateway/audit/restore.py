@@ -3,6 +3,10 @@
 The copy says what the leaves are; their tree says whether it can be believed: every batch has to lead to the root that
 was kept with it, and the signed head, verified with the log's public key, has to be the root of that many of them.
 
+Where the copy was pruned, it has hashes in place of records. The log then begins where a signed record of a pruning
+says that it may (`pruning.py`), the earliest that leaves no gap; and a segment begins wherever such a record says that
+the log began or was to begin, since that is how the records' word is checked.
+
 INVARIANT: nothing is written to a directory that has a log already, and a log that was not verified whole gets no name:
 it is made beside its place, and moved there at the end.
 """
@@ -14,22 +18,25 @@ import os
 import shutil
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
-from gateway.audit.checkpoint import Verifier, head_of, signers_of
+from gateway.audit.checkpoint import Checkpoint, Verifier, head_of, signers_of
 from gateway.audit.encode import record_of
+from gateway.audit.pruning import Pruning, keep_pruning, pruning_of
 from gateway.audit.quorum import Connection, Head, Lost, Refused, Row
-from gateway.audit.recovery import leaf_hashes
 from gateway.audit.rotation import keep_rotation, rotation_of
-from gateway.audit.segment import Disk, segments_of
+from gateway.audit.segment import Damaged, Disk, segments_of
 from gateway.audit.tiles import TileWriter
-from gateway.audit.tree import EMPTY_ROOT, Frontier, leaf_hash
+from gateway.audit.tree import EMPTY_ROOT, Frontier
 from gateway.audit.writer import Writer
 from gateway.config import Replica
 from gateway.errors import GatewayError
 
 _TIMEOUT_S = 30.0
 _CONNECT_S = 5.0
+_TILES_AT_ONCE = 1 << 16
 _BRACKETS = frozenset({"statement.begin", "statement.end", "statement.unknown"})
 
 
@@ -56,6 +63,8 @@ def restore(directory: Path, replica: Replica, origin: str, verifiers: tuple[Ver
             Disk().sync_directory(directory.parent)
         except (Lost, Refused) as error:
             raise GatewayError("audit-not-writable", "the copy cannot be read", detail=str(error)) from error
+        except Damaged as error:
+            raise GatewayError("audit-damaged", f"the copy cannot be believed: {error}") from error
         except OSError as error:
             raise GatewayError("audit-not-writable", f"`{directory}` cannot be written: {error.strerror}") from error
     return size
@@ -101,25 +110,121 @@ def _restored(
         raise GatewayError("audit-damaged", "the copy has fewer records than were signed")
     (directory / "segments").mkdir(mode=0o700, parents=True)
     directory.chmod(0o700)
-    writer = Writer(directory, origin, Disk(), segment_bytes, -1, lambda: None, lambda _: None, compiled=False)
-    tree, met = Frontier(), signed.size == 0 and signed.root == EMPTY_ROOT
+    survey = _surveyed(_rows(connection, origin, head.size), origin)
+    pruning = survey.beginning(signed.size)
+    begin, cuts = 0 if pruning is None else pruning.to, {one.to for one in survey.prunings}
+    restoring = _Restoring(directory, origin, signed, begin, cuts, segment_bytes)
     try:
-        writer.begin()
         for row in _rows(connection, origin, head.size):
-            writer.make_spare()
-            met |= _checked(row, tree, signed.size, signed.root)
-            _note(writer, row)
-            writer.commit(row.leaves)
-            for leaf in row.leaves:
-                if b'"kind":"log.rotation"' in leaf:
-                    keep_rotation(directory, rotation_of(leaf, origin), Disk())
-        if tree.size != head.size or tree.root() != head.root or not met:
-            raise GatewayError("audit-damaged", "the copy's records do not lead to its head")
-        _write_tiles(directory, signed.size)
-        Disk().replace(directory / "checkpoint", head.note.encode(), durable=True)
+            restoring.take(row)
+        restoring.finish(head)
     finally:
-        writer.release()
-    return tree.size
+        restoring.writer.release()
+    if pruning is not None:
+        keep_pruning(directory, pruning.leaf, signed, Disk())
+    Disk().replace(directory / "checkpoint", head.note.encode(), durable=True)
+    return head.size
+
+
+@dataclass
+class _Survey:
+    """What a look through the copy tells, before anything of it is believed: from `kept` on it has all records."""
+
+    kept: int = 0
+    prunings: list[Pruning] = field(default_factory=list)
+
+    def beginning(self, signed: int) -> Pruning | None:
+        """The signed pruning that the log may begin with; None if it begins at 0. Raises `GatewayError`."""
+        if not self.kept:
+            return None
+        allowed = [one for one in self.prunings if one.index < signed and one.to >= self.kept]
+        if not allowed:
+            raise GatewayError(
+                "audit-damaged", f"the copy has no records before {self.kept}, and no signed record let them go"
+            )
+        return min(allowed, key=lambda one: (one.to, -one.index))
+
+
+def _surveyed(rows: Iterator[Row], origin: str) -> _Survey:
+    survey = _Survey()
+    for row in rows:
+        if not row.leaves:
+            survey.kept = row.size
+        for leaf in row.leaves:
+            if b'"kind":"log.pruned"' in leaf:
+                try:
+                    survey.prunings.append(pruning_of(leaf, origin))
+                except ValueError as error:
+                    raise GatewayError("audit-damaged", f"the copy's record of a pruning: {error}") from error
+    return survey
+
+
+class _Restoring:
+    """A log that is written anew, from the record `begin` on; a segment begins at each of `cuts`."""
+
+    def __init__(
+        self, directory: Path, origin: str, signed: Checkpoint, begin: int, cuts: set[int], segment_bytes: int
+    ) -> None:
+        self._directory, self._origin, self._signed, self._begin, self._cuts = directory, origin, signed, begin, cuts
+        self.writer = Writer(directory, origin, Disk(), segment_bytes, -1, lambda: None, lambda _: None, compiled=False)
+        self._tree, self._tiles = Frontier(), TileWriter(directory, Disk())
+        self._written = 0
+        self._met = signed.size == 0 and signed.root == EMPTY_ROOT
+        if begin == 0:
+            self.writer.begin()
+
+    def take(self, row: Row) -> None:
+        """The next batch. Raises `GatewayError` and `OSError`."""
+        beginning = self._check(row)
+        self._tiles.add(row.hashes[: max(0, self._signed.size - row.first)])
+        if self._tiles.size - self._written >= _TILES_AT_ONCE:
+            self._write_tiles()
+        for leaf in row.leaves:
+            if b'"kind":"log.rotation"' in leaf:
+                keep_rotation(self._directory, rotation_of(leaf, self._origin), Disk())
+        edges = sorted({row.first, row.size, *(cut for cut in self._cuts if row.first < cut < row.size)})
+        for start, end in pairwise(edges):
+            if start < self._begin:
+                continue
+            if start == self._begin and beginning is not None:
+                self.writer.begin(beginning)
+            elif start in self._cuts and start > self._begin:
+                self.writer.roll()
+            self.writer.make_spare()
+            leaves = row.leaves[start - row.first : end - row.first]
+            _note(self.writer, start, leaves)
+            self.writer.commit(leaves)
+
+    def finish(self, head: Head) -> None:
+        """See that all of it leads to that head. Raises `GatewayError` and `OSError`."""
+        if self._tree.size != head.size or self._tree.root() != head.root or not self._met:
+            raise GatewayError("audit-damaged", "the copy's records do not lead to its head")
+        self._write_tiles()
+
+    def _write_tiles(self) -> None:
+        self._tiles.write()
+        self._tiles.discard_old()
+        self._written = self._tiles.size
+
+    def _check(self, row: Row) -> Frontier | None:
+        """Add a batch to the tree; how the tree was at the log's beginning, if that is in it. Raises `GatewayError`."""
+        beginning = None
+        if row.first != self._tree.size or row.size != row.first + len(row.hashes):
+            raise GatewayError("audit-damaged", f"the copy has a gap at record {self._tree.size}")
+        for digest in row.hashes:
+            if self._tree.size == self._begin > 0:
+                beginning = self._tree.copy()
+            if len(digest) != 32:
+                raise GatewayError("audit-damaged", f"the copy's hashes from record {row.first} on are cut off")
+            self._tree.push(digest)
+            if self._tree.size == self._signed.size:
+                if self._tree.root() != self._signed.root:
+                    what = f"the first {self._signed.size} records of the copy are not those signed"
+                    raise GatewayError("audit-damaged", what)
+                self._met = True
+        if self._tree.root() != row.root:
+            raise GatewayError("audit-damaged", f"the copy's records {row.first} to {row.size - 1} are not its own")
+        return beginning
 
 
 def _rows(connection: Connection, origin: str, size: int) -> Iterator[Row]:
@@ -132,34 +237,9 @@ def _rows(connection: Connection, origin: str, size: int) -> Iterator[Row]:
         raise GatewayError("audit-damaged", str(error)) from error
 
 
-def _checked(row: Row, tree: Frontier, signed: int, root: bytes) -> bool:
-    """Add a batch to the tree; whether the signed head was met, and fits, inside it. Raises `GatewayError`."""
-    met = False
-    if row.first != tree.size or row.size != row.first + len(row.leaves):
-        raise GatewayError("audit-damaged", f"the copy has a gap at record {tree.size}")
-    for leaf in row.leaves:
-        tree.push(leaf_hash(leaf))
-        if tree.size == signed:
-            if tree.root() != root:
-                raise GatewayError("audit-damaged", f"the first {signed} records of the copy are not those signed")
-            met = True
-    if tree.root() != row.root:
-        raise GatewayError("audit-damaged", f"the copy's records {row.first} to {row.size - 1} are not its own")
-    return met
-
-
-def _write_tiles(directory: Path, size: int) -> None:
-    """The hashes that the signed head needs; the next start makes the rest."""
-    tiles, left = TileWriter(directory, Disk()), size
-    for hashes in leaf_hashes(directory):
-        tiles.add(hashes[:left])
-        tiles.write()
-        left -= min(left, len(hashes))
-
-
-def _note(writer: Writer, row: Row) -> None:
+def _note(writer: Writer, first: int, leaves: tuple[bytes, ...]) -> None:
     """Tell the writer which statements begin and end, so that its segments say where a recovery has to begin."""
-    for index, leaf in enumerate(row.leaves, row.first):
+    for index, leaf in enumerate(leaves, first):
         if b'"kind":"statement.' not in leaf:
             continue
         record = record_of(leaf)

@@ -41,6 +41,21 @@ from gateway.errors import GatewayError
 _EQUAL = ("kind", "login", "ticket", "target", "session", "statement", "decision", "code")
 _PART = 500
 _INDEXES = range(1 << 62)
+_TAGGED = "tags AS t JOIN records AS r ON r.idx = t.idx WHERE t.tag ="
+_USES = {
+    "read": ("r.person", "r.target", "records AS r WHERE r.kind = 'session.begin'"),
+    "write": ("r.person", "r.target", f"{_TAGGED} 'write' AND r.kind = 'statement.begin'"),
+    "reveal": ("r.person", "r.target", f"{_TAGGED} 'reveal' AND r.kind = 'statement.begin'"),
+    "break-glass": ("r.person", "r.target", "records AS r WHERE r.kind = 'break_glass.opened'"),
+    "approve": ("t.value", "r.target", f"{_TAGGED} 'by' AND r.kind = 'request' AND t.value <> r.person"),
+    "administer": (
+        "t.value", "''",
+        f"{_TAGGED} 'by' AND r.kind IN ('enrolment', 'factor.reset', 'person.suspension') AND t.value <> r.person",
+    ),
+    "audit": ("r.person", "''", "records AS r WHERE r.kind = 'audit.read'"),
+    "custody": ("r.person", "''", "records AS r WHERE r.kind = 'audit.act'"),
+}  # fmt: skip
+"""Who used a right, on which target, in which records."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,6 +220,33 @@ class Search:
                 sql = f"SELECT idx, value FROM tags WHERE tag = ? AND value IN ({marks})"  # noqa: S608
                 found += [(index, value) for index, value in tables.all(sql, (tag, *map(key, part)))]
         return sorted(found)
+
+    def last_seen(self) -> dict[str, datetime]:
+        """When each person (a directory id) was last let in, by whatever way. Raises `GatewayError`."""
+        with self._mutex:
+            rows = self._caught_up().all(
+                "SELECT person, max(time) FROM records WHERE kind = 'login' AND decision = 'permit' "
+                "AND person IS NOT NULL GROUP BY person"
+            )
+        return {person: datetime.fromisoformat(time) for person, time in rows}
+
+    def usage(self, since: datetime) -> dict[tuple[str, str, str], tuple[datetime, int]]:
+        """The last use of each right by person and target, and how often since then. Raises `GatewayError`.
+
+        Rights are those of `policy/rights.py`; the target is empty for one at the gateway itself.
+        """
+        found: dict[tuple[str, str, str], tuple[datetime, int]] = {}
+        with self._mutex:
+            tables = self._caught_up()
+            for right, (who, target, source) in _USES.items():
+                sql = (
+                    f"SELECT {who}, {target}, max(r.time), count(DISTINCT CASE WHEN r.time >= ? THEN r.idx END) "  # noqa: S608
+                    f"FROM {source} GROUP BY 1, 2"
+                )
+                for person, where, last, count in tables.all(sql, (utc_text(since),)):
+                    if person:
+                        found[right, person, where or ""] = datetime.fromisoformat(last), int(count)
+        return found
 
     def logs(self) -> list[Log]:
         """The logs that can be asked about here, the own one caught up. Raises `GatewayError`."""

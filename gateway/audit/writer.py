@@ -312,10 +312,17 @@ class Writer:
         self._core.fail()
         self._on_failure(error)
 
-    def begin(self) -> None:
-        """Make the first segment of a new log."""
+    def begin(self, frontier: Frontier | None = None) -> None:
+        """Make the first segment of a new log, or of one of which what is before that tree's size is gone."""
+        if frontier is not None:
+            self._core.resume(frontier.size, frontier.subtrees, [])
         self._allocate_spare()
         self._blank_spare()
+        self._roll()
+
+    def roll(self) -> None:
+        """Begin another segment here, before the thread is started. Raises `OSError`."""
+        self.make_spare()
         self._roll()
 
     def resume(

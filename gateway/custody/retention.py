@@ -35,6 +35,7 @@ from gateway.audit.pruning import (
 from gateway.audit.pulse import since_boot_ns
 from gateway.audit.search import Query, Search
 from gateway.audit.segment import Damaged, Disk, segments_of
+from gateway.audit.thinning import prune_copy
 from gateway.audit.trusted import Trusted, keep_trusted, moved, read_trusted
 from gateway.config import Audit
 from gateway.custody.holds import Holds
@@ -131,6 +132,7 @@ class Retention:
         frozen = await asyncio.to_thread(self._freeze, now)
         if frozen:
             self._tell("compressed", segments=frozen)
+        await self._prune_copy()
         return found
 
     async def _plan(self, now: datetime) -> Plan:
@@ -172,6 +174,15 @@ class Retention:
         if pruning is not None and segments_of(directory)[0][0] < pruning.to:
             await asyncio.to_thread(self._search.renew)
             await asyncio.to_thread(remove_pruned, directory, pruning, self._disk)
+
+    async def _prune_copy(self) -> None:
+        """Have the quorum's servers let go the same: last, since what befalls them must not stop the rest."""
+        replica = self._settings.replica
+        minimum = await asyncio.to_thread(lambda: self.minimum)
+        if replica is not None and minimum:
+            batches = await asyncio.to_thread(prune_copy, replica, self._trail.origin, minimum)
+            if batches:
+                self._tell("copy pruned", batches=batches)
 
     async def _tell_kept(self, found: Plan) -> None:
         if self._kept == (found.hold, found.held):

@@ -12,19 +12,21 @@ INVARIANT: a key is in the store before anything is sealed under it, and is neve
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from gateway.access.keys import Sealer
 from gateway.errors import GatewayError
 from gateway.ports import Clock
 from gateway.store import sealing as rows
 from gateway.store.database import Database
+from gateway.store.sealed import LITERALS, key_owner
 from gateway.store.sealing import SEAL, TOKEN, WrappedKey
 
 KEY_BYTES = 32
@@ -40,15 +42,21 @@ class Key:
 
 
 class Keyring:
-    """The keys of one store. `sealing`, `token`, `keep` and `forget` are for the event loop's thread, all else blocks.
+    """The keys of one store. `sealing`, `token`, `warm`, `keep` and `forget` are for the event loop's thread; all but
+    `warm` and `at_hand` may block.
 
     A key that is not remembered costs a look into the store.
     """
 
     def __init__(
-        self, master_key: bytes, database: Database, clock: Clock, token: Callable[[int], bytes] = secrets.token_bytes
+        self,
+        master_key: bytes,
+        database: Database,
+        clock: Clock,
+        token: Callable[[int], bytes] = secrets.token_bytes,
+        former: Iterable[bytes] = (),
     ) -> None:
-        self._wrap = AESGCM(_derived(master_key, b"gateway/literals/wrap", KEY_BYTES))
+        self._wrap = Sealer((master_key, *former), LITERALS)
         self._database, self._clock, self._token = database, clock, token
         self._sealing: dict[tuple[tuple[str, ...], str], tuple[Key, tuple[str, ...]]] = {}
         self._tokens: dict[str, tuple[bytes, str]] = {}
@@ -61,21 +69,26 @@ class Keyring:
         found = self._sealing.get((customers, month))
         if found is not None:
             return found[0]
-        made = [self._obtained(SEAL, customer, month) for customer in _named(customers)]
-        key = _combined([secret for secret, _ in made])
-        if len(self._sealing) >= _CACHED:
-            self._sealing.clear()
-        self._sealing[customers, month] = key, tuple(one for _, one in made)
-        return key
+        return self._put(customers, month, self._made(customers, month))
 
     def token(self, customer: str) -> bytes:
         """The key of a customer's tokens; made when there is none. Raises `GatewayError("store-unavailable")`."""
         found = self._tokens.get(customer)
         if found is None:
-            if len(self._tokens) >= _CACHED:
-                self._tokens.clear()
-            found = self._tokens[customer] = self._obtained(TOKEN, customer, "")
+            found = self._put_token(customer, self._obtained(TOKEN, customer, ""))
         return found[0]
+
+    async def warm(self, customers: tuple[str, ...], month: str) -> None:
+        """Have those keys at hand without the loop's waiting. Raises `GatewayError("store-unavailable")`."""
+        if (customers, month) not in self._sealing:
+            self._put(customers, month, await asyncio.to_thread(self._made, customers, month))
+        for customer in customers:
+            if customer not in self._tokens:
+                self._put_token(customer, await asyncio.to_thread(self._obtained, TOKEN, customer, ""))
+
+    def at_hand(self, month: str) -> list[tuple[str, ...]]:
+        """The customers whose keys of that month are at hand."""
+        return [customers for customers, of in self._sealing if of == month]
 
     def opening(self, customers: tuple[str, ...], month: str) -> Key | None:
         """The key for what was said then, from the store; None when one of those that it is made of is destroyed."""
@@ -107,25 +120,40 @@ class Keyring:
         for customer in [customer for customer, (_, one) in self._tokens.items() if one in ids]:
             del self._tokens[customer]
 
+    def _made(self, customers: tuple[str, ...], month: str) -> list[tuple[bytes, str]]:
+        return [self._obtained(SEAL, customer, month) for customer in _named(customers)]
+
+    def _put(self, customers: tuple[str, ...], month: str, made: list[tuple[bytes, str]]) -> Key:
+        key = _combined([secret for secret, _ in made])
+        if len(self._sealing) >= _CACHED:
+            self._sealing.clear()
+        self._sealing[customers, month] = key, tuple(one for _, one in made)
+        return key
+
+    def _put_token(self, customer: str, made: tuple[bytes, str]) -> tuple[bytes, str]:
+        if len(self._tokens) >= _CACHED:
+            self._tokens.clear()
+        self._tokens[customer] = made
+        return made
+
     def _obtained(self, use: str, customer: str, month: str) -> tuple[bytes, str]:
         name = f"key_{self._token(10).hex()}"
-        secret, nonce = self._token(KEY_BYTES), self._token(12)
-        wrapped = nonce + self._wrap.encrypt(nonce, secret, _owner(name, use, customer, month))
+        secret = self._token(KEY_BYTES)
+        wrapped = self._wrap.seal(secret, key_owner(name, use, customer, month), self._token)
         made = WrappedKey(name, use, customer, month, self._clock(), wrapped)
         kept = self._database.run_now(rows.obtain, made)
         return self._unwrapped(kept), kept.id
 
     def _unwrapped(self, kept: WrappedKey) -> bytes:
-        try:
-            owner = _owner(kept.id, kept.use, kept.customer, kept.month)
-            return self._wrap.decrypt(kept.wrapped[:12], kept.wrapped[12:], owner)
-        except (InvalidTag, ValueError) as error:
+        opened = self._wrap.open(kept.wrapped, key_owner(kept.id, kept.use, kept.customer, kept.month))
+        if opened is None:
             raise GatewayError(
                 "store-unavailable",
                 "a key of the sealed literals cannot be read",
                 "check that the master key is the one that it was wrapped under",
                 kept.id,
-            ) from error
+            )
+        return opened[0]
 
 
 def _combined(parts: list[bytes]) -> Key:
@@ -136,10 +164,6 @@ def _combined(parts: list[bytes]) -> Key:
 def _named(customers: tuple[str, ...]) -> list[str]:
     """Each customer once; a grant without customers has the empty one."""
     return sorted(set(customers)) or [""]
-
-
-def _owner(name: str, use: str, customer: str, month: str) -> bytes:
-    return "\0".join((name, use, month, customer)).encode()
 
 
 def _derived(secret: bytes, info: bytes, length: int) -> bytes:

@@ -72,6 +72,21 @@ class Seals:
             self.keyring.token(customer)
         return seal
 
+    async def warm(self, customers: tuple[str, ...]) -> None:
+        """Have at hand what a session for those customers needs. Raises `GatewayError("store-unavailable")`."""
+        await self.keyring.warm(tuple(sorted(set(customers))), self.month())
+
+    async def warm_for_the_next_month(self, before_s: float) -> None:
+        """When less than that is left of the month, have what is at hand for it at hand for the next one too.
+
+        Raises `GatewayError("store-unavailable")`.
+        """
+        month = self.month()
+        if self._clock() + before_s >= self._ends:
+            following = time.strftime("%Y-%m", time.gmtime(self._ends))
+            for customers in self.keyring.at_hand(month):
+                await self.keyring.warm(customers, following)
+
     def month(self) -> str:
         """The present month, as keys and files are named by it."""
         now = self._clock()

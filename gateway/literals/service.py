@@ -5,20 +5,25 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import ParamSpec
 
 from gateway.access.acts import ActKind, Acts
 from gateway.audit.search import Search
-from gateway.errors import GatewayError
+from gateway.errors import GatewayError, Refusal
 from gateway.literals.blobs import Blobs
 from gateway.literals.erasing import Erasing, Held
 from gateway.literals.keyring import Keyring
 from gateway.literals.opening import Opening
 from gateway.literals.seal import Seals, Telling
+from gateway.model import Session
 from gateway.ports import Clock, Trail
 from gateway.store.database import Database
+
+P = ParamSpec("P")
 
 PLACE = "sealed"
 """Where the files lie, below the state directory."""
@@ -33,13 +38,14 @@ class Literals:
     def __init__(
         self, master_key: bytes, state: Path, database: Database, telling: Telling, days: int,
         on_failure: Callable[[BaseException], None], seconds: Callable[[], float] = time.time,
+        former: tuple[bytes, ...] = (),
     ) -> None:  # fmt: skip
         """`on_failure` is called on the loop's thread, once, when literals cannot be kept any more."""
         loop = asyncio.get_running_loop()
         self._days, self._database = days, database
         self._clock: Clock = lambda: datetime.fromtimestamp(seconds(), UTC)
         self._place = state / PLACE
-        self.keyring = Keyring(master_key, database, self._clock)
+        self.keyring = Keyring(master_key, database, self._clock, former=former)
         blobs = Blobs(self._place, on_failure=lambda error: loop.call_soon_threadsafe(on_failure, error))
         self.seals = Seals(self.keyring, blobs, telling, seconds)
         self.settled = False
@@ -68,6 +74,21 @@ class Literals:
             ActKind("erase", "destroy the literals of a customer, or about a person", both, self.erasing.carry)
         )
 
+    def warmed(self, admit: Callable[P, Awaitable[Session | Refusal]]) -> Callable[P, Awaitable[Session | Refusal]]:
+        """Let sessions in with their keys at hand: where a store is far away, nothing of a statement waits for it."""
+
+        async def admitted(*args: P.args, **kwargs: P.kwargs) -> Session | Refusal:
+            session = await admit(*args, **kwargs)
+            if isinstance(session, Refusal):
+                return session
+            try:
+                await self.seals.warm(session.grant.customers)
+            except GatewayError as error:
+                return replace(error.refusal, fatal=True)
+            return session
+
+        return admitted
+
     def tokens(self, value: str) -> list[str]:
         """The tokens that records have of a value. Blocks. Raises `GatewayError`."""
         return self.erasing.tokens(value)
@@ -90,6 +111,7 @@ class Literals:
                     await (waiting or self.erasing.again())
                     self.settled = True
                 await self.erasing.expire()
+                await self.seals.warm_for_the_next_month(2 * _EVERY_S)
                 self.keyring.keep([key.id for key in await asyncio.to_thread(self.keyring.kept)])
             except GatewayError as error:
                 report("literals", error)

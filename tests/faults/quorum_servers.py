@@ -125,8 +125,8 @@ class Cluster:
         from gateway.audit.quorum import unpacked
 
         rows = node.sql(
-            "select first, leaves from gateway_audit.batches where origin = %s order by first", origin,
-            database="gateway_audit",
+            "select first, leaves from gateway_audit.batches where origin = %s and leaves is not null order by first",
+            origin, database="gateway_audit",
         )  # fmt: skip
         return {first + at: leaf for first, data in rows for at, leaf in enumerate(unpacked(bytes(data)))}
 

@@ -1,5 +1,6 @@
 """Exports: whatever is done to one, or to the index it is compared with, is found with the public key alone."""
 
+import contextlib
 import json
 import shutil
 import sqlite3
@@ -193,9 +194,8 @@ def test_an_index_that_was_edited_while_nobody_looked_is_noticed_and_built_anew(
     right = asked.search.ask("person", Narrow(person="bob"), now=NOW)["total"]
     asked.search.close()
     database = trail.with_name("trail-index.sqlite")
-    with sqlite3.connect(database) as connection:
+    with contextlib.closing(sqlite3.connect(database)) as connection, connection:
         connection.execute(lie)
-    connection.close()
     again = open_search(trail, key.verifier)
     if again.ask("person", Narrow(person="bob"), now=NOW)["total"] != right:
         _, pieces = again.export("person", Narrow(person="bob"), now=NOW)

@@ -237,6 +237,34 @@ def test_what_ran_unprotected_has_a_list_of_its_own_which_the_others_name(day):
         assert not any("observed" in note for note in day.ask(question, person="bob")["notes"])
 
 
+def test_what_left_for_a_sub_processor_is_found_by_customer_and_recipient(day):
+    inside = session(8, ALICE, "SUP-8", ["42", "7"])
+    mailed = {"recipient": "Mailer Inc.", "categories": ["contact"], "sent": ["$.to: contact, email"]}
+    one = day.statement("mailed", inside, sent_for=["42"], **mailed)
+    other = day.statement("mailed2", inside, sent_for=["7"], recipient="Signer SA", categories=["identity"])
+    nobody = day.statement("asked", inside, recipient="Mailer Inc.", end=False)
+    day.add(
+        "statement.refused", **inside, statement="Q99", sent_for=["42"], **mailed, decision="deny", code="read-only"
+    )
+    rows = day.ask("transmissions")["rows"]
+    assert [(row["record"], row.get("sent_for"), row["recipient"], row["route"], row["status"]) for row in rows] == [
+        (one, ["42"], "Mailer Inc.", "public.employees", "ok"),
+        (other, ["7"], "Signer SA", "public.employees", "ok"),
+        (nobody, None, "Mailer Inc.", "public.employees", "not ended"),
+    ]
+    assert (rows[0]["categories"], rows[0]["sent"], rows[0]["ticket"]) == (
+        ["contact"], ["$.to: contact, email"], "SUP-8",
+    )  # fmt: skip
+    assert day.numbers("transmissions", customer="42") == [one, nobody]
+    assert day.numbers("transmissions", customer="7") == [other, nobody]
+    assert day.numbers("transmissions", customer="9") == []
+    assert day.numbers("transmissions", recipient="Mailer Inc.") == [one, nobody]
+    assert day.numbers("transmissions", recipient="Signer SA", customer="42") == []
+    assert day.numbers("transmissions", recipient="mailer inc.") == []
+    assert day.numbers("transmissions", person="bob") == []
+    assert one not in [row["record"] for row in day.ask("transmissions", since=day.time("mailed2"))["rows"]]
+
+
 def test_the_largest_come_first_and_what_runs_is_only_counted(day):
     answer = day.ask("largest", limit=2)
     assert [(row["record"], row["rows"]) for row in answer["rows"]] == [(day.at["both"], 100), (day.at["revealed"], 7)]

@@ -102,6 +102,7 @@ def test_people(span, login):
     [
         ("reveals", lambda r: r["kind"] == "statement.begin" and "columns_revealed" in r),
         ("writes", lambda r: r["kind"] == "statement.begin" and "columns_written" in r),
+        ("transmissions", lambda r: r["kind"] == "statement.begin" and "recipient" in r),
         ("subject", lambda r: r["kind"] == "search.exact"),
         ("readers", lambda r: r["kind"] == "audit.read"),
         ("resets", lambda r: r["kind"] == "factor.reset"),
@@ -113,6 +114,23 @@ def test_lists(span, question, fits, narrow):
     _, _, inside = span
     wanted = {r["index"] for r in inside if fits(r) and narrow.get("person", r.get("login")) == r.get("login")}
     assert {row["record"] for row in ask(span, question, **narrow)} == wanted
+
+
+def test_transmissions_by_customer_and_recipient(span, made):
+    _, _, inside = span
+    sent = [r for r in inside if r["kind"] == "statement.begin" and "recipient" in r]
+    customers = [r["customers"][0] for r in made[1] if "recipient" in r]
+    assert len({*customers}) > 3
+    for narrow in (
+        *({"customer": one} for one in [*customers[:3], "9999"]),
+        *({"recipient": one} for one in ("Mailer Inc.", "Signer SA", "Mailer")),
+        {"customer": customers[0], "recipient": "Signer SA"},
+    ):
+        wanted = [
+            r["index"] for r in sent
+            if narrow.get("customer") in (None, *r["customers"]) and narrow.get("recipient") in (None, r["recipient"])
+        ]  # fmt: skip
+        assert [row["record"] for row in ask(span, "transmissions", **narrow)] == wanted
 
 
 def test_the_largest(span):

@@ -197,14 +197,12 @@ def test_the_index_is_rebuilt_when_it_is_lost_spoilt_or_of_another_trail(searche
     path.write_bytes(b"not a database" * 100)
     assert search.search(Query()) == before
     search.close()
-    with sqlite3.connect(path) as connection:
+    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("UPDATE records SET id = 'x' WHERE idx = 8")
-    connection.close()
     assert search.search(Query()) == before
     search.close()
-    with sqlite3.connect(path) as connection:
+    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("UPDATE meta SET value = 'other' WHERE name = 'origin'")
-    connection.close()
     assert search.search(Query()) == before
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import sqlite3
 from datetime import timedelta
@@ -99,7 +100,12 @@ def test_a_restored_backup_of_store_and_files_loses_it_again(worlds, tmp_path, w
     backup = tmp_path / "backup"
     backup.mkdir()
     shutil.copytree(world.directory / "sealed", backup / "sealed")
-    with sqlite3.connect(world.directory / "gateway.sqlite") as live, sqlite3.connect(backup / "store") as copy:
+    with (
+        contextlib.closing(sqlite3.connect(world.directory / "gateway.sqlite")) as live,
+        live,
+        contextlib.closing(sqlite3.connect(backup / "store")) as copy,
+        copy,
+    ):
         live.backup(copy)
     if what == "customer":
         erase_customer(world, "42")
@@ -177,12 +183,12 @@ def test_an_older_key_that_the_record_could_not_know_goes_too(worlds):
     world = worlds()
     record = world.ask(world.enter(), LOOK.format(EMAIL))
     world.everything_on_disk()
-    with sqlite3.connect(world.directory / "gateway.sqlite") as store:
+    with contextlib.closing(sqlite3.connect(world.directory / "gateway.sqlite")) as store, store:
         kept = store.execute("SELECT * FROM sealing_keys").fetchall()
         store.execute("DELETE FROM sealing_keys")
     erase_customer(world, "42")
     world.close()
-    with sqlite3.connect(world.directory / "gateway.sqlite") as store:
+    with contextlib.closing(sqlite3.connect(world.directory / "gateway.sqlite")) as store, store:
         store.executemany("INSERT INTO sealing_keys VALUES (?, ?, ?, ?, ?, ?)", kept)
 
     assert gone(worlds(), record)
@@ -190,7 +196,7 @@ def test_an_older_key_that_the_record_could_not_know_goes_too(worlds):
 
 def test_destroyed_keys_are_not_in_the_stores_files_any_more(world):
     world.ask(world.enter(), LOOK.format(EMAIL))
-    with sqlite3.connect(world.directory / "gateway.sqlite") as store:
+    with contextlib.closing(sqlite3.connect(world.directory / "gateway.sqlite")) as store, store:
         wrapped = [row[0] for row in store.execute("SELECT wrapped FROM sealing_keys")]
     before = world.everything_on_disk()
     erase_customer(world, "42")
@@ -252,7 +258,7 @@ def test_statements_of_ended_requests_are_taken_out_of_the_store(world):
     world.run(world.database.run(keep))
 
     def kept():
-        with sqlite3.connect(world.directory / "gateway.sqlite") as store:
+        with contextlib.closing(sqlite3.connect(world.directory / "gateway.sqlite")) as store, store:
             requests = store.execute("SELECT id, statement, digest FROM requests ORDER BY id").fetchall()
             grants = store.execute("SELECT statement FROM grants ORDER BY id").fetchall()
         return [row[1] == ERASED and row[2] == "" for row in requests], [row[0] == ERASED for row in grants]

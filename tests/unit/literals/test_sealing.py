@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 from hashlib import sha256
@@ -242,7 +243,7 @@ def test_a_blob_that_a_crash_took_is_said_to_be_missing(world):
 
 def test_keys_are_in_the_store_only_wrapped(world):
     world.ask(world.enter(), LOOK)
-    with sqlite3.connect(world.directory / "gateway.sqlite") as store:
+    with contextlib.closing(sqlite3.connect(world.directory / "gateway.sqlite")) as store, store:
         rows = store.execute("SELECT use, customer, month, wrapped FROM sealing_keys ORDER BY use").fetchall()
 
     assert [row[:3] for row in rows] == [("seal", "42", "2026-11"), ("token", "42", "")]
@@ -251,7 +252,7 @@ def test_keys_are_in_the_store_only_wrapped(world):
 
 def test_a_key_moved_to_another_customer_does_not_open(world):
     world.ask(world.enter(), LOOK)
-    with sqlite3.connect(world.directory / "gateway.sqlite") as store:
+    with contextlib.closing(sqlite3.connect(world.directory / "gateway.sqlite")) as store, store:
         store.execute("UPDATE sealing_keys SET customer = '43' WHERE use = 'seal'")
 
     with pytest.raises(GatewayError, match="cannot be read"):
@@ -344,3 +345,49 @@ def test_values_that_cannot_be_cut_apart_do_not_stop_anything():
 def test_months():
     assert (month_begin("2026-12"), month_end("2026-12")) == (1796083200.0, 1798761600.0)
     assert month_begin("2026-11") <= NOW.timestamp() < month_end("2026-11")
+
+
+def test_a_session_whose_keys_were_had_ready_waits_for_no_store(world, monkeypatch):
+    asked = []
+
+    def counted(function, *args, **kwargs):
+        asked.append(function.__name__)
+        return run_now(function, *args, **kwargs)
+
+    run_now = world.database.run_now
+    world.run(world.literals.seals.warm(("42", "7")))
+    monkeypatch.setattr(world.database, "run_now", counted)
+    record = world.ask(world.enter("42", "7"), LOOK)
+    assert record["sealed"]
+    assert asked == []
+    world.enter("8")
+    assert asked == ["obtain"] * 2
+
+
+def test_near_the_end_of_a_month_the_keys_of_the_next_one_are_made_ready(world):
+    seals = world.literals.seals
+    world.run(seals.warm(("42",)))
+    world.run(seals.warm_for_the_next_month(3600.0))
+    assert seals.keyring.at_hand("2026-12") == []
+    world.now = NOW.replace(day=30, hour=23, minute=30)
+    world.run(seals.warm_for_the_next_month(3600.0))
+    assert seals.keyring.at_hand("2026-12") == [("42",)]
+
+
+def test_who_is_let_in_has_his_keys_ready_and_without_a_store_is_not_let_in(world):
+    async def admit(session):
+        return session
+
+    class Somebody:
+        grant = type("Given", (), {"customers": ("9",)})
+
+    warmed = world.literals.warmed(admit)
+    assert isinstance(world.run(warmed(Somebody())), Somebody)
+    assert ("9",) in world.literals.seals.keyring.at_hand("2026-11")
+    refusal = Refusal("grant-expired", "over")
+    assert world.run(warmed(refusal)) is refusal
+    Somebody.grant.customers = ("10",)
+    world.database.run_now = lambda *_: (_ for _ in ()).throw(GatewayError("store-unavailable", "away"))
+    found = world.run(warmed(Somebody()))
+    assert isinstance(found, Refusal)
+    assert (found.code, found.fatal) == ("store-unavailable", True)
