@@ -9,7 +9,7 @@ for what the case rested on: new evidence voids the sign-offs and opens the case
 INVARIANT: nobody whom a case is about sees it or has a part in it, nor through a second account of his (same id or same
 e-mail address). The investigator neither signs nor closes; one person signs for one department only.
 INVARIANT: each step is durable in the trail before it is in the store, names the root over the evidence, and needs a
-second factor of at most `factor_fresh_s`.
+second factor of at most `fresh.case` seconds.
 """
 
 from __future__ import annotations
@@ -168,8 +168,8 @@ class Cases:
         teams = settings.departments.get(wanted, frozenset())
         if wanted not in DEPARTMENTS or not person.teams & teams:
             return Refusal("not-in-team", f"this is for the department {wanted[:32]}")
-        if not is_fresh(signin.factor_at, context.clock(), context.settings.factor_fresh_s):
-            return stale_factor()
+        if not is_fresh(signin.factor_at, context.clock(), context.settings.fresh.case):
+            return stale_factor(context.settings.fresh.case)
         if move == "resolve" and person.id != case.investigator:
             return Refusal("request-invalid", "only who took the case resolves it", "take it first")
         if move == "resolve" and not text:

@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-from gateway.alerts.rules import Rule
+from gateway.alerts.rules import HOST, Rule
 
 Seen = list[Any]
 """A record that counts: its time in seconds since 1970, its index, the hash of its leaf in hexadecimal."""
@@ -152,7 +152,8 @@ class Engine:
 
     def _distinct(self, rule: Rule, record: Mapping[str, Any], seen: Seen, kept: list[Seen]) -> list[Seen]:
         assert rule.distinct is not None
-        value = record.get(rule.distinct.field)
+        field = rule.distinct.field
+        value = record.get(field) if field != HOST else str(record.get("address", "")).rpartition(":")[0] or None
         values = [str(one) for one in (value if isinstance(value, list) else [value]) if one is not None]
         kept[:] = [one for one in kept if seen[0] - one[0] <= rule.within and one[3] not in values]
         kept.extend([*seen, one] for one in values)

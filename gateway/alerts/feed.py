@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
@@ -26,6 +27,8 @@ from gateway.store import cases as rows
 
 _LOOK_S, _PAUSE_S, _KEEP_S = 1.0, 10.0, 30.0
 _AT_ONCE = 20_000
+_SLICE, _BREATH_S = 16, 50e-6
+"""So many records, and then a breath: a thread that keeps the interpreter's lock for longer holds up statements."""
 # a quotation mark inside of a text is escaped in JSON, so this is the field itself and never what a text quotes
 _KIND = re.compile(rb'"kind":"([a-z_.]+)"')
 _TIME = re.compile(rb'"time":"([0-9TZ:.-]+)"')
@@ -136,6 +139,8 @@ class Feed:
         seen, last, kinds = 0, b"", engine.kinds
         for index, leaf in self._reader.read(self._trail.durable_size):
             seen += 1
+            if not seen % _SLICE:
+                time.sleep(_BREATH_S)
             found = _KIND.search(leaf)
             kind = found[1].decode() if found is not None else ""
             if kind in kinds:

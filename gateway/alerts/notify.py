@@ -31,6 +31,8 @@ from gateway.store.cases import Case, CaseState, Notice
 
 _LOOK_S, _FIRST_S, _LONGEST_S = 1.0, 5.0, 3_600.0
 _LIFE = timedelta(days=1)
+_CLAIM = timedelta(minutes=2)
+"""How long nobody else sends what a gateway has begun to send."""
 _TIMEOUT_S = 10.0
 _PAGER = {"low": "info", "medium": "warning", "high": "error", "critical": "critical"}
 _TOLD = frozenset({"opened", "reopened", "close"})
@@ -60,6 +62,21 @@ class Notifier:
             for sink in self._sinks.values()
             if SEVERITIES.index(case.severity) >= SEVERITIES.index(sink.severity)
         ]
+
+    async def remind(self, title: str, about: str) -> None:
+        """Tell everybody who hears of cases of medium severity something that is no case. Raises `GatewayError`."""
+        now = self._context.clock()
+        body = {
+            "case": about, "what": "reminder", "severity": "medium", "rule": "reminder", "title": plain(title),
+            "state": "open", "origin": self._origin, "at": now.isoformat(),
+            "see": f"gateway access review show {about} --open",
+        }  # fmt: skip
+        notices = [
+            Notice(self._context.new_id("notice"), sink.name, body, now, now)
+            for sink in self._sinks.values()
+            if SEVERITIES.index("medium") >= SEVERITIES.index(sink.severity)
+        ]
+        await self._context.store(rows.put_notices, notices)
 
     async def run(self, report: Callable[[str, BaseException], None]) -> None:
         """Deliver until cancelled."""
@@ -91,6 +108,9 @@ class Notifier:
 
     async def _sink(self, sink: Sink | None, notices: list[Notice]) -> None:
         for notice in notices:
+            # another gateway on the store may be about to send it
+            if not await self._context.store(rows.claim, notice, self._context.clock() + _CLAIM):
+                continue
             problem = "the sink is not configured any more" if sink is None else await self._send(sink, notice)
             if not problem:
                 await self._tried(notice, "sent", self._context.clock(), "")
@@ -157,7 +177,8 @@ def plain(text: str) -> str:
 
 def sentence(body: Mapping[str, Any]) -> str:
     """A notice in one line."""
-    return f"[{body['severity']}] {body['title']} (case {body['case']} {body['what']}, {body['origin']})"
+    what = body["see"] if body.get("see") else f"case {body['case']} {body['what']}"
+    return f"[{body['severity']}] {body['title']} ({what}, {body['origin']})"
 
 
 def _webhook(notice: Notice, _: bytes) -> dict[str, Any]:
@@ -197,7 +218,7 @@ def _mail(sink: Mail, notice: Notice) -> None:
     message["Subject"] = plain(f"[gateway] [{body['severity']}] {body['title']}")[:200]
     message["Message-ID"] = f"<{notice.id}@gateway.invalid>"
     lines = [f"{name}: {body[name]}" for name in ("title", "severity", "rule", "case", "what", "state", "origin", "at")]
-    message.set_content("\n".join([*lines, "", f"gateway cases show {body['case']}", ""]))
+    message.set_content("\n".join([*lines, "", body.get("see") or f"gateway cases show {body['case']}", ""]))
     context = ssl.create_default_context(cafile=str(sink.ca) if sink.ca else None)
     if sink.tls == "implicit":
         server: smtplib.SMTP = smtplib.SMTP_SSL(sink.host, sink.port, timeout=_TIMEOUT_S, context=context)

@@ -26,6 +26,8 @@ Severity = Literal["low", "medium", "high", "critical"]
 SEVERITIES: tuple[Severity, ...] = ("low", "medium", "high", "critical")
 
 _FIELDS = frozenset(ENVELOPE).union(*KINDS.values())
+HOST = "host"
+"""What `distinct` may count beside a record's own fields."""
 _LONGEST_S = 31 * 86_400.0
 
 
@@ -100,7 +102,7 @@ class Hours(_Part):
 
 
 class Distinct(_Part):
-    """So many different values of a field; of a list, of its items."""
+    """So many different values of a field; of a list, of its items. `host` is the `address` without its port."""
 
     field: FieldName
     at_least: int = Field(ge=2, le=10_000)
@@ -168,4 +170,5 @@ def _zone(name: str) -> tzinfo:
 
 
 def _used(rule: Rule) -> tuple[str, ...]:
-    return tuple(part.field for part in (rule.distinct, rule.peers) if part is not None)
+    counted = (rule.distinct, rule.peers)
+    return tuple(one.field for one in counted if one is not None and (one is rule.peers or one.field != HOST))

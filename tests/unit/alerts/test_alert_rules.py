@@ -71,9 +71,15 @@ def test_the_built_in_rules_are_read_and_have_titles_that_can_be_filled() -> Non
         ("self-approval", "request", denied("not-in-team", "nobody decides about a request of their own")),
         ("self-approval", "break_glass.review", denied("request-invalid", "nobody reviews an access of his own")),
         ("replayed-code", "login", denied("authentication-failed", "replayed code")),
+        ("relayed-login", "login", denied("sign-in-refused", "the terminal's code was not typed")),
+        ("taken-login", "login", denied("sign-in-refused", "the login `bob` belongs to somebody else here")),
+        ("further-key", "enrolment", {"decision": "permit", "reason": "enrolled a further key"}),
+        ("cloned-key", "login", denied("authentication-failed", "the counter of the key went back")),
         ("unsealed", "audit.unsealed", {"act": "a", "record": 7}),
         ("erased", "audit.erased", {"act": "a"}),
         ("archive-late", "archive.late", {"size": 7}),
+        ("store-restored", "store.restored", {"reason": "all that gave access was ended"}),
+        ("redis-forgot", "redis.state", {"state": "forgot", "reason": "it was emptied"}),
         ("restore-failed", "restore.tested", {"status": "failed"}),
         ("clock", "clock.step", {"step_us": 5}),
         ("recovery", "log.recovery", {"size": 1}),
@@ -94,6 +100,39 @@ def test_some_records_are_events_by_themselves(rule: str, kind: str, fields: dic
 def _with_origin(log: Log, kind: str, fields: dict[str, Any]) -> list[Event]:
     record = event(kind, **fields) | {"index": 0, "time": "2026-03-02T09:00:00.000000Z", "origin": "example/1"}
     return log.engine.take(record, f"{0:064x}")
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [
+        ("request", "nobody decides about a request of who made him a delegate"),
+        ("break_glass.review", "nobody reviews an access of who made him a delegate"),
+        ("access.review", "nobody answers a line of his own: 3"),
+        ("person.suspension", "nobody lifts a suspension of his own"),
+        ("delegation", "nobody is a delegate of his own"),
+    ],
+)
+def test_ways_round_somebody_else_are_found_whatever_they_are_about(kind: str, reason: str) -> None:
+    log = Log("self-approval")
+    assert [one.rule for one in log.add(kind, **ALICE, **denied("request-invalid", reason))] == ["self-approval"]
+    assert log.add(kind, **ALICE, decision="permit", reason=reason) == []
+
+
+def test_a_right_that_was_given_back_is_found() -> None:
+    log = Log("right-restored")
+    back = {"person": "p6", "of": "p1", "target": "payroll", "right": "read", "move": "restore"}
+    (found,) = log.add("access.review", **back, state="restored", decision="permit")
+    assert (found.about, "on payroll" in found.title) == ("of=p1", True)
+    assert log.add("access.review", **back, **denied("request-invalid")) == []
+
+
+def test_a_suspension_and_what_the_suspended_person_tries_are_found() -> None:
+    log = Log("suspended", "suspended-tries")
+    assert [one.severity for one in log.add("person.suspension", **ALICE, state="suspended", decision="permit")] == [
+        "medium"
+    ]
+    assert [one.rule for one in log.add("login", **ALICE, **denied("person-suspended"))] == ["suspended-tries"]
+    assert log.add("login", **ALICE, **denied("authentication-failed")) == []
 
 
 def test_so_many_within_a_time_by_the_same_person() -> None:
@@ -121,6 +160,20 @@ def test_different_values_count_once_each() -> None:
     assert log.events == []
     (found,) = log.session(99, customers=["70", "71"])
     assert found.title == "alice opened sessions for many customers"
+
+
+def test_a_pass_that_is_used_from_two_hosts() -> None:
+    log = Log("pass-from-two-places")
+    for port in (5000, 5001):
+        log.session(1, **{"pass": "pass_1"}, address=f"192.0.2.1:{port}")
+    log.session(2, **{"pass": "pass_2"}, address="192.0.2.2:5000")
+    log.session(3, address="192.0.2.3:5000")  # no pass: password and code
+    log.session(4, **{"pass": "pass_6"}, address="[2001:db8::1]:5000")
+    log.session(4, **{"pass": "pass_6"}, address="[2001:db8::1]:5001")
+    assert log.events == []
+    (found,) = log.session(5, **{"pass": "pass_1"}, address="192.0.2.9:5000")
+    assert found.title == "a pass of alice for ticket SUP-1 was used from two hosts"
+    assert found.about == "person=p1 pass=pass_1"
 
 
 def test_one_ticket_for_many_customers_whoever_comes_with_it() -> None:
