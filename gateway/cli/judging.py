@@ -9,8 +9,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from gateway.access.directory.file import FileDirectory
+from gateway.access.directory.opening import open_directory
 from gateway.access.tickets.sources import open_sources
+from gateway.cli.judging_http import came_of
 from gateway.config import Config, Target
 from gateway.console.schemas import columns
 from gateway.engines.targets import load_policies, policy_files, read_catalog
@@ -69,6 +70,8 @@ def tested(paths: list[Path], config: Config | None) -> list[dict[str, Any]]:
             wrong = run_case(document.policy, case, datetime.now(UTC))
             if case.sql and catalog is not None and not wrong:
                 wrong = judge_statement(case, _came(document.policy, case, catalog))
+            if case.request and not wrong:
+                wrong = judge_statement(case, came_of(document.policy, case))
             results.append(
                 {
                     "source": str(document.tests),
@@ -99,7 +102,7 @@ def _came(policy: Policy, case: Case, catalog: Catalog) -> dict[str, Any]:
 
 
 def _target(config: Config, policy: Policy) -> Target:
-    settings = config.targets.get(policy.target)
+    settings = config.databases.get(policy.target)
     if settings is None:
         raise GatewayError("target-not-available", f"the configuration has no target `{policy.target}`")
     return settings
@@ -130,7 +133,11 @@ def explained(
         return answer, decision if isinstance(decision, Refusal) else None
     if query is None:
         return answer, None
-    catalog = read_catalog(config.targets[target])
+    if policy.http is not None:
+        raise GatewayError(
+            "request-invalid", f"`{target}` is no database", hint="ask with --request and --customer instead"
+        )
+    catalog = read_catalog(config.databases[target])
     view = View(policy, catalog, justification.customers, wanted, policy.schemas, write=bool(policy.write))
     judged = analyse(query, view)
     return answer | _judged(judged), judged if isinstance(judged, Refusal) else None
@@ -152,7 +159,9 @@ def _read(paths: list[Path]) -> tuple[list[Document], list[str]]:
 
 
 def _misfits(config: Config, policy: Policy) -> list[dict[str, Any]]:
-    settings = config.targets.get(policy.target)
+    if policy.http is not None and policy.target in config.targets:
+        return []
+    settings = config.databases.get(policy.target)
     if settings is None:
         return [{"ok": False, "message": f"{policy.source}: the configuration has no target `{policy.target}`"}]
     return [
@@ -164,7 +173,11 @@ def _misfits(config: Config, policy: Policy) -> list[dict[str, Any]]:
 def _person(config: Config, login: str | None, teams: list[str]) -> Principal:
     if login is None:
         return Principal("somebody", "somebody", "somebody", frozenset(teams))
-    found = FileDirectory(config.directory.path).find(login)
+    directory = open_directory(config.directory)
+    try:
+        found = directory.find(login)
+    finally:
+        directory.close()
     if found is None:
         raise GatewayError("not-found", f"the directory has no `{login}`")
     return found

@@ -13,7 +13,7 @@ import typer
 from gateway.cli.output import FAILED, REFUSED, Ended, emit_facts, emit_json, emit_text, moment, say, show_refusal
 from gateway.cli.setup import configuration, setup
 from gateway.config import Config
-from gateway.policy.diff import WIDER
+from gateway.policy.difference import WIDER
 
 app = typer.Typer()
 
@@ -95,15 +95,30 @@ def diff(
 
 @app.command()
 def explain(
-    query: Annotated[str | None, typer.Argument(help="A statement; without one, only the access is explained.")] = None,
+    query: Annotated[
+        str | None,
+        typer.Argument(help="A statement, or with --request a policy file; without, only the access is explained."),
+    ] = None,
     person: Annotated[str | None, typer.Option(help="A login of the directory.")] = None,
     teams: Annotated[list[str] | None, typer.Option("--team", help="Somebody of this team, instead.")] = None,
     ticket: Annotated[str | None, typer.Option(help="A ticket of the ticket source.")] = None,
     target: Annotated[str | None, typer.Option("--target", help="Which target; needed when there are several.")] = None,
     reveal: Annotated[list[str] | None, typer.Option(help="schema.table.column in clear, as if approved.")] = None,
+    request: Annotated[
+        str | None, typer.Option(help="A request such as 'GET /companies/42', by a policy file.")
+    ] = None,
+    customers: Annotated[list[str] | None, typer.Option("--customer", help="With --request: the ticket's.")] = None,
+    headers: Annotated[list[str] | None, typer.Option("--header", help="With --request: 'name: value'.")] = None,
+    body: Annotated[str, typer.Option(help="With --request: its body; JSON unless a header says otherwise.")] = "",
 ) -> None:
-    """Say what a person with a ticket may do, and what a statement becomes."""
+    """Say what a person with a ticket may do, and what a statement becomes; or what a request becomes."""
     from gateway.cli.judging import explained
+
+    if request is not None:
+        _explain_request(query, request, (customers or [], headers or [], body))
+        return
+    if customers or headers or body:
+        raise typer.BadParameter("--customer, --header and --body go with --request")
 
     config = configuration("directory, tickets and target")
     if (person is None) == (not teams):
@@ -122,18 +137,22 @@ def explain(
 
 @app.command()
 def scaffold(
-    target: Annotated[str, typer.Argument(help="A target of the configuration.")],
+    target: Annotated[str, typer.Argument(help="A target of the configuration; with --openapi any name.")],
     schemas: Annotated[list[str] | None, typer.Option("--schema", help="A schema to read (public).")] = None,
-    customer: Annotated[str, typer.Option(help="schema.table.column that names the customer; guessed otherwise.")] = "",
+    customer: Annotated[str, typer.Option(help="What names the customer: schema.table.column, or a parameter.")] = "",
     sample: Annotated[int, typer.Option(min=1, max=10_000, help="Rows to look at in each table.")] = 500,
     out: Annotated[Path | None, typer.Option(help="A file for the policy; its cases go beside it.")] = None,
+    openapi: Annotated[Path | None, typer.Option(help="An OpenAPI document, of an HTTP target.")] = None,
 ) -> None:
-    """Propose a first policy from a target's catalog and a sample of its rows; no value is shown or kept."""
+    """Propose a first policy: from a catalog and a sample of rows, no value of which is kept, or from OpenAPI."""
     from gateway.cli.scaffold import drafted
     from gateway.cli.scaffold_text import cases_beside, vetted, write
 
     if out is not None and out.name.endswith("_test.yaml"):
         raise typer.BadParameter("a file called *_test.yaml holds cases, not a policy")
+    if openapi is not None:
+        _scaffold_routes(target, openapi, customer, out)
+        return
     cases = cases_beside(out, target) if out is not None else None
     draft = drafted(configuration("the target"), target, tuple(schemas or ["public"]), customer, sample)
     text = vetted(draft) if out is None or cases is None else write(draft, out, cases)
@@ -153,6 +172,85 @@ def scaffold(
         f"{len(draft.entries)} relations proposed: {clear} columns clear, {len(masks) - clear - hidden} masked,"
         f" {hidden} left out; {len(draft.others)} relations need `scope:`, {len(draft.left_out)} names are left out"
     )
+
+
+def _scaffold_routes(target: str, document: Path, customer: str, out: Path | None) -> None:
+    from datetime import UTC, datetime
+
+    from gateway.cli.openapi import read
+    from gateway.cli.scaffold_http import drafted
+    from gateway.cli.scaffold_text import written_new
+
+    draft = drafted(target, read(document), customer, datetime.now(UTC).date())
+    if out is not None:
+        written_new(out, draft.text)
+    if setup().as_json:
+        emit_json(draft.as_json() | ({"written": [str(out)]} if out is not None else {"policy": draft.text}))
+    elif out is None:
+        emit_text(draft.text.rstrip("\n"))
+    if out is not None:
+        say(f"wrote  {out}")
+    if draft.guessed:
+        say(f"the customer is what `{draft.customer}` names, guessed by its name")
+    clear, masked, hidden = draft.counts
+    say(
+        f"{len(draft.routes)} routes proposed: {clear} fields clear, {masked} masked, {hidden} left out;"
+        f" {len(draft.left_out)} routes are left out"
+    )
+
+
+def _explain_request(file: str | None, request: str, given: tuple[list[str], list[str], str]) -> None:
+    from gateway.cli.judging_http import asked, explained_request
+    from gateway.policy.load import load_policy
+
+    customers, headers, body = given
+    if file is None or not customers:
+        raise typer.BadParameter("--request needs a policy file, and the ticket's --customer")
+    named = dict(_header(one) for one in headers)
+    answer, refusal = explained_request(load_policy(Path(file)), asked(request, named, body), tuple(customers))
+    if setup().as_json:
+        emit_json(answer)
+    else:
+        _show_request(answer)
+    if refusal is not None:
+        if not setup().as_json:
+            show_refusal(refusal)
+        raise Ended(REFUSED)
+
+
+def _header(text: str) -> tuple[str, str]:
+    name, colon, value = text.partition(":")
+    if not colon:
+        raise typer.BadParameter("a --header is 'name: value'")
+    return name, value.strip()
+
+
+def _show_request(answer: dict[str, Any]) -> None:
+    emit_facts(
+        [
+            ("target", answer["target"]),
+            ("policy", answer["policy"]),
+            ("request", answer["request"]),
+            ("route", answer.get("route")),
+            ("customer", answer.get("customer")),
+            ("recorded", answer.get("shape")),
+            *(("leaves", one) for one in answer.get("leaves", [])),
+        ]
+    )
+    for one in answer.get("answers", []):
+        emit_text("")
+        emit_facts(
+            [
+                ("answer", f"{one['statuses']} {one['media']}"),
+                ("scope", one["scope"]),
+                ("clear", one["fields_clear"]),
+                ("masked", one["fields_masked"]),
+                ("revealable", one["fields_revealable"]),
+            ]
+        )
+    if answer.get("rewritten"):
+        emit_text("")
+        emit_text(answer["rewritten"])
 
 
 def _chosen(paths: list[Path] | None) -> list[Path]:

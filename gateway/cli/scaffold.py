@@ -80,12 +80,12 @@ def drafted(config: Config, target: str, schemas: tuple[str, ...], customer: str
     Raises `GatewayError`: `target-not-available`, `target-unavailable`, or `request-invalid` when the customer is
     unknown or cannot be guessed.
     """
-    settings = config.targets.get(target)
+    settings = config.databases.get(target)
     if settings is None:
         raise GatewayError(
             "target-not-available",
             f"the configuration has no target `{target}`",
-            hint=f"it has {', '.join(f'`{name}`' for name in sorted(config.targets))}",
+            hint=f"it has {', '.join(f'`{name}`' for name in sorted(config.databases))}",
         )
     with Survey(settings) as survey:
         structure = survey.structure(schemas)

@@ -86,12 +86,17 @@ def write(draft: Draft, out: Path, cases: Path) -> str:
     text, of_cases = vetted(draft, cases.name), cases_text(draft)
     parse_cases(of_cases, "the proposed cases")
     for path, content in ((out, text), (cases, of_cases)):
-        try:
-            with path.open("x", encoding="utf-8") as file:
-                file.write(content)
-        except OSError as error:
-            raise GatewayError("request-invalid", f"`{path}` cannot be written: {error.strerror}") from None
+        written_new(path, content)
     return text
+
+
+def written_new(path: Path, content: str) -> None:
+    """Write a file that was not there. Raises `GatewayError("request-invalid")` when it cannot be made."""
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(content)
+    except OSError as error:
+        raise GatewayError("request-invalid", f"`{path}` cannot be written: {error.strerror}") from None
 
 
 def policy_text(draft: Draft, tests: str = "") -> str:

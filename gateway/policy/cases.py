@@ -5,11 +5,14 @@ INVARIANT: a case says what it expects; one that expects nothing is a fault of t
 The file beside a policy (`tests:` names it) is a list under `cases`. `expect` is `approved` (at once), `approval`
 (somebody must agree) or a code of `errors.CODES`; `columns` are the masks that such a grant gets, `hidden` for none. A
 case with `sql` goes on: the statement is judged under that grant, by the target's catalog, and held to what is under
-`then`: a `code`, or what it reads and shows. Nothing is executed.
+`then`: a `code`, or what it reads and shows. Nothing is executed. One with `request` goes on in the same way for an
+HTTP target; `answer` is what that would answer, and `shows` what must leave of it. Nothing is sent, and the key of
+keyed masks is nought.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -21,7 +24,7 @@ from gateway.model import Principal, Ticket
 from gateway.policy import shapes
 from gateway.policy.decide import decide_access, effective_columns
 from gateway.policy.load import read_text
-from gateway.policy.schema import Policy
+from gateway.policy.schema import Policy, named
 from gateway.policy.shapes import DocumentInvalid, Field, Flag, ListOf, Reading, Record, Text, Whole
 
 APPROVED = "approved"
@@ -43,6 +46,10 @@ class Case:
     duration_s: int | None = None
     columns: Mapping[str, str] = field(default_factory=dict)
     sql: str = ""
+    request: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: str = ""
+    answer: Mapping[str, Any] = field(default_factory=dict)
     then: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -57,8 +64,7 @@ def parse_cases(text: str, source: str = "cases.yaml") -> tuple[Case, ...]:
     read = shapes.read_document(CASES, text, source, reading)
     if not reading.problems:
         for index, case in enumerate(read["cases"]):
-            if ("then" in case) != ("sql" in case):
-                reading.fault(("cases", index), "`sql` and `then` come together")
+            _judge_parts(case, ("cases", index), reading)
     if reading.problems:
         raise DocumentInvalid(source, reading.problems)
     return tuple(_case(one, reading.marks["cases", index][0]) for index, one in enumerate(read["cases"]))
@@ -90,23 +96,51 @@ def run_case(policy: Policy, case: Case, now: datetime) -> list[str]:
 
 
 def judge_statement(case: Case, came: Mapping[str, Any]) -> list[str]:
-    """What came of the case's statement otherwise than it expects, in sentences.
+    """What came of the case's statement or request otherwise than it expects, in sentences.
 
-    `came` has `code` and `reason` of a refusal, or lists under the names that `then` has.
+    `came` has `code` and `reason` of a refusal, or lists (of a request texts) under the names that `then` has.
     """
     wanted_code, code = case.then.get("code", ""), came.get("code", "")
     if wanted_code != code:
         why = f": {came['reason']}" if code else ""
-        return [f"expected the statement to be {_outcome(wanted_code)}, it is {_outcome(code)}{why}"]
+        what = "request" if case.request else "statement"
+        return [f"expected the {what} to be {_outcome(wanted_code)}, it is {_outcome(code)}{why}"]
     wrong = []
     for name, wanted in case.then.items():
-        if name != "code" and set(wanted) != set(came.get(name, ())):
+        if name in _OF_REQUESTS:
+            if not _same(wanted, str(came.get(name, ""))):
+                wrong.append(f"expected `{name}` to be `{wanted}`, it is `{came.get(name, '')}`")
+        elif name != "code" and set(wanted) != set(came.get(name, ())):
             wrong.append(f"expected `{name}` to be {_names(wanted)}, it is {_names(came.get(name, ()))}")
     return wrong
 
 
+def _judge_parts(case: dict[str, Any], at: shapes.Path, reading: Reading) -> None:
+    asks = [name for name in ("sql", "request") if name in case]
+    if len(asks) != (1 if "then" in case else 0):
+        reading.fault(at, "`sql` or `request`, and `then`, come together")
+    for name in ("headers", "body", "answer"):
+        if name in case and "request" not in case:
+            reading.fault((*at, name), f"`{name}` is for a `request`")
+    for name in case.get("then", {}):
+        if name != "code" and (name in _OF_REQUESTS) != ("request" in case):
+            reading.fault((*at, "then", name), f"`{name}` is for a `{'request' if name in _OF_REQUESTS else 'sql'}`")
+    if "shows" in case.get("then", {}) and "answer" not in case:
+        reading.fault((*at, "then", "shows"), "`answer` is missing: nothing could be shown")
+
+
 def _outcome(code: str) -> str:
     return f"refused with `{code}`" if code else "allowed"
+
+
+def _same(wanted: str, came: str) -> bool:
+    """Whether two texts are the same; JSON texts whatever their layout."""
+    if wanted == came:
+        return True
+    try:
+        return bool(json.loads(wanted) == json.loads(came))
+    except ValueError:
+        return False
 
 
 def _names(names: Iterable[str]) -> str:
@@ -136,6 +170,10 @@ def _case(read: dict[str, Any], line: int) -> Case:
         duration_s=read.get("duration_s"),
         columns=read.get("columns", {}),
         sql=read.get("sql", ""),
+        request=read.get("request", ""),
+        headers=read.get("headers", {}),
+        body=read.get("body", ""),
+        answer=read.get("answer", {}),
         then=read.get("then", {}),
     )
 
@@ -147,11 +185,6 @@ def _expected(text: str) -> str:
     return text
 
 
-def _column_name(text: str) -> tuple[str, str]:
-    relation, _, column = text.rpartition(".")
-    return relation, column
-
-
 def _code(text: str) -> str:
     if text not in CODES:
         raise ValueError(f"`{text}` is not a code{shapes.nearest(text, tuple(CODES))}")
@@ -161,6 +194,8 @@ def _code(text: str) -> str:
 _FULL_NAME = r"[^\s.]+\.[^\s.]+\.[^\s.]+"
 _COLUMN = Text("`schema.table.column`", _FULL_NAME)
 _WORD = Text("a word")
+_REVEALED = Text("`schema.table.column` or `route.$.path`", rf"{_FULL_NAME}|[^\s.]+\.\$[.\[].+", named)
+_OF_REQUESTS = frozenset({"route", "goes", "sends", "shows"})
 
 CASES = Record({
     "cases": Field(ListOf(Record({
@@ -177,13 +212,24 @@ CASES = Record({
             "team": Field(_WORD, "a team"),
             "customers": Field(ListOf(_WORD, least=0), "the customers, as text"),
         }), "the justification; absent for none"),
-        "reveal": Field(ListOf(Text("`schema.table.column`", _FULL_NAME, _column_name)), "columns wanted in clear"),
+        "reveal": Field(ListOf(_REVEALED), "columns, or fields of a route's answers, wanted in clear"),
         "write": Field(Flag(), "whether to write (false)"),
         "duration_s": Field(Whole(1, 10**9), "for how many seconds"),
         "expect": Field(Text("an outcome", check=_expected), "the outcome", required=True),
         "columns": Field(shapes.MapOf(_COLUMN, _WORD), "the mask of each column, `hidden` for none"),
         "sql": Field(Text("a statement"), "a statement to judge under the grant"),
+        "request": Field(Text("a request such as `GET /companies/42`"), "a request to judge under the grant"),
+        "headers": Field(shapes.MapOf(_WORD, Text("a header's value")), "the request's headers"),
+        "body": Field(Text("a body"), "the request's body; JSON unless a header says otherwise"),
+        "answer": Field(Record({
+            "status": Field(Whole(100, 599), "the status (200)"),
+            "body": Field(Text("a body"), "the body, as the target sends it", required=True),
+        }), "what the target would answer"),
         "then": Field(Record({
+            "route": Field(_WORD, "the route that the request meets"),
+            "goes": Field(Text("a request"), "the method and the target that go on"),
+            "sends": Field(Text("a body"), "the body that goes on"),
+            "shows": Field(Text("a body"), "what leaves of the answer"),
             "code": Field(Text("a code", check=_code), "the code that it is refused with (it is allowed)"),
             "relations": Field(ListOf(_WORD, least=0), "all relations that it reads"),
             "columns_clear": Field(ListOf(_COLUMN, least=0), "all columns that it shows in clear"),
@@ -191,6 +237,6 @@ CASES = Record({
             "columns_revealed": Field(ListOf(_COLUMN, least=0), "all columns whose mask the grant turned off"),
             "columns_aggregated": Field(ListOf(_COLUMN, least=0), "all columns whose real values it sums up"),
             "searches": Field(ListOf(_COLUMN, least=0), "all columns that it searches exactly"),
-        }), "what the statement must come to"),
+        }), "what the statement or the request must come to"),
     })), "the cases", required=True),
 })  # fmt: skip

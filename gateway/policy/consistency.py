@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from gateway.policy import kinds, shapes
+from gateway.policy import http_consistency, kinds, shapes
 from gateway.policy.shapes import Reading
 
 
 def judge(read: dict[str, Any], reading: Reading) -> None:
     """Note the faults of a policy whose parts do not fit together."""
+    if "http" in read:
+        http_consistency.judge(read, reading)
+        _judge_access(read["access"], http_consistency.reveals(read), reading)
+        return
+    if "tables" not in read:
+        reading.fault((), "`tables` is missing, or `http` for an HTTP target: nothing would exist")
+        return
     _judge_scopes(read["tables"], reading)
     _judge_reveal(read, reading)
     _judge_access(read["access"], bool(read.get("reveal")), reading)

@@ -168,9 +168,9 @@ def refuse_ticket(policy: Policy, principal: Principal, ticket: Ticket | None) -
 def _refuse_writing(policy: Policy, write: bool, statement: bool, duration_s: int | None) -> Refusal | None:
     if not write:
         return None
-    if not policy.write:
+    if not policy.approvals:
         return Refusal("read-only", f"`{policy.target}` can only be read", "ask for read access")
-    if not statement and not any(rule.approval == "request" for rule in policy.write.values()):
+    if not statement and "request" not in policy.approvals:
         return Refusal(
             "read-only",
             f"on `{policy.target}` each statement that writes is approved by itself",

@@ -6,16 +6,26 @@ words) is `changed`, and has to be read by somebody.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import fields
-from typing import Any, NamedTuple
 
+from gateway.policy import http_diff
+from gateway.policy.difference import (
+    CHANGED,
+    NARROWER,
+    WIDER,
+    Difference,
+    mask_text,
+    of_sets,
+    of_values,
+    text_of,
+    unmasking,
+)
 from gateway.policy.schema import (
     AccessRule,
     AggregateRule,
     BreakGlassRule,
     LimitRule,
-    Mask,
     Policy,
     Scope,
     TableRule,
@@ -23,30 +33,19 @@ from gateway.policy.schema import (
     WriteRule,
 )
 
-WIDER, NARROWER, CHANGED = "wider", "narrower", "changed"
-
 _GROWS = frozenset({"direct_login", "default_duration_s", "max_duration_s"})
-_SHOWS_NOTHING = frozenset({"null", "redact"})
 _EXPOSURE = {"never": 0, "masked_reads": 1, "requester": 0, "team": 1}
-
-
-class Difference(NamedTuple):
-    """One thing that two policies say otherwise. Texts are empty for what one of them does not have."""
-
-    effect: str
-    what: str
-    old: str
-    new: str
 
 
 def differences(old: Policy, new: Policy) -> list[Difference]:
     """All differences, what becomes wider first."""
     found = [*_mode(old, new), *_access(old.access, new.access), *_limits(old.limits, new.limits), *_tables(old, new)]
-    found += _set("reveal", _reveals(old), _reveals(new))
+    found += of_sets("reveal", _reveals(old), _reveals(new))
     found += _writes(old, new)
-    found += _set("functions", old.functions, new.functions)
+    found += http_diff.differences(old.http, new.http)
+    found += of_sets("functions", old.functions, new.functions)
     for name in ("target", "schemas", "purpose", "categories", "literals"):
-        found += _plain(name, getattr(old, name), getattr(new, name))
+        found += of_values(name, getattr(old, name), getattr(new, name))
     # the mode before all else: what is observed is not protected, whatever the rest says
     return sorted(found, key=lambda one: ((WIDER, CHANGED, NARROWER).index(one.effect), one.what != "mode", one.what))
 
@@ -60,16 +59,16 @@ def _mode(old: Policy, new: Policy) -> Iterator[Difference]:
 
 
 def _access(old: AccessRule, new: AccessRule) -> Iterator[Difference]:
-    yield from _set("access.teams", old.teams, new.teams)
+    yield from of_sets("access.teams", old.teams, new.teams)
     # who may approve grows with the teams, but a request waits for them all the same: somebody should read it
-    yield from _plain("access.approvers.teams", old.approver_teams, new.approver_teams)
+    yield from of_values("access.approvers.teams", old.approver_teams, new.approver_teams)
     yield from _ticket(old.ticket, new.ticket)
     for field in fields(AccessRule):
         name, before, after = field.name, getattr(old, field.name), getattr(new, field.name)
         if before == after or name in ("teams", "ticket", "approver_teams"):
             continue
         if name in _GROWS:
-            yield Difference(WIDER if after > before else NARROWER, f"access.{name}", _text(before), _text(after))
+            yield Difference(WIDER if after > before else NARROWER, f"access.{name}", text_of(before), text_of(after))
         elif name == "auto_approve":
             yield _ordered(f"access.{name}", before, after)
         elif name == "break_glass":
@@ -77,24 +76,24 @@ def _access(old: AccessRule, new: AccessRule) -> Iterator[Difference]:
         elif name == "approver_count":
             yield Difference(NARROWER if after > before else WIDER, "access.approvers.count", str(before), str(after))
         else:
-            yield from _plain(f"access.{name}", before, after)
+            yield from of_values(f"access.{name}", before, after)
 
 
 def _break_glass(old: BreakGlassRule | None, new: BreakGlassRule | None) -> Iterator[Difference]:
     none = BreakGlassRule(frozenset(), 0)
     before, after = old or none, new or none
-    yield from _set("access.break_glass.teams", before.teams, after.teams)
+    yield from of_sets("access.break_glass.teams", before.teams, after.teams)
     if before.duration_s != after.duration_s:
         effect = WIDER if after.duration_s > before.duration_s else NARROWER
         yield Difference(effect, "access.break_glass.duration_s", str(before.duration_s), str(after.duration_s))
     if before.write != after.write:
         effect = WIDER if after.write else NARROWER
-        yield Difference(effect, "access.break_glass.write", _text(before.write), _text(after.write))
+        yield Difference(effect, "access.break_glass.write", text_of(before.write), text_of(after.write))
 
 
 def _ticket(old: TicketRule, new: TicketRule) -> Iterator[Difference]:
-    yield from _set("access.ticket.projects", old.projects, new.projects)
-    yield from _set("access.ticket.states", old.states, new.states)
+    yield from of_sets("access.ticket.projects", old.projects, new.projects)
+    yield from of_sets("access.ticket.states", old.states, new.states)
     if old.assigned_to != new.assigned_to:
         yield _ordered("access.ticket.assigned_to", old.assigned_to, new.assigned_to)
 
@@ -128,7 +127,7 @@ def _columns(relation: str, old: TableRule | None, new: TableRule | None) -> Ite
         what = f"tables.{relation}.{name}"
         masks = [rule.mask if rule is not None else None for rule in (one, other)]
         if masks[0] != masks[1]:
-            yield Difference(_unmasking(*masks), what, *map(_mask, masks))
+            yield Difference(unmasking(*masks), what, *map(mask_text, masks))
         searches = [rule.search if rule is not None else "" for rule in (one, other)]
         if searches[0] != searches[1]:
             yield Difference(WIDER if searches[1] else NARROWER, f"{what}.search", *searches)
@@ -137,7 +136,7 @@ def _columns(relation: str, old: TableRule | None, new: TableRule | None) -> Ite
             yield Difference(_summing(*sums), f"{what}.aggregate", *map(_aggregate, sums))
         marks = [rule.identifier if rule is not None else False for rule in (one, other)]
         if marks[0] != marks[1]:
-            yield Difference(CHANGED, f"{what}.identifier", *map(_text, marks))
+            yield Difference(CHANGED, f"{what}.identifier", *map(text_of, marks))
 
 
 def _writes(old: Policy, new: Policy) -> Iterator[Difference]:
@@ -145,11 +144,11 @@ def _writes(old: Policy, new: Policy) -> Iterator[Difference]:
     for name in sorted(old.write.keys() | new.write.keys()):
         before, after = old.write.get(name, nothing), new.write.get(name, nothing)
         what = f"write.{name}"
-        yield from _set(f"{what}.update", before.update, after.update)
-        yield from _set(f"{what}.insert", before.insert, after.insert)
+        yield from of_sets(f"{what}.update", before.update, after.update)
+        yield from of_sets(f"{what}.insert", before.insert, after.insert)
         if before.delete != after.delete:
             yield Difference(
-                WIDER if after.delete else NARROWER, f"{what}.delete", *map(_text, (before.delete, after.delete))
+                WIDER if after.delete else NARROWER, f"{what}.delete", *map(text_of, (before.delete, after.delete))
             )
         if before.rows != after.rows:
             yield Difference(
@@ -159,13 +158,6 @@ def _writes(old: Policy, new: Policy) -> Iterator[Difference]:
             yield Difference(
                 WIDER if after.approval == "request" else NARROWER, f"{what}.approval", before.approval, after.approval
             )
-
-
-def _unmasking(old: Mask | None, new: Mask | None) -> str:
-    levels = [_level(mask) for mask in (old, new)]
-    if levels[0] == levels[1]:
-        return CHANGED
-    return WIDER if levels[1] > levels[0] else NARROWER
 
 
 def _summing(old: AggregateRule | None, new: AggregateRule | None) -> str:
@@ -178,28 +170,8 @@ def _summing(old: AggregateRule | None, new: AggregateRule | None) -> str:
     return WIDER if new.min_group < old.min_group else NARROWER
 
 
-def _level(mask: Mask | None) -> int:
-    """How much a column shows: it does not exist, says nothing, something, or all."""
-    if mask is None:
-        return 0
-    return 1 if mask.kind in _SHOWS_NOTHING else 3 if mask.kind == "clear" else 2
-
-
 def _ordered(what: str, old: str, new: str) -> Difference:
     return Difference(WIDER if _EXPOSURE[new] > _EXPOSURE[old] else NARROWER, what, old, new)
-
-
-def _set(what: str, old: Iterable[str], new: Iterable[str]) -> Iterator[Difference]:
-    before, after = set(old), set(new)
-    for name in sorted(after - before):
-        yield Difference(WIDER, what, "", name)
-    for name in sorted(before - after):
-        yield Difference(NARROWER, what, name, "")
-
-
-def _plain(what: str, old: Any, new: Any) -> Iterator[Difference]:
-    if old != new:
-        yield Difference(CHANGED, what, _text(old), _text(new))
 
 
 def _reveals(policy: Policy) -> Iterator[str]:
@@ -217,20 +189,7 @@ def _scope(scope: Scope) -> str:
     return f"{scope.column} {'=' if scope.kind == 'customer' else ''} {wanted}".replace("  ", " ")
 
 
-def _mask(mask: Mask | None) -> str:
-    if mask is None:
-        return ""
-    options = ", ".join(f"{name} {value}" for name, value in mask.options)
-    return f"{mask.kind} ({options})" if options else mask.kind
-
-
 def _aggregate(rule: AggregateRule | None) -> str:
     if rule is None:
         return ""
     return f"groups of {rule.min_group} {rule.subject}" + (", extremes too" if rule.extremes else "")
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return ", ".join(sorted(value)) if isinstance(value, frozenset | tuple) else str(value)

@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
+from functools import cache
 from typing import Any
 
 from gateway.policy import types
@@ -135,6 +136,7 @@ def redacted(of: ColumnType) -> str:
     return text[: of.length] if of.length else text
 
 
+@cache
 def lowest(of: ColumnType) -> Decimal | None:
     """The least number of the type, for types whose range a rounding down could leave."""
     if of.group == types.INTEGER:
@@ -279,3 +281,19 @@ KINDS: dict[str, Kind] = {
         keyed=True,
     ),
 }
+
+
+def mask_schema(beside: Callable[[str], dict[str, Any]]) -> dict[str, Any]:
+    """The JSON Schema of a mask as policies write it; `beside` gives what may stand beside the options of a kind."""
+
+    def one(name: str, kind: Kind) -> dict[str, Any]:
+        options = {option: dict(table.schema) for option, table in kind.options.items()}
+        required = ["mask", *(option for option, table in kind.options.items() if table.required)]
+        return {
+            "type": "object", "description": kind.about,
+            "properties": {"mask": {"const": name}} | beside(name) | options,
+            "required": required, "additionalProperties": False,
+        }  # fmt: skip
+
+    simple = [name for name, kind in KINDS.items() if not any(option.required for option in kind.options.values())]
+    return {"oneOf": [{"enum": simple}, *(one(name, kind) for name, kind in KINDS.items())]}

@@ -15,7 +15,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from gateway.policy import consistency, kinds, shapes
+from gateway.policy import consistency, http_load, kinds, shapes
+from gateway.policy.http_values import written_mask
 from gateway.policy.schema import (
     AccessRule,
     AggregateRule,
@@ -127,6 +128,8 @@ def digest(policy: Policy) -> str:
             for name, table in policy.tables.items()
         },
     }
+    if policy.http is not None:
+        content["http"] = http_load.content(policy.http)
     if policy.categories:
         content["categories"] = {name: sorted(columns) for name, columns in policy.categories.items()}
     if policy.access.break_glass is None:
@@ -156,7 +159,9 @@ def json_schema() -> dict[str, Any]:
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Policy of one target of the gateway",
-    } | POLICY.schema()
+        **POLICY.schema(),
+        "oneOf": [{"required": ["tables"]}, {"required": ["http"]}],
+    }
 
 
 def _parse(text: str, source: str) -> tuple[Policy, str]:
@@ -179,6 +184,7 @@ def _break_glass(read: dict[str, Any] | None) -> BreakGlassRule | None:
 def _policy(read: dict[str, Any], source: str) -> Policy:
     access, limits = read["access"], read.get("limits", {})
     duration, approvers = access["duration"], access.get("approvers", {})
+    http = http_load.rules(read["http"]) if "http" in read else None
     return Policy(
         target=read["target"],
         digest="",
@@ -200,7 +206,7 @@ def _policy(read: dict[str, Any], source: str) -> Policy:
                 table["scope"],
                 {column: replace(rule, name=column) for column, rule in table["columns"].items()},
             )
-            for name, table in read["tables"].items()
+            for name, table in read.get("tables", {}).items()
         },
         limits=LimitRule(
             limits.get("rows_per_statement", 0),
@@ -212,7 +218,8 @@ def _policy(read: dict[str, Any], source: str) -> Policy:
             limits.get("statement_timeout", 30) * 1000,
             limits.get("idle_in_transaction_timeout", 600) * 1000,
         ),
-        reveal={name: frozenset(columns) for name, columns in read.get("reveal", {}).items()},
+        reveal={name: frozenset(columns) for name, columns in read.get("reveal", {}).items()}
+        | (http_load.revealed(http) if http is not None else {}),
         functions=frozenset(read.get("functions", ())),
         schemas=read.get("schemas", ("public",)),
         purpose=read.get("purpose", "target"),
@@ -227,6 +234,7 @@ def _policy(read: dict[str, Any], source: str) -> Policy:
         categories={name: frozenset(columns) for name, columns in read.get("categories", {}).items()},
         mode=read.get("mode", "protect"),
         literals=read.get("literals", "sealed"),
+        http=http,
     )  # fmt: skip
 
 
@@ -244,13 +252,7 @@ def _scope(text: str) -> Scope:
 
 
 def _column_rule(value: Any) -> ColumnRule:
-    given = dict(value) if isinstance(value, dict) else {"mask": value}
-    kind = given.pop("mask", None)
-    if kind is None:
-        raise ValueError("a column needs a mask (for the mask that gives NULL write 'null' in quotes)")
-    if not isinstance(kind, str) or kind not in kinds.KINDS:
-        near = shapes.nearest(kind, kinds.KINDS) if isinstance(kind, str) else ""
-        raise ValueError(f"there is no mask `{kind}`{near}")
+    kind, given = written_mask(value, "a column")
     search, identifier = given.pop("search", ""), given.pop("identifier", False)
     aggregate = _aggregate(given.pop("aggregate")) if "aggregate" in given else None
     if search not in {"", "exact"} or not isinstance(identifier, bool):
@@ -273,23 +275,11 @@ def _aggregate(value: Any) -> AggregateRule:
 
 
 def _column_schema() -> dict[str, Any]:
-    def one(name: str, kind: kinds.Kind) -> dict[str, Any]:
-        options = {option: dict(table.schema) for option, table in kind.options.items()}
-        shared: dict[str, Any] = {
-            "mask": {"const": name},
-            "search": {"const": "exact"},
-            "identifier": {"type": "boolean"},
-        }
-        if name != "clear":
-            shared["aggregate"] = _AGGREGATE_SCHEMA
-        required = ["mask", *(option for option, table in kind.options.items() if table.required)]
-        return {
-            "type": "object", "description": kind.about, "properties": shared | options,
-            "required": required, "additionalProperties": False,
-        }  # fmt: skip
+    def beside(name: str) -> dict[str, Any]:
+        own: dict[str, Any] = {"search": {"const": "exact"}, "identifier": {"type": "boolean"}}
+        return own if name == "clear" else own | {"aggregate": _AGGREGATE_SCHEMA}
 
-    simple = [name for name, kind in kinds.KINDS.items() if not any(o.required for o in kind.options.values())]
-    return {"oneOf": [{"enum": simple}, *(one(name, kind) for name, kind in kinds.KINDS.items())]}
+    return kinds.mask_schema(beside)
 
 
 def _relation(text: str) -> str:
@@ -371,7 +361,8 @@ POLICY = Record({
     "tables": Field(MapOf(_QUALIFIED, Record({
         "scope": Field(Text(_SCOPE_WANTED, check=_scope, described=_SCOPE_SCHEMA), "which rows exist", True),
         "columns": Field(MapOf(_NAMED, AnyValue(_column_rule, _column_schema)), "the columns that exist", True),
-    })), "the relations that exist; whatever is not named does not", True),
+    })), "the relations that exist, of a database; whatever is not named does not"),
+    "http": Field(http_load.HTTP, "the requests that exist, of an HTTP target; whatever is not named does not"),
     "reveal": Field(MapOf(_QUALIFIED, ListOf(_NAMED)), "columns that an approved request may see in clear"),
     "write": Field(MapOf(_QUALIFIED, Record({
         "update": Field(ListOf(_NAMED), "columns that UPDATE may set (none)"),

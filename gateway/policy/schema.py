@@ -2,9 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gateway.policy.http_rules import HttpRules
+
+
+FIELD_OF_ROUTE = r"[A-Za-z_][A-Za-z0-9_-]{0,62}\.\$[.\[].{1,300}"
+"""A field of a route's answers, as it is asked for in clear: `employee.$.iban`."""
+
+
+def named(text: str) -> tuple[str, str]:
+    """`schema.table.column` as its relation and column, `route.$.path` as its route and path."""
+    relation, _, column = text.partition(".") if re.fullmatch(FIELD_OF_ROUTE, text) else text.rpartition(".")
+    return relation, column
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +30,10 @@ class Mask:
 
     def option(self, name: str, default: Any = None) -> Any:
         """One option of the kind."""
-        return next((value for key, value in self.options if key == name), default)
+        for key, value in self.options:
+            if key == name:
+                return value
+        return default
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +155,8 @@ class Policy:
     functions vouched for by the owner, qualified. `write` maps a relation to what may be written to it. `purpose` is
     what keyed masks are bound to. `categories` are names for groups of qualified columns, as customers are told of
     them. `mode` is `protect` or `observe`. `literals` is what becomes of the values in
-    statements: `sealed` (kept where two people can open them) or `none` (kept nowhere).
+    statements: `sealed` (kept where two people can open them) or `none` (kept nowhere). `http` has the routes of an
+    HTTP target, which has no tables and whose `reveal` maps a route to paths of its answers; None for a database.
     """
 
     target: str
@@ -155,6 +173,7 @@ class Policy:
     mode: str = "protect"
     categories: dict[str, frozenset[str]] = field(default_factory=dict)
     literals: str = "sealed"
+    http: HttpRules | None = None
 
     @property
     def observed(self) -> bool:
@@ -163,6 +182,14 @@ class Policy:
         FAIL CLOSED: every other mode protects.
         """
         return self.mode == "observe"
+
+    @cached_property
+    def approvals(self) -> frozenset[str]:
+        """The ways in which writing is approved here, `statement` and `request`; empty where nothing can be written."""
+        routes = self.http.routes if self.http is not None else ()
+        return frozenset(rule.approval for rule in self.write.values()) | {
+            route.approval for route in routes if route.approval
+        }
 
     @cached_property
     def identifiers(self) -> frozenset[str]:

@@ -191,7 +191,7 @@ class ListOf:
 class MapOf:
     """A mapping from names of the document's own to values of one shape."""
 
-    key: Text
+    key: Shape
     value: Shape
     least: int = 1
 

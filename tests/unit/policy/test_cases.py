@@ -95,3 +95,27 @@ def test_a_case_that_is_malformed_is_refused(line: str, wanted: str) -> None:
         parse_cases(f"cases:\n  - name: x\n    person: {{login: alice}}\n    {line}\n")
 
     assert wanted in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("more", "wrong"),
+    [
+        ("request: GET /\n", "`sql` or `request`, and `then`, come together"),
+        ("request: GET /\n    sql: select 1\n    then: {}", "come together"),
+        ("body: x", "`body` is for a `request`"),
+        ("request: GET /\n    then: {relations: []}", "`relations` is for a `sql`"),
+        ("sql: select 1\n    then: {route: x}", "`route` is for a `request`"),
+        ("request: GET /\n    then: {shows: x}", "`answer` is missing"),
+    ],
+)
+def test_a_case_of_a_request_is_whole(more: str, wrong: str) -> None:
+    with pytest.raises(DocumentInvalid, match=wrong):
+        parse_cases(f"cases:\n  - name: x\n    person: {{login: alice}}\n    expect: approved\n    {more}\n")
+
+
+def test_a_field_to_reveal_is_named_by_its_route() -> None:
+    text = "cases:\n  - name: x\n    person: {login: alice}\n    expect: approved\n    reveal: %s\n"
+
+    for written, wanted in (("'employee.$.a[*].b'", ("employee", "$.a[*].b")), ("public.t.c", ("public.t", "c"))):
+        (case,) = parse_cases(text % f"[{written}]")
+        assert case.reveal == {wanted}
