@@ -88,7 +88,7 @@ def structures(draw: Any) -> Structure:
 def test_every_catalog_gives_a_policy_that_loads_and_fits_or_a_reason(
     found: Structure, values: list[str], data: st.DataObject
 ) -> None:
-    config: Any = type("Config", (), {"targets": {"main": object()}})
+    config: Any = type("Config", (), {"databases": {"main": object()}})
     ends = [f"{name}.{one.name}" for name, relation in found.catalog.relations.items() for one in relation.columns]
     customer = data.draw(st.one_of(st.just(""), st.just("public.companies.id"), st.sampled_from(ends)))
     with pytest.MonkeyPatch.context() as patch:
