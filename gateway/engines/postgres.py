@@ -59,8 +59,9 @@ C = TypeVar("C", bound=Challenge)
 
 @dataclass(frozen=True, slots=True)
 class Doors(Generic[C]):
-    """The calls of `access` that an engine makes."""
+    """The calls of `access` that an engine makes; `ready` before each `challenge`, whoever it is for."""
 
+    ready: Callable[[], Awaitable[None]]
     challenge: Callable[..., C]
     admit_pass: Callable[[C, bool, Peer], Awaitable[Session | Refusal]]
     admit_direct: Callable[[C, str, Peer], Awaitable[Session | Refusal]]
@@ -246,6 +247,7 @@ class PostgresEngine(Generic[C]):
         tls = client.line.get_extra_info("ssl_object")
         version = (tls.version() or "TLS") if tls is not None else ""
         peer = Peer(address, wishes.application, "postgres", version, wishes.user)
+        await self._doors.ready()
         challenge = self._doors.challenge(wishes.user, wishes.database, peer, tls=tls is not None)
         if challenge.method == "scram":
             session = await self._scram(client, challenge, peer, bound=tls is not None)
@@ -300,7 +302,9 @@ class PostgresEngine(Generic[C]):
             raise
 
     async def _enter(self, client: Client, session: Session, wishes: Wishes, minor: int) -> None:
-        upstream = self._upstreams[session.grant.target]
+        upstream = self._upstreams.get(session.grant.target)
+        if upstream is None:
+            raise GatewayError("target-not-available", f"`{session.grant.target}` is no database", fatal=True)
         inside = self._gate.enter(session)
         backend: Backend | None = None
         observed = inside.view.policy.observed
@@ -322,8 +326,9 @@ class PostgresEngine(Generic[C]):
                 backend = await upstream.open_as(wishes.given)
             else:
                 backend = await upstream.acquire(self._pins(session))
-                if restore:
-                    await backend.run(restore)
+            self._gate.connected(inside, upstream.tie(backend))
+            if restore and not observed:
+                await backend.run(restore)
             if client.line.is_closing():
                 raise ConnectionResetError("the client is gone")
             if not self._gate.is_current(inside):

@@ -89,6 +89,7 @@ class PostgresPreview:
         try:
             await durable(permit.receipt)
             backend = await upstream.acquire(self._pins(session))
+            gate.connected(inside, upstream.tie(backend))
             if not gate.is_current(inside):
                 raise GatewayError("policy-changed", "the policy changed meanwhile", "look at it again", fatal=True)
             status = "unknown"

@@ -14,9 +14,11 @@ from typing import Any
 
 import psycopg
 
-from gateway.config import Config, Target
+from gateway.config import AnyTarget, Config, Target
+from gateway.engines.http_support import unsupported
 from gateway.engines.upstream import Upstream
 from gateway.errors import GatewayError, Refusal
+from gateway.http_settings import HttpTarget
 from gateway.model import Session
 from gateway.policy.diff import differences
 from gateway.policy.load import load_policy
@@ -41,9 +43,11 @@ Cut = Callable[[str, Refusal], None]
 
 @dataclass(slots=True)
 class _State:
-    config: Target
+    """`upstream` is of databases only; the catalog of an API is empty, and there while APIs can be served."""
+
+    config: AnyTarget
     policy: Policy
-    upstream: Upstream
+    upstream: Upstream | None
     catalog: Catalog | None = None
     problem: str = "the target's catalog was not read yet"
     announced: Drift = field(default_factory=dict)
@@ -57,15 +61,12 @@ class Targets:
         self.renewed: Callable[[str], None] = lambda _target: None
         self._limits = Limits(text=config.limits.statement)
         policies = load_policies(config)
-        self._states = {
-            name: _State(target, policies[name], Upstream(name, target, self._pins(name, policies[name])))
-            for name, target in config.targets.items()
-        }
+        self._states = {name: self._state(name, target, policies[name]) for name, target in config.targets.items()}
 
     @property
     def upstreams(self) -> dict[str, Upstream]:
         """The connections to each target, by its name."""
-        return {name: state.upstream for name, state in self._states.items()}
+        return {name: state.upstream for name, state in self._states.items() if state.upstream is not None}
 
     def policy(self, target: str) -> Policy | None:
         """The policy in force, or None when there is no such target."""
@@ -110,6 +111,24 @@ class Targets:
             pins |= self._mask_pins("ticket", f"{grant.target}\0{grant.ticket_system}\0{grant.ticket_id}")
         return pins
 
+    def mask_key(self, session: Session) -> bytes:
+        """The key of what masks make up for that session; of an API, where it says so, another target's."""
+        grant, state = session.grant, self._states[session.grant.target]
+        name = grant.target
+        if isinstance(state.config, HttpTarget) and state.config.pseudonyms_of:
+            name = state.config.pseudonyms_of
+        purpose = state.policy.purpose
+        if purpose == "ticket":
+            name = f"{name}\0{grant.ticket_system}\0{grant.ticket_id}"
+        return derive_key(self._master_key, purpose, name)
+
+    def refusal(self, target: str) -> Refusal | None:
+        """Why nobody can have access to a target that this process cannot serve at all."""
+        state = self._states.get(target)
+        if state is None or not isinstance(state.config, HttpTarget) or state.catalog is not None:
+            return None
+        return Refusal("target-unavailable", state.problem, "tell an operator: gateway doctor")
+
     def missing(self) -> dict[str, str]:
         """The targets that cannot be used now, each with the reason; empty when all can."""
         return {name: state.problem for name, state in self._states.items() if state.catalog is None}
@@ -133,7 +152,7 @@ class Targets:
         changed = [name for name, state in self._states.items() if policies[name].digest != state.policy.digest]
         for name in changed:
             catalog = self._states[name].catalog
-            if catalog is not None:
+            if catalog is not None and self._states[name].upstream is not None:
                 _fit(policies[name], catalog)
         for name in changed:
             state, policy = self._states[name], policies[name]
@@ -145,16 +164,25 @@ class Targets:
                 )
             )  # fmt: skip
             state.policy = policy
-            state.upstream.repin(self._pins(name, policy))
+            if state.upstream is not None:
+                state.upstream.repin(self._pins(name, policy))
             cut(name, Refusal("policy-changed", "the policy changed; connect again", fatal=True))
         return changed
 
     def close(self) -> None:
         """Close the spare connections."""
-        for state in self._states.values():
-            state.upstream.close()
+        for upstream in self.upstreams.values():
+            upstream.close()
+
+    def _state(self, name: str, target: AnyTarget, policy: Policy) -> _State:
+        if isinstance(target, Target):
+            return _State(target, policy, Upstream(name, target, self._pins(name, policy)))
+        problem = unsupported()
+        return _State(target, policy, None, None if problem else Catalog(), problem)
 
     async def _refresh(self, name: str, state: _State) -> None:
+        if not isinstance(state.config, Target):
+            return
         try:
             catalog = await asyncio.to_thread(read_catalog, state.config)
             drift = _fit(state.policy, catalog)
@@ -226,7 +254,10 @@ def load_policies(config: Config) -> dict[str, Policy]:
         if policy.target in found:
             raise GatewayError("policy-invalid", f"`{path}` and `{found[policy.target].source}` are of the same target")
         found[policy.target] = policy
-    for name in config.targets:
+    for name, target in config.targets.items():
+        if name in found and isinstance(target, HttpTarget) != (found[name].http is not None):
+            wanted = "`http`, as the target is an API" if isinstance(target, HttpTarget) else "`tables`"
+            raise GatewayError("policy-invalid", f"`{found[name].source}` needs the section {wanted}")
         if name not in found:
             raise GatewayError(
                 "policy-invalid",

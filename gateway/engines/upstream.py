@@ -204,6 +204,16 @@ class Upstream:
         """
         return await self._open(None, parameters)
 
+    def tie(self, backend: Backend) -> dict[str, int | str]:
+        """What the target's own log says of that connection in each of its lines, and no client can choose.
+
+        An address is the gateway's as it knows it; on the way to the target another may be put in its place.
+        """
+        name = backend.transport.get_extra_info("sockname") if backend.transport is not None else None
+        address = f"{name[0]}:{name[1]}" if isinstance(name, tuple) else ""
+        whose = {"backend_role": self._target.user, "backend_database": self._target.database}
+        return {"backend": backend.facts.pid, "backend_address": address, **whose}
+
     def repin(self, pins: Mapping[str, str]) -> None:
         """Use other pinned settings from now on (a changed policy); spares with the old ones are closed."""
         self._pins = dict(pins)

@@ -56,6 +56,20 @@ def test_the_first_window_is_no_larger_than_a_statement_or_the_rest_of_the_day(c
     assert budgets.window(session(), policy(bytes_per_day=100), "t", 1000, 5000) == (1000, 20)
 
 
+def test_a_person_is_told_what_is_left_and_what_runs_is_not_left(clock: Clock) -> None:
+    budgets, mine = Budgets(clock), session()
+    rules = policy(rows_per_day=100, bytes_per_day=0, exact_searches_per_hour=3)
+    who = mine.principal.id, mine.grant.target
+    assert budgets.spent(*who, rules) == [("rows_per_day", 0, 100, 100), ("exact_searches_per_hour", 0, 3, 3)]
+    budgets.spend(mine, rules, "s", 30, 0)
+    budgets.window(mine, rules, "t", 50, 0)
+    assert budgets.admit(mine, rules, plan(2)) is None
+    assert budgets.spent(*who, rules) == [("rows_per_day", 30, 20, 100), ("exact_searches_per_hour", 2, 1, 3)]
+    assert budgets.spent("somebody else", who[1], rules)[0] == ("rows_per_day", 0, 100, 100)
+    clock.now += DAY
+    assert budgets.spent(*who, rules)[1] == ("exact_searches_per_hour", 0, 3, 3)
+
+
 @pytest.mark.parametrize("kind", ["row", "byte"])
 def test_a_statement_that_returns_too_much_is_stopped(clock: Clock, kind: str) -> None:
     budgets, rule = Budgets(clock), policy(**{f"{kind}s_per_statement": 10})
@@ -163,3 +177,45 @@ def test_statements_that_ended_leave_no_trace_but_what_they_returned(clock: Cloc
         budgets.spend(session(), rule, f"s.{number}", 0, 0)
     for day in (budgets._rows, budgets._bytes):
         assert (day.held, day.held_by, day.used) == ({}, {}, {})
+
+
+@pytest.mark.parametrize("kind", ["row", "byte"])
+def test_what_was_used_and_is_held_elsewhere_counts_here(clock: Clock, kind: str) -> None:
+    here, there, rule = Budgets(clock), Budgets(clock), policy(**{f"{kind}s_per_day": 100})
+    there.spend(session(), rule, "s", 60, 60)
+    there.window(session(), rule, "t", 30, 30)
+    here.reckon_with([there.share()])
+    assert min(here.window(session(), rule, "a", 1000, 1000)) == 10
+    assert code(here.extend(session(), rule, "a", (11, 11), (20, 20))) == f"{kind}-budget-exhausted"
+    # what was announced there, and not used, is free again
+    there.spend(session(), rule, "t", 0, 0)
+    here.reckon_with([there.share()])
+    assert min(here.window(session(), rule, "a", 1000, 1000)) == 40
+    there.spend(session(), rule, "u", 40, 40)
+    here.reckon_with([there.share()])
+    assert code(here.admit(session(), rule, plan())) == f"{kind}-budget-exhausted"
+    clock.now += DAY
+    assert here.admit(session(), rule, plan()) is None
+    # yesterday's share says nothing about today
+    here.reckon_with([(20_000.0, there.used()[1])])
+    assert here.admit(session(), rule, plan()) is None
+
+
+def test_searches_elsewhere_count_within_their_hour(clock: Clock) -> None:
+    here, there, rule = Budgets(clock), Budgets(clock), policy(exact_searches_per_hour=3)
+    assert there.admit(session(), rule, plan(2)) is None
+    here.reckon_with([there.share()])
+    assert code(here.admit(session(), rule, plan(2))) == "search-budget-exhausted"
+    assert here.admit(session(), rule, plan(1)) is None
+    clock.now += 3601
+    assert here.admit(session(), rule, plan(3)) is None
+
+
+def test_what_others_say_takes_the_place_of_what_they_said_before(clock: Clock) -> None:
+    here, there, rule = Budgets(clock), Budgets(clock), policy(rows_per_day=100)
+    there.spend(session(), rule, "s", 40, 0)
+    for _ in range(5):
+        here.reckon_with([there.share()])
+    assert here.window(session(), rule, "a", 1000, 0)[0] == 60
+    here.reckon_with([])
+    assert here.window(session(), rule, "a", 1000, 0)[0] == 100

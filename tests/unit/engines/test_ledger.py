@@ -245,9 +245,9 @@ def test_the_counts_of_another_trail_still_count(lives: Any) -> None:
     first.run(first.enter(), "find", 1, 10, 10)
     asyncio.run(first.ledger.summarise())
     second = lives()
-    kept = first.database.run_now(summaries.find)
+    (kept,) = first.database.run_now(summaries.find, "test/log", others=False)
     second.run(second.enter(), "read", 1, 5, 5)
-    second.database.run_now(summaries.keep, kept.replace(b"test/log", b"test/old"))
+    second.database.run_now(summaries.keep, "test/old", kept.replace(b"test/log", b"test/old"))
     third = lives(second)
     third.ledger.restore()
     assert used(third) == {"u1": (15, 15, 2, 0)}
@@ -270,7 +270,7 @@ def test_a_segment_of_the_day_that_is_damaged_stops_the_start(lives: Any) -> Non
 
 def test_a_summary_that_cannot_be_read_stops_the_start(lives: Any) -> None:
     process = lives()
-    process.database.run_now(summaries.keep, b'{"origin": 1}')
+    process.database.run_now(summaries.keep, "test/log", b'{"origin": 1}')
     with pytest.raises(GatewayError) as refused:
         process.ledger.restore()
     assert refused.value.code == "store-unavailable"
@@ -288,9 +288,9 @@ def test_a_summary_is_kept_when_enough_has_happened_and_not_before(lives: Any, m
         for number in range(15):
             if number == 5:
                 await asyncio.sleep(0.05)
-                assert process.database.run_now(summaries.find) is None
+                assert process.database.run_now(summaries.find, "test/log", others=False) == []
             process.run(alice, "read", number, 1, 1)
-        while process.database.run_now(summaries.find) is None:  # noqa: ASYNC110 (until the work behind is done)
+        while process.database.run_now(summaries.find, "test/log", others=False) == []:  # noqa: ASYNC110 (until the work behind is done)
             await asyncio.sleep(0.01)
         task.cancel()
 

@@ -19,7 +19,11 @@ from gateway.wire import postgres as wire
 
 DONE = wire.encode_command_complete("SELECT 1")
 HEAD = wire.encode_row_description(["id", "email"])
-KINDS = ["session.begin", "statement.begin", "statement.end", "session.end"]
+KINDS = ["session.begin", "statement.begin", "session.connected", "statement.end", "session.end"]
+
+TIE: dict[str, int | str] = {
+    "backend": 7, "backend_address": "127.0.0.1:7", "backend_role": "reader", "backend_database": "payroll"
+}  # fmt: skip
 
 
 class Target:
@@ -31,6 +35,9 @@ class Target:
         self.transport = FakeTransport()
         self.pins: object = None
         self.cancelled: list[Facts] = []
+
+    def tie(self, backend: Backend) -> dict[str, int | str]:
+        return TIE
 
     async def acquire(self, pins: object = None) -> Backend:
         if self.down:
@@ -71,7 +78,7 @@ def test_the_rows_are_shown_as_text_and_the_trail_says_how_many() -> None:
     talk, target = Dialogue(), Target(HEAD, row("7", None), row("8", "é"), DONE, ready())
     assert look(talk, target) == Preview(("id", "email"), (("7", None), ("8", "é")))
     assert talk.trail.kinds() == KINDS
-    begin, end = talk.trail.records[1:3]
+    begin, _, end = talk.trail.records[1:4]
     assert begin["relations"] == ["public.employees"]
     assert (end["status"], end["rows"]) == ("ok", 2)
     assert target.transport.written.startswith(wire.encode_query("/*rewritten*/ read employees"))
@@ -126,7 +133,7 @@ def test_a_result_without_end_is_cut_after_some_rows_and_stopped(chunk: int) -> 
     assert (len(found.rows), found.more) == (MOST_ROWS, True)
     assert len(target.cancelled) == 1
     assert target.transport.closed
-    assert (talk.trail.records[2]["status"], talk.trail.records[2]["rows"]) == ("cut", MOST_ROWS)
+    assert (talk.trail.records[3]["status"], talk.trail.records[3]["rows"]) == ("cut", MOST_ROWS)
 
 
 def test_exactly_as_many_rows_as_are_shown_are_all_of_them() -> None:
@@ -196,7 +203,7 @@ def test_a_target_s_own_words_stay_behind() -> None:
     assert isinstance(outcome, Refusal)
     assert outcome.code == "target-error"
     assert "secret" not in repr(outcome) + repr(talk.trail.records)
-    assert (talk.trail.records[2]["status"], talk.trail.records[2]["sqlstate"]) == ("error", "22P02")
+    assert (talk.trail.records[3]["status"], talk.trail.records[3]["sqlstate"]) == ("error", "22P02")
     assert target.transport.closed
 
 
@@ -244,6 +251,9 @@ def test_only_so_many_previews_hold_a_connection_at_once() -> None:
     free = list(targets)
 
     class Many:
+        def tie(self, backend: Backend) -> dict[str, int | str]:
+            return TIE
+
         async def acquire(self, pins: object = None) -> Backend:
             return await free.pop().acquire(pins)
 

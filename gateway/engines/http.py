@@ -1,0 +1,328 @@
+"""The HTTP engine's side of the gate: requests that the proxy process brings are proven, judged, admitted and settled.
+
+What speaks HTTP is a process of its own (`http_proxy/`), which cannot let anything through by itself: it forwards what
+a `Permitted` says and releases what was announced. Theory of operation, for one request:
+
+    Begin    the pass opens a session, or finds it -> judge -> the gate admits -> its record is durable -> Permitted
+    Extend   more than was announced wants to leave -> the window's record is durable -> Extended, or Cut
+    Settle   the request ended -> its end record, which a write's completion waits for -> Settled
+
+INVARIANT: `Permitted` and `Extended` are sent when their records are durable, and not before; of a session that was
+cut, neither is sent any more. INVARIANT: each permit is settled once: by the process, or as `unknown` when that is
+gone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine, Mapping
+from functools import partial
+from typing import Any
+
+from gateway.access.context import durable
+from gateway.admitted import Admitted, Refused
+from gateway.engines import http_channel as ipc
+from gateway.engines.http_sessions import Entry, Running, Sessions
+from gateway.engines.http_statements import PROTOCOL, Requests, reveal_of
+from gateway.engines.postgres import Doors
+from gateway.errors import CODES, GatewayError, Refusal
+from gateway.gate import Gate
+from gateway.http.judge import judge
+from gateway.http.message import HttpPlan, HttpRequest
+from gateway.http_settings import HttpTarget
+from gateway.model import Outcome, Peer, Session, Statement
+from gateway.ports import Mark
+
+_LARGE = 32 * 1024
+"""Bytes of a body from which on a request is judged in a thread."""
+_LAST_WORDS_S = 1.0
+_STATUSES = frozenset({"ok", "error", "cancelled", "cut", "unknown"})
+_STOPPING = Refusal("shutting-down", "the gateway is stopping", hint="send the request again in a moment", fatal=True)
+
+Send = Callable[[ipc.Message], None]
+Report = Callable[[str, BaseException], None]
+
+
+class HttpEngine:
+    """Answers for the requests of all proxy processes. `key` gives a session's mask key."""
+
+    def __init__(
+        self,
+        targets: Mapping[str, HttpTarget],
+        *,
+        gate: Gate,
+        doors: Doors[Any],
+        key: Callable[[Session], bytes],
+        mark: Mark,
+        report: Report,
+    ) -> None:
+        self._targets, self._gate, self._mask_key, self._report = targets, gate, key, report
+        self._requests = Requests(mark)
+        # read once: a credential that cannot be read stops the start, and not the first request
+        self._credentials = {
+            name: (target.credentials.header(),) if target.credentials is not None else ()
+            for name, target in targets.items()
+        }
+        self.sessions = Sessions(gate, doors, report)
+        self._links: set[Link] = set()
+        self._stopping = False
+
+    def link(self, send: Send) -> Link:
+        """The gate's end of the channel to one process."""
+        link = Link(self, send)
+        self._links.add(link)
+        return link
+
+    def unlink(self, link: Link) -> None:
+        """Forget a process that is gone."""
+        self._links.discard(link)
+
+    @property
+    def running(self) -> int:
+        """How many requests are under way."""
+        return sum(len(link.running) for link in self._links)
+
+    def tick(self) -> None:
+        """Once a second: ends idle sessions, and settles what its process does not."""
+        for running in self.sessions.tick(lambda target: self._targets[target].idle_timeout):
+            for link in self._links:
+                link.give_up(running)
+
+    async def stop(self, grace_s: float) -> None:
+        """Take no new requests, let those under way end for that long, then cut what is left."""
+        self._stopping = True
+        await self._quiet(grace_s)
+        self.sessions.cut_all(_STOPPING)
+        # the process says how much had left
+        await self._quiet(_LAST_WORDS_S)
+        for link in tuple(self._links):
+            link.lost()
+            await link.settled()
+
+    async def _quiet(self, seconds: float) -> None:
+        """Wait until nothing is under way, that long at most."""
+        deadline = time.monotonic() + seconds
+        while self.running and time.monotonic() < deadline:  # noqa: ASYNC110 (polls once)
+            await asyncio.sleep(0.02)
+
+    async def begin(self, link: Link, message: ipc.Begin) -> None:
+        """Answer a request. Nothing that a client sends may raise out of here."""
+        try:
+            answer = await self._begin(link, message)
+        except GatewayError as error:
+            answer = error.refusal
+        except Exception as error:
+            self._report("http", error)
+            answer = Refusal("internal-error", "the gateway met a fault; the request was refused")
+        if isinstance(answer, Refusal):
+            link.send(ipc.Denied(message.number, answer.code, answer.message, answer.hint))
+
+    async def _begin(self, link: Link, message: ipc.Begin) -> Refusal | None:
+        if self._stopping:
+            return _STOPPING
+        if message.target not in self._targets:
+            return Refusal("target-not-available", "there is no such target")
+        peer = Peer(message.address, message.application, "http", message.tls)
+        entry = await self.sessions.find(message.target, message.secret, peer)
+        if isinstance(entry, Refusal):
+            return entry
+        if entry.ending is not None:
+            return entry.ending
+        inside = entry.inside
+        entry.number += 1
+        request = HttpRequest(
+            message.method, message.path, message.authority, message.headers, message.body, message.version
+        )
+        statement = Statement(f"{inside.session.id}.{entry.number}", "", PROTOCOL)
+        plan = await self._judge(inside, request)
+        if isinstance(plan, Refusal):
+            return await self._refused(
+                entry, self._gate.refuse(inside, statement, plan, self._requests.unread(request))
+            )
+        reveal = reveal_of(plan.route.name, inside.session.grant.reveal)
+        judged = self._requests.judgement(plan, inside.number, reveal)
+        # INVARIANT: nothing is awaited between a claim and `admit`: another request of the session would find it
+        if self._gate.needs_claim(inside, judged):
+            await self._gate.claim(inside, judged)
+        permit = self._gate.admit(inside, statement, judged)
+        if isinstance(permit, Refused):
+            return await self._refused(entry, permit)
+        running = Running(entry, permit, permit.window_rows, permit.window_bytes, lambda _: None)
+        entry.running.add(running)
+        try:
+            await durable(permit.receipt)
+        except BaseException:
+            entry.running.discard(running)
+            self.sessions.rest(entry)
+            raise
+        if entry.ending is not None or link.gone:
+            # nothing was forwarded: what was claimed for it is given back
+            await self.settle(running, Outcome("error"))
+            return entry.ending or _STOPPING
+        link.permit(message.number, running, plan, reveal, self._credentials[message.target])
+        return None
+
+    async def _judge(self, inside: Admitted, request: HttpRequest) -> HttpPlan | Refusal:
+        rules = inside.view.policy.http
+        if rules is None:
+            return Refusal("policy-invalid", "the target's policy names no routes")
+        work = partial(judge, request, rules, inside.session.grant.customers, key=self.key(inside))
+        return await asyncio.to_thread(work) if len(request.body) > _LARGE else work()
+
+    async def _refused(self, entry: Entry, refused: Refused) -> Refusal:
+        """What the client is told, once the refusal is on record; floods of them end the session."""
+        try:
+            wait = self._gate.floods.refused(entry.inside.session.principal.id, entry.inside.fields)
+        except GatewayError as error:
+            self.sessions.cut(entry, error.refusal)
+            return error.refusal
+        if refused.receipt is not None:
+            await durable(refused.receipt)
+        if wait:
+            await asyncio.sleep(wait)
+        return refused.refusal
+
+    def key(self, inside: Admitted) -> bytes:
+        """The key of what the session's masks make up."""
+        return self._mask_key(inside.session)
+
+    async def extend(self, link: Link, running: Running, rows: int, size: int) -> None:
+        """Announce more of an answer, or end it."""
+        entry = running.entry
+        refusal = entry.ending
+        if refusal is None:
+            window = self._gate.extend(entry.inside, running.permit, rows, size)
+            if isinstance(window, Refusal):
+                refusal = window
+            else:
+                try:
+                    await durable(window.receipt)
+                except GatewayError as error:
+                    refusal = error.refusal
+                else:
+                    running.rows, running.bytes = window.rows, window.bytes
+                    refusal = entry.ending
+        if refusal is not None:
+            running.cut(refusal)
+        else:
+            link.send(ipc.Extended(link.number_of(running), running.rows, running.bytes))
+
+    async def settle(self, running: Running, outcome: Outcome) -> bool:
+        """Record how a request ended, and wait for that; whether it is on record."""
+        entry = running.entry
+        if running not in entry.running:
+            return False
+        spent = (time.monotonic_ns() - running.permit.started_ns) // 1000
+        entry.running.discard(running)
+        try:
+            whole = Outcome(outcome.status, outcome.rows, outcome.bytes, duration_us=spent, tag=outcome.tag)
+            receipt = self._gate.settle(entry.inside, running.permit, whole)
+            self.sessions.rest(entry)
+            if running.permit.plan.writes:
+                await durable(receipt)
+        except GatewayError:
+            return False
+        return True
+
+
+class Link:
+    """One process: what it was permitted and has not settled. `gone` once it is."""
+
+    def __init__(self, engine: HttpEngine, send: Send) -> None:
+        self._engine, self.send = engine, send
+        self.running: dict[int, Running] = {}
+        self._numbers: dict[Running, int] = {}
+        self._told: set[str] = set()
+        self._next = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.gone = False
+
+    def take(self, message: ipc.Begin | ipc.Extend | ipc.Settle) -> None:
+        """A message of the process's."""
+        if isinstance(message, ipc.Begin):
+            self._run(self._engine.begin(self, message))
+            return
+        running = self.running.get(message.permit)
+        if running is None:
+            return
+        if isinstance(message, ipc.Extend):
+            self._run(self._engine.extend(self, running, message.rows, message.bytes))
+        else:
+            self._run(self._settle(message, running))
+
+    def permit(
+        self,
+        number: int,
+        running: Running,
+        plan: HttpPlan,
+        reveal: frozenset[str],
+        credentials: tuple[tuple[str, str], ...],
+    ) -> None:
+        """Let a request go on."""
+        inside, permit = running.entry.inside, running.permit
+        policy = inside.view.policy
+        if policy.digest not in self._told and policy.http is not None:
+            self._told.add(policy.digest)
+            self.send(ipc.Rules(policy.digest, policy.http))
+        self._next += 1
+        self.running[self._next], self._numbers[running] = running, self._next
+        running.cut = partial(self._cut, self._next)
+        # a header of the plan's never stands in for a credential, nor beside one
+        taken = {name for name, _ in credentials}
+        headers = tuple(one for one in plan.headers if one[0].lower() not in taken) + credentials
+        self.send(
+            ipc.Permitted(
+                number, self._next, plan.method, plan.target, headers, plan.body, policy.digest, plan.route.name,
+                inside.session.grant.customers, self._engine.key(inside), reveal, permit.window_rows,
+                permit.window_bytes, permit.plan.writes,
+            )
+        )  # fmt: skip
+
+    def number_of(self, running: Running) -> int:
+        """What the process knows it as."""
+        return self._numbers.get(running, 0)
+
+    def give_up(self, running: Running) -> None:
+        """Settle what the process does not."""
+        number = self._numbers.get(running)
+        if number is not None:
+            self._run(self._end(number, running, _unknown(running)))
+
+    def lost(self) -> None:
+        """The process is gone: nobody knows how what it had under way ended, or how much of what was announced left."""
+        self.gone = True
+        for number, running in tuple(self.running.items()):
+            self._run(self._end(number, running, _unknown(running)))
+
+    async def settled(self) -> None:
+        """Wait for what is under way here; after `lost`."""
+        while self._tasks:
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _cut(self, number: int, refusal: Refusal) -> None:
+        self.send(ipc.Cut(number, refusal.code, refusal.message, refusal.hint))
+
+    async def _settle(self, message: ipc.Settle, running: Running) -> None:
+        status = message.status if message.status in _STATUSES else "unknown"
+        # no more than was announced can have left, whatever the process says
+        rows, size = min(max(message.rows, 0), running.rows), min(max(message.bytes, 0), running.bytes)
+        tag = f"HTTP {message.http}" if 100 <= message.http <= 599 else ""
+        tag = f"{tag} {message.code}".strip() if message.code in CODES else tag
+        await self._end(message.permit, running, Outcome(status, rows, size, tag=tag))
+
+    async def _end(self, number: int, running: Running, outcome: Outcome) -> None:
+        if self.running.pop(number, None) is None:
+            return
+        self._numbers.pop(running, None)
+        done = await self._engine.settle(running, outcome)
+        self.send(ipc.Settled(number, done))
+
+    def _run(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+def _unknown(running: Running) -> Outcome:
+    return Outcome("unknown", running.rows, running.bytes)

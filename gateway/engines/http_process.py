@@ -1,0 +1,152 @@
+"""Starts the process that speaks HTTP, and starts it again when it ends; see `http_proxy/`.
+
+INVARIANT: the listening sockets are the gateway's own: clients wait, and meet nobody else, while there is no process.
+INVARIANT: what a process leaves behind is settled as unknown and its end is on record before the next one starts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from gateway import record
+from gateway.engines import http_channel as ipc
+from gateway.engines.http import HttpEngine, Link
+from gateway.errors import GatewayError
+from gateway.http_settings import HttpTarget
+from gateway.ports import Trail
+
+_BACKOFF_S = (0.1, 0.5, 1.0, 2.0, 5.0)
+_SETTLED_S = 60.0
+_START_S = 60.0
+_KEPT = ("PATH", "LANG", "LC_ALL", "TZ", "HOME", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR")
+
+
+class HttpProcess:
+    """One process and its successors. `outage` says why there is none at the moment."""
+
+    def __init__(
+        self,
+        engine: HttpEngine,
+        targets: Mapping[str, HttpTarget],
+        sockets: Mapping[str, socket.socket],
+        *,
+        certificate: Path,
+        key: Path,
+        ciphers: str,
+        trail: Trail,
+        report: Callable[[str, BaseException], None],
+    ) -> None:
+        self._engine, self._targets, self._sockets = engine, targets, sockets
+        self._certificate, self._key, self._ciphers = certificate, key, ciphers
+        self._trail, self._report = trail, report
+        self.outage = "the HTTP process has not started yet"
+        self.pid: int | None = None
+
+    async def run(self) -> None:
+        """Keep a process for ever."""
+        failures = 0
+        while True:
+            began = time.monotonic()
+            await self._one()
+            failures = failures + 1 if time.monotonic() - began < _SETTLED_S else 0
+            await asyncio.sleep(_BACKOFF_S[min(failures, len(_BACKOFF_S) - 1)])
+
+    async def tick(self) -> None:
+        """End what is idle, for ever."""
+        while True:
+            await asyncio.sleep(1.0)
+            self._engine.tick()
+
+    async def _one(self) -> None:
+        """One process, from its start to its end."""
+        ours, theirs = socket.socketpair()
+        lost, ready = asyncio.Event(), asyncio.Event()
+        link: Link | None = None
+        process: asyncio.subprocess.Process | None = None
+        channel = ipc.Channel(ipc.ToGate, lambda message: self._take(link, message, ready), lost.set)
+        try:
+            ours.setblocking(False)
+            await asyncio.get_running_loop().create_unix_connection(lambda: channel, sock=ours)
+            link = self._engine.link(channel.send)
+            process = await self._spawn(theirs)
+            theirs.close()
+            self.pid = process.pid
+            channel.send(self._setup())
+            starting = asyncio.create_task(self._started(ready))
+            try:
+                await lost.wait()
+            finally:
+                starting.cancel()
+        finally:
+            theirs.close()
+            channel.close()
+            ended = await _ended(process)
+            self.outage = f"the HTTP process ended: {ended}"
+            self.pid = None
+            if link is not None:
+                unknown = len(link.running)
+                link.lost()
+                await link.settled()
+                self._engine.unlink(link)
+                with contextlib.suppress(GatewayError):
+                    # a trail that takes nothing ends the gateway by itself
+                    facts = {"engine": "http", "state": "ended", "reason": ended, "count": unknown}
+                    self._trail.append(record.event("engine.process", **facts))
+
+    async def _spawn(self, theirs: socket.socket) -> asyncio.subprocess.Process:
+        descriptors = [theirs.fileno(), *(sock.fileno() for sock in self._sockets.values())]
+        environment = {name: os.environ[name] for name in _KEPT if name in os.environ}
+        return await asyncio.create_subprocess_exec(
+            sys.executable, "-P", "-m", "gateway.engines.http_proxy", str(theirs.fileno()),
+            stdin=asyncio.subprocess.DEVNULL, pass_fds=descriptors, env=environment,
+        )  # fmt: skip
+
+    def _setup(self) -> ipc.Setup:
+        places = tuple(
+            ipc.Place(
+                name, self._sockets[name].fileno(), target.host, target.port, target.authority, target.tls,
+                str(target.ca) if target.ca is not None else "", target.timeout,
+            )
+            for name, target in self._targets.items()
+        )  # fmt: skip
+        return ipc.Setup(places, str(self._certificate), str(self._key), self._ciphers)
+
+    async def _started(self, ready: asyncio.Event) -> None:
+        await ready.wait()
+        self.outage = ""
+        with contextlib.suppress(GatewayError):
+            self._trail.append(record.event("engine.process", engine="http", state="started"), urgent=False)
+
+    def _take(self, link: Link | None, message: ipc.ToGate, ready: asyncio.Event) -> None:
+        if isinstance(message, ipc.Ready):
+            ready.set()
+        elif isinstance(message, ipc.Fault):
+            self._report("http", GatewayError("internal-error", f"the HTTP process met a fault: {message.what}",
+                                              detail=" < ".join(message.way)[:1000]))  # fmt: skip
+        elif link is not None:
+            link.take(message)
+
+
+async def _ended(process: asyncio.subprocess.Process | None) -> str:
+    """How a process ended; made to end where it has not."""
+    if process is None:
+        return "it could not be started"
+    try:
+        status = await asyncio.wait_for(process.wait(), 0.5)
+    except TimeoutError:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        status = await process.wait()
+    except asyncio.CancelledError:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        raise
+    return f"signal {signal.Signals(-status).name}" if status < 0 else f"status {status}"

@@ -1,0 +1,241 @@
+"""One client connection: mitmproxy's handler with our layers, limits and hooks.
+
+INVARIANT: a hook that fails ends its connection, and so does a crash of mitmproxy's: nothing undecided goes on.
+INVARIANT: while more has to be announced nothing further is read, so what waits is bounded.
+While nothing is under way a client has `HEAD_S` for its next request, from the connection's begin or the last end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+import time
+from typing import Any, Optional, Protocol
+
+from mitmproxy import flow as flows
+from mitmproxy import http, options
+from mitmproxy.connection import Server
+from mitmproxy.proxy import commands
+from mitmproxy.proxy.layers import ClientTLSLayer, modes
+from mitmproxy.proxy.mode_specs import ProxyMode
+from mitmproxy.proxy.server import LiveConnectionHandler
+from OpenSSL import SSL
+
+from gateway.engines.http_channel import Begin, Permitted, Place
+from gateway.engines.http_proxy import tls
+from gateway.engines.http_proxy.reply import Reply
+from gateway.engines.http_proxy.stream import REPLY, TRAILERS, Layer, refuse
+from gateway.errors import Refusal
+
+HEAD_S = 15.0
+BODY_LIMIT = "2m"
+"""Of a request, whose body is held until the gate has seen it; a policy's own bound may be lower."""
+_UNREADABLE = Refusal("protocol-violation", "the request has trailers", "send it without them")
+
+
+class Gate(Protocol):
+    """What the process asks of the gate; see `server.Process`."""
+
+    async def begin(self, message: Begin) -> Reply | Refusal: ...
+    async def extend(self, reply: Reply, rows: int, size: int) -> None: ...
+    async def settle(self, reply: Reply) -> bool: ...
+    def next_number(self) -> int: ...
+    def fault(self, error: BaseException) -> None: ...
+
+
+def make_options() -> options.Options:
+    """mitmproxy's options: its strictest, nothing kept, nothing of a home directory read."""
+    made = options.Options()
+    for name, kind, value in (
+        ("store_streamed_bodies", bool, False), ("connection_strategy", str, "lazy"), ("keep_host_header", bool, True),
+        ("normalize_outbound_headers", bool, True), ("validate_inbound_headers", bool, True),
+    ):  # fmt: skip
+        made.add_option(name, kind, value, "")
+    made.add_option("body_size_limit", str, BODY_LIMIT, "")
+    made.add_option("stream_large_bodies", Optional[str], None, "")  # noqa: UP045 - the one form that it knows
+    made.update(websocket=False, rawtcp=False, http3=False, tcp_timeout=120, confdir="/nonexistent")
+    return made
+
+
+class Door(LiveConnectionHandler):
+    """See the module."""
+
+    def __init__(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        *,
+        gate: Gate,
+        place: Place,
+        options: options.Options,
+        contexts: tuple[SSL.Context, SSL.Context | None],
+    ) -> None:
+        scheme = "https" if place.tls else "http"
+        host = f"[{place.host}]" if ":" in place.host else place.host
+        super().__init__(reader, writer, options, ProxyMode.parse(f"reverse:{scheme}://{host}:{place.port}"))
+        self._gate, self._place, self._contexts = gate, place, contexts
+        self._layers = [modes.ReverseProxy, ClientTLSLayer, Layer]
+        self._writer = writer
+        self._flowing = asyncio.Event()
+        self._flowing.set()
+        self._releasing = 0
+        self._since = time.monotonic()
+        self._flows: set[http.HTTPFlow] = set()
+
+    def abort(self) -> None:
+        """End the connection at once."""
+        self._writer.transport.abort()
+
+    def tick(self, now: float) -> None:
+        """Once a second: ends what takes too long."""
+        if not self._flows:
+            if now - self._since > HEAD_S:
+                self.abort()
+            return
+        for flow in tuple(self._flows):
+            reply: Reply | None = flow.metadata.get(REPLY)
+            if reply is not None and reply.forwarded and not self._releasing and not reply.whole:
+                waiting = now - reply.heard_at > self._place.timeout_s
+                if waiting and not self._blocked():
+                    self._hang_up(flow)
+
+    def _blocked(self) -> bool:
+        """Whether it is the client that does not take what it gets."""
+        return self._writer.transport.get_write_buffer_size() > 0
+
+    def _hang_up(self, flow: http.HTTPFlow) -> None:
+        server = flow.server_conn
+        io = self.transports.get(server) if isinstance(server, Server) else None
+        if io is not None and io.handler is not None:
+            io.handler.cancel("the target does not answer")
+
+    def cut(self, reply: Reply) -> None:
+        """Nothing more of that answer may leave."""
+        if not reply.settled:
+            self.abort()
+
+    async def drain_writers(self) -> None:
+        """See `ConnectionHandler`."""
+        await self._flowing.wait()
+        await super().drain_writers()
+
+    def log(self, message: str, level: int = logging.INFO, exc_info: Any = None) -> None:  # noqa: ARG002 - mitmproxy's
+        """Keep no words of mitmproxy's, which quote what people send; a crash of it ends the connection."""
+        if level >= logging.ERROR:
+            self._gate.fault(sys.exception() or RuntimeError("mitmproxy"))
+            self.abort()
+
+    async def handle_hook(self, hook: commands.StartHook) -> None:
+        """See `ConnectionHandler`."""
+        work = getattr(self, f"_on_{hook.name}", None)
+        if work is None:
+            return
+        try:
+            found = work(*hook.args())
+            if found is not None:
+                await found
+        except Exception as error:
+            # FAIL CLOSED
+            self._gate.fault(error)
+            self.abort()
+
+    def _on_next_layer(self, layer: Any) -> None:
+        layer.layer = self._layers.pop(0)(layer.context)
+
+    def _on_tls_start_client(self, start: Any) -> None:
+        tls.accept(start, self._contexts[0])
+
+    def _on_tls_start_server(self, start: Any) -> None:
+        context = self._contexts[1]
+        assert context is not None
+        tls.connect(start, context, self._place.host)
+
+    async def _on_request(self, flow: http.HTTPFlow) -> None:
+        self._flows.add(flow)
+        request = flow.request
+        if flow.metadata.get(TRAILERS):
+            refuse(flow, _UNREADABLE)
+            return
+        found = await self._gate.begin(self._begun(flow))
+        if isinstance(found, Refusal):
+            refuse(flow, found)
+            return
+        found.cut = lambda: self.cut(found)
+        permit: Permitted = found.permit
+        flow.metadata[REPLY] = found
+        if self.client not in self.transports:
+            # it left while it was asked for: nothing is forwarded for nobody
+            flow.error = flows.Error(flows.Error.KILLED_MESSAGE)
+            await self._over(flow)
+            return
+        if found.refusal is not None:
+            # cut before it could be told to `cut`: both messages came at once
+            refuse(flow, found.refusal)
+            return
+        authority = self._place.authority.encode()
+        fields = [] if request.is_http2 else [(b"host", authority)]
+        fields += [(name.encode("latin-1"), value.encode("latin-1")) for name, value in permit.headers]
+        if permit.body or permit.method in ("POST", "PUT", "PATCH"):
+            fields.append((b"content-length", str(len(permit.body)).encode()))
+        if not any(name == b"accept-encoding" for name, _ in fields):
+            fields.append((b"accept-encoding", b"identity"))
+        # the request that goes on is made of the permit alone
+        request.data.method, request.data.path = permit.method.encode(), permit.path.encode()
+        request.data.scheme = b"https" if self._place.tls else b"http"
+        request.data.authority = authority if request.is_http2 else b""
+        request.data.headers, request.data.content, request.data.trailers = http.Headers(fields), permit.body, None
+        request.data.host, request.data.port = self._place.host, self._place.port
+
+    def _begun(self, flow: http.HTTPFlow) -> Begin:
+        request, fields = flow.request, flow.request.headers.fields
+        shown = [value for name, value in fields if name.lower() == b"authorization"]
+        agents = [value for name, value in fields if name.lower() == b"user-agent"]
+        h2 = request.is_http2
+        authority = request.authority if h2 else request.headers.get("host", "")
+        peername = self.client.peername
+        return Begin(
+            self._gate.next_number(),
+            self._place.name,
+            shown[0].decode("latin-1") if len(shown) == 1 else "",
+            f"{peername[0]}:{peername[1]}",
+            self.client.tls_version or "",
+            agents[0].decode("latin-1")[:128] if agents else "",
+            request.method,
+            request.data.path.decode("latin-1"),
+            authority,
+            tuple((name, value) for name, value in fields if name.lower() != b"authorization"),
+            request.raw_content or b"",
+            "HTTP/2" if h2 else "HTTP/1.1",
+        )
+
+    async def _on_release(self, flow: http.HTTPFlow, rows: int, size: int) -> None:
+        self._releasing += 1
+        self._flowing.clear()
+        try:
+            await self._gate.extend(flow.metadata[REPLY], rows, size)
+        finally:
+            self._releasing -= 1
+            if not self._releasing:
+                self._flowing.set()
+
+    async def _on_response(self, flow: http.HTTPFlow) -> None:
+        await self._over(flow)
+
+    async def _on_error(self, flow: http.HTTPFlow) -> None:
+        await self._over(flow)
+
+    async def _on_client_disconnected(self, _: Any) -> None:
+        for flow in tuple(self._flows):
+            await self._over(flow)
+
+    async def _over(self, flow: http.HTTPFlow) -> None:
+        self._flows.discard(flow)
+        self._since = time.monotonic()
+        reply: Reply | None = flow.metadata.get(REPLY)
+        if reply is None or reply.settled:
+            return
+        reply.settled = True
+        if not await self._gate.settle(reply) and reply.permit.writes:
+            # FAIL CLOSED: of a write whose end is not on record nothing is said
+            self.abort()

@@ -1,0 +1,249 @@
+"""One request and its answer inside mitmproxy, held to what the gate permits.
+
+mitmproxy's own states buffer or pass a body; these release of it what the policy leaves, within what is announced.
+
+    request whole -> `request` hook: asks the gate -> forwarded, or a problem
+    head of the answer -> `Reply.open`
+    each part -> `Reply.feed` -> `ReleaseHook` waits while more has to be announced -> the client
+    the end -> `Reply.finish` -> `response` hook: settled -> the end reaches the client
+
+INVARIANT: nothing of the target's head, body or trailers is sent but what `Reply` gives back, and `Reply.release`
+refuses what was not announced. A fault before the first byte becomes a problem; behind it, the answer breaks off.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import Any
+
+from mitmproxy import flow as flows
+from mitmproxy import http
+from mitmproxy.proxy import commands, events
+from mitmproxy.proxy.context import Context
+from mitmproxy.proxy.layers.http import HttpLayer, HTTPMode, HttpStream, SendHttp
+from mitmproxy.proxy.layers.http._events import (
+    ErrorCode,
+    RequestData,
+    RequestEndOfMessage,
+    RequestProtocolError,
+    RequestTrailers,
+    ResponseData,
+    ResponseEndOfMessage,
+    ResponseHeaders,
+    ResponseTrailers,
+)
+from mitmproxy.proxy.layers.http._hooks import HttpErrorHook, HttpResponseHook
+
+from gateway.engines.http_proxy.reply import Reply
+from gateway.engines.http_proxy.strict import StrictHttp1, StrictHttp2, shown
+from gateway.errors import Refusal
+from gateway.http.answer import Withheld
+
+REPLY = "reply"
+"""Where a flow keeps its `Reply`, once it was permitted."""
+TRAILERS = "trailers"
+
+Commands = Generator[Any, Any, Any]
+
+
+@dataclass
+class ReleaseHook(commands.StartHook):
+    """More than was announced wants to leave: so many rows and bytes in all."""
+
+    flow: http.HTTPFlow
+    rows: int
+    size: int
+
+
+class Layer(HttpLayer):
+    """The HTTP layer of one client connection, with strict servers and streams of ours."""
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context, HTTPMode.transparent)
+
+    def _handle_event(self, event: events.Event) -> Commands:
+        if isinstance(event, events.Start):
+            server = StrictHttp2 if self.context.client.alpn == b"h2" else StrictHttp1
+            self.connections[self.context.client] = server(self.context.fork())
+        yield from super()._handle_event(event)
+
+    def make_stream(self, stream_id: int) -> Commands:
+        """See `HttpLayer`."""
+        stream = self.streams[stream_id] = Stream(self.context.fork(), stream_id)
+        yield from self.event_to_child(stream, events.Start())
+
+
+class Stream(HttpStream):
+    """See the module."""
+
+    def __init__(self, context: Context, stream_id: int) -> None:
+        super().__init__(context, stream_id)
+        self._withheld = False
+
+    def _handle_event(self, event: events.Event) -> Commands:
+        if self._withheld and isinstance(event, ResponseData | ResponseTrailers | ResponseEndOfMessage):
+            # it was on its way when its connection was told to stop
+            return
+        yield from super()._handle_event(event)
+
+    @property
+    def reply(self) -> Reply | None:
+        """What was permitted, if it was."""
+        found: Reply | None = self.flow.metadata.get(REPLY)
+        return found
+
+    def check_body_size(self, request: bool) -> Commands:
+        """See `HttpStream`: of answers, `Reply` bounds what is held."""
+        return (yield from super().check_body_size(True)) if request else False
+
+    def make_server_connection(self) -> Commands:
+        """See `HttpStream`; from here on the target may have seen the request.
+
+        INVARIANT: what was never permitted, is cut or is settled already is not forwarded, and that is asked again once
+        the connection is there: an approval whose write was settled as not forwarded has been given back meanwhile.
+        """
+        if not self._may_be_forwarded or not (yield from super().make_server_connection()):
+            return False
+        if not self._may_be_forwarded:
+            return False
+        assert self.reply is not None
+        self.reply.forwarded = True
+        self.reply.heard_at = time.monotonic()
+        return True
+
+    @property
+    def _may_be_forwarded(self) -> bool:
+        reply = self.reply
+        return reply is not None and not reply.settled and reply.refusal is None
+
+    def state_consume_request_body(self, event: events.Event) -> Commands:
+        """See `HttpStream`; trailers go nowhere, and the request with them."""
+        if isinstance(event, RequestTrailers):
+            self.flow.metadata[TRAILERS] = True
+            return
+        assert isinstance(event, RequestData | RequestEndOfMessage)
+        yield from super().state_consume_request_body(event)
+
+    def state_wait_for_response_headers(self, event: events.Event) -> Commands:
+        """The target's head."""
+        assert isinstance(event, ResponseHeaders)
+        self.flow.response = event.response
+        if (yield from self.check_invalid(False)):
+            return
+        reply = self.reply
+        assert reply is not None, "nothing was permitted, and something was forwarded"
+        self.server_state = self.state_answer
+        reply.heard_at = time.monotonic()
+        try:
+            reply.open(event.response.status_code, event.response.headers.fields)
+        except Withheld as fault:
+            yield from self._withhold(fault, over=event.end_stream)
+
+    def state_answer(self, event: events.Event) -> Commands:
+        """The target's body."""
+        reply = self.reply
+        assert reply is not None
+        if isinstance(event, ResponseTrailers):
+            return
+        over = isinstance(event, ResponseEndOfMessage)
+        try:
+            if isinstance(event, ResponseData):
+                out = reply.feed(event.data)
+            else:
+                assert over
+                out = reply.finish()
+            wanted = reply.wants(out)
+            if wanted is not None:
+                yield ReleaseHook(self.flow, *wanted)
+            out = reply.release(out)
+        except Withheld as fault:
+            yield from self._withhold(fault, over=over)
+            return
+        if (yield from self.check_killed(True)):
+            return
+        if over:
+            yield from self._end(reply, out)
+        elif out:
+            if not reply.head_sent:
+                yield from self._head(reply)
+            yield SendHttp(ResponseData(self.stream_id, out), self.context.client)
+
+    def _head(self, reply: Reply) -> Commands:
+        """The head of an answer that streams."""
+        self._response(reply)
+        assert self.flow.response is not None
+        if not self.flow.request.is_http2:
+            self.flow.response.headers["transfer-encoding"] = "chunked"
+        reply.head_sent = True
+        yield SendHttp(ResponseHeaders(self.stream_id, self.flow.response, end_stream=False), self.context.client)
+
+    def _end(self, reply: Reply, out: bytes) -> Commands:
+        reply.whole = True
+        streamed = reply.head_sent
+        if streamed:
+            if out:
+                yield SendHttp(ResponseData(self.stream_id, out), self.context.client)
+        else:
+            self._response(reply)
+            assert self.flow.response is not None
+            self.flow.response.data.content = out
+            bodiless = self.flow.request.method == "HEAD" or self.flow.response.status_code in (204, 304)
+            if not bodiless:
+                self.flow.response.headers["content-length"] = str(len(out))
+        yield from self.send_response(already_streamed=streamed)
+
+    def _response(self, reply: Reply) -> None:
+        """Put what leaves of the target's head in the place of it."""
+        status, head = reply.head()
+        reply.status = status
+        fields = [(name.encode(), value.encode()) for name, value in head]
+        fields.append((b"strict-transport-security", b"max-age=63072000"))
+        self.flow.response = answer(self.flow, status, fields, None)
+
+    def _withhold(self, fault: Withheld, *, over: bool) -> Commands:
+        reply = self.reply
+        assert reply is not None
+        reply.refusal = reply.refusal or fault.refusal
+        self._withheld = True
+        if not over:
+            # the rest of the answer is nobody's: its stream, or in HTTP/1.1 its connection, ends
+            stop = RequestProtocolError(self.stream_id, "withheld", ErrorCode.CANCEL)
+            yield SendHttp(stop, self.context.server)
+        if reply.head_sent:
+            self.flow.error = flows.Error(flows.Error.KILLED_MESSAGE)
+            yield from self.check_killed(True)
+            return
+        same = reply.refusal is fault.refusal
+        status, fields, body = shown(reply.refusal, fault.status if same else 0, fault.headers if same else ())
+        reply.status = status
+        self.flow.response = answer(self.flow, status, fields, body)
+        yield from self.send_response()
+
+
+def answer(flow: http.HTTPFlow, status: int, fields: list[tuple[bytes, bytes]], body: bytes | None) -> http.Response:
+    """An answer of ours to that request."""
+    version = b"HTTP/2.0" if flow.request.is_http2 else b"HTTP/1.1"
+    headers = http.Headers(fields)
+    content = b"" if flow.request.method == "HEAD" else body
+    now = time.time()
+    return http.Response(version, status, b"", headers, content, None, now, now)
+
+
+def refuse(flow: http.HTTPFlow, refusal: Refusal) -> None:
+    """Answer that request with a problem, and forward nothing."""
+    flow.response = answer(flow, *shown(refusal))
+
+
+__all__ = [
+    "REPLY",
+    "TRAILERS",
+    "HttpErrorHook",
+    "HttpResponseHook",
+    "Layer",
+    "ReleaseHook",
+    "Stream",
+    "answer",
+    "refuse",
+]
