@@ -46,9 +46,9 @@ class Authenticator:
         self.secret: str = kept.get("secret", "")
         self._shown: int = kept.get("shown", 0)
 
-    def hold(self, secret: str) -> None:
-        """Take over a new secret."""
-        self.secret, self._shown = secret, 0
+    def hold(self, secret: str, shown: int = 0) -> None:
+        """Take over a new secret; no code of a step up to `shown` is shown any more."""
+        self.secret, self._shown = secret, shown
         self._keep()
 
     def uri(self, login: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 
 from gateway.demo.claims import Tour
-from gateway.demo.company import TICKET
+from gateway.demo.company import TARGET, TICKET
 from gateway.demo.data import CUSTOMER
 from gateway.errors import GatewayError
 
@@ -25,9 +25,11 @@ def what_alice_changes(tour: Tour) -> None:
         ("a column that the policy does not name is refused at once", "update employees set salary = 1 where id = 1"),
         ("so is a condition on a masked column", "update employees set status = 'left' where salary > 50000"),
     ):
-        tour.check(claim, _refusal(partial(alice.open, TICKET, text)) in {"column-not-writable", "column-masked"}, text)
+        tour.check(
+            claim, _refusal(partial(alice.open, TICKET, text, TARGET)) in {"column-not-writable", "column-masked"}, text
+        )
 
-    asked = _asked(lambda: alice.open(TICKET, statement))
+    asked = _asked(lambda: alice.open(TICKET, statement, TARGET))
     tour.check("her statement waits for somebody else", bool(asked), f"{statement} -> {asked}")
     tour.check("she cannot approve it herself", bool(_refusal(lambda: alice.approve(asked, "mine"))))
     blind = _refusal(lambda: bea.approve(asked, "unseen"))
@@ -41,7 +43,7 @@ def what_alice_changes(tour: Tour) -> None:
     )
     bea.approve(asked, "the employee has left")
 
-    answer = alice.open(TICKET, statement)
+    answer = alice.open(TICKET, statement, TARGET)
     session = tour.enter(answer["user"], answer["password"])
     tour.news()
     elsewhere = session.run(f"update employees set status = 'left' where id = {other}")

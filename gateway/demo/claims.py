@@ -20,6 +20,7 @@ from rich.text import Text
 
 from gateway.demo.actor import Actor
 from gateway.demo.client import Answer, Client, ConnectionRefused, bare_environment, connect
+from gateway.demo.company import TARGET
 from gateway.demo.stage import Stage
 from gateway.demo.trail import Follower
 
@@ -82,7 +83,7 @@ class Tour:
 
     def opened(self, actor: Actor, ticket: str) -> Client:
         """Open access for the ticket and enter with the pass."""
-        answer = actor.open(ticket)
+        answer = actor.open(ticket, target=TARGET)
         return self.enter(answer["user"], answer["password"])
 
     def news(self) -> list[dict[str, Any]]:

@@ -19,6 +19,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from gateway.access.passwords import hash_password
+from gateway.demo.backoffice.process import OFFICE, USUAL_PORT, Office
 from gateway.demo.data import CUSTOMER
 from gateway.demo.postgres import BACKEND_ROLE, DATABASE, DemoError, EmbeddedPostgres, free_port
 from gateway.demo.tls import LOOPBACK, ServerTls, make_server_tls
@@ -124,9 +125,12 @@ class Company:
 
 
 def write_company(
-    directory: Path, postgres: EmbeddedPostgres, choose_port: Callable[[int], int] = free_port
+    directory: Path,
+    postgres: EmbeddedPostgres,
+    choose_port: Callable[[int], int] = free_port,
+    office: Office | None = None,
 ) -> Company:
-    """Write all files for a gateway in front of the running `postgres` into `directory`.
+    """Write all files for a gateway in front of the running `postgres`, and of `office`, into `directory`.
 
     `choose_port` gets the usual port of a listener and returns the one to use.
     """
@@ -137,14 +141,17 @@ def write_company(
     people, tickets, config = directory / "people.yaml", directory / "tickets.yaml", directory / "gateway.yaml"
     _replace(people, _yaml({"people": list(_people(kept))}))
     write_tickets(tickets)
-    _copy_policies(directory / "policies")
+    _copy_policies(directory / "policies", office is not None)
     tls = make_server_tls(directory / "tls", "Gateway", LOOPBACK)
     if not (directory / "master.key").exists():
         _replace(directory / "master.key", secrets.token_urlsafe(48), mode=0o600)
     _replace(directory / "backend.password", postgres.password(BACKEND_ROLE), mode=0o600)
-    ports = {name: choose_port(usual) for name, usual in PORTS.items()}
-    moved = tuple(name for name, port in ports.items() if port != PORTS[name])
-    settings = _settings(postgres, ports, tls)
+    usual = PORTS | ({OFFICE: USUAL_PORT} if office else {})
+    ports = {name: choose_port(port) for name, port in usual.items()}
+    moved = tuple(name for name, port in ports.items() if port != usual[name])
+    settings = _settings(postgres, {name: ports[name] for name in PORTS}, tls)
+    if office:
+        settings["targets"][OFFICE] = office.target(ports[OFFICE])
     _replace(config, "# Written by the demonstration at every start.\n" + _yaml(settings))
     return Company(directory, config, tickets, people, tls, passwords, ports, moved)
 
@@ -213,13 +220,16 @@ def _people(kept: Mapping[str, Mapping[str, str]]) -> Iterator[dict[str, Any]]:
         }
 
 
-def _copy_policies(directory: Path) -> None:
+def _copy_policies(directory: Path, with_office: bool) -> None:
     source = Path(__file__).resolve().parents[2] / "policies"
     if not (source / f"{TARGET}.yaml").is_file():
         raise DemoError(f"the demonstration runs from the project's directory; there is no {source}")
     shutil.rmtree(directory, ignore_errors=True)
     # Contents only: the modes of a checkout are whatever its maker's umask was, and others may not change a policy.
     shutil.copytree(source, directory, copy_function=shutil.copyfile)
+    if not with_office:
+        for path in directory.glob(f"{OFFICE}*.yaml"):
+            path.unlink()
     for path in (directory, *directory.rglob("*")):
         path.chmod(0o755 if path.is_dir() else 0o644)
 

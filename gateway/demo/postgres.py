@@ -16,6 +16,7 @@ import contextlib
 import importlib.util
 import os
 import pwd
+import random
 import secrets
 import shutil
 import signal
@@ -35,6 +36,7 @@ from psycopg.conninfo import make_conninfo
 from gateway.demo.tls import make_server_tls
 from gateway.errors import GatewayError
 
+_CLIENTS_PORTS = Path("/proc/sys/net/ipv4/ip_local_port_range")
 OWNER = "owner"
 BACKEND_ROLE = "gateway_ro"
 DATABASE = "payroll"
@@ -107,8 +109,12 @@ def find_binaries(*, tls: bool) -> Binaries:
 
 
 def free_port(preferred: int = 0, host: str = HOST) -> int:
-    """`preferred` when nothing listens there, else any free port. Somebody may still take it before its use."""
-    for port in (preferred, 0):
+    """`preferred` when nothing listens there, else any free port. Somebody may still take it before its use.
+
+    The system hands out none of them to clients' connections, which could sit on it while its server restarts.
+    """
+    chosen = random.SystemRandom().sample(_below_the_clients(), 20)
+    for port in (*((preferred,) if preferred else ()), *chosen, 0):
         with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
@@ -117,6 +123,27 @@ def free_port(preferred: int = 0, host: str = HOST) -> int:
                 continue
             return int(probe.getsockname()[1])
     raise DemoError(f"no free port on {host}")
+
+
+def _below_the_clients() -> range:
+    """The ports from 15000 on that no client's connection gets, as far as the system tells."""
+    try:
+        first = int(_CLIENTS_PORTS.read_text().split()[0])
+    except (OSError, ValueError, IndexError):
+        first = 32_768
+    return range(15_000, first) if first > 16_000 else range(15_000, 32_768)
+
+
+def end(process: subprocess.Popen[bytes], timeout_s: float) -> None:
+    """End a child of ours; kill it when that takes too long."""
+    if process.poll() is not None:
+        return
+    process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(timeout_s)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait(timeout_s)
 
 
 def private_log(path: Path) -> BinaryIO:

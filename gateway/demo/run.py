@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 import os
 import shlex
 import signal
+import ssl
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -15,6 +17,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import httpx2
 import psycopg
 from psycopg.conninfo import make_conninfo
 from rich.console import Console
@@ -23,12 +26,14 @@ from rich.text import Text
 
 from gateway.demo import screen
 from gateway.demo.actor import Actor
+from gateway.demo.backoffice.process import OFFICE
 from gateway.demo.client import find_psql
-from gateway.demo.company import SECOND_TICKET, TICKET
+from gateway.demo.company import SECOND_TICKET, TARGET, TICKET
 from gateway.demo.data import CUSTOMER
 from gateway.demo.postgres import DemoError
 from gateway.demo.stage import Stage, claimed, staged, state_directory
 from gateway.demo.trail import Follower, sentence, style
+from gateway.engines.http_sessions import TOKEN
 
 _VISITOR = "alice"
 _CODES_SHOWN = ("alice", "carol")
@@ -112,6 +117,7 @@ def _instruct(console: Console, stage: Stage) -> None:
             ),
         ],
         tickets=f"sed -i '/{TICKET}/,/status/s/open/closed/' {shlex.quote(str(company.tickets))}",
+        curl=_curl_line(stage, alice) if stage.office else "",
         audit=f"GATEWAY_LOGIN=carol {gateway} --config {company.config} audit search --person alice",
     )
 
@@ -141,7 +147,10 @@ def _watch(console: Console, stage: Stage) -> None:
 
 
 def _alive(stage: Stage) -> bool:
-    for what, pid in (("the gateway", stage.gateway.pid), ("PostgreSQL", stage.postgres.pid)):
+    parts = [("the gateway", stage.gateway.pid), ("PostgreSQL", stage.postgres.pid)]
+    if stage.office is not None:
+        parts.append(("the back office", stage.office.pid))
+    for what, pid in parts:
         if pid is None:
             raise DemoError(f"{what} ended by itself:\n{stage.gateway.log_tail()}")
     return True
@@ -158,9 +167,33 @@ def _pass_for(stage: Stage, actor: Actor) -> str:
         conninfo = _passfile(stage, opened, path)
         with contextlib.suppress(psycopg.OperationalError), psycopg.connect(conninfo, application_name="gateway demo"):
             return conninfo
-    opened = actor.open(TICKET)
+    opened = actor.open(TICKET, target=TARGET)
     _write_secret(kept, json.dumps({name: opened[name] for name in ("user", "password")}))
     return _passfile(stage, opened, path)
+
+
+def _curl_line(stage: Stage, actor: Actor) -> str:
+    """A line to paste, with the pass in a file that curl reads its header from: no secret stands on the screen.
+
+    The pass of the last start is used again while it lives, as that of the database is.
+    """
+    path, where = stage.company.directory / "alice.header", f"https://localhost:{stage.company.ports[OFFICE]}"
+    employees = f"{where}/companies/{CUSTOMER}/employees"
+    if not (path.exists() and _answers(stage, employees, path)):
+        opened = actor.open(TICKET, target=OFFICE)
+        shown = f"{opened['user']}:{opened['password']}".encode()
+        token = TOKEN + base64.urlsafe_b64encode(shown).decode().rstrip("=")
+        _write_secret(path, f"Authorization: Bearer {token}\n")
+    return (
+        f"curl --cacert {shlex.quote(str(stage.company.tls.ca))} -H @{shlex.quote(str(path))} '{employees}?per_page=2'"
+    )
+
+
+def _answers(stage: Stage, url: str, header: Path) -> bool:
+    name, _, value = header.read_text().strip().partition(": ")
+    verify = ssl.create_default_context(cafile=str(stage.company.tls.ca))
+    with httpx2.Client(verify=verify, trust_env=False, timeout=10) as client:
+        return client.get(url, params={"per_page": 1}, headers={name: value}).status_code == 200
 
 
 def _passfile(stage: Stage, opened: Mapping[str, str], path: Path) -> str:

@@ -36,8 +36,12 @@ def show_instructions(
     queries: list[tuple[str, str]],
     tickets: str,
     audit: str,
+    curl: str = "",
 ) -> None:
-    """Print the screen. `client` and `direct` are lines to paste, `queries` are (SQL, what to look at)."""
+    """Print the screen. `client`, `direct`, `curl` are lines to paste, `queries` are (SQL, what to look at).
+
+    `curl` is empty where no API is served.
+    """
     teams = {person.login: ", ".join(person.teams) for person in PEOPLE}
     people = Table.grid(padding=(0, 2))
     for login, password in others.items():
@@ -77,6 +81,9 @@ def show_instructions(
     _paste(console, direct)
     _heading(console, "5", "Read the trail as carol, the auditor, with her password and code:")
     _paste(console, audit)
+    if curl:
+        _heading(console, "6", "Ask the back office's API about the same people, and find the same pseudonyms:")
+        _paste(console, curl)
     console.print()
     console.rule("the audit trail, as it grows", style="dim")
 

@@ -11,7 +11,6 @@ import contextlib
 import fcntl
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -24,6 +23,7 @@ import httpx2
 
 from gateway.demo import data
 from gateway.demo.actor import Actor, Authenticator, Entrance
+from gateway.demo.backoffice.process import Office
 from gateway.demo.client import bare_environment
 from gateway.demo.company import PEOPLE, Company, write_company
 from gateway.demo.postgres import (
@@ -32,9 +32,11 @@ from gateway.demo.postgres import (
     EmbeddedPostgres,
     allow_writes,
     create_backend_role,
+    end,
     find_binaries,
     private_log,
 )
+from gateway.engines.http_support import unsupported
 
 VERSION = 1
 SEED = 2026
@@ -126,14 +128,8 @@ class Gateway:
     def stop(self, *, timeout_s: float = 20) -> None:
         """Let it drain and close its trail; kill it when that takes too long."""
         process, self._process = self._process, None
-        if process is None or process.poll() is not None:
-            return
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(timeout_s)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait(timeout_s)
+        if process is not None:
+            end(process, timeout_s)
 
     def kill(self) -> None:
         """`kill -9`."""
@@ -157,6 +153,7 @@ class Stage:
     company: Company
     gateway: Gateway
     actors: dict[str, Actor]
+    office: Office | None = None
 
     def login_as(self, user: str) -> dict[str, Any]:
         """libpq's parameters for that user name at the gateway."""
@@ -180,6 +177,7 @@ def staged(directory: Path, tell: Tell, *, fresh: bool, sizes: data.Sizes = data
     (directory / "gateway.log").unlink(missing_ok=True)
     postgres = EmbeddedPostgres(directory / "postgres", find_binaries(tls=False))
     gateway: Gateway | None = None
+    office: Office | None = None
     try:
         tell("starting PostgreSQL")
         postgres.start()
@@ -193,18 +191,28 @@ def staged(directory: Path, tell: Tell, *, fresh: bool, sizes: data.Sizes = data
         with postgres.connect() as owner:
             # also where the data are those of an earlier release
             allow_writes(owner)
-        company, gateway = _start_gateway(directory, postgres, tell)
-        yield Stage(directory, postgres, company, gateway, _actors(company, tell))
+        if why_not := unsupported():
+            tell(f"without the back office's API: {why_not}")
+        else:
+            tell("starting the back office")
+            office = Office(directory / "backoffice", postgres)
+            office.start()
+        company, gateway = _start_gateway(directory, postgres, office, tell)
+        yield Stage(directory, postgres, company, gateway, _actors(company, tell), office)
     finally:
         if gateway is not None:
             gateway.stop()
+        if office is not None:
+            office.stop()
         postgres.stop()
 
 
-def _start_gateway(directory: Path, postgres: EmbeddedPostgres, tell: Tell) -> tuple[Company, Gateway]:
+def _start_gateway(
+    directory: Path, postgres: EmbeddedPostgres, office: Office | None, tell: Tell
+) -> tuple[Company, Gateway]:
     attempts = 3
     for attempt in range(attempts):
-        company = write_company(directory / "company", postgres)
+        company = write_company(directory / "company", postgres, office=office)
         gateway = Gateway(company, directory / "gateway.log")
         tell("starting the gateway")
         try:

@@ -21,6 +21,7 @@ from gateway.demo.company import (
     CLOSED_TICKET,
     FOREIGN_TICKET,
     SECOND_TICKET,
+    TARGET,
     TICKET,
     write_people,
     write_tickets,
@@ -69,7 +70,7 @@ def who_is_refused(tour: Tour) -> None:
         re.search(rf"\b(amir|{CUSTOMER}|{CUSTOMER + 1}|papeterie|127\.0\.0\.1)\b|@", told) is None,
     )
     try:
-        alice.open("")
+        alice.open("", target=TARGET)
         tour.check("the API opens nothing without a ticket either", False)
     except GatewayError as error:
         tour.check("the API opens nothing without a ticket either", error.code == "ticket-required", str(error))
@@ -90,7 +91,7 @@ def what_alice_sees(tour: Tour) -> None:
 def how_access_ends(tour: Tour) -> None:
     """3. Access ends when its reason ends, also in the middle of a session."""
     company, amir = tour.stage.company, tour.stage.actors["amir"]
-    answer = tour.alice.open(TICKET)
+    answer = tour.alice.open(TICKET, target=TARGET)
     busy = tour.enter(answer["user"], answer["password"])
     idle = tour.enter(answer["user"], answer["password"])
     values(busy.run("select count(*) as n from employees"), "n")
@@ -126,7 +127,7 @@ def how_access_ends(tour: Tour) -> None:
     session.close()
     write_people(company, {})
 
-    answer = tour.alice.open(SECOND_TICKET)
+    answer = tour.alice.open(SECOND_TICKET, target=TARGET)
     session = tour.enter(answer["user"], answer["password"])
     values(session.run("select count(*) as n from employees"), "n")
     tour.stage.actors["bea"].revoke(answer["grant"], "the tour")
@@ -203,7 +204,7 @@ def what_carol_proves(tour: Tour) -> None:
 def what_survives_a_kill(tour: Tour) -> None:
     """5. `kill -9` of the gateway in the middle of a large result."""
     stage, carol = tour.stage, tour.stage.actors["carol"]
-    answer = tour.alice.open(TICKET)
+    answer = tour.alice.open(TICKET, target=TARGET)
     # Wide rows, so that the result is larger than every buffer on its way.
     names = "abcdefgh"
     wide = f"select {', '.join(f'{n}.*' for n in names)} from {', '.join(f'employees {n}' for n in names)}"

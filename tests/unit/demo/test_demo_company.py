@@ -11,6 +11,7 @@ from gateway.access.directory.file import FileDirectory
 from gateway.access.tickets.file import FileTickets
 from gateway.config import Config, load_config
 from gateway.demo import company as company_module
+from gateway.demo.backoffice.process import OFFICE, Office
 from gateway.demo.company import (
     CLOSED_TICKET,
     FOREIGN_TICKET,
@@ -66,7 +67,7 @@ def test_nobody_else_may_change_a_policy_whatever_the_umask_of_the_checkout(
     source.chmod(0o775)
     (source / "payroll.yaml").chmod(0o664)
     monkeypatch.setattr(company_module, "__file__", str(module))
-    company_module._copy_policies(tmp_path / "copy")
+    company_module._copy_policies(tmp_path / "copy", True)
     assert {path.stat().st_mode & 0o022 for path in (tmp_path / "copy", tmp_path / "copy" / "payroll.yaml")} == {0}
 
 
@@ -156,3 +157,18 @@ def test_a_second_start_keeps_passwords_and_key_and_mends_what_was_edited(tmp_pa
     assert FileTickets(second.tickets, system="tickets").find(TICKET) is not None
     assert set(second.moved) == set(PORTS)
     assert load_config(second.config, environ={}).listen.postgres.port == PORTS["postgres"] + 1
+
+
+def test_only_a_company_with_a_back_office_has_its_target_and_policy(tmp_path: Path, company: Company) -> None:
+    server = a_server(tmp_path / "postgres")
+    (tmp_path / "office").mkdir(mode=0o700)
+    office = Office(tmp_path / "office", server, port=5998)
+    office.token.write_text("t" * 32)
+    with_office = write_company(tmp_path / "company", server, lambda usual: usual, office)
+    found = load_config(with_office.config, environ={})
+    assert set(found.targets) | set(found.apis) == {"payroll", OFFICE}
+    assert found.apis[OFFICE].pseudonyms_of == "payroll"
+    assert with_office.ports[OFFICE] == found.apis[OFFICE].listen.port
+    assert (with_office.directory / "policies" / f"{OFFICE}.yaml").is_file()
+    assert set(load_config(company.config, environ={}).apis) == set()
+    assert not list((company.directory / "policies").glob(f"{OFFICE}*"))
