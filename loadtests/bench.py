@@ -17,13 +17,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gateway.errors import GatewayError
-from loadtests import cost, measures
+from loadtests import cost, kept, measures
 from loadtests.ground import Ground, Road, database, find_pgbouncer, ground
 from loadtests.measures import Bench, Numbers
 from loadtests.processes import busy_seconds, machine, raise_descriptor_limit, version_of
 from loadtests.report import Results, write_report
 
-_RESULTS = Path(__file__).with_name("RESULTS.md")
 _SELECT_200 = """\\set first random(1, {last})
 \\set final :first + 199
 SELECT * FROM {table} WHERE id BETWEEN :first AND :final;
@@ -78,11 +77,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     results.facts["took"] = f"{took:.0f} s, during which other work used {max(0.0, others) / took:.2f} cores"
     command = " ".join(["python -m loadtests", *(arguments if arguments is not None else sys.argv[1:])])
     # what is kept is a whole run or nothing
-    output = options.output or (_RESULTS if plan == FULL and not options.only else None)
+    output = options.output or (kept.RESULTS if plan == FULL and not options.only else None)
     text = write_report(results, command)
     print(text)
     if output is not None:
-        output.write_text(text)
+        others = kept.split(output.read_text())[1] if output.exists() else ""
+        output.write_text(f"{text}\n{others}" if others else text)
     return 0
 
 

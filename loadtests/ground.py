@@ -267,7 +267,7 @@ class GatewayRoad:
 
     def start(self) -> None:
         """Write the company, start the gateway, enrol alice, sign her in and open her ticket."""
-        company = _write_company(self.directory, self.postgres, tls=self.tls)
+        company = prepared_company(self.directory, self.postgres, tls=self.tls)
         self.gateway = Gateway(company, self.directory.with_suffix(".log"))
         self.gateway.start()
         entrance = Entrance(f"https://localhost:{company.ports['api']}", company.tls.ca, company.state / "admin.sock")
@@ -387,7 +387,7 @@ def ground(directory: Path, postgres: EmbeddedPostgres, *, tls: bool, tell: Tell
         bouncer.stop()
 
 
-def _write_company(directory: Path, postgres: EmbeddedPostgres, *, tls: bool) -> Company:
+def prepared_company(directory: Path, postgres: EmbeddedPostgres, *, tls: bool) -> Company:
     """The demonstration's company, with a policy of ours in the place of its own."""
     company = write_company(directory, postgres)
     company = dataclasses.replace(company, ports={name: free_port() for name in company.ports})

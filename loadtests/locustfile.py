@@ -26,6 +26,16 @@ from loadtests.engineers import FACTS
 
 T = TypeVar("T")
 
+REFUSED = (
+    ("select notes from employees", "42703"),
+    ("select * from pg_authid", "42P01"),
+    ("update employees set status = 'left' where id = 1", "25006"),
+    ("update employees set salary = 1", "42501"),
+    ("select pg_read_file('/etc/passwd')", "42501"),
+    ("drop table employees", "25006"),
+)
+"""What nobody may do, with the SQLSTATE that says so."""
+
 _facts: dict[str, Any] = json.loads(Path(os.environ[FACTS]).read_text())
 _staff: queue.Queue[dict[str, Any]] = queue.Queue()
 for _one in _facts["staff"]:
@@ -58,6 +68,7 @@ class Engineer(User):
         self.one = _staff.get_nowait()
         login = self.one["login"]
         self.random = random.Random(login)  # each has habits of their own, the same in every run
+        self.refusals = self.random.randrange(len(REFUSED))
         entrance = Entrance(_facts["api"], Path(_facts["ca"]), Path(_facts["local"]))
         authenticator = Authenticator(Path(_facts["home"]) / f"{login}.json")
         self.actor = Actor(login, self.one["password"], authenticator, entrance, lambda _sentence: None)
@@ -123,15 +134,8 @@ class Engineer(User):
     @task(2)
     def ask_what_is_refused(self) -> None:
         """Each of these must be refused, and the session must go on."""
-        text, state = self.random.choice(
-            (
-                ("select notes from employees", "42703"),
-                ("select * from pg_authid", "42P01"),
-                ("update employees set salary = 1", "25006"),
-                ("select pg_read_file('/etc/passwd')", "42501"),
-                ("drop table employees", "25006"),
-            )
-        )
+        text, state = REFUSED[self.refusals % len(REFUSED)]
+        self.refusals += 1
         self.ask("refusals", text, refused=state)
 
     def ask(self, name: str, text: str, *parameters: Any, refused: str = "") -> list[tuple[Any, ...]]:

@@ -254,6 +254,11 @@ def statement(chance: random.Random, inside: dict[str, Any], name: str) -> Itera
         more = {"columns_written": [f"{table}.email"], "digest": "d" * 64, "verb": "update"}
     elif draw < 0.06:
         yield event("search.exact", **inside, statement=name, relation=table, column="email")
+    elif draw < 0.07:
+        # about the ticket's customer, or about nobody; by the table, so that the rest is drawn as without it
+        to = {"recipient": ("Mailer Inc.", "Signer SA")[len(table) % 2], "categories": ["contact"]}
+        about = {"sent_for": inside["customers"]} if draw < 0.065 else {}
+        more |= {**to, **about, "sent": ["$.to: contact, email"]}
     yield event("statement.begin", **inside, **sql, **more, relations=[table], decision="permit", window_rows=1000)
     rows = int(chance.paretovariate(0.8))
     yield event("statement.end", session=inside["session"], statement=name, rows=rows, bytes=rows * 80, status="ok")
