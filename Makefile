@@ -3,7 +3,8 @@
 #
 #   make demo     a whole company on this machine, to try the gateway by hand (Ctrl-C ends it)
 #   make tour     the same, acted out by a program; exits 0 only if everything did what it should
-#   make test     all tests, against real servers     PYTEST_ARGS="-k name" chooses some, LIVE=no leaves out the servers
+#   make test     all tests, against real servers     PYTEST_ARGS="-k name" chooses some, LIVE=no leaves out the servers,
+#                 JOBS=1 runs them in one process instead of one more than there are processors
 #   make soak     what kills, damages and fails, for half an hour each           SOAK_S=seconds
 #   make check    style, types, layers
 #   make suites   psycopg's and asyncpg's own tests through a gateway that observes  SUITES_ARGS="asyncpg" chooses one
@@ -18,6 +19,7 @@ VENV ?= .venv
 PYTHON ?=
 LIVE ?= yes
 PYTEST_ARGS ?=
+JOBS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 BENCH_ARGS ?=
 SUITES_ARGS ?=
 DEMO_STATE ?=
@@ -33,7 +35,8 @@ PREPARE := deploy/prepare.sh
 LOCKS := deploy/requirements
 BIN := $(VENV)/bin
 NATIVE := $(shell find gateway -name '_*.pyx')
-SERVERS := $(if $(filter no,$(LIVE)),,server client jdbc node strace pgbouncer go rsyslog)
+SERVERS := $(if $(filter no,$(LIVE)),,server client jdbc node strace pgbouncer go rsyslog slapd chromium redis)
+EXTENSIONS := $(if $(filter no,$(LIVE)),,pgaudit)
 
 # An environment whose interpreter went away or that was moved here is made again.
 $(shell [ ! -e $(VENV) ] || $(BIN)/python -c pass 2>/dev/null || rm -rf $(VENV))
@@ -51,14 +54,14 @@ tour: $(VENV)/.demo $(VENV)/.native
 	@exec $(BIN)/gateway demo --tour
 
 test: servers $(VENV)/.test $(VENV)/.native
-	$(BIN)/python -m pytest $(if $(filter no,$(LIVE)),-m "not live and not faults") $(PYTEST_ARGS)
+	$(BIN)/python -m pytest --numprocesses=$(JOBS) --dist=loadfile --no-loadscope-reorder $(if $(filter no,$(LIVE)),-m "not live and not faults") $(PYTEST_ARGS)
 
 soak: servers $(VENV)/.test $(VENV)/.native
 	SOAK_S=$(SOAK_S) $(BIN)/python -m pytest tests/faults $(PYTEST_ARGS)
 
 # First of all, so that who may not install them learns it at once.
 servers:
-	@$(PREPARE) debian $(SERVERS) || { echo "Without them: make test LIVE=no" >&2; exit 1; }
+	@$(PREPARE) debian $(SERVERS) && $(PREPARE) debian $(EXTENSIONS) || { echo "Without them: make test LIVE=no" >&2; exit 1; }
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -8,7 +8,8 @@
 #   prepare.sh native VENV            compile the optional modules; fails, and says why, where a compiler is missing: then
 #                                     their twins in Python serve, and the next call tries again
 #   prepare.sh node LOCK DIRECTORY    install the locked packages of npm, so that DIRECTORY/node_modules has them
-#   prepare.sh debian WHAT...         see that system software is there: server client jdbc node pgbouncer strace go rsyslog
+#   prepare.sh debian WHAT...         see that system software is there: server client jdbc node pgbouncer strace go rsyslog slapd
+#                                     chromium redis
 #   prepare.sh wish WHAT...           the same for what one can do without: root gets it, others hear nothing
 set -eu
 
@@ -22,8 +23,17 @@ works() {
     "$1" -c 'import sys, venv, ensurepip, ctypes, sqlite3, ssl; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1
 }
 
+# APIs are served from 3.12 on, so a newer one that pyenv keeps goes before an older one of the system.
+candidates() {
+    for version in 3.14 3.13 3.12; do
+        echo "python$version"
+        ls -d "${PYENV_ROOT:-${HOME:-/nonexistent}/.pyenv}"/versions/"$version".*/bin/"python$version" 2>/dev/null | sort -rV
+    done
+    echo python3.11 python3 /usr/bin/python3
+}
+
 find_python() {
-    for candidate in ${PYTHON:-python3.14 python3.13 python3.12 python3.11 python3 /usr/bin/python3}; do
+    for candidate in ${PYTHON:-$(candidates)}; do
         if works "$candidate"; then
             command -v "$candidate"
             return 0
@@ -141,6 +151,11 @@ node_packages() {
 missing_package() {
     case $1 in
         server) ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || echo postgresql ;;
+        # of each server that is there: ask for the server first
+        pgaudit) for bin in /usr/lib/postgresql/*/bin; do
+            version=$(basename "$(dirname "$bin")")
+            [ -e "/usr/share/postgresql/$version/extension/pgaudit.control" ] || echo "postgresql-$version-pgaudit"
+        done ;;
         client) command -v psql >/dev/null || echo postgresql-client ;;
         jdbc)
             [ -e /usr/share/java/postgresql.jar ] || echo libpostgresql-jdbc-java
@@ -159,6 +174,12 @@ missing_package() {
             command -v rsyslogd >/dev/null || echo rsyslog
             ls /usr/lib/*/rsyslog/lmnsd_ossl.so >/dev/null 2>&1 || echo rsyslog-openssl
             ;;
+        slapd)
+            [ -x /usr/sbin/slapd ] || command -v slapd >/dev/null || echo slapd
+            command -v ldapmodify >/dev/null || echo ldap-utils
+            ;;
+        chromium) command -v chromium >/dev/null || echo chromium ;;
+        redis) command -v redis-server >/dev/null || echo redis-server ;;
         strace) command -v strace >/dev/null || echo strace ;;
         *) die "unknown software: $1" ;;
     esac

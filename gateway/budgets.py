@@ -1,7 +1,8 @@
 """How much a person may still read: rows and bytes a statement and a day, exact searches and aggregations an hour.
 
 Counts are kept in this process by person and target, over all sessions. Days are UTC days and hours slide. A count is
-never lowered while its day or hour lasts; `ledger.py` brings it over a restart.
+never lowered while its day or hour lasts; `ledger.py` brings it over a restart, and tells what other gateways on the
+same store have used, a moment late.
 
 INVARIANT: what was announced counts until its statement has ended with less, so that statements at the same time, in
 one session or in many, cannot read more than the day allows together.
@@ -10,7 +11,7 @@ one session or in many, cannot read more than the day allows together.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from gateway.errors import Refusal
@@ -45,19 +46,29 @@ class Used(NamedTuple):
     aggregations: list[float]
 
 
+class Spent(NamedTuple):
+    """How much of a budget of the policy is used: `left` is what a statement could still have."""
+
+    budget: str
+    used: int
+    left: int
+    limit: int
+
+
 class _Amount:
     """One amount that statements and days are limited in: what was used, and what is held for statements that run.
 
     `what` is its word for one. A limit of 0 limits nothing.
     """
 
-    __slots__ = ("held", "held_by", "used", "what")
+    __slots__ = ("elsewhere", "held", "held_by", "used", "what")
 
     def __init__(self, what: str) -> None:
         self.what = what
         self.used: dict[Who, int] = {}
         self.held: dict[str, int] = {}
         self.held_by: dict[Who, int] = {}
+        self.elsewhere: dict[Who, int] = {}
 
     def window(self, who: Who, statement: str, wished: int, each: int, daily: int) -> int:
         """What a statement may have in all: `wished`, or less where a statement (`each`) or the day allows less."""
@@ -89,7 +100,8 @@ class _Amount:
         return used
 
     def _free(self, who: Who, limit: int, statement: str) -> int:
-        return limit - self.used.get(who, 0) - self.held_by.get(who, 0) + self.held.get(statement, 0)
+        free = limit - self.used.get(who, 0) - self.held_by.get(who, 0) + self.held.get(statement, 0)
+        return free - self.elsewhere.get(who, 0) if self.elsewhere else free
 
     def _hold(self, who: Who, statement: str, amount: int) -> None:
         held = self.held_by.get(who, 0) + amount - self.held.get(statement, 0)
@@ -110,6 +122,7 @@ class Budgets:
         self._rows, self._bytes = _Amount("row"), _Amount("byte")
         self._searches: dict[Who, deque[float]] = {}
         self._aggregations: dict[Who, deque[float]] = {}
+        self._elsewhere: dict[str, dict[Who, list[float]]] = {"searches": {}, "aggregations": {}}
 
     def window(self, session: Session, policy: Policy, statement: str, rows: int, size: int) -> tuple[int, int]:
         """The first window: `rows` and `size` bytes, or less where a statement or the day allows less; even none."""
@@ -131,15 +144,15 @@ class Budgets:
         if limits.rows_per_day or limits.bytes_per_day:
             self._turn()
             for amount, daily in ((self._rows, limits.rows_per_day), (self._bytes, limits.bytes_per_day)):
-                if daily and amount.used.get(who, 0) >= daily:
+                if daily and amount.used.get(who, 0) + amount.elsewhere.get(who, 0) >= daily:
                     return _day_refusal(amount.what, f"{daily} {amount.what}s")
         if not plan.raw_uses:
             return None
         searched, summed = len(plan.exact_searches), len(plan.aggregations)
         searches, aggregations = limits.exact_searches_per_hour, limits.aggregates_per_hour
-        if not self._fits(self._searches, who, searched, searches):
+        if not self._fits("searches", who, searched, searches):
             return _hour_refusal("search", f"{searches} exact searches", "search by a column that is shown in clear")
-        if not self._fits(self._aggregations, who, summed, aggregations):
+        if not self._fits("aggregations", who, summed, aggregations):
             hint = "ask for several groups in one statement, with GROUP BY"
             return _hour_refusal("aggregate", f"{aggregations} aggregations of real values", hint)
         # both fit, or neither is counted
@@ -192,6 +205,27 @@ class Budgets:
             found.append(Used(*who, self._rows.used.get(who, 0), self._bytes.used.get(who, 0), *hour))
         return self._today, found
 
+    def spent(self, person: str, target: str, policy: Policy) -> list[Spent]:
+        """What the person has used on the target of the policy's budgets, those of a day and of an hour."""
+        self._turn()
+        limits, who, earliest = policy.limits, (person, target), self._clock() - HOUR_S
+        found = []
+        for budget, limit, amount in (
+            ("rows_per_day", limits.rows_per_day, self._rows),
+            ("bytes_per_day", limits.bytes_per_day, self._bytes),
+        ):
+            used = amount.used.get(who, 0)
+            if limit:
+                found.append(Spent(budget, used, max(0, limit - used - amount.held_by.get(who, 0)), limit))
+        for budget, limit, made in (
+            ("exact_searches_per_hour", limits.exact_searches_per_hour, self._searches),
+            ("aggregates_per_hour", limits.aggregates_per_hour, self._aggregations),
+        ):
+            used = sum(at > earliest for at in made.get(who, ()))
+            if limit:
+                found.append(Spent(budget, used, max(0, limit - used), limit))
+        return found
+
     def remember(self, used: Used, day: float) -> None:
         """Count what was used before this process began: what is of this day, and of this hour."""
         self._turn(day)
@@ -205,14 +239,62 @@ class Budgets:
             if recent:
                 made.setdefault(who, deque()).extend(recent)
 
-    def _fits(self, made: dict[Who, deque[float]], who: Who, added: int, limit: int) -> bool:
+    def share(self) -> tuple[float, list[Used]]:
+        """As `used`, with what is held for running statements in it: what others have to reckon with."""
+        day, found = self.used()
+        held = {(one.person, one.target): one for one in found}
+        for who in {*self._rows.held_by, *self._bytes.held_by}:
+            one = held.get(who, Used(*who, 0, 0, [], []))
+            rows, size = self._rows.held_by.get(who, 0), self._bytes.held_by.get(who, 0)
+            held[who] = Used(*who, one.rows + rows, one.bytes + size, one.searches, one.aggregations)
+        return day, sorted(held.values())
+
+    def reckon_with(self, *ways: Iterable[tuple[float, list[Used]]]) -> None:
+        """Count what other gateways have used, as they say now: what is of this day, and of this hour.
+
+        Where they say it in several ways, the one by which a person has used more of something counts for that.
+        """
+        self._turn()
+        rows: dict[Who, int] = {}
+        sizes: dict[Who, int] = {}
+        hours: dict[str, dict[Who, list[float]]] = {"searches": {}, "aggregations": {}}
+        for way in ways:
+            told = self._told(way)
+            for mine, theirs in ((rows, told[0]), (sizes, told[1])):
+                for who, much in theirs.items():
+                    mine[who] = max(mine.get(who, 0), much)
+            for what, moments in told[2].items():
+                for who, when in moments.items():
+                    hours[what][who] = max(hours[what].get(who, []), when, key=len)
+        self._rows.elsewhere, self._bytes.elsewhere, self._elsewhere = rows, sizes, hours
+
+    def _told(
+        self, shares: Iterable[tuple[float, list[Used]]]
+    ) -> tuple[dict[Who, int], dict[Who, int], dict[str, dict[Who, list[float]]]]:
+        """What these say together: rows and bytes of this day, and moments."""
+        rows: dict[Who, int] = {}
+        sizes: dict[Who, int] = {}
+        hours: dict[str, dict[Who, list[float]]] = {"searches": {}, "aggregations": {}}
+        for day, used in shares:
+            for one in used:
+                who = one.person, one.target
+                if day == self._today:
+                    rows[who] = rows.get(who, 0) + one.rows
+                    sizes[who] = sizes.get(who, 0) + one.bytes
+                hours["searches"].setdefault(who, []).extend(one.searches)
+                hours["aggregations"].setdefault(who, []).extend(one.aggregations)
+        return rows, sizes, hours
+
+    def _fits(self, what: str, who: Who, added: int, limit: int) -> bool:
         """Whether so many more are allowed within the hour before now."""
         if not added or not limit:
             return True
+        made = self._searches if what == "searches" else self._aggregations
         when, earliest = made.setdefault(who, deque()), self._clock() - HOUR_S
         while when and when[0] <= earliest:
             when.popleft()
-        return len(when) + added <= limit
+        others = sum(at > earliest for at in self._elsewhere[what].get(who, ()))
+        return len(when) + others + added <= limit
 
     def _count(self, made: dict[Who, deque[float]], session: Session, budget: str, added: int, limit: int) -> None:
         if added and limit:
@@ -229,8 +311,9 @@ class Budgets:
         day = max(self._clock() // DAY_S, known)
         if day > self._today:
             self._today = day
-            self._rows.used.clear()
-            self._bytes.used.clear()
+            for amount in (self._rows, self._bytes):
+                amount.used.clear()
+                amount.elsewhere = {}
 
 
 def _statement_refusal(what: str, much: str) -> Refusal:

@@ -15,16 +15,22 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic import BaseModel, Discriminator, Field, Tag, ValidationError, model_validator
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import MarkedYAMLError
 
+from gateway import directory_settings
+from gateway.directory_settings import Directory
 from gateway.errors import GatewayError
+from gateway.factor_settings import SecondFactor
+from gateway.http_settings import CREDENTIALS, HttpTarget
 from gateway.outgoing import AnySink, FileSink, HttpsSink, OtlpSink, SyslogSink, Telemetry
+from gateway.redis_settings import Redis
 from gateway.settings import Bytes, Seconds, Secret, is_loopback, seconds, size
 from gateway.settings import Model as _Model
-from gateway.ticket_settings import KINDS, Tickets
+from gateway.store_settings import Store
+from gateway.ticket_settings import KINDS, Remote, Tickets
 
 __all__ = ["Bytes", "Config", "Seconds", "Secret", "load_config", "schema", "seconds", "settings", "size"]
 
@@ -95,13 +101,6 @@ class Tls(_Model):
     ca: Path | None = None
 
 
-class FileDirectory(_Model):
-    """People in a YAML file."""
-
-    kind: Literal["file"] = "file"
-    path: Path
-
-
 class Target(_Model):
     """A database behind the gateway. `tls` towards it is `verify-full`, or `off` on loopback only."""
 
@@ -126,6 +125,13 @@ class Target(_Model):
         if self.tls == "off" and not self.unix and not Listener(host=self.host, port=self.port).loopback:
             raise ValueError("`tls: off` is for a target on a loopback host or a local socket only")
         return self
+
+
+def _engine(target: object) -> object:
+    return target.get("engine", "postgres") if isinstance(target, dict) else getattr(target, "engine", None)
+
+
+AnyTarget = Annotated[Annotated[Target, Tag("postgres")] | Annotated[HttpTarget, Tag("http")], Discriminator(_engine)]
 
 
 class Roles(_Model):
@@ -330,20 +336,25 @@ class Config(_Model):
 
     origin: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9./_-]{0,127}$")
     state: Path
+    store: Store = Store()
+    redis: Redis | None = None
     listen: Listen = Listen()
     tls: Tls
     master_key: Secret
-    directory: FileDirectory
+    former_master_keys: tuple[Secret, ...] = ()
+    directory: Directory
     tickets: Tickets
     policies: Path
-    targets: dict[str, Target] = Field(min_length=1)
+    targets: dict[str, AnyTarget] = Field(min_length=1)
     roles: Roles = Roles()
+    second_factor: SecondFactor = SecondFactor()
     audit: Audit = Audit()
     alerts: Alerts = Alerts()
     exports: dict[str, AnySink] = Field(default={})
     telemetry: Telemetry = Telemetry()
     limits: Limits = Limits()
     watch_interval: Seconds = 0.5
+    grace: Annotated[Seconds, Field(ge=1.0, le=3600.0)] = 300.0
     log_format: Literal["json", "human", "auto"] = "auto"
     source: Path | None = None
 
@@ -352,14 +363,36 @@ class Config(_Model):
         """The trail's directory: `audit.path`, or `audit` below the state directory."""
         return self.audit.path or self.state / "audit"
 
+    @property
+    def databases(self) -> dict[str, Target]:
+        """The targets that are databases."""
+        return {name: target for name, target in self.targets.items() if isinstance(target, Target)}
+
+    @property
+    def apis(self) -> dict[str, HttpTarget]:
+        """The targets that are APIs over HTTP."""
+        return {name: target for name, target in self.targets.items() if isinstance(target, HttpTarget)}
+
     @model_validator(mode="after")
     def _targets_have_names(self) -> Config:
         for name in self.targets:
             if not re.fullmatch(r"[a-z][a-z0-9_-]{0,62}", name):
                 raise ValueError(f"a target's name is lower case letters, digits, `_` and `-`: `{name}`")
+        for name, api in self.apis.items():
+            if api.pseudonyms_of and api.pseudonyms_of not in self.targets:
+                raise ValueError(f"`{name}` shares the pseudonyms of `{api.pseudonyms_of}`, which is no target")
         for name in self.exports:
             if not re.fullmatch(r"[a-z][a-z0-9_-]{0,62}", name):
                 raise ValueError(f"an export's name is lower case letters, digits, `_` and `-`: `{name}`")
+        if self.redis is not None and self.store.kind != "postgres":
+            raise ValueError("`redis` is for gateways that share a store: `store.kind` has to be `postgres`")
+        slowest = max(
+            [self.watch_interval, *(one.poll_interval + one.timeout for one in self.tickets if isinstance(one, Remote))]
+        )
+        if isinstance(self.directory, directory_settings.LdapDirectory):
+            slowest = max(slowest, self.watch_interval + self.directory.timeout)
+        if slowest >= self.grace:
+            raise ValueError("`grace` is longer than what `watch_interval`, `poll_interval` and `timeout` may take")
         return self
 
 
@@ -413,9 +446,15 @@ def _validated(model: type[M], data: dict[str, Any], tree: CommentedMap, path: P
         lines = []
         for problem in error.errors(include_url=False):
             line, column = _position(tree, problem["loc"])
-            where = ".".join(str(part) for part in problem["loc"])
+            where = ".".join(str(part) for part in _written(problem["loc"]))
             lines.append(f"{path}:{line}:{column}: `{where}`: {problem['msg'].removeprefix('Value error, ')}")
         raise GatewayError("configuration-invalid", "\n".join(lines)) from error
+
+
+def _written(location: tuple[int | str, ...]) -> tuple[int | str, ...]:
+    """A fault's place as the file has it: without the kind of a target, which is no level there."""
+    of_target = location[:1] == ("targets",) and location[2:3] in (("postgres",), ("http",))
+    return (*location[:2], *location[3:]) if of_target else location
 
 
 def schema() -> dict[str, Any]:
@@ -434,13 +473,19 @@ def _settings(model: type[BaseModel], prefix: str) -> Iterator[tuple[str, str]]:
             continue
         dotted = f"{prefix}{name}"
         nested = _nested(field.annotation)
-        if prefix == "tickets.":
+        if prefix.startswith(("tickets.", "directory.")):
             # each kind has parts of its own, which may be left out
             nested = next(filter(None, map(_nested, get_args(field.annotation))), nested)
         if name == "tickets":
             yield from {one: said for kind in reversed(KINDS) for one, said in _settings(kind, "tickets.")}.items()
+        elif name == "directory" and not prefix:
+            kinds = reversed(directory_settings.KINDS)
+            yield from {one: said for kind in kinds for one, said in _settings(kind, "directory.")}.items()
         elif name == "targets":
-            yield from _settings(Target, "targets.NAME.")
+            for one in (HttpTarget, Target):
+                yield from _settings(one, "targets.NAME.")
+            for credential in CREDENTIALS:
+                yield from _settings(credential, "targets.NAME.credentials.")
         elif name == "exports":
             for kind in (FileSink, SyslogSink, HttpsSink, OtlpSink):
                 yield from _settings(kind, "exports.NAME.")

@@ -23,7 +23,7 @@ beyond the announced window before the window's receipt is.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from gateway import record
 from gateway.admitted import SETTLED, Admitted, Claims, Refused, Window, Windows
@@ -83,6 +83,11 @@ class Gate:
         begin = self._trail.append(record.event("session.begin", **fields, **about))
         self.entered += 1
         return Admitted(session, view, self._plans.view_number(view), fields, begin, time.monotonic_ns(), seal)
+
+    def connected(self, inside: Admitted, backend: Mapping[str, int | str]) -> None:
+        """Record which process of the target serves the session. Raises `GatewayError("audit-not-writable")`."""
+        about = {"session": inside.session.id, "target": inside.session.grant.target}
+        self._trail.append(record.event("session.connected", **about, **backend), urgent=False)
 
     def renew(self, inside: Admitted) -> None:
         """Read the session's further statements with the target's catalog as it is now."""
@@ -222,16 +227,10 @@ class Gate:
         if isinstance(allowed, Refusal) and not policy.observed:
             return allowed
         more_rows, more_size = wished if isinstance(allowed, Refusal) else allowed
+        facts = {"session": inside.session.id, "statement": permit.statement.id}
+        more = {"window_rows": more_rows, "window_bytes": more_size}
         try:
-            receipt = self._trail.append(
-                record.event(
-                    "statement.window",
-                    session=inside.session.id,
-                    statement=permit.statement.id,
-                    window_rows=more_rows,
-                    window_bytes=more_size,
-                )
-            )
+            receipt = self._trail.append(record.event("statement.window", **facts, **more))
         except GatewayError as error:
             return _ending(error.refusal)
         return Window(receipt, more_rows, more_size)

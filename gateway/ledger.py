@@ -15,6 +15,7 @@ FAIL CLOSED: a trail that cannot be read over the day stops the start.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,12 +26,13 @@ import msgspec
 from gateway.audit.segment import Damaged, read_batches, read_header, segments_of
 from gateway.budgets import DAY_S, HOUR_S, Budgets, Used, Who
 from gateway.errors import GatewayError
+from gateway.ports import Quick
 from gateway.store import summaries
 from gateway.store.database import Database
 
 EVERY_RECORDS = 10_000
 """How many records a start reads again at the most, apart from those of a moment and what is older in their segment."""
-_LOOK_S, _PAUSE_S = 1.0, 60.0
+_LOOK_S, _PAUSE_S, _QUICK_S = 1.0, 60.0, 0.1
 _KINDS = (
     b'"kind":"statement.begin"',
     b'"kind":"statement.end"',
@@ -64,6 +66,19 @@ class _Summary(msgspec.Struct):
     used: list[Used]
 
 
+class _Share(msgspec.Struct):
+    """What a gateway has used of that day, and holds for statements that run."""
+
+    day: float
+    used: list[Used]
+
+
+class _Quick(_Share):
+    """The same, and whose it is."""
+
+    origin: str
+
+
 class _Record(msgspec.Struct):
     """What counts need of a record."""
 
@@ -85,18 +100,30 @@ _decode = msgspec.json.Decoder(_Record).decode
 class Ledger:
     """Keeps the budgets of one process. The event loop's thread only."""
 
-    def __init__(self, budgets: Budgets, trail: Trail, database: Database, clock: Callable[[], float]) -> None:
-        """`clock` is the budgets' own."""
+    def __init__(
+        self,
+        budgets: Budgets,
+        trail: Trail,
+        database: Database,
+        clock: Callable[[], float],
+        quick: Quick | None = None,
+    ) -> None:
+        """`clock` is the budgets' own; through `quick` others hear of what was used sooner than through the store."""
         self._budgets, self._trail, self._database, self._clock = budgets, trail, database, clock
         self._kept = 0
+        self._told = b""
+        self._stored: list[_Share] = []
+        self._quick, self._told_quick = quick, b""
+        self._heard: list[_Share] = []
 
     def restore(self) -> int:
         """Count what was used before; blocking, before the first session. How many records were counted.
 
         Raises: GatewayError("store-unavailable"), ("audit-damaged").
         """
-        summary = self._summary()
-        if summary is not None:
+        if self._database.shared:
+            self._reckon(self._database.run_now(summaries.shared, self._trail.origin))
+        for summary in self._summaries():
             for used in summary.used:
                 self._budgets.remember(used, summary.day)
             # of another trail, or of more than there is: what it says still counts, and so does all of this trail
@@ -113,9 +140,13 @@ class Ledger:
             ) from error
 
     async def keep(self, report: Callable[[str, BaseException], None]) -> None:
-        """Keep a summary whenever enough has happened, until cancelled; one that cannot be kept is tried again."""
+        """Keep a summary whenever enough has happened, until cancelled; one that cannot be kept is tried again.
+
+        Gateways on one store tell each other what they have used.
+        """
         while True:
-            await asyncio.sleep(_LOOK_S)
+            await self._wait()
+            await self._exchange()
             if self._trail.size - self._kept < EVERY_RECORDS:
                 continue
             try:
@@ -125,6 +156,53 @@ class Ledger:
                 report("budgets", error)
                 await asyncio.sleep(_PAUSE_S)
 
+    async def _wait(self) -> None:
+        """A moment, in which the others are told of, and heard, as quickly as that goes."""
+        if self._quick is None:
+            await asyncio.sleep(_LOOK_S)
+            return
+        for _ in range(round(_LOOK_S / _QUICK_S)):
+            await asyncio.sleep(_QUICK_S)
+            mine = msgspec.json.encode(_Quick(*self._budgets.share(), self._trail.origin))
+            # without it the store tells, a second late; what was heard before still counts
+            with contextlib.suppress(GatewayError, msgspec.MsgspecError):
+                told = await self._quick.share(self._trail.origin, mine if mine != self._told_quick else b"")
+                heard = [msgspec.json.decode(one, type=_Quick) for one in told]
+                # what was told may have been forgotten there
+                known = any(one.origin == self._trail.origin for one in heard)
+                self._told_quick = mine if known else b""
+                self._heard = [_Share(one.day, one.used) for one in heard if one.origin != self._trail.origin]
+                self._reckon_with_all()
+
+    async def _exchange(self) -> None:
+        """Tell the others what was used here, and reckon with what they have used."""
+        if not self._database.shared:
+            return
+        mine = msgspec.json.encode(_Share(*self._budgets.share()))
+        # in an outage what is known still counts, and sessions end before it is old
+        with contextlib.suppress(GatewayError):
+            if mine != self._told:
+                await self._database.run(summaries.share, self._trail.origin, mine)
+                self._told = mine
+            self._reckon(await self._database.look(summaries.shared, self._trail.origin))
+
+    def _reckon(self, told: list[bytes]) -> None:
+        """Raises `GatewayError("store-unavailable")`."""
+        try:
+            shares = [msgspec.json.decode(one, type=_Share) for one in told]
+        except msgspec.MsgspecError as error:
+            raise GatewayError(
+                "store-unavailable", "what others used of the budgets cannot be read", "restore the store", str(error)
+            ) from error
+        self._stored = shares
+        self._reckon_with_all()
+
+    def _reckon_with_all(self) -> None:
+        """INVARIANT: of what the store and the quicker way tell, the larger counts, so neither can lower the other."""
+        self._budgets.reckon_with(
+            [(one.day, one.used) for one in self._stored], [(one.day, one.used) for one in self._heard]
+        )
+
     async def summarise(self) -> None:
         """Keep a summary of this moment. Raises `GatewayError("store-unavailable")`."""
         day, used = self._budgets.used()
@@ -132,13 +210,13 @@ class Ledger:
         data = msgspec.json.encode(_Summary(self._trail.origin, size, day, used))
         while self._trail.durable_size < size:  # noqa: ASYNC110 (a moment in ten thousand records)
             await asyncio.sleep(_LOOK_S / 20)
-        await self._database.run(summaries.keep, data)
+        await self._database.run(summaries.keep, self._trail.origin, data)
         self._kept = size
 
-    def _summary(self) -> _Summary | None:
-        kept = self._database.run_now(summaries.find)
+    def _summaries(self) -> list[_Summary]:
+        kept = self._database.run_now(summaries.find, self._trail.origin, others=not self._database.shared)
         try:
-            return None if kept is None else msgspec.json.decode(kept, type=_Summary)
+            return [msgspec.json.decode(one, type=_Summary) for one in kept]
         except msgspec.MsgspecError as error:
             raise GatewayError(
                 "store-unavailable", "the summary of the budgets cannot be read", "restore the store", str(error)

@@ -36,7 +36,11 @@ class GrantState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """A person, as the directory answered. `id` is stable and never reused; `login` may change."""
+    """A person, as the directory answered. `id` is stable and never reused; `login` may change.
+
+    `inactive_because` says why somebody is not active, where the directory tells. `human` is what all accounts of one
+    human being have in common, where the directory has such a thing.
+    """
 
     id: str
     login: str
@@ -44,6 +48,8 @@ class Principal:
     teams: frozenset[str]
     email: str = ""
     active: bool = True
+    inactive_because: str = ""
+    human: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +87,8 @@ class AccessRequest:
 
     `statement` is the one writing statement that is asked for, as it was filed, and `digest` its digest (see `Write`);
     both are empty for access in general. It may hold personal data: only its author and who may decide about it get
-    to read it.
+    to read it. `in_name_of` says, for each of `decided_by`, whose right it was where it was not his own. `extends` is
+    the grant that is to last longer, by `duration_s`.
     """
 
     id: str
@@ -100,6 +107,8 @@ class AccessRequest:
     decision_reason: str = ""
     statement: str = ""
     digest: str = ""
+    in_name_of: tuple[str, ...] = ()
+    extends: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from gateway.errors import Refusal
 from gateway.model import Principal, Receipt, Ticket
@@ -38,6 +38,18 @@ class Trail(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What was last heard of a person, and when it was asked for, on the monotonic clock; None is that he is gone.
+
+    `at` is infinite for what is read at this very moment. `outage` is why the directory cannot be asked at the moment.
+    """
+
+    person: Principal | None
+    at: float
+    outage: Refusal | None = None
+
+
 class Directory(Protocol):
     """Who exists and in which teams. Implementations cache for seconds at most."""
 
@@ -52,7 +64,15 @@ class Directory(Protocol):
     def check_password(self, login: str, password: str) -> Principal | None:
         """The person when the password is right, else None, in a time that does not tell which was wrong.
 
-        Blocking (argon2id): call it from a worker thread.
+        Blocking (argon2id, or a server): call it from a worker thread.
+        """
+        ...
+
+    def recent(self, people: Collection[str]) -> Mapping[str, Heard | Refusal]:
+        """What was last heard of the people with these ids, as young as the directory allows; or why nothing was.
+
+        Asked again and again by one thread, which it keeps waiting for a moment at most. Who was never asked about
+        before may be missing.
         """
         ...
 
@@ -84,4 +104,49 @@ class TicketSource(Protocol):
         Asked again and again, it keeps the answers young. Waits for no network. What it was never asked before may be
         missing.
         """
+        ...
+
+
+class Lane(NamedTuple):
+    """Failures that count together: how many are free, and the longest wait, in seconds."""
+
+    name: str
+    free: int
+    longest_s: float
+
+
+class Quick(Protocol):
+    """State that gateways on one store share quicker than the store does. It refuses; it never lets in by itself.
+
+    `outage` is why it cannot be asked, None while it can: then nobody gets new access. All but `tell` and `news` raise
+    `GatewayError` with that.
+    """
+
+    @property
+    def outage(self) -> Refusal | None:
+        """See above."""
+
+    async def charge(self, lanes: Sequence[Lane], now: datetime, base_s: float) -> tuple[datetime, ...] | datetime:
+        """Count an attempt in each lane, and tell when each had failed before; or until when one of them is locked."""
+        ...
+
+    async def give_back(
+        self, lanes: Sequence[str], before: Sequence[datetime], at: datetime, *, proved: bool = False
+    ) -> None:
+        """Undo the charge of that moment; of a person who `proved` who he is, clear the first lane instead."""
+        ...
+
+    async def use_step(self, person: str, step: int) -> bool:
+        """Whether nobody has used that time step of the person's codes before; it is used then."""
+        ...
+
+    async def share(self, origin: str, data: bytes) -> list[bytes]:
+        """Say what a gateway has used of the budgets, nothing new when empty; what all have said."""
+        ...
+
+    def tell(self) -> None:
+        """Let the others know that there is something new in the store."""
+
+    async def news(self) -> None:
+        """Wait until another gateway says so."""
         ...

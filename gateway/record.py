@@ -19,8 +19,10 @@ _QUOTING = re.compile(r""" at or near |\s*["'`:\d]""")
 
 ENVELOPE = ("v", "origin", "index", "id", "time", "truncated", "clock_behind_us")
 """What the log adds to each record; `clock_behind_us` only when the clock had gone back by that much."""
-ANYWHERE = ("trace",)
-"""What a record of any kind may say: the trace of OpenTelemetry that it belongs to, where traces are on."""
+ANYWHERE = ("trace", "store")
+"""What a record of any kind may say: the trace of OpenTelemetry that it belongs to, where traces are on; the newest
+change of the store that the gateway knew of.
+"""
 PERSON = ("person", "login", "teams")
 """Who: the directory's stable id, the login at the time, and the teams as resolved."""
 WHERE = ("address", "application", "engine", "tls", "user")
@@ -51,6 +53,7 @@ SQL = (
     "would_codes",
     "would_reasons",
     "would_names",
+    *("recipient", "sent_for", "categories", "sent"),
 )
 WRITING = ("verb", "relation", "columns", "limit", "sql", "digest")
 """What a statement would write: `limit` is how many rows it may meet, `sql` its text without literals."""
@@ -64,13 +67,58 @@ KINDS: dict[str, tuple[str, ...]] = {
     "log.heartbeat": (),
     "log.pruned": ("from", "to", "root", "before", "rule"),
     "clock.step": ("step_us",),
+    "engine.process": ("engine", "state", "reason", "count"),
     "statement.unknown": ("session", "statement", "rows", "bytes", "status", "begin"),
     "login": (*SESSION, *VERDICT, "method", "count", "logins"),
     "enrolment": (*PERSON, *WHERE, *VERDICT, "by", "factor", "count", "logins"),
     "factor.reset": (*PERSON, *WHERE, *VERDICT, "by", "factor"),
-    "request": (*PERSON, *WHERE, *WHY, *VERDICT, "target", "state", "by", "reveal", "write", "duration_s", *WRITING),
+    "directory.person": (*PERSON, *WHERE, "state", "previous", "reason", "by"),
+    "request": (
+        *PERSON,
+        *WHERE,
+        *WHY,
+        *VERDICT,
+        "target",
+        "state",
+        "by",
+        "reveal",
+        "write",
+        "duration_s",
+        "in_name_of",
+        *WRITING,
+    ),
     "request.preview": (*PERSON, *WHERE, *WHY, *FACTOR, *VERDICT, "target", "reveal", "session", *WRITING),
     "grant": (*PERSON, *WHERE, *WHY, *VERDICT, "target", "state", "by", "expires_at", "write", "digest", "break_glass"),
+    "delegation": (
+        *PERSON,
+        *WHERE,
+        *FACTOR,
+        *VERDICT,
+        "delegation",
+        "state",
+        "delegator",
+        "delegate",
+        "starts_at",
+        "expires_at",
+    ),
+    "person.suspension": (*PERSON, *WHERE, *VERDICT, "by", "state"),
+    "access.review": (
+        *PERSON,
+        *WHERE,
+        *FACTOR,
+        *VERDICT,
+        "review",
+        "move",
+        "state",
+        "by",
+        "of",
+        "target",
+        "right",
+        "due_at",
+        "count",
+        "withdrawn",
+        "digest",
+    ),
     "break_glass.opened": (
         *PERSON,
         *WHERE,
@@ -95,6 +143,7 @@ KINDS: dict[str, tuple[str, ...]] = {
         "of",
     ),
     "break_glass.overdue": ("person", "target", "ticket", "grant", "due_at"),
+    "directory.source": ("state", "code", "reason", "duration_s"),
     "ticket.source": ("ticket_system", "state", "code", "reason", "duration_s"),
     "ticket.hook": (*WHERE, *VERDICT, "ticket_system", "count"),
     "ticket.comment": ("ticket_system", "ticket", "grant", "state", "code", "reason"),
@@ -102,6 +151,7 @@ KINDS: dict[str, tuple[str, ...]] = {
     "write.claimed": (*SESSION, "digest"),
     "write.released": (*SESSION, "digest"),
     "session.begin": (*SESSION, "policy", "protection", "break_glass"),
+    "session.connected": ("session", "target", "backend", "backend_address", "backend_role", "backend_database"),
     "session.end": (
         "session",
         "target",
@@ -133,6 +183,9 @@ KINDS: dict[str, tuple[str, ...]] = {
     "search.exact": (*SESSION, "statement", "relation", "column"),
     "budget.warning": (*SESSION, "budget", "used", "limit"),
     "refusals.flood": (*SESSION, "count", "duration_s"),
+    "store.seen": (),
+    "store.restored": ("reason",),
+    "redis.state": ("state", "reason"),
     "policy.change": ("target", "policy", "previous", "by", "reason", "effect", "differences"),
     "catalog.drift": ("target", "relation", "columns", "reason"),
     "security.alert": ("rule", "severity", "about", "case", "state", "reason", "person", "records", "evidence"),
@@ -151,6 +204,10 @@ KINDS: dict[str, tuple[str, ...]] = {
     ),
     "security.notice": ("case", "sink", "state", "count", "reason"),
     "audit.act": (*PERSON, *WHERE, *FACTOR, *VERDICT, "act", "does", "subject", "state", "asked_by", "confirmed_by"),
+    "audit.reconciled": (
+        *(*PERSON, *WHERE, "target", "since", "until", "count", "matched", "beside", "unrecorded", "unseen"),
+        *("missing", "untied", "known", "files", "skew_us"),
+    ),
     "audit.report": ("framework", "digest", "since", "until", "customers", "count"),
     "audit.unsealed": (*PERSON, *WHERE, "act", "asked_by", "confirmed_by", "reason", "target", "customers", "record"),
     "audit.erased": (
@@ -167,6 +224,7 @@ KINDS: dict[str, tuple[str, ...]] = {
         "count",
     ),
     "audit.expired": ("months", "count"),
+    "keys.rotated": ("state", "master", "keys", "count", "reason"),
     "hold.set": ("hold", "subject", "asked_by", "confirmed_by", "reason"),
     "hold.lifted": ("hold", "subject", "asked_by", "confirmed_by", "reason"),
     "hold.kept": ("hold", "subject", "from", "held"),

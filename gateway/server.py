@@ -21,14 +21,15 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import uvloop
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from gateway import __version__
-from gateway.access.directory.file import FileDirectory
+from gateway.access.directory.opening import logins_of, serve_directory, work_of
+from gateway.access.masters import Masters, Rekeying, open_masters, read_masters
 from gateway.access.service import Access, AccessSettings
 from gateway.access.tickets.room import TicketRoom
 from gateway.admitted import Claims, Windows
@@ -42,25 +43,33 @@ from gateway.budgets import Budgets
 from gateway.config import Config, Listener
 from gateway.console.app import create_app, create_local_app
 from gateway.console.ops import create_ops_app
-from gateway.console.serve import local_socket, serve_app, server_context
+from gateway.console.serve import CIPHERS, local_socket, serve_app, server_context
 from gateway.custody.custody import Custody
+from gateway.engines import http_statements
+from gateway.engines.http_serving import HttpServing
 from gateway.engines.postgres import Doors, PostgresEngine
 from gateway.engines.postgres_preview import PostgresPreview
 from gateway.engines.targets import Targets
 from gateway.errors import GatewayError, Refusal
 from gateway.exports.orders import orders_of
 from gateway.exports.supervisor import Exports
+from gateway.http_settings import HttpListener
 from gateway.ledger import Ledger
+from gateway.lineage import Resets, last_known
 from gateway.literals.service import Literals
 from gateway.model import Preview, Session, Write
+from gateway.quick.opening import open_shared
 from gateway.sql.cache import PlanCache
 from gateway.sql.postgres import analyse, free_literals, judged, normalise, telling
 from gateway.sql.worker import Workers, is_short
-from gateway.store.database import Database
+from gateway.store.opening import open_store
 from gateway.telemetry import Log, Metrics, configure_logging, way_to
 from gateway.traced import make_gate, traced_doors
 from gateway.tracing import Tracer, tracer_of
 from gateway.wire.auth import tls_server_end_point
+
+if TYPE_CHECKING:
+    from gateway.quick.shared import Shared
 
 DRAIN_S = 20.0
 _QUIET = 500
@@ -95,6 +104,7 @@ class Server:
         self.ports = Ports(0, 0, 0)
         self.tracer: Tracer | None = None
         self.failed = False
+        self.shared: Shared | None = None
         self._ended = asyncio.Event()
         self._stop_serving = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
@@ -105,15 +115,13 @@ class Server:
         config = self.config
         self._loop = asyncio.get_running_loop()
         self._loop.set_exception_handler(self._unhandled)
-        master_key = config.master_key.read()
-        if len(master_key) < 32:
-            raise GatewayError("configuration-invalid", "the master key must be at least 32 bytes")
+        keys = read_masters(config)
         self.tracer = tracer_of(config.origin, config.telemetry)
         config.state.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.trail = self._open_trail()
         try:
             settle_keys(audit_key_path(config), self.trail.verifier)
-            await self._start(master_key)
+            await self._start(keys)
         except BaseException:
             await self.stop(0.0)
             raise
@@ -122,14 +130,21 @@ class Server:
         error = context.get("exception")
         self._report(str(context.get("message", "loop")), error or RuntimeError("a fault without an exception"))
 
-    async def _start(self, master_key: bytes) -> None:
+    async def _start(self, keys: tuple[bytes, ...]) -> None:
         config, report = self.config, self._report
-        self.database = Database(config.state / "gateway.sqlite")
-        self.directory = FileDirectory(config.directory.path)
+        self.database = open_store(config.store, config.state)
+        masters = open_masters(keys, self.database, os.urandom)
+        self.directory = serve_directory(
+            config.directory, self.trail, report, keys=masters.keys, database=self.database, clock=utc_now
+        )
         self.tickets = TicketRoom(config.tickets, self.trail, self.database, report, clock=utc_now)
-        self.targets = Targets(config, master_key, self.trail, report)
+        self.targets = Targets(config, masters.root, self.trail, report)
+        settings, told = self._access_settings(masters), self.log
+        self.shared = await open_shared(
+            config.redis, settings, self.database, self.trail, told, self.metrics.watch, utc_now
+        )
         self.access = Access(
-            self._access_settings(master_key),
+            settings,
             directory=self.directory,
             tickets=self.tickets.sources,
             announce=self.tickets.comments.announce,
@@ -140,6 +155,8 @@ class Server:
             preview=self._preview,
             clock=utc_now,
             new_trace=self.tracer.new_trace if self.tracer else str,
+            known=last_known(self.trail.directory, self.trail.durable_size),
+            quick=self.shared,
         )
         await self.targets.refresh()
         for name, problem in self.targets.missing().items():
@@ -147,12 +164,14 @@ class Server:
         plans = PlanCache(judged, free_literals, self.access.mark)
         self.workers = Workers()
         windows = Windows(config.audit.window_rows, config.audit.window_bytes)
-        budgets = Budgets(time.time)
-        self.ledger = Ledger(budgets, self.trail, self.database, time.time)
+        budgets = self.budgets = Budgets(time.time)
+        self.ledger = Ledger(budgets, self.trail, self.database, time.time, self.shared)
         self.ledger.restore()
         self.literals = Literals(
-            master_key, config.state, self.database, telling, config.audit.literals_days, self._trail_failed
-        )
+            masters.current, config.state, self.database, telling, config.audit.literals_days, self._trail_failed,
+            former=masters.former,
+        )  # fmt: skip
+        self.rekeying = Rekeying(self.access.context, self.database, masters)
         self.gate = make_gate(
             self.tracer,
             trail=self.trail,
@@ -166,7 +185,14 @@ class Server:
             windows=windows,
             seals=self.literals.seals,
         )
-        doors = Doors(self.access.challenge, self.access.admit_pass, self.access.admit_direct, self.access.attach)
+        warm = self.literals.warmed
+        doors = Doors(
+            self.access.news.caught_up,
+            self.access.challenge,
+            warm(self.access.admit_pass),
+            warm(self.access.admit_direct),
+            self.access.attach,
+        )
         self.engine = PostgresEngine(
             config.listen.postgres,
             config.limits,
@@ -178,10 +204,16 @@ class Server:
             binding=certificate_binding(config.tls.certificate),
             report=report,
         )
+        self.http = HttpServing(
+            config, gate=self.gate, doors=traced_doors(self.tracer, doors), key=self.targets.mask_key,
+            mark=self.access.mark, bind=_bound, ciphers=CIPHERS, trail=self.trail, report=report,
+        )  # fmt: skip
         self.previews = PostgresPreview(self.gate, self.targets.upstreams, self.targets.session_pins)
         self.targets.renewed = self.engine.renew_target
         self.search = open_search(config, self.trail.verifier, lambda: self.trail.durable_size)
+        await Resets(self.access.context, self.search).join(self.access.news)
         self.alerts = Alerting(config, self.access.context, self.trail, self._alert)
+        self.access.recertifications.remind = self.alerts.notifier.remind
         self.literals.attach(
             self.access.acts, self.search, self.trail, lambda customer: self.custody.holds.held(customer=customer)
         )
@@ -198,6 +230,8 @@ class Server:
         self, target: str, customers: tuple[str, ...], reveal: frozenset[tuple[str, str]], text: str
     ) -> Write | Refusal:
         view = self.targets.view_for(target, customers, reveal, True)
+        if view.policy.http is not None:
+            return http_statements.study(view.policy.http, customers, text)
         if is_short(text):
             plan = analyse(text, view)
         else:
@@ -213,6 +247,9 @@ class Server:
         return plan.write
 
     async def _preview(self, session: Session, text: str) -> Preview | Refusal:
+        if session.grant.target in self.config.apis:
+            return Refusal("feature-not-supported", "of an API there are no rows to count beforehand")
+        await self.literals.seals.warm(session.grant.customers)
         return await self.previews.run(session, text)
 
     def _listen(self) -> None:
@@ -221,6 +258,7 @@ class Server:
         self._sockets = [postgres, api, ops]
         self.ports = Ports(*(sock.getsockname()[1] for sock in self._sockets))
         self.engine.start(postgres)
+        logins = logins_of(self.directory, self.access)
         app = create_app(
             access=self.access,
             trail=self.trail,
@@ -234,8 +272,12 @@ class Server:
             key=self.trail.verifier.text,
             address=(_reachable(listen.postgres), self.ports.postgres),
             tokens=self.literals.tokens,
+            spent=self.budgets.spent,
+            logins=logins,
+            http=self.http.ports,
+            unserved=self.targets.refusal,
         )
-        local = create_local_app(access=self.access, custody=self.custody)
+        local = create_local_app(access=self.access, custody=self.custody, logins=logins, rekeying=self.rekeying)
         self._run(serve_app(app, config, api, stop=self._stop_serving))
         self._run(serve_app(local, config, local_socket(config), secure=False, stop=self._stop_serving))
         ops_app = create_ops_app(registry=self.metrics.registry, readiness=self._missing)
@@ -244,10 +286,13 @@ class Server:
         self._run(self.tickets.keep())
         self._run(self.targets.keep_fresh())
         self._run(self.ledger.keep(self._report))
+        if self.shared is not None:
+            self._run(self.shared.run())
         self._run(self.literals.run(self._report))
         self._run(self._measure_lag())
         self._run(self._keep_index())
-        for work in (*self.alerts.work(self._report), *self.custody.work(self._report)):
+        parts = (*self.alerts.work(self._report), *self.custody.work(self._report), *self.http.work())
+        for work in (*work_of(self.directory), *parts):
             self._run(work)
         self._run(self.exports.run())
         if self.tracer is not None:
@@ -265,7 +310,7 @@ class Server:
     async def reload(self) -> None:
         """Read the policies again; an invalid one changes nothing and is reported."""
         try:
-            changed = await self.targets.reload("operator", self.engine.cut_target)
+            changed = await self.targets.reload("operator", self._cut_target)
         except GatewayError as error:
             self.metrics.reloads.labels("refused").inc()
             self.log.error("reload refused", code=error.code, reason=error.refusal.message)
@@ -273,8 +318,14 @@ class Server:
         self.metrics.reloads.labels("done").inc()
         self.log.info("reloaded", changed=changed)
 
+    def _cut_target(self, target: str, refusal: Refusal) -> None:
+        self.engine.cut_target(target, refusal)
+        self.http.cut_target(target, refusal)
+
     async def stop(self, grace_s: float = DRAIN_S) -> None:
         """Stop every part that was started, the trail last."""
+        if hasattr(self, "http"):
+            await self.http.stop(grace_s)
         if hasattr(self, "engine") and self._sockets:
             await self.engine.stop(grace_s)
         self._stop_serving.set()
@@ -288,7 +339,9 @@ class Server:
             await self.workers.close()
         if hasattr(self, "literals"):
             await self.literals.close()
-        for name in ("targets", "access", "tickets", "search", "database"):
+        if self.shared is not None:
+            await self.shared.close()
+        for name in ("targets", "access", "directory", "tickets", "search", "database"):
             if hasattr(self, name):
                 getattr(self, name).close()
         for sock in self._sockets:
@@ -324,25 +377,39 @@ class Server:
         self._report("audit trail", error)
         self.end()
 
-    def _access_settings(self, master_key: bytes) -> AccessSettings:
+    def _access_settings(self, masters: Masters) -> AccessSettings:
         config = self.config
         approvers = frozenset[str]().union(
             *(policy.access.approver_teams for name in config.targets if (policy := self.targets.policy(name)))
         )
         return AccessSettings(
-            master_key=master_key,
+            master_key=masters.current,
+            former_keys=masters.former,
+            root=masters.root,
+            fresh=config.second_factor.fresh,
+            webauthn=config.second_factor.webauthn,
             administrators=config.roles.administrators,
             auditors=config.roles.auditors,
             custodians=config.roles.custodians or config.roles.auditors,
             approvers=approvers,
             issuer=config.origin.replace("/", " "),
             watch_interval_s=config.watch_interval,
+            grace_s=config.grace,
+            # a server is waited for; hashes of a file cost a core each
+            workers=2 if config.directory.kind == "file" else 8,
+            store_grace_s=config.store.grace,
         )
 
     def _missing(self) -> dict[str, str]:
-        missing = {f"target {name}": problem for name, problem in self.targets.missing().items()}
+        missing = {f"target {name}": problem for name, problem in self.targets.missing().items()} | self.http.missing()
+        if (outage := self.directory.outage) is not None:
+            missing["directory"] = outage.message
         if not self.trail.writable:
             missing["audit"] = "the trail cannot be written"
+        if self.access.news.outage is not None:
+            missing["store"] = self.access.news.outage.message
+        if self.shared is not None and self.shared.outage is not None:
+            missing["redis"] = self.shared.outage.message
         if self.literals.seals.blobs.refusing:
             missing["literals"] = self.literals.seals.blobs.refusing
         return missing
@@ -350,6 +417,7 @@ class Server:
     def _measure(self, plans: PlanCache) -> None:
         watch = self.metrics.watch
         watch("gateway_sessions", "Database sessions inside", lambda: float(self.engine.sessions))
+        watch("gateway_http_sessions", "HTTP sessions inside", lambda: float(len(self.http.engine.sessions)))
         watch("gateway_sessions_begun", "Database sessions that began", lambda: float(self.gate.entered))
         watch("gateway_statements_permitted", "Statements that were permitted", lambda: float(self.gate.permitted))
         watch("gateway_statements_refused", "Statements that were refused", lambda: float(self.gate.refused))
@@ -358,7 +426,11 @@ class Server:
         watch("gateway_audit_records", "Durable records in the trail", lambda: float(self.trail.durable_size))
         watch("gateway_audit_waiting_for_quorum", "Records on disk here, and not acknowledged by a quorum yet",
               lambda: float(self.trail.waiting_for_quorum))  # fmt: skip
+        watch("gateway_store_down", "Whether the store cannot be read",
+              lambda: float(self.access.news.outage is not None))  # fmt: skip
         watch("gateway_audit_writable", "Whether the trail can be written", lambda: float(self.trail.writable))
+        watch("gateway_directory_down", "Whether the directory cannot be asked",
+              lambda: float(self.directory.outage is not None))  # fmt: skip
         self.metrics.watch_labelled(
             "gateway_ticket_source_down", "Ticket sources that cannot be asked", "system", self.tickets.outages
         )
@@ -467,7 +539,12 @@ async def _run(config: Config, ready: Callable[[Server], None] | None) -> int:
 
     loop.add_signal_handler(signal.SIGHUP, reload)
     log.info(
-        "serving", origin=config.origin, postgres=server.ports.postgres, api=server.ports.api, ops=server.ports.ops
+        "serving",
+        origin=config.origin,
+        postgres=server.ports.postgres,
+        api=server.ports.api,
+        ops=server.ports.ops,
+        **({"http": server.http.ports} if server.http.ports else {}),
     )
     notify("READY=1")
     # what was made until now lives as long as the process: a full collection would stop every session for 100 ms
@@ -525,7 +602,7 @@ def _reachable(listener: Listener) -> str:
     return socket.getfqdn() if listener.host in ("0.0.0.0", "::") else listener.host  # noqa: S104 (compared, not bound)
 
 
-def _bound(listener: Listener) -> socket.socket:
+def _bound(listener: Listener | HttpListener) -> socket.socket:
     family = socket.AF_INET6 if ":" in listener.host else socket.AF_INET
     sock = socket.socket(family, socket.SOCK_STREAM)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

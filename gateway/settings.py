@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from gateway.errors import GatewayError
 
@@ -45,15 +45,16 @@ class Model(BaseModel):
 
 
 class Secret(Model):
-    """Where a secret is kept: exactly one of `env` and `file`."""
+    """Where a secret is kept: exactly one of `env`, `file` and `credential`, which systemd gives to the service."""
 
     env: str | None = None
     file: Path | None = None
+    credential: str | None = Field(default=None, pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,254}$")
 
     @model_validator(mode="after")
     def _one(self) -> Secret:
-        if (self.env is None) == (self.file is None):
-            raise ValueError("a secret is written as {env: NAME} or {file: path}")
+        if [self.env, self.file, self.credential].count(None) != 2:
+            raise ValueError("a secret is written as {env: NAME} or {file: path} or {credential: NAME}")
         return self
 
     def read(self) -> bytes:
@@ -63,24 +64,36 @@ class Secret(Model):
             if not value:
                 raise GatewayError("configuration-invalid", f"the environment variable `{self.env}` is not set")
             return value.encode()
+        if self.credential is not None:
+            directory = os.environ.get("CREDENTIALS_DIRECTORY")
+            if not directory:
+                raise GatewayError(
+                    "configuration-invalid",
+                    f"the credential `{self.credential}` is not there: no service manager gave any",
+                    "LoadCredentialEncrypted= in the unit gives it (systemd.exec(5))",
+                )
+            # the group's bits are the mask of an access list that names the service's user alone
+            return _contents(Path(directory) / self.credential, 0o007)
         assert self.file is not None
-        try:
-            mode = self.file.stat().st_mode
-            data = self.file.read_bytes()
-        except OSError as error:
-            raise GatewayError(
-                "configuration-invalid", f"the secret file `{self.file}` cannot be read: {error.strerror}"
-            ) from error
-        if mode & 0o077:
-            raise GatewayError(
-                "configuration-invalid",
-                f"the secret file `{self.file}` can be read by others",
-                hint=f"chmod 600 {self.file}",
-            )
-        data = data.rstrip(b"\r\n")
-        if not data:
-            raise GatewayError("configuration-invalid", f"the secret file `{self.file}` is empty")
-        return data
+        return _contents(self.file, 0o077)
+
+
+def _contents(path: Path, forbidden: int) -> bytes:
+    try:
+        mode = path.stat().st_mode
+        data = path.read_bytes()
+    except OSError as error:
+        raise GatewayError(
+            "configuration-invalid", f"the secret file `{path}` cannot be read: {error.strerror}"
+        ) from error
+    if mode & forbidden:
+        raise GatewayError(
+            "configuration-invalid", f"the secret file `{path}` can be read by others", hint=f"chmod 600 {path}"
+        )
+    data = data.rstrip(b"\r\n")
+    if not data:
+        raise GatewayError("configuration-invalid", f"the secret file `{path}` is empty")
+    return data
 
 
 def is_loopback(host: str) -> bool:

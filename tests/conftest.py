@@ -29,11 +29,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session", autouse=True)
 def _emissions() -> Iterator[None]:
     """Follow every gateway of the run; see `tests/live/emitted.py`."""
-    from emitted import follow_everything
+    from emitted import EMITTED, follow_everything
 
     restore = follow_everything()
     yield
     restore()
+    # each process of a run that is shared out looks at what its own tests left
+    assert EMITTED.scan() == []
 
 
 def pytest_runtest_logfinish() -> None:

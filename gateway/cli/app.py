@@ -26,16 +26,22 @@ from gateway.cli import (
     cases,
     custody,
     deciding,
+    delegating,
+    directory,
     doctor,
     indexing,
     initial,
+    keys,
     literals,
     output,
     people,
     policy,
+    reconciling,
     reporting,
+    requesting,
     restoring,
     reviewing,
+    rights,
     serving,
     ticket,
     witness,
@@ -91,13 +97,19 @@ acts.register(audit.app)
 literals.register(audit.app)
 restoring.register(audit.app)
 reporting.register(audit.app)
+reconciling.register(audit.app)
 custody.register(audit.app)
 archiving.register(audit.app)
 witness.register(audit.app)
 for name, group, text in (
-    ("people", people.app, "Invitations, second factors, password hashes."),
+    ("people", people.app, "Invitations, second factors, suspensions, password hashes."),
+    ("request", requesting.app, "Ask for access, decide about it, let it last longer."),
+    ("delegate", delegating.app, "Who decides in whose name."),
+    ("access", rights.app, "Who has access now; reviews of who may ask for what."),
+    ("keys", keys.app, "The master key."),
     ("policy", policy.app, "Propose, check, explain and test policies; needs no running gateway."),
     ("cases", cases.app, "Security events: look into them, sign them, close them."),
+    ("directory", directory.app, "What the gateway understands of a person."),
     ("ticket", ticket.app, "What the gateway understands of a ticket."),
     ("audit", audit.app, "Ask, read, prove, verify and witness the audit trail."),
 ):

@@ -39,6 +39,7 @@ def ask(
     code: Annotated[str | None, typer.Option(help="Code of a refusal: ticket-closed …")] = None,
     relation: Annotated[str | None, typer.Option(help="Relation: public.employees.")] = None,
     column: Annotated[str | None, typer.Option(help="Column: email.")] = None,
+    recipient: Annotated[str | None, typer.Option(help="Who got what left, of an outbound target.")] = None,
     value: Annotated[
         str | None, typer.Option(help="Who was looked up: an e-mail address, a number …; `-` asks for it.")
     ] = None,
@@ -64,7 +65,8 @@ def ask(
     first, last = period(since, until, datetime.now(UTC))
     filters = {
         "person": person, "ticket": ticket, "customer": customer, "target": target, "code": code, "relation": relation,
-        "column": column, "since": first.isoformat() if first else None, "until": last.isoformat() if last else None,
+        "column": column, "recipient": recipient,
+        "since": first.isoformat() if first else None, "until": last.isoformat() if last else None,
     }  # fmt: skip
     if value is not None:
         # what is asked for are the tokens: the value itself goes no further than this

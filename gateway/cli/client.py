@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import os
 import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -154,9 +154,14 @@ def forget_token(environ: Mapping[str, str]) -> None:
 
 
 class Api:
-    """A connection to the API, with or without a sign-in. `transport` is for tests and for the local socket."""
+    """A connection to the API, with or without a sign-in. `transport` is for tests and for the local socket.
+
+    `renew`, where it is set, gives the token of a new sign-in once, when a second factor is refused as too old: what
+    was refused is then asked for again.
+    """
 
     def __init__(self, server: Server, token: str | None = None, transport: httpx2.BaseTransport | None = None) -> None:
+        self.renew: Callable[[Refusal], str] | None = None
         headers = {"User-Agent": f"gateway/{__version__}", "Accept": "application/json"}
         if token:
             headers["Authorization"] = f"Bearer {token}"
@@ -184,7 +189,10 @@ class Api:
             response = self._client.request(method, path, **options)
         if response.is_success:
             return self._decoded(response)
-        raise _refused(response)
+        refused = _refused(response)
+        if self._renewed(refused):
+            return self.call(method, path, **options)
+        raise refused
 
     def stream(self, path: str, **params: Any) -> Iterator[dict[str, Any]]:
         """The objects of an NDJSON answer as they come. Raises as `call`."""
@@ -192,26 +200,43 @@ class Api:
         # the gateway gives a sign of life well within this time, so silence means that it is gone
         timeout = httpx2.Timeout(TIMEOUT_S)
         with self._reaching(), self._client.stream("GET", path, params=chosen, timeout=timeout) as response:
-            if not response.is_success:
-                response.read()
-                raise _refused(response)
-            for line in response.iter_lines():
-                if line.strip():
-                    yield json.loads(line)
+            if response.is_success:
+                for line in response.iter_lines():
+                    if line.strip():
+                        yield json.loads(line)
+                return
+            response.read()
+            refused = _refused(response)
+        if not self._renewed(refused):
+            raise refused
+        yield from self.stream(path, **params)
 
     def download(self, path: str, **params: Any) -> Iterator[bytes]:
         """The bytes of a long answer as they come. Raises as `call`."""
         chosen = {name: value for name, value in params.items() if value is not None}
         timeout = httpx2.Timeout(TIMEOUT_S, read=_LONG_S)
         with self._reaching(), self._client.stream("GET", path, params=chosen, timeout=timeout) as response:
-            if not response.is_success:
-                response.read()
-                raise _refused(response)
-            yield from response.iter_bytes()
+            if response.is_success:
+                yield from response.iter_bytes()
+                return
+            response.read()
+            refused = _refused(response)
+        if not self._renewed(refused):
+            raise refused
+        yield from self.download(path, **params)
 
     def close(self) -> None:
         """Close the connection."""
         self._client.close()
+
+    def _renewed(self, refused: GatewayError) -> bool:
+        """Whether a new sign-in took the place of one whose second factor is too old."""
+        renew, self.renew = self.renew, None
+        if renew is None or refused.code != "second-factor-required":
+            self.renew = renew
+            return False
+        self._client.headers["Authorization"] = f"Bearer {renew(refused.refusal)}"
+        return True
 
     def _decoded(self, response: httpx2.Response) -> Any:
         if response.status_code == 204:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from base64 import urlsafe_b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,8 @@ from gateway.cli.client import write_private
 
 SYSTEM_ROOTS = "system"
 """libpq's word (since 16) for the system's own authorities."""
+
+TOKEN = "gwh_"  # noqa: S105 - what passes for HTTP begin with; see `engines/http_sessions.py`
 
 _FOREIGN = re.compile(
     "PG(HOST|HOSTADDR|PORT|DATABASE|USER|PASSWORD|PASSFILE|SERVICE|SERVICEFILE|OPTIONS|SSL.*|REQUIRE.*|CHANNELBINDING"
@@ -48,6 +51,18 @@ class Connection:
     expires_at: str
     write: bool = False
     statement: str = ""
+    engine: str = "postgres"
+
+    @property
+    def url(self) -> str:
+        """Where an API is reached."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"https://{host}:{self.port}"
+
+    @property
+    def token(self) -> str:
+        """What a request to an API shows as its Bearer token: user and password in one word (base64url)."""
+        return TOKEN + urlsafe_b64encode(f"{self.user}:{self.password}".encode()).decode().rstrip("=")
 
     @property
     def service(self) -> str:
@@ -84,7 +99,11 @@ class Connection:
             "expires_at": self.expires_at,
             "write": self.write,
             "statement": self.statement,
-            "uri": self.uri(with_password=True),
+            **(
+                {"uri": self.uri(with_password=True)}
+                if self.engine == "postgres"
+                else {"url": self.url, "token": self.token}
+            ),
         }
 
 
@@ -113,6 +132,7 @@ def from_answer(answer: Mapping[str, Any], keep: Path) -> Connection:
         expires_at=answer["expires_at"],
         write=answer.get("write", False),
         statement=answer.get("statement", ""),
+        engine=answer.get("engine", "postgres"),
     )
 
 

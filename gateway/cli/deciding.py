@@ -28,7 +28,19 @@ from gateway.cli.output import (
 from gateway.cli.setup import setup, signed_in
 from gateway.errors import GatewayError, Refusal
 
+_EARLIER = (
+    Column("at", "ASKED"),
+    Column("target", "TARGET"),
+    Column("ticket", "TICKET"),
+    Column("same", "SAME CUSTOMER"),
+    Column("state", "STATE"),
+    Column("reveal", "REVEAL"),
+    Column("writing", "WRITE"),
+    Column("reason", "REASON"),
+)
+
 Reason = Annotated[str, typer.Option(help="Why, in a few words; kept in the trail.")]
+InName = Annotated[str, typer.Option("--for", help="In whose name, for a delegate of several.")]
 RequestId = Annotated[str, typer.Argument(help="The request's id.")]
 
 
@@ -42,41 +54,40 @@ def show(request: RequestId) -> None:
     """Show an access request: who, why, the ticket as it is now, and what its statement would change."""
     api = signed_in()
     shown = api.get(f"/requests/{path_id(request)}")
-    preview, refused = None, None
-    if _waits_with_statement(shown) and shown["problem"] is None:
-        try:
-            preview = api.post(f"/requests/{path_id(request)}/preview")
-        except ApiRefused as error:
-            refused = error.refusal
+    preview, refused = _look(api, shown, "")
     if setup().as_json:
         emit_json({**shown, "preview": preview})
     else:
         _show(shown, preview)
-    if refused is not None:
-        say("the rows are not shown")
-        show_refusal(refused)
+    _say_refused(refused)
 
 
 def approve(
     request: RequestId,
     reason: Reason = "",
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask after showing what a statement would change.")] = False,
+    in_name_of: InName = "",
 ) -> None:
     """Approve somebody else's access request; of a statement it shows first what it would change, and asks."""
     api = signed_in()
     shown = api.get(f"/requests/{path_id(request)}")
     if _waits_with_statement(shown):
-        _confirm(api, shown, yes)
-    answer = api.post(f"/requests/{path_id(request)}/approve", {"reason": reason})
+        _confirm(api, shown, yes, in_name_of)
+    elif not setup().as_json:
+        preview, refused = _look(api, shown, in_name_of)
+        _show(shown, preview)
+        _say_refused(refused)
+    body = {"reason": reason, "in_name_of": in_name_of or None}
+    answer = api.post(f"/requests/{path_id(request)}/approve", body)
     if setup().as_json:
         emit_json(answer)
     else:
         say(f"request {request} is {answer['state']}")
 
 
-def deny(request: RequestId, reason: Reason = "") -> None:
-    """Deny an access request."""
-    _end(request, "deny", {"reason": reason})
+def deny(request: RequestId, reason: Reason = "", in_name_of: InName = "") -> None:
+    """Deny an access request, with the reason that its requester reads."""
+    _end(request, "deny", {"reason": reason, "in_name_of": in_name_of or None})
 
 
 def cancel(request: RequestId) -> None:
@@ -108,9 +119,9 @@ def _end(request: str, what: str, body: dict[str, Any] | None) -> None:
         say(f"request {request} is {answer['state']}")
 
 
-def _confirm(api: Api, shown: Mapping[str, Any], yes: bool) -> None:
+def _confirm(api: Api, shown: Mapping[str, Any], yes: bool, in_name_of: str) -> None:
     """Show what would change, and ask; ends the command when the answer is no."""
-    preview = api.post(f"/requests/{path_id(shown['id'])}/preview")
+    preview = _previewed(api, shown, in_name_of)
     if setup().as_json:
         # the document is the decision's; what it rests on goes where messages go
         say("\n".join(_lines(shown, preview)))
@@ -132,6 +143,28 @@ def _confirm(api: Api, shown: Mapping[str, Any], yes: bool) -> None:
         raise Ended(REFUSED)
 
 
+def _look(api: Api, shown: Mapping[str, Any], in_name_of: str) -> tuple[Any, Refusal | None]:
+    """The preview of a request that waits for a decision and has something to show; or why it is not shown."""
+    waits = shown["state"] == "pending" and (shown["statement"] or shown["reveal"])
+    if not waits or shown["problem"] is not None:
+        return None, None
+    try:
+        return _previewed(api, shown, in_name_of), None
+    except ApiRefused as error:
+        return None, error.refusal
+
+
+def _previewed(api: Api, shown: Mapping[str, Any], in_name_of: str) -> Any:
+    named = {"params": {"in_name_of": in_name_of}} if in_name_of else {}
+    return api.call("POST", f"/requests/{path_id(shown['id'])}/preview", **named)
+
+
+def _say_refused(refused: Refusal | None) -> None:
+    if refused is not None:
+        say("the rows are not shown")
+        show_refusal(refused)
+
+
 def _waits_with_statement(shown: Mapping[str, Any]) -> bool:
     return shown["state"] == "pending" and bool(shown["statement"])
 
@@ -140,6 +173,8 @@ def _show(shown: Mapping[str, Any], preview: Mapping[str, Any] | None) -> None:
     ticket = shown["ticket_now"]
     asked = f"{shown['login']} ({shown['name']}), of {', '.join(shown['teams'])}"
     needed = f"{shown['approvals_needed']} of: {', '.join(shown['approvers'])}"
+    if shown.get("people"):
+        needed += f" ({', '.join(shown['people'])})"
     emit_facts(
         [
             ("request", f"{shown['id']}, {shown['state']}"),
@@ -153,6 +188,7 @@ def _show(shown: Mapping[str, Any], preview: Mapping[str, Any] | None) -> None:
             ("writing", writing(shown)),
             ("lasts", f"{shown['duration_s'] // 60} min from its approval"),
             ("asked", moment(shown["created_at"])),
+            ("extends", shown.get("extends", "")),
             ("needs", needed if shown["state"] == "pending" else ""),
             ("decided by", shown["decided_by"]),
             ("decision", shown["decision_reason"]),
@@ -169,6 +205,22 @@ def _show(shown: Mapping[str, Any], preview: Mapping[str, Any] | None) -> None:
     if shown["problem"] is not None:
         emit_text("")
         emit_text(f"this would be refused now ({shown['problem']['code']}): {shown['problem']['message']}")
+    if shown.get("earlier"):
+        emit_text("")
+        emit_text("asked for before:")
+        emit_table(
+            [
+                {
+                    **one,
+                    "at": moment(one["created_at"]),
+                    "writing": writing(one),
+                    "same": "yes" if one["same_customer"] else "",
+                }
+                for one in shown["earlier"]
+            ],
+            _EARLIER,
+            "",
+        )
     if preview is not None:
         _show_rows(preview)
 
@@ -193,6 +245,8 @@ def _lines(shown: Mapping[str, Any], preview: Mapping[str, Any]) -> list[str]:
 
 
 def _count(preview: Mapping[str, Any]) -> str:
+    if preview["would_write"] is None:
+        return "so many rows of the ticket's customer could be seen in clear"
     if not preview["columns"]:
         return f"it meets no row that exists; it would add at most {preview['would_write']['rows']}"
     many = f"{len(preview['rows'])} row{'' if len(preview['rows']) == 1 else 's'}"

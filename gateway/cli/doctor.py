@@ -23,10 +23,13 @@ from gateway import certificates
 from gateway.audit.verify import verify_log
 from gateway.cli.audit import public_key_path
 from gateway.cli.finding import FAIL, OK, WARN, Finding, failed
+from gateway.cli.local import local_api
 from gateway.cli.output import FAILED, Ended, clean, emit_json
 from gateway.cli.setup import configuration, setup
 from gateway.config import Config, Secret
+from gateway.directory_settings import FileDirectory
 from gateway.errors import GatewayError
+from gateway.oidc_settings import OidcDirectory
 from gateway.ticket_settings import FileTickets, Remote, ServiceNow
 
 SOON = timedelta(days=30)
@@ -59,11 +62,16 @@ def examine(config: Config) -> Iterator[Finding]:
         yield from check(config)
     # imported here: they bring the SQL room, the web server and the collectors' messages along, which no other command
     # needs
-    from gateway.cli import doctor_exports, doctor_target
+    from gateway.cli import doctor_exports, doctor_http, doctor_redis, doctor_replica, doctor_store, doctor_target
 
+    yield from doctor_store.examine(config)
+    yield from doctor_redis.examine(config)
+    yield from doctor_replica.examine(config)
     yield from doctor_exports.examine(config)
-    for name, target in config.targets.items():
+    for name, target in config.databases.items():
         yield from doctor_target.examine(name, target, config)
+    for name, api in config.apis.items():
+        yield from doctor_http.examine(name, api, config)
 
 
 def _show(finding: Finding) -> None:
@@ -74,13 +82,15 @@ def _show(finding: Finding) -> None:
 
 def _files(config: Config) -> Iterator[Finding]:
     tickets = [one.path for one in config.tickets if isinstance(one, FileTickets)]
-    places = [config.policies, config.directory.path, *tickets, config.tls.certificate, config.tls.key]
+    people = [config.directory.path] if isinstance(config.directory, FileDirectory) else []
+    places = [config.policies, *people, *tickets, config.tls.certificate, config.tls.key]
     if config.source is not None:
         places.insert(0, config.source)
     loose = [path for path in places if path.exists() and path.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH)]
     for path in tuple(loose):
         yield Finding("files", FAIL, f"`{path}` can be changed by others", f"chmod go-w {path}")
-    for path, what in ((config.directory.path, "passwords' hashes"), (config.tls.key, "the gateway's private key")):
+    private = [(path, "passwords' hashes") for path in people] + [(config.tls.key, "the gateway's private key")]
+    for path, what in private:
         if _open_to_others(path):
             loose.append(path)
             yield Finding("files", FAIL, f"`{path}` holds {what} and can be read by others", f"chmod 600 {path}")
@@ -111,6 +121,35 @@ def _master_key(config: Config) -> Iterator[Finding]:
         )
     else:
         yield Finding("master key", OK, f"{len(key)} bytes, for its owner only")
+    if config.former_master_keys:
+        yield _former_keys(config)
+
+
+def _former_keys(config: Config) -> Finding:
+    """Whether former master keys are still needed; only the gateway that runs can tell."""
+    name = "former master keys"
+    try:
+        api = local_api(config)
+        try:
+            found = api.get("/keys")
+        finally:
+            api.close()
+    except GatewayError as error:
+        return Finding(
+            name, WARN, f"it cannot be told whether they are needed: {error.refusal.message}", "gateway serve"
+        )
+    former = ", ".join(found["former"])
+    if found["unreadable"]:
+        lost = f"{found['unreadable']} values in the store open under none of the keys"
+        return Finding(name, FAIL, lost, "name the key that sealed them in `former_master_keys`")
+    if found["waiting"]:
+        return Finding(name, WARN, f"{found['waiting']} values in the store need {former}", "gateway keys rotate")
+    return Finding(
+        name,
+        WARN,
+        f"nothing in the store needs {former} any more",
+        "take `former_master_keys` out of the configuration",
+    )
 
 
 def _certificate(config: Config) -> Iterator[Finding]:
@@ -230,10 +269,18 @@ def _alerts(config: Config) -> Iterator[Finding]:
 
 
 def _directory(config: Config) -> Iterator[Finding]:
-    from gateway.access.directory.file import FileDirectory
+    from gateway.access.directory.opening import open_directory
+    from gateway.cli import doctor_directory
 
-    directory = FileDirectory(config.directory.path)
-    yield from _readable("directory", config.directory.path, lambda: directory.find("doctor"))
+    if isinstance(config.directory, FileDirectory):
+        directory = open_directory(config.directory)
+        yield from _readable("directory", config.directory.path, lambda: directory.find("doctor"))
+    elif isinstance(config.directory, OidcDirectory):
+        from gateway.cli import doctor_provider
+
+        yield from doctor_provider.examine(config.directory, config)
+    else:
+        yield from doctor_directory.examine(config.directory)
     for role, teams in (("administrators", config.roles.administrators), ("auditors", config.roles.auditors)):
         if not teams:
             yield Finding("roles", WARN, f"nobody is among the {role}", f"name teams in `roles.{role}`")

@@ -133,7 +133,7 @@ def _softened(warning: str, findings: Iterator[Finding]) -> Iterator[Finding]:
 
 def _undermined(check: str, target: Target, config: Config) -> Iterator[Finding]:
     """Protected targets that whoever observes this one reaches by another road."""
-    for name, other in config.targets.items():
+    for name, other in config.databases.items():
         policy = _loaded(name, config)
         if not isinstance(policy, Policy) or policy.observed or (other.host, other.port) != (target.host, target.port):
             continue

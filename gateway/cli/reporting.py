@@ -103,11 +103,15 @@ def _make(
 
 def _proof(api: Api, record: int) -> bytes:
     """The proof that the log holds the record, once it is signed."""
+    return proof_bytes(until_signed(lambda: api.get(f"/audit/records/{record}/proof")))
+
+
+def until_signed(look: Callable[[], Any]) -> Any:
+    """What `look` gives once what it is about is under a signed head, which takes about a second."""
     end = time.monotonic() + _SIGNED_S
     while True:
         try:
-            proof: dict[str, Any] = api.get(f"/audit/records/{record}/proof")
-            return proof_bytes(proof)
+            return look()
         except GatewayError as error:
             if error.code != "not-found" or time.monotonic() > end:
                 raise

@@ -18,10 +18,12 @@ from typing import Any
 
 import typer
 
-from gateway.cli import client
+from gateway.cli import client, provider
 from gateway.cli.client import Api, Server
+from gateway.cli.output import say
+from gateway.cli.security_keys import through_page
 from gateway.config import Config, load_config
-from gateway.errors import GatewayError
+from gateway.errors import GatewayError, Refusal
 
 _RECOVERY_CODE = re.compile(r"[a-z2-7]{4}([ -]?[a-z2-7]{4}){3}")
 CONFIG_PLACES = (Path("gateway.yaml"), Path("/etc/gateway/gateway.yaml"))
@@ -97,21 +99,41 @@ def signed_in() -> Api:
         if kept is not None and wanted in (None, "", kept[0]):
             api = Api(where, kept[1])
             if _still_good(api):
+                if sys.stdin.isatty():
+                    api.renew = lambda refusal: _again(where, kept[0], refusal)
                 return api
             api.close()
             client.forget_token(chosen.environ)
     return Api(where, sign_in(where)["token"])
 
 
-def sign_in(where: Server, login: str | None = None) -> dict[str, Any]:
-    """Sign in with password and code; keeps the token unless the code came from the environment."""
+def sign_in(where: Server, login: str | None = None, flow: str | None = None) -> dict[str, Any]:
+    """Sign in with password and code or security key, or at the identity provider and with a code.
+
+    Keeps the token unless the code came from the environment. `flow` is the provider's to use, the better one of those
+    that there are by default.
+    """
     environ = setup().environ
+    if not environ.get("GATEWAY_PASSWORD"):
+        anonymous_api = Api(where)
+        try:
+            answer = provider.sign_in(anonymous_api, flow, lambda: environ.get("GATEWAY_OTP") or ask_secret("code"))
+        finally:
+            anonymous_api.close()
+        if answer is not None:
+            _kept(where, answer)
+            return answer
     login = login or environ.get("GATEWAY_LOGIN") or ask("login", getpass.getuser())
     password = environ.get("GATEWAY_PASSWORD") or ask_secret(f"password of {login}")
-    otp = environ.get("GATEWAY_OTP") or ask_secret("code")
+    otp = environ.get("GATEWAY_OTP") or ask_secret("code (nothing: security key)", needed=False)
     api = Api(where)
     try:
-        answer: dict[str, Any] = api.post("/sign-in", {"login": login, "password": password, "otp": otp})
+        signed: dict[str, Any]
+        if otp:
+            signed = api.post("/sign-in", {"login": login, "password": password, "otp": otp})
+        else:
+            begun = api.post("/sign-in/key", {"login": login, "password": password})
+            signed = through_page(api, begun)["sign_in"]
     except GatewayError as error:
         if error.code == "authentication-failed" and _RECOVERY_CODE.fullmatch(otp.strip().lower()):
             refusal = replace(error.refusal, hint="for a recovery code there is `gateway people recover`")
@@ -119,17 +141,28 @@ def sign_in(where: Server, login: str | None = None) -> dict[str, Any]:
         raise
     finally:
         api.close()
+    _kept(where, signed)
+    return signed
+
+
+def _kept(where: Server, answer: dict[str, Any]) -> None:
+    environ = setup().environ
     if not environ.get("GATEWAY_OTP"):
         client.remember_token(where, answer, environ)
     client.remember_server(where, environ)
-    return answer
 
 
-def ask_secret(what: str) -> str:
+def _again(where: Server, login: str, refusal: Refusal) -> str:
+    """The token of a new sign-in of the same person, for what needs a newer second factor."""
+    say(refusal.message)
+    return str(sign_in(where, login)["token"])
+
+
+def ask_secret(what: str, *, needed: bool = True) -> str:
     """The answer to a question, not echoed. Raises `GatewayError("second-factor-required")` without a terminal."""
     _need_terminal(what)
     answer = getpass.getpass(f"{what}: ", stream=sys.stderr)
-    if not answer:
+    if needed and not answer:
         raise typer.Abort
     return answer
 

@@ -1,23 +1,25 @@
 """The HTTPS JSON API, version 1: OpenAPI at `/v1/openapi.json`, problems as RFC 9457, tokens as RFC 6750.
 
-Routes parse, ask `access` or `audit`, and shape the answer. INVARIANT: every route but sign-in, enrolment, recovery,
-the version and the description asks `signed_in` first; the hashes of the trail accept the witnesses' token as well, and
-webhooks are proven by their signatures instead; what a person may do or see is decided by `access`, never here.
+Routes parse, ask `access` or `audit`, and shape the answer. INVARIANT: every route but sign-in (here and at an identity
+provider), enrolment, recovery, the page of security keys, the version and the description asks `signed_in` first; the
+hashes of the trail accept the witnesses' token as well, and webhooks are proven by their signatures instead; what a
+person may do or see is decided by `access`, never here.
 """
 
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING
 
 from fastapi import APIRouter, FastAPI, Request
 
 from gateway import __version__
+from gateway.access.masters import Rekeying
 from gateway.access.service import Access
 from gateway.access.tickets.hooks import Hooks
-from gateway.access.values import Opened, SignIn
+from gateway.access.values import Opened
 from gateway.alerts.cases import Cases
 from gateway.audit.log import FileLog
 from gateway.audit.search import Search
@@ -27,21 +29,33 @@ from gateway.console import cases as case_routes
 from gateway.console import custody as custody_routes
 from gateway.console import hooks as hook_routes
 from gateway.console import indexing as index_routes
+from gateway.console import keys as key_routes
 from gateway.console import literals as literal_routes
+from gateway.console import passkeys as passkey_routes
+from gateway.console import people as people_routes
+from gateway.console import provider as provider_routes
 from gateway.console import questions as question_routes
+from gateway.console import recertifying as recertification_routes
+from gateway.console import reconciling as reconciling_routes
 from gateway.console import reports as report_routes
+from gateway.console import requests as request_routes
 from gateway.console import reviews as review_routes
 from gateway.console import schemas
 from gateway.console import trail as trail_routes
 from gateway.console.acts import logins_of
-from gateway.console.context import From, Id, Login, Me, Of, Parts, given, peer, router
-from gateway.console.problems import Refused, install, refuse
+from gateway.console.context import From, Id, Login, Me, Named, Of, Parts, Spending, given, peer, router
+from gateway.console.me import me_fields
+from gateway.console.problems import Refused, install
+from gateway.console.requests import only_target, waiting
 from gateway.console.serve import Guard
 from gateway.custody.custody import Custody
 from gateway.errors import GatewayError, Refusal
 from gateway.model import RequestState
 from gateway.policy.schema import Policy
 from gateway.ports import Clock, Directory
+
+if TYPE_CHECKING:
+    from gateway.access.directory.oidc.logins import Logins
 
 DESCRIPTION = """
 Sign in with password and second factor, open access for a ticket, decide requests, end grants, read the audit trail.
@@ -64,6 +78,10 @@ def create_app(
     address: tuple[str, int] | None = None,
     clock: Clock = lambda: datetime.now(UTC),
     tokens: Callable[[str], list[str]] = lambda _: [],
+    spent: Spending = lambda *_: [],
+    logins: Logins | None = None,
+    http: Mapping[str, int] | None = None,
+    unserved: Callable[[str], Refusal | None] = lambda _: None,
 ) -> FastAPI:
     """The API over these parts; serve it with `serve.serve_app`. For the parameters see `Parts`."""
     app = _application("gateway", "/v1/openapi.json")
@@ -71,15 +89,23 @@ def create_app(
     if witness and len(witness) < 32:
         raise GatewayError("configuration-invalid", "`audit.witness_token` must be at least 32 characters")
     app.state.parts = Parts(
-        access, trail, search, config, directory, policies, cases, custody, key, address, clock, witness, tokens, hooks
+        access, trail, search, config, directory, policies, cases, custody, key, address, clock, witness, tokens, hooks,
+        spent, logins, http or {}, unserved,
     )  # fmt: skip
     app.include_router(_open_routes())
+    app.include_router(provider_routes.routes())
     app.include_router(_access_routes())
     app.include_router(_people_routes())
+    app.include_router(request_routes.routes())
+    app.include_router(people_routes.routes())
+    app.include_router(recertification_routes.routes())
+    app.include_router(passkey_routes.routes())
+    app.include_router(passkey_routes.page_routes())
     app.include_router(trail_routes.routes())
     app.include_router(question_routes.routes())
     app.include_router(index_routes.routes())
     app.include_router(report_routes.routes())
+    app.include_router(reconciling_routes.routes())
     app.include_router(act_routes.routes())
     app.include_router(case_routes.routes())
     app.include_router(hook_routes.routes())
@@ -89,11 +115,17 @@ def create_app(
     return app
 
 
-def create_local_app(*, access: Access, custody: Custody | None = None) -> FastAPI:
+def create_local_app(
+    *,
+    access: Access,
+    custody: Custody | None = None,
+    logins: Logins | None = None,
+    rekeying: Rekeying | None = None,
+) -> FastAPI:
     """What whoever runs the gateway may do on its own machine, over `serve.local_socket`, without a sign-in.
 
-    It is how the first administrator is invited, and how the last one gets a new factor; access records both as
-    done by `local`.
+    It is how the first administrator is invited, and how the last one gets a new factor, or back what he lost here;
+    access records that as done by `local`.
     """
     app = _application("gateway local", None)
 
@@ -106,8 +138,13 @@ def create_local_app(*, access: Access, custody: Custody | None = None) -> FastA
         found = given(await access.reset_factor(None, login, peer(request)))
         return schemas.PersonAnswer(login=found.login, name=found.name, teams=sorted(found.teams))
 
+    people_routes.add_local_routes(app, access)
     if custody is not None:
         custody_routes.add_local_routes(app, access, custody)
+    if logins is not None:
+        provider_routes.add_local_routes(app, logins)
+    if rekeying is not None:
+        key_routes.add_local_routes(app, rekeying)
     return app
 
 
@@ -140,7 +177,7 @@ def _open_routes() -> APIRouter:
         signin = given(
             await of.access.sign_in(body.login, body.password.get_secret_value(), body.otp.get_secret_value(), origin)
         )
-        return schemas.SignInAnswer(**_me(of, signin), token=signin.token)
+        return schemas.SignInAnswer(**me_fields(of, signin), token=signin.token)
 
     @routes.post("/sign-out", status_code=204)
     async def sign_out(me: Me, of: Of) -> None:
@@ -150,7 +187,7 @@ def _open_routes() -> APIRouter:
     @routes.get("/whoami")
     async def whoami(me: Me, of: Of) -> schemas.WhoamiAnswer:
         """The person behind the token."""
-        return schemas.WhoamiAnswer(**_me(of, me))
+        return schemas.WhoamiAnswer(**me_fields(of, me))
 
     return routes
 
@@ -161,7 +198,9 @@ def _access_routes() -> APIRouter:
     @routes.post("/open")
     async def open_(body: schemas.OpenBody, me: Me, of: Of, origin: From, request: Request) -> schemas.OpenAnswer:
         """A pass for a ticket; `approval-required` names the request that now waits."""
-        target = body.target or _only_target(of.config)
+        target = body.target or only_target(of.config)
+        if (unserved := of.unserved(target)) is not None:
+            raise Refused(unserved)
         answer = await of.access.open(
             me,
             target=target,
@@ -175,14 +214,14 @@ def _access_routes() -> APIRouter:
             peer=origin,
         )
         if isinstance(answer, Refusal):
-            raise Refused(answer, _waiting(of, target, answer))
+            raise Refused(answer, await waiting(of, target, answer))
         return _opened(of, answer, request.url.hostname or "")
 
     @routes.get("/requests")
     async def requests(me: Me, of: Of, state: RequestState | None = None) -> schemas.RequestsAnswer:
         """Requests that one filed or may decide on."""
         found = given(await of.access.requests(me, state))
-        people = await logins_of(of, (one for request in found for one in (request.person, *request.decided_by)))
+        people = await logins_of(of, (one for request in found for one in schemas.people_of(request)))
         return schemas.RequestsAnswer(requests=[schemas.request_answer(one, people, of.access.mark) for one in found])
 
     @routes.get("/requests/{id}")
@@ -191,31 +230,31 @@ def _access_routes() -> APIRouter:
         shown = given(await of.access.request(me, id))
         policy = of.policies(shown.request.target)
         approvers, needed = (policy.access.approver_teams, policy.access.approver_count) if policy else (frozenset(), 0)
-        logins = await logins_of(of, (shown.request.person, *shown.request.decided_by))
-        return schemas.shown_answer(shown, logins, of.access.mark, approvers, needed)
+        logins, people = await logins_of(of, schemas.people_of(shown.request)), await of.access.approvers_of(id)
+        return schemas.shown_answer(shown, logins, of.access.mark, approvers, needed, people)
 
     @routes.post("/requests/{id}/preview")
-    async def preview(id: Id, me: Me, of: Of, origin: From) -> schemas.PreviewAnswer:
+    async def preview(id: Id, me: Me, of: Of, origin: From, in_name_of: Named = "") -> schemas.PreviewAnswer:
         """Read, masked, the rows that a request's statement would meet; recorded, and needed before approving it."""
-        return schemas.preview_answer(given(await of.access.preview(me, id, origin)))
+        return schemas.preview_answer(given(await of.access.preview(me, id, origin, in_name_of)))
 
     @routes.post("/requests/{id}/approve")
-    async def approve(id: Id, body: schemas.ReasonBody, me: Me, of: Of, origin: From) -> schemas.RequestAnswer:
+    async def approve(id: Id, body: schemas.DecisionBody, me: Me, of: Of, origin: From) -> schemas.RequestAnswer:
         """Agree to somebody else's request."""
-        done = given(await of.access.approve(me, id, body.reason, origin))
-        return schemas.request_answer(done, await logins_of(of, (done.person, *done.decided_by)), of.access.mark)
+        done = given(await of.access.approve(me, id, body.reason, origin, body.in_name_of))
+        return schemas.request_answer(done, await logins_of(of, schemas.people_of(done)), of.access.mark)
 
     @routes.post("/requests/{id}/deny")
-    async def deny(id: Id, body: schemas.ReasonBody, me: Me, of: Of, origin: From) -> schemas.RequestAnswer:
+    async def deny(id: Id, body: schemas.DecisionBody, me: Me, of: Of, origin: From) -> schemas.RequestAnswer:
         """Turn a request down."""
-        done = given(await of.access.deny(me, id, body.reason, origin))
-        return schemas.request_answer(done, await logins_of(of, (done.person, *done.decided_by)), of.access.mark)
+        done = given(await of.access.deny(me, id, body.reason, origin, body.in_name_of))
+        return schemas.request_answer(done, await logins_of(of, schemas.people_of(done)), of.access.mark)
 
     @routes.post("/requests/{id}/cancel")
     async def cancel(id: Id, me: Me, of: Of, origin: From) -> schemas.RequestAnswer:
         """Take one's own request back."""
         done = given(await of.access.cancel(me, id, origin))
-        return schemas.request_answer(done, await logins_of(of, (done.person, *done.decided_by)), of.access.mark)
+        return schemas.request_answer(done, await logins_of(of, schemas.people_of(done)), of.access.mark)
 
     @routes.get("/grants")
     async def grants(me: Me, of: Of, live: bool = True) -> schemas.GrantsAnswer:
@@ -286,35 +325,12 @@ def _people_routes() -> APIRouter:
     return routes
 
 
-def _me(of: Parts, signin: SignIn) -> dict[str, Any]:
-    roles = {"administrator": "administrators", "auditor": "auditors", "custodian": "custodians"}
-    return {
-        "person": schemas.person(signin),
-        "roles": [name for name, role in roles.items() if of.access.is_member(signin.principal, role)],
-        "factor": signin.factor,
-        "factor_at": signin.factor_at,
-        "expires_at": signin.expires_at,
-    }
-
-
-def _only_target(config: Config) -> str:
-    if len(config.targets) == 1:
-        return next(iter(config.targets))
-    # which targets there are is not told: a person learns of those that the ticket's owner names
-    raise refuse("request-invalid", "there are several targets", "name one: --target")
-
-
-def _waiting(of: Parts, target: str, refusal: Refusal) -> dict[str, Any] | None:
-    policy = of.policies(target)
-    if refusal.code != "approval-required" or not refusal.name or policy is None:
-        return None
-    rule = policy.access
-    return {"id": refusal.name, "approvers": sorted(rule.approver_teams), "approvals_needed": rule.approver_count}
-
-
 def _opened(of: Parts, opened: Opened, hostname: str) -> schemas.OpenAnswer:
+    api = of.config.apis.get(opened.grant.target)
     listener = of.config.listen.postgres
     host, port = of.address or (listener.host, listener.port)
+    if api is not None:
+        host, port = api.listen.host, of.http.get(opened.grant.target, api.listen.port)
     if _everywhere(host):
         # reached under the name that led to the API, which the certificate has to name anyway
         host = hostname
@@ -333,7 +349,8 @@ def _opened(of: Parts, opened: Opened, hostname: str) -> schemas.OpenAnswer:
         database=opened.grant.target,
         user=opened.user,
         password=opened.secret,
-        sslmode="disable" if listener.tls == "off" else "verify-full",
+        sslmode="disable" if listener.tls == "off" and api is None else "verify-full",
+        engine="postgres" if api is None else "http",
         ca=pem,
         ticket=opened.ticket_id,
         customers=list(opened.customers),

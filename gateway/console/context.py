@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
-from fastapi import APIRouter, Depends, Path, Request
+from fastapi import APIRouter, Depends, Path, Query, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from gateway.access.service import Access
@@ -17,6 +17,7 @@ from gateway.access.values import SignIn
 from gateway.alerts.cases import Cases
 from gateway.audit.log import FileLog
 from gateway.audit.search import Search
+from gateway.budgets import Spent
 from gateway.config import Config
 from gateway.console.problems import MEDIA_TYPE, Problem, Refused, refuse
 from gateway.custody.custody import Custody
@@ -25,7 +26,12 @@ from gateway.model import Peer
 from gateway.policy.schema import Policy
 from gateway.ports import Clock, Directory
 
+if TYPE_CHECKING:
+    from gateway.access.directory.oidc.logins import Logins
+
 T = TypeVar("T")
+Spending = Callable[[str, str, Policy], Sequence[Spent]]
+"""What a person (an id) has used of the budgets of a target's policy."""
 
 _bearer = HTTPBearer(auto_error=False, description="The token that /v1/sign-in answers with.")
 
@@ -36,7 +42,9 @@ class Parts:
 
     `address` is where database clients reach the gateway when the configuration cannot say it (a free port);
     `key` is the audit log's public key as text; `witness_token` opens its hashes and nothing else; `tokens` are those
-    that records have of a value, which blocks. `hooks` takes the webhooks of ticket sources.
+    that records have of a value, which blocks. `hooks` takes the webhooks of ticket sources. `spent` tells
+    what is used of budgets. `logins` are those at an identity provider, where there is one. `http` are the ports of the
+    targets that are APIs; `unserved` says why a target cannot be served at all.
     """
 
     access: Access
@@ -53,6 +61,10 @@ class Parts:
     witness_token: bytes = b""
     tokens: Callable[[str], list[str]] = lambda _: []
     hooks: Hooks | None = None
+    spent: Spending = lambda *_: []
+    logins: Logins | None = None
+    http: Mapping[str, int] = field(default_factory=dict)
+    unserved: Callable[[str], Refusal | None] = lambda _: None
 
     def is_witness(self, bearer: str) -> bool:
         """Whether that is the token that witnesses of the audit log have."""
@@ -87,15 +99,17 @@ def token(credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_b
     return credentials.credentials
 
 
-def signed_in(request: Request, bearer: Annotated[str, Depends(token)]) -> SignIn:
+async def signed_in(request: Request, bearer: Annotated[str, Depends(token)]) -> SignIn:
     """The sign-in of the request, or the refusal raised."""
-    return given(parts(request).access.authenticate(bearer))
+    return given(await parts(request).access.recognise(bearer))
 
 
 Me = Annotated[SignIn, Depends(signed_in)]
 Of = Annotated[Parts, Depends(parts)]
 From = Annotated[Peer, Depends(peer)]
 Login = Annotated[str, Path(max_length=64)]
+Named = Annotated[str, Query(max_length=64)]
+"""The login in whose name a delegate decides."""
 Id = Annotated[str, Path(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 
 

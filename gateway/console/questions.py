@@ -44,6 +44,7 @@ class Given(BaseModel):
     code: Short = ""
     relation: Short = ""
     column: Short = ""
+    recipient: Short = ""
     value: Annotated[str, Field(max_length=4096, pattern=r"^(-|[A-Za-z0-9_-]{22}( [A-Za-z0-9_-]{22})*)?$")] = ""
     since: AwareDatetime | None = None
     until: AwareDatetime | None = None

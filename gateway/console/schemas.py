@@ -14,12 +14,15 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints
 from gateway.access.values import LiveSession, Previewed, Shown, SignIn
 from gateway.access.writing import MAX_STATEMENT
 from gateway.model import AccessRequest, Grant, Write
+from gateway.policy.schema import FIELD_OF_ROUTE, named
 from gateway.ports import Mark
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 Ticket = Annotated[str, StringConstraints(max_length=64)]
 Reason = Annotated[str, StringConstraints(max_length=500)]
-RevealedColumn = Annotated[str, StringConstraints(pattern=r"^[^.]{1,63}\.[^.]{1,63}\.[^.]{1,63}$")]
+RevealedColumn = Annotated[
+    str, StringConstraints(pattern=rf"^(?:[^.]{{1,63}}\.[^.]{{1,63}}\.[^.]{{1,63}}|{FIELD_OF_ROUTE})$", max_length=400)
+]
 Password = Annotated[SecretStr, Field(min_length=1, max_length=1024)]
 Code = Annotated[SecretStr, Field(min_length=1, max_length=64)]
 
@@ -67,6 +70,18 @@ class ReasonBody(_Body):
     reason: Reason = ""
 
 
+class DecisionBody(ReasonBody):
+    """Why, and the login of the one in whose name it is decided, for a delegate who has the choice."""
+
+    in_name_of: Annotated[str, StringConstraints(max_length=64)] = ""
+
+
+class ExtendBody(ReasonBody):
+    """By how much longer, and why."""
+
+    seconds: int = Field(ge=1, le=7 * 86400)
+
+
 class EnrolBeginBody(_Body):
     """Proof of the password, with an invitation."""
 
@@ -109,10 +124,12 @@ class OpenAnswer(_Body):
     """How to connect. `ca` is the PEM of the authority to verify the gateway with, empty for the system's.
 
     `write` says that the grant is for writing too; `statement` stands for the only statement that may write,
-    as `digest` does in the trail.
+    as `digest` does in the trail. Of an API (`engine: http`), `user` and `password` are for HTTP's Basic or, as
+    `gateway open` prints them, Bearer.
     """
 
     target: str
+    engine: Literal["postgres", "http"] = "postgres"
     host: str
     port: int
     database: str
@@ -132,7 +149,8 @@ class OpenAnswer(_Body):
 class RequestAnswer(_Body):
     """An access request; `login` and `decided_by` are empty for people whom the directory no longer knows.
 
-    `digest` stands for the one statement that is asked for, as in the trail; empty where there is none.
+    `digest` stands for the one statement that is asked for, as in the trail; empty where there is none. Who decided
+    in another's name is `LOGIN for LOGIN`. `extends` is the grant that is to last longer.
     """
 
     id: str
@@ -149,6 +167,7 @@ class RequestAnswer(_Body):
     decision_reason: str
     write: bool
     digest: str
+    extends: str = ""
 
 
 class TicketAnswer(_Body):
@@ -180,11 +199,38 @@ class ProblemAnswer(_Body):
     hint: str
 
 
+class EarlierAnswer(_Body):
+    """What the same person asked for before; `same_customer` when it was for the same customer, or the same ticket."""
+
+    id: str
+    created_at: datetime
+    target: str
+    ticket: str
+    state: str
+    reveal: list[str]
+    write: bool
+    reason: str
+    same_customer: bool
+
+
+class FiledAnswer(RequestAnswer):
+    """A request as it was filed: who can approve it, as teams and as some people, and how many have to."""
+
+    approvers: list[str]
+    approvals_needed: int
+    people: list[str]
+
+
 class ShownAnswer(RequestAnswer):
     """A request with its ticket, its person, and what its statement would write now.
 
     `statement` is the text as it was filed, for its author and for who may decide about it; it may hold personal data.
+    `people` are some who could approve it; `earlier` is what its person asked for in the 30 days before, and for the
+    same customer in the year before.
     """
+
+    people: list[str] = []
+    earlier: list[EarlierAnswer] = []
 
     name: str
     teams: list[str]
@@ -199,11 +245,12 @@ class ShownAnswer(RequestAnswer):
 class PreviewAnswer(_Body):
     """The rows that a request's statement would meet, masked, as text; `more` when there are more than are shown.
 
-    A statement that inserts meets none: `columns` is empty.
+    A statement that inserts meets none: `columns` is empty. Of a request without a statement, `rows` are the relations
+    whose columns it asks to see in clear, with how many rows each has for the customer.
     """
 
     request: str
-    would_write: WriteAnswer
+    would_write: WriteAnswer | None
     columns: list[str]
     rows: list[list[str | None]]
     more: bool
@@ -305,9 +352,8 @@ class KeyAnswer(_Body):
 
 
 def columns(reveal: list[str]) -> frozenset[tuple[str, str]]:
-    """`schema.table.column` texts as (relation, column) pairs."""
-    pairs = (text.rpartition(".") for text in reveal)
-    return frozenset((relation, column) for relation, _, column in pairs)
+    """`schema.table.column` and `route.$.path` texts as (relation or route, column or path) pairs."""
+    return frozenset(map(named, reveal))
 
 
 def person(signin: SignIn) -> PersonAnswer:
@@ -321,8 +367,23 @@ def request_answer(request: AccessRequest, logins: dict[str, str], mark: Mark) -
     return RequestAnswer(**_request(request, logins, mark))
 
 
+def people_of(request: AccessRequest) -> tuple[str, ...]:
+    """The ids of everybody whom a request names."""
+    return (request.person, *request.decided_by, *(name for name in request.in_name_of if name))
+
+
+def filed_answer(
+    request: AccessRequest, logins: dict[str, str], mark: Mark, approvers: frozenset[str], needed: int,
+    people: list[str],
+) -> FiledAnswer:  # fmt: skip
+    """A request that was just filed."""
+    return FiledAnswer(
+        **_request(request, logins, mark), approvers=sorted(approvers), approvals_needed=needed, people=people
+    )
+
+
 def shown_answer(
-    shown: Shown, logins: dict[str, str], mark: Mark, approvers: frozenset[str], needed: int
+    shown: Shown, logins: dict[str, str], mark: Mark, approvers: frozenset[str], needed: int, people: list[str]
 ) -> ShownAnswer:
     """A request as it stands now."""
     ticket, problem, requester = shown.ticket, shown.problem, shown.requester
@@ -332,6 +393,21 @@ def shown_answer(
         teams=sorted(requester.teams) if requester else [],
         approvers=sorted(approvers),
         approvals_needed=needed,
+        people=people,
+        earlier=[
+            EarlierAnswer(
+                id=one.request.id,
+                created_at=one.request.created_at,
+                target=one.request.target,
+                ticket=one.request.ticket_id,
+                state=one.request.state.value,
+                reveal=_dotted(one.request.reveal),
+                write=one.request.write,
+                reason=one.request.reason,
+                same_customer=one.same,
+            )
+            for one in shown.earlier
+        ],
         ticket_now=TicketAnswer(
             id=ticket.id,
             title=ticket.title,
@@ -353,7 +429,7 @@ def preview_answer(previewed: Previewed) -> PreviewAnswer:
     preview = previewed.preview
     return PreviewAnswer(
         request=previewed.request.id,
-        would_write=_would_write(previewed.write),
+        would_write=_would_write(previewed.write) if previewed.write else None,
         columns=list(preview.columns),
         rows=[list(row) for row in preview.rows],
         more=preview.more,
@@ -409,11 +485,20 @@ def _request(request: AccessRequest, logins: dict[str, str], mark: Mark) -> dict
         "state": request.state.value,
         "created_at": request.created_at,
         "decided_at": request.decided_at,
-        "decided_by": [logins.get(one, "") for one in request.decided_by],
+        "decided_by": _deciders(request, logins),
         "decision_reason": request.decision_reason,
         "write": request.write,
         "digest": mark(request.digest),
+        "extends": request.extends,
     }
+
+
+def _deciders(request: AccessRequest, logins: dict[str, str]) -> list[str]:
+    names = request.in_name_of or ("",) * len(request.decided_by)
+    return [
+        f"{logins.get(by, '')} for {logins.get(name, name)}" if name else logins.get(by, "")
+        for by, name in zip(request.decided_by, names, strict=True)
+    ]
 
 
 def _would_write(write: Write) -> WriteAnswer:

@@ -32,7 +32,6 @@ from gateway.record import event
 
 T = TypeVar("T")
 
-FRESH_S = 15 * 60
 BACKLOG = 2_000
 _NUMBER = r"((?:x[0-9]{3}/)*[0-9]{3})(\.p/([1-9][0-9]{0,2}))?"
 _HASHES = re.compile(rf"checkpoint|rotations|tile/[0-9]{{1,2}}/{_NUMBER}")
@@ -136,7 +135,7 @@ def routes() -> APIRouter:
 
         Those are hashes only, so looking at them is no record. `tile/entries/…` are the records: for auditors.
         """
-        me = None if of.is_witness(bearer) else signed_in(request, bearer)
+        me = None if of.is_witness(bearer) else await signed_in(request, bearer)
         entries = _ENTRIES.fullmatch(path)
         if entries is not None and me is not None:
             number = int(entries[1].replace("x", "").replace("/", ""))
@@ -173,8 +172,9 @@ def may_read(of: Parts, me: SignIn) -> Refusal | None:
     """Why that sign-in may not read the trail now."""
     if not of.access.is_member(me.principal, "auditors"):
         return Refusal("not-in-team", "the audit trail is for auditors")
-    if not is_fresh(me.factor_at, of.clock(), FRESH_S):
-        return stale_factor()
+    fresh_s = of.config.second_factor.fresh.audit
+    if not is_fresh(me.factor_at, of.clock(), fresh_s):
+        return stale_factor(fresh_s)
     return None
 
 

@@ -47,7 +47,10 @@ _EVENT = Class(0, "Base Event", "Uncategorized", {})
 _LOG = Class(1008, "Event Log Activity", "System Activity", {8: "Restart"})
 _FINDING = Class(2004, "Detection Finding", "Findings", {1: "Create"})
 _ACCOUNT = Class(
-    3001, "Account Change", "Identity & Access Management", {10: "MFA Factor Enable", 11: "MFA Factor Disable"}
+    3001,
+    "Account Change",
+    "Identity & Access Management",
+    {2: "Enable", 5: "Disable", 10: "MFA Factor Enable", 11: "MFA Factor Disable"},
 )
 _AUTHENTICATION = Class(3002, "Authentication", "Identity & Access Management", {1: "Logon", 2: "Logoff"})
 _ENTITY = Class(
@@ -84,6 +87,10 @@ def _of_verb(record: Record) -> int | str:
     return {"INSERT": 6, "UPDATE": 2, "DELETE": 7, "SELECT": 4, "": 4}.get(verb, verb)
 
 
+def _of_person(record: Record) -> int:
+    return {"new": 1, "gone": 11, "back": 10}.get(str(record.get("state", "")), 3)
+
+
 def _of_request(record: Record) -> int:
     return {"pending": 1, "cancelled": 4, "expired": 4}.get(str(record.get("state", "")), 3)
 
@@ -95,13 +102,18 @@ KINDS_AS: dict[str, As] = {
     "log.rotation": As(_LOG, "Key rotation", _LOW),
     "log.heartbeat": As(_LIFECYCLE, "Heartbeat"),
     "clock.step": As(_LOG, "Clock step", _MEDIUM),
+    "engine.process": As(_LIFECYCLE, lambda record: 3 if record.get("state") == "started" else 4, _LOW),
     "statement.unknown": As(_DATASTORE, 4, _MEDIUM),
     "login": As(_AUTHENTICATION, 1),
     "enrolment": As(_ACCOUNT, 10),
     "factor.reset": As(_ACCOUNT, 11, _MEDIUM),
+    "directory.person": As(_ENTITY, _of_person, what="person"),
     "request": As(_ENTITY, _of_request, what="access request"),
     "request.preview": As(_ENTITY, 2, what="access request"),
     "grant": As(_ACCESS, lambda record: 1 if record.get("state") == "active" else 2),
+    "delegation": As(_ENTITY, 3, _LOW, what="delegation"),
+    "person.suspension": As(_ACCOUNT, lambda record: 5 if record.get("state") == "suspended" else 2, _MEDIUM),
+    "access.review": As(_ENTITY, 3, _LOW, what="access review"),
     "break_glass.opened": As(_FINDING, 1, _HIGH, "access was taken in an emergency, without approval"),
     "break_glass.review": As(_ENTITY, 3, _MEDIUM, what="grant"),
     "break_glass.overdue": As(_FINDING, 1, _HIGH, "nobody reviewed an emergency in time"),
@@ -109,6 +121,7 @@ KINDS_AS: dict[str, As] = {
     "write.claimed": As(_ENTITY, 10, what="grant"),
     "write.released": As(_ENTITY, 11, what="grant"),
     "session.begin": As(_DATASTORE, 3),
+    "session.connected": As(_DATASTORE, 3),
     "session.end": As(_AUTHENTICATION, 2),
     "statement.begin": As(_DATASTORE, _of_verb),
     "statement.window": As(_DATASTORE, 1),
@@ -117,11 +130,15 @@ KINDS_AS: dict[str, As] = {
     "search.exact": As(_DATASTORE, 4, _LOW),
     "budget.warning": As(_FINDING, 1, _MEDIUM, "budget nearly used up"),
     "refusals.flood": As(_FINDING, 1, _HIGH, "too many refused statements"),
+    "store.seen": As(_LIFECYCLE, "Place in the store"),
+    "store.restored": As(_FINDING, 1, _HIGH, "the store of access went back in time"),
+    "redis.state": As(_LIFECYCLE, "What gateways share", _MEDIUM),
     "policy.change": As(_ENTITY, 3, _MEDIUM, what="policy"),
     "catalog.drift": As(_FINDING, 1, _LOW, "the target differs from its policy"),
     "security.alert": As(_FINDING, 1, _HIGH, "security event"),
     "security.case": As(_ENTITY, 3, _MEDIUM, what="case"),
     "security.notice": As(_ENTITY, "Notice", what="case"),
+    "directory.source": As(_LIFECYCLE, "Directory", _MEDIUM),
     "ticket.source": As(_LIFECYCLE, "Ticket source", _LOW),
     "ticket.hook": As(_API, 3),
     "ticket.comment": As(_ENTITY, "Comment", what="ticket"),
@@ -129,12 +146,14 @@ KINDS_AS: dict[str, As] = {
     "audit.erased": As(_API, 4, _HIGH),
     "audit.expired": As(_LOG, "Expiry of sealed literals"),
     "log.pruned": As(_LOG, "Pruning", _LOW),
+    "keys.rotated": As(_LOG, "Master key rotation", _MEDIUM),
     "hold.set": As(_ENTITY, 1, _MEDIUM, what="legal hold"),
     "hold.lifted": As(_ENTITY, 4, _MEDIUM, what="legal hold"),
     "hold.kept": As(_LOG, "Kept by a legal hold"),
     "archive.late": As(_LOG, "Archive late", _HIGH),
     "restore.tested": As(_LOG, "Restore test"),
     "audit.act": As(_ENTITY, 3, _MEDIUM, what="act of two people"),
+    "audit.reconciled": As(_API, 2),
     "audit.report": As(_API, 2),
     "audit.read": As(_API, 2),
 }

@@ -133,6 +133,9 @@ _ENTITIES = {
     "legal hold": ("hold",),
     "case": ("case",),
     "ticket": ("ticket",),
+    "delegation": ("delegation",),
+    "access review": ("review", "of"),
+    "person": ("person",),
     "act of two people": ("act",),
 }
 

@@ -203,11 +203,13 @@ class House:
 
 
 @contextlib.contextmanager
-def small_payroll(dataset: data.Dataset, seed: int) -> Iterator[EmbeddedPostgres]:
+def small_payroll(
+    dataset: data.Dataset, seed: int, settings: Mapping[str, str] | None = None
+) -> Iterator[EmbeddedPostgres]:
     """The operating system's PostgreSQL with TLS and SCRAM, `dataset` loaded, and the read-only backend role made."""
     # Not pytest's own directory: that one is closed to the unprivileged user whom the server runs as under root.
     directory = Path(tempfile.mkdtemp(prefix="gateway-live-"))
-    server = EmbeddedPostgres(directory, find_binaries(tls=True), tls=True)
+    server = EmbeddedPostgres(directory, find_binaries(tls=True), tls=True, settings=settings or {})
 
     def load(connection: psycopg.Connection[Any]) -> None:
         data.load(connection, dataset)
@@ -230,10 +232,11 @@ def open_house(
     settings: Mapping[str, Any] | None = None,
     limits: Mapping[str, Any] | None = None,
     policy: str = "",
+    start: bool = True,
 ) -> Iterator[House]:
     """Start a gateway in `directory`; `settings` go over gateway.yaml, `limits` over the policy's limits.
 
-    With `policy`, the target has that one instead of the demonstration's.
+    With `policy`, the target has that one instead of the demonstration's. Without `start`, who calls starts it.
     """
     company = write_company(directory / "company", postgres)
     # Not the usual ports: two runs at the same time would both find them free and then fight for them.
@@ -247,7 +250,8 @@ def open_house(
     spare = load_config(company.config).targets[TARGET].spare_connections
     house = House(directory, postgres, company, Gateway(company, directory / "gateway.log"), spare)
     try:
-        house.gateway.start()
+        if start:
+            house.gateway.start()
         yield house
     finally:
         house.gateway.stop()
@@ -263,9 +267,9 @@ def change_yaml(path: Path, change: Callable[[Any], None]) -> None:
 
 
 def merge(tree: Any, changes: Mapping[str, Any]) -> Any:
-    """The nested mapping with `changes` put over it, in place."""
+    """The nested mapping with `changes` put over it, in place; what has a `kind` takes the place of what was there."""
     for name, value in changes.items():
-        if isinstance(value, Mapping):
+        if isinstance(value, Mapping) and "kind" not in value:
             merge(tree.setdefault(name, {}), value)
         else:
             tree[name] = value

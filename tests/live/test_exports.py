@@ -98,7 +98,8 @@ def test_every_sink_gets_the_whole_trail(postgres: EmbeddedPostgres, tls: Server
     assert [problem for event in events for problem in ocsf_problems(event)] == []
     ends = [event for event in events if event["metadata"]["event_code"] == "statement.end"]
     assert {event["actor"]["user"]["name"] for event in ends} == {"alice"}
-    assert {line["kind"] for line in lines(files / "logins")} == {"login", "session.begin", "session.end"}
+    kinds = {"login", "session.begin", "session.connected", "session.end"}
+    assert {line["kind"] for line in lines(files / "logins")} == kinds
     assert collector.indices == list(range(len(records)))
     assert collector.headers[0]["authorization"] == "Bearer 7hdk-canary-token"
     assert [json.loads(log.body.string_value) for log in collector.logs()] == records

@@ -9,6 +9,7 @@ import pytest
 
 from gateway.config import AuditIndex, Config, Secret, load_config, schema, seconds, settings, size
 from gateway.errors import GatewayError
+from gateway.store_settings import Store
 
 GOOD = """\
 origin: gateway-1
@@ -63,7 +64,7 @@ def test_a_relative_path_to_the_file_means_the_same(tmp_path: Path, monkeypatch:
         (("host: 127.0.0.1, database", "host: 10.0.0.1, database"), ":9:", "`tls: off` is for a target on a loopback"),
         (("  postgres: {host: 127.0.0.1", "  postgres: {tls: off, host: 0.0.0.0"), ":11:", "loopback host only"),
         (("password: {env: PGPW}", "password: hunter2"), ":9:", "password"),
-        (("password: {env: PGPW}", "password: {}"), ":9:", "{env: NAME} or {file: path}"),
+        (("password: {env: PGPW}", "password: {}"), ":9:", "{env: NAME} or {file: path} or {credential: NAME}"),
         (("  payroll:", "  Pay Roll:"), ":", "lower case letters"),
         (("listen:", "listen:\n  ops: {host: 0.0.0.0}"), ":11:", "loopback"),
         (("state: state", "state: state\nstate: other"), ":3:1", "duplicate key"),
@@ -172,6 +173,33 @@ def test_an_index_elsewhere_is_named_whole_and_reached_by_tls(given: dict[str, o
         AuditIndex.model_validate(given)
 
 
+STORES = [
+    {"kind": "postgres"},
+    {"kind": "postgres", "hosts": ("db:5432",), "database": "d", "user": "u"},
+    {"kind": "postgres", "hosts": ("db:5432",), "database": "d", "user": "u", "password": {"env": "P"}, "tls": "off"},
+    {"kind": "postgres", "hosts": ("db",), "database": "d", "user": "u", "password": {"env": "P"}},
+    {"hosts": ("db:5432",)},
+    {"kind": "sqlite", "user": "u"},
+    {"kind": "redis"},
+    {"deadline": "31s"},
+    {"grace": "6m"},
+]
+
+
+@pytest.mark.parametrize("given", STORES)
+def test_a_store_elsewhere_is_named_whole_and_reached_by_tls(given: dict[str, object]) -> None:
+    with pytest.raises(ValueError):
+        Store.model_validate(given)
+
+
+def test_the_servers_of_a_store_are_told_apart_with_their_ports() -> None:
+    store = Store(
+        kind="postgres", hosts=("127.0.0.1:6000", "[::1]:6001"), database="d", user="u", password=Secret(env="P"),
+        tls="off",
+    )  # fmt: skip
+    assert store.places() == [("127.0.0.1", 6000), ("::1", 6001)]
+
+
 EXPORTS = [
     ("{kind: otlp, url: 'http://collector.example.com/v1/logs'}", "https, or http to a loopback host"),
     ("{kind: otlp, url: 'https://a:b@collector.example.com/v1/logs'}", "no user, query or fragment"),
@@ -202,3 +230,25 @@ def test_an_export_that_would_be_unsafe_or_useless_is_refused_with_its_place(
 def test_an_export_is_named_as_a_file_may_be(tmp_path: Path, name: str) -> None:
     with pytest.raises(GatewayError, match="an export's name"):
         load(tmp_path, f"{GOOD}exports:\n  '{name}': {{kind: file, path: x}}\n")
+
+
+def test_a_credential_is_what_the_service_manager_gave(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
+    with pytest.raises(GatewayError, match="no service manager"):
+        Secret(credential="master").read()
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    with pytest.raises(GatewayError, match="cannot be read"):
+        Secret(credential="master").read()
+    path = tmp_path / "master"
+    path.write_bytes(b"s3cret\n")
+    path.chmod(0o440)
+    assert Secret(credential="master").read() == b"s3cret"
+    path.chmod(0o444)
+    with pytest.raises(GatewayError, match="read by others"):
+        Secret(credential="master").read()
+
+
+@pytest.mark.parametrize("name", ["../master", "a/b", "", ".", "-x"])
+def test_a_credential_is_named_and_no_path(name: str) -> None:
+    with pytest.raises(ValueError, match="credential"):
+        Secret(credential=name)

@@ -25,16 +25,36 @@ def _program(path: Path, text: str) -> None:
     path.chmod(0o755)
 
 
-def prepare(machine: Path, *arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+def prepare(machine: Path, *arguments: str, cwd: Path = ROOT, **more: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         ["/bin/sh", ROOT / "deploy" / "prepare.sh", *arguments],
         capture_output=True,
         text=True,
         check=False,
         timeout=30,
-        env={"PATH": str(machine)},
+        env={"PATH": str(machine), **more},
         cwd=cwd,
     )
+
+
+def test_the_newest_python_is_taken_wherever_it_is_and_an_older_one_when_there_is_no_other(machine: Path) -> None:
+    for name in ("ls", "sort"):
+        (machine / name).symlink_to(str(shutil.which(name)))
+    _program(machine / "python3.11", "exit 0")
+    kept = machine / "pyenv" / "versions"
+
+    def found() -> str:
+        return prepare(machine, "python", PYENV_ROOT=str(machine / "pyenv")).stdout.strip()
+
+    assert found() == str(machine / "python3.11")
+    for version, works in (("3.12.1", True), ("3.12.10", True), ("3.13.0", False)):
+        program = kept / version / "bin" / f"python{version.rpartition('.')[0]}"
+        program.parent.mkdir(parents=True)
+        _program(program, "exit 0" if works else "exit 1")
+    assert found() == str(kept / "3.12.10" / "bin" / "python3.12")
+    _program(machine / "python3.12", "exit 0")
+    assert found() == str(machine / "python3.12")
+    assert prepare(machine, "python", PYTHON="python3.11").stdout.strip() == str(machine / "python3.11")
 
 
 @pytest.mark.parametrize("have", [(), ("node",), ("npm",), ("node", "npm")])

@@ -55,7 +55,7 @@ def _described(text: str, view: View, refusal: Refusal) -> Plan:
             verbs=tuple(_verb(statement) for statement in statements),
             normalised="; ".join(map(_verb, statements)) if _hides_values(statements) else normalised(parsed),
             fingerprint=fingerprint(text),
-            relations=_mentioned(statements),
+            relations=mentioned(statements),
             defines=tuple(pair for statement in statements for pair in _defined(statement)),
             uses=tuple(pair for statement in statements for pair in _used(statement)),
             conceals=conceals(parsed),
@@ -80,7 +80,7 @@ def _hides_values(statements: list[Message]) -> bool:
     return any(type(message) is pb.VariableSetStmt and message.args for message in inner)
 
 
-def _mentioned(statements: list[Message]) -> tuple[str, ...]:
+def mentioned(statements: list[Message]) -> tuple[str, ...]:
     """The relations that the text names, as it names them; what WITH names is among them."""
     found: dict[str, None] = {}
     for statement in statements:

@@ -253,7 +253,18 @@ def test_lists_are_json_when_asked(terminal: Any) -> None:
 def test_status_shows_person_grants_and_sessions(terminal: Any) -> None:
     grant = {"id": "grant_1", "target": "payroll", "ticket": "SUP-1", "customers": ["42"], "state": "active"}
     session = {"id": "s1", "login": "alice", "target": "payroll", "ticket": "SUP-1", "address": "192.0.2.1:5"}
-    terminal.answers["GET /grants"] = (200, {"grants": [{**grant, "expires_at": "2099-01-01T00:00:00Z"}]})
+    waits = {
+        "id": "req_2", "target": "payroll", "ticket": "SUP-2", "reveal": ["public.employees.email"], "write": False,
+        "approvers": ["security"], "approvals_needed": 1, "people": ["bea", "bob"],
+    }  # fmt: skip
+    mine = {
+        "grants": [{**grant, "expires_at": "2099-01-01T00:00:00Z"}],
+        "passes": [{"id": "pass_1", "target": "payroll", "ticket": "SUP-1", "made_at": "2026-03-02T08:59:00Z"}],
+        "requests": [waits],
+        "budgets": [{"target": "payroll", "budget": "rows_per_day", "used": 20, "left": 80, "limit": 100}],
+        "delegations": [{"delegate": "dan", "delegator": "alice", "ends_at": "2026-03-09T00:00:00Z"}],
+    }
+    terminal.answers["GET /status"] = (200, mine)
     terminal.answers["GET /sessions"] = (
         200,
         {"sessions": [{**session, "application": "psql", "started_at": "2026-03-02T09:00:00Z"}]},
@@ -262,6 +273,10 @@ def test_status_shows_person_grants_and_sessions(terminal: Any) -> None:
     assert "alice (Alice)" in said.out
     assert "grant_1" in said.out
     assert "2026-03-02 09:00:00Z" in said.out
+    assert "pass_1" in said.out
+    assert "1 of: security (bea, bob)" in said.out
+    assert "80 of 100" in said.out
+    assert "dan decides in the name of alice until 2026-03-09" in said.err
     assert json.loads(terminal.run("status", "--output", "json").out)["grants"][0]["id"] == "grant_1"
 
 
@@ -398,3 +413,49 @@ def test_a_script_does_not_wait(terminal: Any, problem: Any, monkeypatch: pytest
     assert said.code == 77
     assert said.json == {"request": WAITS}
     assert approver.opened == 1
+
+
+class Stale:
+    """Refuses a factor as too old until the token is `renewed`."""
+
+    def __init__(self, problem: Any, answer: Any, renewed: str = "gwt_renewed") -> None:
+        self.problem, self.answer, self.renewed = problem, answer, renewed
+
+    def __call__(self, request: Any) -> tuple[int, Any]:
+        if request.headers["authorization"] == f"Bearer {self.renewed}":
+            return 200, self.answer
+        return self.problem(401, "second-factor-required", "this needs a second factor of the last 5 minutes")  # type: ignore[no-any-return]
+
+
+def at_a_terminal(terminal: Any, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Signs in, then lets the person be asked; returns what was asked."""
+    terminal.run("login")
+    terminal.answers["POST /sign-in"] = (200, {**terminal.answers["POST /sign-in"][1], "token": "gwt_renewed"})
+    terminal.requests.clear()
+    monkeypatch.delenv("GATEWAY_OTP")
+    asked: list[str] = []
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    monkeypatch.setattr("getpass.getpass", lambda prompt, stream: asked.append(prompt) or "654321")
+    return asked
+
+
+def test_a_factor_that_is_too_old_is_asked_for_again_and_the_command_goes_on(
+    terminal: Any, problem: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = at_a_terminal(terminal, monkeypatch)
+    terminal.answers["POST /people/dan/invite"] = Stale(problem, {"login": "dan", "invitation": "abc"})
+    said = terminal.run("people", "invite", "dan")
+    assert said.code == 0, said.err
+    assert said.out == "abc\n"
+    assert asked == ["code (nothing: security key): "]
+    assert "this needs a second factor of the last 5 minutes" in said.err
+    paths = [request.url.path for request in terminal.requests]
+    assert paths.count("/v1/people/dan/invite") == 2
+
+
+def test_a_new_factor_is_asked_for_once(terminal: Any, problem: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = at_a_terminal(terminal, monkeypatch)
+    terminal.answers["POST /people/dan/invite"] = Stale(problem, {}, renewed="never")
+    said = terminal.run("people", "invite", "dan")
+    assert said.code == 77
+    assert len(asked) == 1

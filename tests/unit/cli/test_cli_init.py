@@ -16,7 +16,9 @@ from gateway.access.directory.file import FileDirectory
 from gateway.access.tickets.file import FileTickets
 from gateway.cli import doctor
 from gateway.cli.finding import FAIL, OK, WARN, Finding
-from gateway.config import Config, load_config, settings
+from gateway.config import Config, Target, load_config, settings
+from gateway.directory_settings import KINDS as DIRECTORIES
+from gateway.http_settings import HttpTarget
 from gateway.policy.load import load_policy
 from gateway.ticket_settings import KINDS
 from gateway.ticket_settings import FileTickets as FileSettings
@@ -60,10 +62,17 @@ def test_it_shows_every_setting(installed: Path) -> None:
     text = uncommented((installed / "gateway.yaml").read_text())
     (installed / "all.yaml").write_text(text)
     shown = set(_written(load_config(installed / "all.yaml", {})))
-    # of the kinds of ticket sources it is the embedded one; the others are shown in comments
+    # of the kinds of directories and ticket sources it is the embedded one; the others are shown in comments
     other = {f"tickets.{name}" for kind in KINDS for name in kind.model_fields} - {"tickets.kind"}
+    other |= {f"directory.{name}" for kind in DIRECTORIES for name in kind.model_fields}
+    other -= {"directory.kind", "directory.path"}
     others = {name for name, _ in settings() if any(name == one or name.startswith(f"{one}.") for one in other)}
-    names = {name.replace("targets.NAME", "targets.payroll") for name, _ in settings()} - others
+    # of the kinds of targets it is a database; an API is shown in comments
+    api = {f"targets.NAME.{name}" for name in set(HttpTarget.model_fields) - set(Target.model_fields)}
+    example_of_api = text.partition("# An API over HTTP")[2].partition("# What teams may do")[0]
+    assert {name.rpartition(".")[2] for name in api} <= set(re.findall(r"(\w+): ", example_of_api))
+    others |= {name for name, _ in settings() if any(name == one or name.startswith(f"{one}.") for one in api)}
+    names = {name.replace("targets.NAME", "targets.payroll") for name, _ in settings() if name not in others}
     # an export has no default that could be switched on: it is shown as an example
     example = text.partition("# Copies of the trail")[2].partition("exports: {}")[0]
     exports = {name for name in names if name.startswith("exports.")}
@@ -174,6 +183,13 @@ def look(config: Config, name: str) -> list[Finding]:
     return list(getattr(doctor, name)(config))
 
 
+def open_the_way(directory: Path) -> None:
+    """Let everybody come as far as that directory."""
+    for above in (directory, *directory.parents):
+        if above.stat().st_mode & 0o005 != 0o005:
+            above.chmod(0o755)
+
+
 def test_a_fresh_installation_is_sound(installed: Path) -> None:
     config = load_config(installed / "gateway.yaml", {})
     for name in ("_files", "_master_key", "_certificate", "_clock", "_directory", "_tickets", "_audit"):
@@ -182,8 +198,7 @@ def test_a_fresh_installation_is_sound(installed: Path) -> None:
 
 def test_loose_modes_are_found(installed: Path) -> None:
     config = load_config((installed / "gateway.yaml").absolute(), {})
-    for above in (installed, *installed.parents[:3]):
-        above.chmod(0o755)
+    open_the_way(installed)
     (installed / "people.yaml").chmod(0o644)
     (installed / "gateway.yaml").chmod(0o666)
     (installed / "state").chmod(0o755)
@@ -202,8 +217,7 @@ def test_a_file_below_a_closed_directory_is_not_open_to_others(installed: Path) 
 def test_a_group_is_others_unless_it_is_one_account(
     installed: Path, monkeypatch: pytest.MonkeyPatch, accounts: set[str], level: str
 ) -> None:
-    for above in (installed, *installed.parents[:3]):
-        above.chmod(0o755)
+    open_the_way(installed)
     (installed / "people.yaml").chmod(0o640)
     monkeypatch.setattr(doctor, "_accounts", lambda _group: accounts)
     assert levels(look(load_config(installed / "gateway.yaml", {}), "_files"), "files") == [level]

@@ -20,6 +20,13 @@ from gateway.demo.trail import sentence
 from gateway.errors import CODES, Refusal
 
 COMMANDS = """
+access now
+access restore
+access review close
+access review decide
+access review list
+access review show
+access review start
 approve
 audit act
 audit acts
@@ -36,6 +43,7 @@ audit lift-hold
 audit logs
 audit prove
 audit prune
+audit reconcile
 audit reindex
 audit report
 audit restore
@@ -57,23 +65,42 @@ cases resolve
 cases show
 cases sign
 cases take
+delegate end
+delegate list
+delegate set
 demo
 deny
+directory test
 doctor
 init
+keys rotate
 login
 logout
 open
+people add-key
 people enrol
 people hash
 people invite
+people keys
+people list
 people recover
+people release
+people remove-key
 people reset
+people suspend
+people unsuspend
 policy check
 policy diff
 policy explain
 policy scaffold
 policy test
+request approve
+request cancel
+request deny
+request extend
+request list
+request new
+request show
 requests
 review
 reviews
