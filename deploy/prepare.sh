@@ -57,8 +57,8 @@ apt_install() {
     say "installing $(echo "$@") ..."
     export DEBIAN_FRONTEND=noninteractive UCF_FORCE_CONFFOLD=1
     log=$(mktemp)
-    if apt-get update -qq >"$log" 2>&1 \
-        && apt-get install -y -qq --no-install-recommends -o Dpkg::Options::=--force-confold "$@" >>"$log" 2>&1 </dev/null; then
+    if apt-get -o DPkg::Lock::Timeout=300 update -qq >"$log" 2>&1 \
+        && apt-get -o DPkg::Lock::Timeout=300 install -y -qq --no-install-recommends -o Dpkg::Options::=--force-confold "$@" >>"$log" 2>&1 </dev/null; then
         rm -f "$log"
         return 0
     fi

@@ -6,9 +6,11 @@ sessions of all others.
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx2
 import pytest
@@ -18,13 +20,22 @@ from raw_client import Raw, query
 from gateway.wire import postgres as wire
 
 BOUND_S = 0.8
+"""Of the gateway's own work, so that what else the machine does counts for nothing."""
+
+PATIENCE_S = 8.0
+"""Of the clock: who waits for others without working holds everybody up as well."""
 
 
 class Pulse:
-    """Asks for the gateway's health again and again; `worst` is the longest wait for an answer."""
+    """Asks for the gateway's health again and again.
+
+    `worst` is the most that its process worked while one answer was awaited, `longest` the longest wait; seconds both.
+    """
 
     def __init__(self, house: House) -> None:
         self.worst = 0.0
+        self.longest = 0.0
+        self._pid = house.gateway.pid
         self._url = f"http://127.0.0.1:{house.company.ports['ops']}/healthz"
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._beat)
@@ -37,9 +48,22 @@ class Pulse:
     def _beat(self) -> None:
         with httpx2.Client(trust_env=False, timeout=60) as client:
             while not self._over.wait(0.02):
-                asked = time.monotonic()
+                asked, worked = time.monotonic(), worked_s(self._pid)
                 assert client.get(self._url).status_code == 200
-                self.worst = max(self.worst, time.monotonic() - asked)
+                self.worst = max(self.worst, worked_s(self._pid) - worked)
+                self.longest = max(self.longest, time.monotonic() - asked)
+
+    def kept_its_bounds(self) -> bool:
+        return self.worst < BOUND_S and self.longest < PATIENCE_S
+
+    def __str__(self) -> str:
+        return f"everybody waited {self.longest:.1f} s, of which the gateway worked {self.worst:.1f} s"
+
+
+def worked_s(pid: int) -> float:
+    """Seconds of processor time that a process has had (proc(5): `stat`, fields 14 and 15)."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 @pytest.fixture
@@ -78,7 +102,7 @@ def test_a_burst_of_new_texts_leaves_everybody_else_a_turn(
     pulse.stop()
 
     assert len(answers) == (len(texts) if protocol == "simple" else 1)
-    assert pulse.worst < BOUND_S, f"everybody waited {pulse.worst:.1f} s"
+    assert pulse.kept_its_bounds(), str(pulse)
 
 
 SINGLE = {
@@ -94,4 +118,4 @@ def test_one_text_is_not_analysed_where_everybody_waits(house: House, pulse: Pul
         raw.log_in().query(f"{SINGLE[what]} limit 0")
     pulse.stop()
 
-    assert pulse.worst < BOUND_S, f"everybody waited {pulse.worst:.1f} s"
+    assert pulse.kept_its_bounds(), str(pulse)
