@@ -155,7 +155,7 @@ def test_without_its_store_a_gateway_gives_no_new_access_and_ends_what_there_is_
                 eventually(lambda: _refusal(connection) is not None, patience_s=GRACE_S + DEADLINE_S + 2)
                 assert _refusal(connection) in ("store-unavailable", "closed")
             # nothing of that waited on the loop
-            assert max(took) < 0.5
+            assert max(took) < DEADLINE_S
         finally:
             back()
     eventually(lambda: _works(house, opened), patience_s=10)

@@ -59,7 +59,7 @@ def test_a_revocation_at_one_cuts_the_session_at_the_other_within_the_interval(n
             return False
 
         eventually(cut, patience_s=3.0)
-        assert time.monotonic() - began < 4 * INTERVAL_S
+        assert time.monotonic() - began < 8 * INTERVAL_S
     ended = [record for record in other.records() if record["kind"] == "session.end"][-1]
     assert ended["code"] == "grant-revoked"
     with pytest.raises(psycopg.OperationalError):

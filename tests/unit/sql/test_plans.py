@@ -65,9 +65,9 @@ def test_a_name_with_a_line_break_hides_the_rest_and_a_forged_one_hides_no_name(
 )
 def test_time_is_linear(part: str) -> None:
     row = (part * (1_000_000 // len(part))).encode()
-    began = time.perf_counter()
+    began = time.process_time()
     PlanText(SHOWN).scrubbed(row)
-    assert time.perf_counter() - began < 1.0
+    assert time.process_time() - began < 1.0
 
 
 def test_shown_are_indexes_of_named_columns_alone() -> None:
