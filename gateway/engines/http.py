@@ -23,6 +23,8 @@ from typing import Any
 from gateway.access.context import durable
 from gateway.admitted import Admitted, Refused
 from gateway.engines import http_channel as ipc
+from gateway.engines.http_addresses import Addresses
+from gateway.engines.http_credentials import Credentials, Headers
 from gateway.engines.http_sessions import Entry, Running, Sessions
 from gateway.engines.http_statements import PROTOCOL, Requests, reveal_of
 from gateway.engines.postgres import Doors
@@ -59,11 +61,8 @@ class HttpEngine:
     ) -> None:
         self._targets, self._gate, self._mask_key, self._report = targets, gate, key, report
         self._requests = Requests(mark)
-        # read once: a credential that cannot be read stops the start, and not the first request
-        self._credentials = {
-            name: (target.credentials.header(),) if target.credentials is not None else ()
-            for name, target in targets.items()
-        }
+        self._addresses = Addresses(targets)
+        self.credentials = Credentials(targets, report)
         self.sessions = Sessions(gate, doors, report)
         self._links: set[Link] = set()
         self._stopping = False
@@ -121,18 +120,22 @@ class HttpEngine:
     async def _begin(self, link: Link, message: ipc.Begin) -> Refusal | None:
         if self._stopping:
             return _STOPPING
-        if message.target not in self._targets:
-            return Refusal("target-not-available", "there is no such target")
+        addressed = self._addresses.find(message.listener, message.server_name, message.authority, message.path)
+        if isinstance(addressed, Refusal):
+            return addressed
         peer = Peer(message.address, message.application, "http", message.tls)
-        entry = await self.sessions.find(message.target, message.secret, peer)
+        entry = await self.sessions.find(addressed.target, message.secret, peer)
         if isinstance(entry, Refusal):
             return entry
+        if entry.inside.session.grant.target != addressed.target or addressed.target not in self._targets:
+            # FAIL CLOSED: a session is of one target
+            return Refusal("target-not-available", "there is no such target")
         if entry.ending is not None:
             return entry.ending
         inside = entry.inside
         entry.number += 1
         request = HttpRequest(
-            message.method, message.path, message.authority, message.headers, message.body, message.version
+            message.method, addressed.path, message.authority, message.headers, message.body, message.version
         )
         statement = Statement(f"{inside.session.id}.{entry.number}", "", PROTOCOL)
         plan = await self._judge(inside, request)
@@ -142,6 +145,11 @@ class HttpEngine:
             )
         reveal = reveal_of(plan.route.name, inside.session.grant.reveal)
         judged = self._requests.judgement(plan, inside.number, reveal)
+        credentials = await self.credentials.headers(addressed.target)
+        if entry.ending is not None:
+            return entry.ending
+        if isinstance(credentials, Refusal):
+            return await self._unproven(entry, self._gate.refuse(inside, statement, credentials, judged))
         # INVARIANT: nothing is awaited between a claim and `admit`: another request of the session would find it
         if self._gate.needs_claim(inside, judged):
             await self._gate.claim(inside, judged)
@@ -160,7 +168,7 @@ class HttpEngine:
             # nothing was forwarded: what was claimed for it is given back
             await self.settle(running, Outcome("error"))
             return entry.ending or _STOPPING
-        link.permit(message.number, running, plan, reveal, self._credentials[message.target])
+        link.permit(message.number, running, plan, reveal, credentials)
         return None
 
     async def _judge(self, inside: Admitted, request: HttpRequest) -> HttpPlan | Refusal:
@@ -169,6 +177,12 @@ class HttpEngine:
             return Refusal("policy-invalid", "the target's policy names no routes")
         work = partial(judge, request, rules, inside.session.grant.customers, key=self.key(inside))
         return await asyncio.to_thread(work) if len(request.body) > _LARGE else work()
+
+    async def _unproven(self, entry: Entry, refused: Refused) -> Refusal:
+        """What the client is told whose request is refused for want of a credential of ours, once that is on record."""
+        if refused.receipt is not None:
+            await durable(refused.receipt)
+        return entry.ending or refused.refusal
 
     async def _refused(self, entry: Entry, refused: Refused) -> Refusal:
         """What the client is told, once the refusal is on record; floods of them end the session."""
@@ -257,7 +271,7 @@ class Link:
         running: Running,
         plan: HttpPlan,
         reveal: frozenset[str],
-        credentials: tuple[tuple[str, str], ...],
+        credentials: Headers,
     ) -> None:
         """Let a request go on."""
         inside, permit = running.entry.inside, running.permit
@@ -267,15 +281,15 @@ class Link:
             self.send(ipc.Rules(policy.digest, policy.http))
         self._next += 1
         self.running[self._next], self._numbers[running] = running, self._next
-        running.cut = partial(self._cut, self._next)
+        running.cut, running.shown = partial(self._cut, self._next), credentials
         # a header of the plan's never stands in for a credential, nor beside one
         taken = {name for name, _ in credentials}
         headers = tuple(one for one in plan.headers if one[0].lower() not in taken) + credentials
         self.send(
             ipc.Permitted(
-                number, self._next, plan.method, plan.target, headers, plan.body, policy.digest, plan.route.name,
-                inside.session.grant.customers, self._engine.key(inside), reveal, permit.window_rows,
-                permit.window_bytes, permit.plan.writes,
+                number, self._next, inside.session.grant.target, plan.method, plan.target, headers, plan.body,
+                policy.digest, plan.route.name, inside.session.grant.customers, self._engine.key(inside), reveal,
+                permit.window_rows, permit.window_bytes, permit.plan.writes,
             )
         )  # fmt: skip
 
@@ -304,6 +318,8 @@ class Link:
         self.send(ipc.Cut(number, refusal.code, refusal.message, refusal.hint))
 
     async def _settle(self, message: ipc.Settle, running: Running) -> None:
+        if message.unproven:
+            self._engine.credentials.refused(running.entry.inside.session.grant.target, running.shown)
         status = message.status if message.status in _STATUSES else "unknown"
         # no more than was announced can have left, whatever the process says
         rows, size = min(max(message.rows, 0), running.rows), min(max(message.bytes, 0), running.bytes)

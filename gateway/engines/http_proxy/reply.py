@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from http import HTTPStatus
 
 from gateway.engines.http_channel import Permitted
 from gateway.errors import Refusal
@@ -15,14 +16,17 @@ from gateway.policy.http_rules import HttpRules, Route
 
 
 class Reply:
-    """See the module. `refusal` is why nothing more of it may leave."""
+    """See the module. `refusal` is why nothing more of it may leave.
 
-    def __init__(self, permit: Permitted, rules: HttpRules) -> None:
-        self.permit, self._rules = permit, rules
+    `unproven` says that the API did not accept the gateway's credential; `prefix` is what people's paths begin with.
+    """
+
+    def __init__(self, permit: Permitted, rules: HttpRules, prefix: str = "") -> None:
+        self.permit, self._rules, self._prefix = permit, rules, prefix
         self.route: Route = next(one for one in rules.routes if one.name == permit.route)
         self.window_rows, self.window_bytes = permit.window_rows, permit.window_bytes
         self.rows = self.bytes = self.status = 0
-        self.forwarded = self.answered = self.head_sent = self.whole = self.settled = False
+        self.forwarded = self.answered = self.head_sent = self.whole = self.settled = self.unproven = False
         self.refusal: Refusal | None = None
         self.heard_at = time.monotonic()
         self.cut: Callable[[], None] = lambda: None
@@ -31,9 +35,10 @@ class Reply:
     def open(self, status: int, headers: Sequence[tuple[bytes, bytes]]) -> None:
         """The target's head is there. Raises `Withheld`."""
         self.answered, permit = True, self.permit
+        self.unproven = status == HTTPStatus.UNAUTHORIZED
         self._answer = Answer(
             self.route, permit.method, status, headers, customers=permit.customers, key=permit.key or None,
-            reveal=permit.reveal, routes=self._rules.routes,
+            reveal=permit.reveal, routes=self._rules.routes, prefix=self._prefix,
         )  # fmt: skip
 
     @property

@@ -20,9 +20,10 @@ from typing import Any
 
 from mitmproxy import flow as flows
 from mitmproxy import http
+from mitmproxy.connection import Connection
 from mitmproxy.proxy import commands, events
 from mitmproxy.proxy.context import Context
-from mitmproxy.proxy.layers.http import HttpLayer, HTTPMode, HttpStream, SendHttp
+from mitmproxy.proxy.layers.http import GetHttpConnection, HttpLayer, HTTPMode, HttpStream, SendHttp
 from mitmproxy.proxy.layers.http._events import (
     ErrorCode,
     RequestData,
@@ -32,10 +33,12 @@ from mitmproxy.proxy.layers.http._events import (
     ResponseData,
     ResponseEndOfMessage,
     ResponseHeaders,
+    ResponseProtocolError,
     ResponseTrailers,
 )
 from mitmproxy.proxy.layers.http._hooks import HttpErrorHook, HttpResponseHook
 
+from gateway.engines.http_proxy.places import Reach, Way, reach
 from gateway.engines.http_proxy.reply import Reply
 from gateway.engines.http_proxy.strict import StrictHttp1, StrictHttp2, shown
 from gateway.errors import Refusal
@@ -43,6 +46,8 @@ from gateway.http.answer import Withheld
 
 REPLY = "reply"
 """Where a flow keeps its `Reply`, once it was permitted."""
+WAY = "way"
+"""Where a flow keeps its `Way`, beside that."""
 TRAILERS = "trailers"
 
 Commands = Generator[Any, Any, Any]
@@ -60,14 +65,25 @@ class ReleaseHook(commands.StartHook):
 class Layer(HttpLayer):
     """The HTTP layer of one client connection, with strict servers and streams of ours."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, known: dict[Connection, Way]) -> None:
         super().__init__(context, HTTPMode.transparent)
+        self._known = known
 
     def _handle_event(self, event: events.Event) -> Commands:
         if isinstance(event, events.Start):
             server = StrictHttp2 if self.context.client.alpn == b"h2" else StrictHttp1
             self.connections[self.context.client] = server(self.context.fork())
         yield from super()._handle_event(event)
+
+    def get_connection(self, event: GetHttpConnection, *, reuse: bool = True) -> Commands:
+        """See `HttpLayer`: which way a connection is of is known from before it is opened."""
+        assert isinstance(event, Reach)
+        assert event.way is not None
+        event.known = self._known
+        for command in super().get_connection(event, reuse=reuse):
+            if isinstance(command, commands.OpenConnection):
+                self._known[command.connection] = event.way
+            yield command
 
     def make_stream(self, stream_id: int) -> Commands:
         """See `HttpLayer`."""
@@ -104,8 +120,14 @@ class Stream(HttpStream):
         INVARIANT: what was never permitted, is cut or is settled already is not forwarded, and that is asked again once
         the connection is there: an approval whose write was settled as not forwarded has been given back meanwhile.
         """
-        if not self._may_be_forwarded or not (yield from super().make_server_connection()):
+        if not self._may_be_forwarded:
             return False
+        connection, fault = yield reach(self.flow.metadata[WAY])
+        if fault:
+            failed = ResponseProtocolError(self.stream_id, fault, ErrorCode.CONNECT_FAILED)
+            yield from self.handle_protocol_error(failed)
+            return False
+        self.context.server = self.flow.server_conn = connection
         if not self._may_be_forwarded:
             return False
         assert self.reply is not None
@@ -239,6 +261,7 @@ def refuse(flow: http.HTTPFlow, refusal: Refusal) -> None:
 __all__ = [
     "REPLY",
     "TRAILERS",
+    "WAY",
     "HttpErrorHook",
     "HttpResponseHook",
     "Layer",
