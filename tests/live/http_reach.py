@@ -22,6 +22,7 @@ from typing import Any
 import h2.config
 import h2.connection
 import h2.events
+import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -33,6 +34,7 @@ from http_house import token
 from gateway.demo.company import TICKET
 from gateway.demo.postgres import EmbeddedPostgres
 from gateway.demo.tls import LOOPBACK, ServerTls, make_server_tls
+from gateway.errors import GatewayError
 
 POLICY = """
 target: {target}
@@ -74,6 +76,7 @@ class Asked:
     headers: dict[str, str]
     port: int
     subject: str
+    body: bytes = b""
 
 
 Script = Callable[[ssl.SSLSocket, Asked], bool]
@@ -87,7 +90,7 @@ class Api:
     tls: ServerTls
     clients: Path | None = None
     port: int = 0
-    known: set[str] = field(default_factory=set)
+    known: set[str] | None = None
     seen: list[Asked] = field(default_factory=list)
     script: Script = lambda _sock, _asked: False
     location: str = ""
@@ -136,15 +139,15 @@ class Api:
                 wanted = int(headers.get("content-length", "0"))
                 while len(held) < wanted:
                     held += secured.recv(65536)
-                held = held[wanted:]
+                body, held = held[:wanted], held[wanted:]
                 method, target, _ = line.split(" ")
-                asked = Asked(method, target, headers, port, str(subject))
+                asked = Asked(method, target, headers, port, str(subject), body)
                 self.seen.append(asked)
                 if not self.script(secured, asked):
                     secured.sendall(self._answer(asked))
 
     def _answer(self, asked: Asked) -> bytes:
-        if self.known and asked.headers.get("authorization") not in self.known:
+        if self.known is not None and asked.headers.get("authorization") not in self.known:
             return answered(401, b"CANARY", "www-authenticate: Basic realm=CANARY")
         if asked.method == "POST":
             return answered(201)
@@ -183,6 +186,11 @@ class Answer:
     def code(self) -> str:
         """The problem's code."""
         return str(json.loads(self.body)["code"])
+
+    @property
+    def code_or_none(self) -> str:
+        """The same, empty for what is no problem."""
+        return self.code if self.headers.get("content-type") == "application/problem+json" else ""
 
     @property
     def whole(self) -> tuple[int, dict[str, str], bytes]:
@@ -245,6 +253,17 @@ class Reach:
         """What `POST /open` answers."""
         found: dict[str, Any] = self.house.actor(login).open(ticket, "", target)
         return found
+
+    def writing(self, target: str, ticket: str = TICKET) -> dict[str, Any]:
+        """The same of a grant that may write, which somebody else approved."""
+        alice, bob = self.house.actor("alice"), self.house.actor("bob")
+        alice.sign_in()
+        wanted = {"ticket": ticket, "target": target, "write": True, "reason": "as the customer asked"}
+        with pytest.raises(GatewayError) as waits:
+            alice._call("/open", wanted)
+        assert waits.value.code == "approval-required"
+        bob.approve(self.records("request", state="pending", target=target)[-1]["request"], "good")
+        return alice._call("/open", wanted)
 
     def records(self, kind: str, **fields: Any) -> list[dict[str, Any]]:
         """The records of that kind with those fields."""
