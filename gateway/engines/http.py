@@ -15,6 +15,7 @@ gone.
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
@@ -39,6 +40,9 @@ from gateway.ports import Mark
 _LARGE = 32 * 1024
 """Bytes of a body from which on a request is judged in a thread."""
 _LAST_WORDS_S = 1.0
+_LEAST_IN = 4096
+"""Bytes of a client's messages that are announced at once."""
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 _STATUSES = frozenset({"ok", "error", "cancelled", "cut", "unknown"})
 _STOPPING = Refusal("shutting-down", "the gateway is stopping", hint="send the request again in a moment", fatal=True)
 
@@ -60,7 +64,7 @@ class HttpEngine:
         report: Report,
     ) -> None:
         self._targets, self._gate, self._mask_key, self._report = targets, gate, key, report
-        self._requests = Requests(mark)
+        self._requests, self.mark = Requests(mark), mark
         self._addresses = Addresses(targets)
         self.credentials = Credentials(targets, report)
         self.sessions = Sessions(gate, doors, report)
@@ -201,26 +205,36 @@ class HttpEngine:
         """The key of what the session's masks make up."""
         return self._mask_key(inside.session)
 
-    async def extend(self, link: Link, running: Running, rows: int, size: int) -> None:
-        """Announce more of an answer, or end it."""
-        entry = running.entry
-        refusal = entry.ending
-        if refusal is None:
-            window = self._gate.extend(entry.inside, running.permit, rows, size)
-            if isinstance(window, Refusal):
-                refusal = window
-            else:
-                try:
-                    await durable(window.receipt)
-                except GatewayError as error:
-                    refusal = error.refusal
-                else:
-                    running.rows, running.bytes = window.rows, window.bytes
-                    refusal = entry.ending
+    async def extend(self, link: Link, running: Running, message: ipc.Extend) -> None:
+        """Announce more of an answer, or of what a client sends; or end it."""
+        try:
+            refusal = running.entry.ending or await self._extend(running, message) or running.entry.ending
+        except GatewayError as error:
+            refusal = error.refusal
         if refusal is not None:
             running.cut(refusal)
         else:
-            link.send(ipc.Extended(link.number_of(running), running.rows, running.bytes))
+            number = link.number_of(running)
+            link.send(ipc.Extended(number, running.rows, running.bytes, running.bytes_in))
+
+    async def _extend(self, running: Running, message: ipc.Extend) -> Refusal | None:
+        inside, permit, digest = running.entry.inside, running.permit, self._passed(message.digest)
+        if message.bytes_in > running.bytes_in:
+            announced = max(2 * message.bytes_in, _LEAST_IN)
+            await durable(self._gate.sent_in(inside, permit, announced, digest))
+            running.bytes_in = announced
+            if message.rows <= running.rows and message.bytes <= running.bytes:
+                return None
+        window = self._gate.extend(inside, permit, message.rows, message.bytes, digest)
+        if isinstance(window, Refusal):
+            return window
+        await durable(window.receipt)
+        running.rows, running.bytes = window.rows, window.bytes
+        return None
+
+    def _passed(self, digest: str) -> str:
+        """What stands in a record for the messages of a WebSocket: of short ones a digest alone could be guessed."""
+        return self.mark(digest) if _DIGEST.fullmatch(digest) else ""
 
     async def settle(self, running: Running, outcome: Outcome) -> bool:
         """Record how a request ended, and wait for that; whether it is on record."""
@@ -230,7 +244,7 @@ class HttpEngine:
         spent = (time.monotonic_ns() - running.permit.started_ns) // 1000
         entry.running.discard(running)
         try:
-            whole = Outcome(outcome.status, outcome.rows, outcome.bytes, duration_us=spent, tag=outcome.tag)
+            whole = outcome._replace(duration_us=spent, digest=self._passed(outcome.digest))
             receipt = self._gate.settle(entry.inside, running.permit, whole)
             self.sessions.rest(entry)
             if running.permit.plan.writes:
@@ -261,7 +275,7 @@ class Link:
         if running is None:
             return
         if isinstance(message, ipc.Extend):
-            self._run(self._engine.extend(self, running, message.rows, message.bytes))
+            self._run(self._engine.extend(self, running, message))
         else:
             self._run(self._settle(message, running))
 
@@ -325,7 +339,9 @@ class Link:
         rows, size = min(max(message.rows, 0), running.rows), min(max(message.bytes, 0), running.bytes)
         tag = f"HTTP {message.http}" if 100 <= message.http <= 599 else ""
         tag = f"{tag} {message.code}".strip() if message.code in CODES else tag
-        await self._end(message.permit, running, Outcome(status, rows, size, tag=tag))
+        taken = max(message.rows_in, 0), min(max(message.bytes_in, 0), running.bytes_in)
+        outcome = Outcome(status, rows, size, tag=tag, rows_in=taken[0], bytes_in=taken[1], digest=message.digest)
+        await self._end(message.permit, running, outcome)
 
     async def _end(self, number: int, running: Running, outcome: Outcome) -> None:
         if self.running.pop(number, None) is None:
@@ -341,4 +357,4 @@ class Link:
 
 
 def _unknown(running: Running) -> Outcome:
-    return Outcome("unknown", running.rows, running.bytes)
+    return Outcome("unknown", running.rows, running.bytes, bytes_in=running.bytes_in)

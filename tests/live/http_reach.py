@@ -265,6 +265,12 @@ class Reach:
         bob.approve(self.records("request", state="pending", target=target)[-1]["request"], "good")
         return alice._call("/open", wanted)
 
+    def pids(self) -> list[int]:
+        """The HTTP processes of the gateway."""
+        own = self.house.gateway.pid
+        children = Path(f"/proc/{own}/task/{own}/children").read_text().split()
+        return [int(pid) for pid in children if b"http_proxy" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+
     def records(self, kind: str, **fields: Any) -> list[dict[str, Any]]:
         """The records of that kind with those fields."""
         return [
@@ -283,8 +289,9 @@ class Reach:
         with (
             socket.create_connection(("127.0.0.1", port or self.port), timeout=30) as sock,
             context.wrap_socket(sock, server_hostname=name) as secured,
+            secured.makefile("rb") as data,
         ):
-            yield Wire(secured, secured.makefile("rb"))
+            yield Wire(secured, data)
 
     def h2(self, name: str, asked: list[tuple[str, str, Mapping[str, Any]]]) -> list[Answer]:
         """The answers to requests (host, path, pass) that are all sent at once on one connection of HTTP/2."""

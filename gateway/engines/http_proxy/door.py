@@ -42,7 +42,7 @@ class Gate(Protocol):
     """What the process asks of the gate; see `server.Process`."""
 
     async def begin(self, message: Begin) -> Reply | Refusal: ...
-    async def extend(self, reply: Reply, rows: int, size: int) -> None: ...
+    async def extend(self, reply: Reply, rows: int, size: int, bytes_in: int) -> None: ...
     async def settle(self, reply: Reply) -> bool: ...
     def next_number(self) -> int: ...
     def fault(self, error: BaseException) -> None: ...
@@ -100,8 +100,11 @@ class Door(LiveConnectionHandler):
         for flow in tuple(self._flows):
             reply: Reply | None = flow.metadata.get(REPLY)
             if reply is not None and reply.forwarded and not self._releasing and not reply.whole:
-                waiting = now - reply.heard_at > flow.metadata[WAY].place.timeout_s
-                if waiting and not self._blocked():
+                place = flow.metadata[WAY].place
+                waiting = now - reply.heard_at > (place.idle_s if reply.upgraded else place.timeout_s)
+                if waiting and reply.upgraded:
+                    self.abort()
+                elif waiting and not self._blocked():
                     self._hang_up(flow)
 
     def _blocked(self) -> bool:
@@ -177,7 +180,7 @@ class Door(LiveConnectionHandler):
             # cut before it could be told to `cut`: both messages came at once
             refuse(flow, found.refusal)
             return
-        way = flow.metadata[WAY] = self._places[permit.target].way(upgrades=False)
+        way = flow.metadata[WAY] = self._places[permit.target].way(upgrades=found.route.websocket)
         place = way.place
         authority = place.authority.encode()
         fields = [] if request.is_http2 else [(b"host", authority)]
@@ -216,11 +219,11 @@ class Door(LiveConnectionHandler):
             "HTTP/2" if h2 else "HTTP/1.1",
         )
 
-    async def _on_release(self, flow: http.HTTPFlow, rows: int, size: int) -> None:
+    async def _on_release(self, flow: http.HTTPFlow, rows: int, size: int, bytes_in: int) -> None:
         self._releasing += 1
         self._flowing.clear()
         try:
-            await self._gate.extend(flow.metadata[REPLY], rows, size)
+            await self._gate.extend(flow.metadata[REPLY], rows, size, bytes_in)
         finally:
             self._releasing -= 1
             if not self._releasing:

@@ -70,13 +70,13 @@ class Process:
         finally:
             self._begun.pop(message.number, None)
 
-    async def extend(self, reply: Reply, rows: int, size: int) -> None:
+    async def extend(self, reply: Reply, rows: int, size: int, bytes_in: int) -> None:
         """Have more announced. Whether it was, the reply's window or its refusal says."""
         if reply.refusal is not None:
             return
         number = reply.permit.permit
         waiting = self._extending[number] = asyncio.get_running_loop().create_future()
-        self._channel.send(ipc.Extend(number, rows, size))
+        self._channel.send(ipc.Extend(number, rows, size, bytes_in, reply.digest))
         try:
             await waiting
         finally:
@@ -85,7 +85,10 @@ class Process:
     async def settle(self, reply: Reply) -> bool:
         """Tell how a request ended; of a write, wait until that is on record."""
         number, code = reply.permit.permit, reply.refusal.code if reply.refusal is not None else ""
-        message = ipc.Settle(number, reply.outcome(), reply.status, code, reply.rows, reply.bytes, reply.unproven)
+        message = ipc.Settle(
+            number, reply.outcome(), reply.status, code, reply.rows, reply.bytes, reply.unproven, reply.rows_in,
+            reply.bytes_in, reply.digest,
+        )  # fmt: skip
         waiting = self._settling[number] = asyncio.get_running_loop().create_future()
         self._channel.send(message)
         if not reply.permit.writes:
@@ -116,6 +119,7 @@ class Process:
                 reply = self._replies.get(message.permit)
                 if reply is not None:
                     reply.window_rows, reply.window_bytes = message.rows, message.bytes
+                    reply.window_in = message.bytes_in
                 self._done(message.permit)
             case ipc.Cut():
                 reply = self._replies.get(message.permit)

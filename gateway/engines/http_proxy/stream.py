@@ -14,8 +14,7 @@ refuses what was not announced. A fault before the first byte becomes a problem;
 from __future__ import annotations
 
 import time
-from collections.abc import Generator
-from dataclasses import dataclass
+from collections.abc import Generator, Sequence
 from typing import Any
 
 from mitmproxy import flow as flows
@@ -38,6 +37,8 @@ from mitmproxy.proxy.layers.http._events import (
 )
 from mitmproxy.proxy.layers.http._hooks import HttpErrorHook, HttpResponseHook
 
+from gateway.engines.http_proxy.hooks import ReleaseHook
+from gateway.engines.http_proxy.messages import Relay
 from gateway.engines.http_proxy.places import Reach, Way, reach
 from gateway.engines.http_proxy.reply import Reply
 from gateway.engines.http_proxy.strict import StrictHttp1, StrictHttp2, shown
@@ -51,15 +52,6 @@ WAY = "way"
 TRAILERS = "trailers"
 
 Commands = Generator[Any, Any, Any]
-
-
-@dataclass
-class ReleaseHook(commands.StartHook):
-    """More than was announced wants to leave: so many rows and bytes in all."""
-
-    flow: http.HTTPFlow
-    rows: int
-    size: int
 
 
 class Layer(HttpLayer):
@@ -170,6 +162,9 @@ class Stream(HttpStream):
         if isinstance(event, ResponseTrailers):
             return
         over = isinstance(event, ResponseEndOfMessage)
+        if reply.upgrading is not None:
+            yield from self._upgrade(reply, reply.upgrading)
+            return
         try:
             if isinstance(event, ResponseData):
                 out = reply.feed(event.data)
@@ -191,6 +186,19 @@ class Stream(HttpStream):
             if not reply.head_sent:
                 yield from self._head(reply)
             yield SendHttp(ResponseData(self.stream_id, out), self.context.client)
+
+    def _upgrade(self, reply: Reply, fields: Sequence[tuple[bytes, bytes]]) -> Commands:
+        """The target has switched protocols, and so does the client: from here on there are messages."""
+        if (yield from self.check_killed(True)):
+            return
+        reply.status, reply.head_sent, reply.upgraded = 101, True, True
+        self.flow.response = answer(self.flow, 101, list(fields), None)
+        self.server_state = self.state_done
+        yield SendHttp(ResponseHeaders(self.stream_id, self.flow.response, end_stream=True), self.context.client)
+        self.child_layer = Relay(self.context, self.flow, reply)
+        self._handle_event = self.passthrough  # type: ignore[method-assign]
+        yield from self.child_layer.handle_event(events.Start())
+        yield SendHttp(ResponseEndOfMessage(self.stream_id), self.context.client)
 
     def _head(self, reply: Reply) -> Commands:
         """The head of an answer that streams."""

@@ -55,7 +55,7 @@ SOCKET = """\
       get: /live/{company}
       path: {company: integer}
       customer: path.company
-      websocket: true
+      websocket: unmasked
 """
 SHAKE = [
     ("Connection", "keep-alive, Upgrade"),
@@ -205,7 +205,7 @@ def test_a_form_that_leaves_is_masked_too() -> None:
 
 def test_a_customer_is_named_in_whichever_case_the_ticket_spells_him() -> None:
     text = SOCKET.replace("company: integer", "company: uuid").replace(
-        "websocket: true", "answers: {2xx: {media: empty}}"
+        "websocket: unmasked", "answers: {2xx: {media: empty}}"
     )
     spelled = "0AF76519-16CD-43DD-8448-EB211C80319C", "0af76519-16cd-43dd-8448-eb211c80319c"
     request = asked("GET", f"/live/{spelled[1]}")
