@@ -152,12 +152,6 @@ class HttpListener(Model):
             raise ValueError("`certificate` is for a `server_name`; without one the gateway's own is shown")
         return self
 
-    @property
-    def url(self) -> str:
-        """The address of the API's root for people, where `host` is one that they can reach."""
-        host = self.server_name or (f"[{self.host}]" if ":" in self.host else self.host)
-        return f"https://{host}:{self.port}{self.prefix}/"
-
 
 class HttpTarget(Model):
     """An API behind the gateway.

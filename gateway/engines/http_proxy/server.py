@@ -15,6 +15,8 @@ import socket
 import time
 from typing import Any
 
+from OpenSSL import SSL
+
 from gateway.engines import http_channel as ipc
 from gateway.engines.http_proxy import tls
 from gateway.engines.http_proxy.door import Door, make_options
@@ -106,7 +108,11 @@ class Process:
             case ipc.Setup():
                 asyncio.get_running_loop().create_task(self._listen(message)).add_done_callback(self._listening)
             case ipc.Renewed():
-                self._places[message.target].renew(message.chain, message.private_key)
+                try:
+                    self._places[message.target].renew(message.chain, message.private_key)
+                except (SSL.Error, ValueError) as error:
+                    # what cannot be used is not shown: the one of before is
+                    self.fault(error)
             case ipc.Rules():
                 self._rules[message.digest] = ipc.frozen(message.rules)
             case ipc.Permitted():

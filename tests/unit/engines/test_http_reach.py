@@ -14,14 +14,20 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from joserfc import jwt
 from joserfc.jwk import ECKey, RSAKey
 
+from gateway import record
 from gateway.certificates import issue
+from gateway.cli import judging_http
 from gateway.config import load_config
 from gateway.engines import http_tokens
 from gateway.engines.http_addresses import Addressed, Addresses
 from gateway.engines.http_identity import read_identity
+from gateway.engines.http_statements import Requests
 from gateway.engines.http_tokens import Token, Tokens, asked, token_of
 from gateway.errors import GatewayError, Refusal
+from gateway.http.judge import judge
+from gateway.http.message import HttpPlan, HttpRequest
 from gateway.http_settings import ClientCertificate, HttpTarget, OAuthCredential
+from gateway.policy.load import parse_policy
 
 GOOD = """\
 origin: gateway-1
@@ -319,3 +325,42 @@ def test_a_certificate_belongs_to_its_key(tmp_path: Path, monkeypatch: pytest.Mo
     path.unlink()
     with pytest.raises(GatewayError):
         read_identity(settings)
+
+
+SOCKET = """\
+target: live
+access:
+  teams: [support]
+  ticket: {projects: [SUP], states: [open]}
+  duration: {default: 1h, max: 8h}
+  auto_approve: masked_reads
+  approvers: {teams: [security]}
+http:
+  routes:
+    live: {get: "/live/{id}", path: {id: integer}, customer: path.id, websocket: unmasked}
+    talk: {get: "/talk/{id}", path: {id: integer}, customer: path.id, websocket: unmasked, write: request}
+"""
+
+
+def test_a_record_says_that_nobody_masks_a_websocket() -> None:
+    rules = parse_policy(SOCKET).http
+    assert rules is not None
+    headers = tuple(
+        (name, value)
+        for name, value in (
+            (b"host", b"a.test"), (b"connection", b"Upgrade"), (b"upgrade", b"websocket"),
+            (b"sec-websocket-version", b"13"), (b"sec-websocket-key", b"dGhlIHNhbXBsZSBub25jZQ=="),
+        )
+    )  # fmt: skip
+    requests = Requests(lambda digest: f"marked:{digest}")
+    for path, writes in (("/live/42", False), ("/talk/42", True)):
+        plan = judge(HttpRequest("GET", path, "a.test", headers), rules, ("42",))
+        assert isinstance(plan, HttpPlan)
+        judged = requests.judgement(plan, 1, frozenset())
+        assert judged.fields["protection"] == "unmasked"
+        assert judged.plan.writes == writes
+        # of what is refused the same is told
+        record.event("statement.refused", **judged.fields)
+        shown = judging_http._planned(plan)
+        assert shown["websocket"].startswith("what the API says, unmasked")
+        assert ("what the client says" in shown["websocket"]) == writes

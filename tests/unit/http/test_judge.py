@@ -325,6 +325,23 @@ def test_a_handshake_is_whole_or_refused(change: dict[str, str | None], wanted: 
     assert code(judge(asked("GET", "/live/42", headers), written(SOCKET), ("42",))) == wanted
 
 
+@pytest.mark.parametrize(("origin", "let"), [
+    ("https://api", True), ("https://API", True), ("https://api:444", False), ("http://api", False),
+    ("https://other", False), ("null", False), ("https://api.other", False), ("https://api/", False), ("", False),
+])  # fmt: skip
+def test_a_page_of_another_origin_begins_no_websocket(origin: str, let: bool) -> None:
+    found = judge(asked("GET", "/live/42", [*SHAKE, ("Origin", origin)]), written(SOCKET), ("42",))
+
+    assert isinstance(found, HttpPlan) == let
+    assert let or code(found) == "request-not-allowed"
+
+
+def test_two_origins_begin_no_websocket() -> None:
+    origins = [("Origin", "https://api"), ("Origin", "https://other")]
+
+    assert code(judge(asked("GET", "/live/42", [*SHAKE, *origins]), written(SOCKET), ("42",))) == "request-not-allowed"
+
+
 def test_a_version_that_is_not_known_is_refused() -> None:
     assert code(came(asked("GET", "/reference/countries/", version="HTTP/1.0"))) == "protocol-violation"
 

@@ -204,6 +204,22 @@ def test_a_digest_does_not_depend_on_layout() -> None:
             "      customer: none\n      websocket: unmasked\n      body: {media: json}\n",
             "no body",
         ),
+        ("      customer: none\n", "      customer: none\n      websocket: true\n", "wanted one of unmasked"),
+        (
+            "      customer: none\n",
+            "      customer: none\n      websocket: unmasked\n      write: statement\n",
+            "messages that are not sent yet",
+        ),
+        (
+            "      customer: none\n",
+            "      customer: answer\n      websocket: unmasked\n",
+            "nobody reads whose a message is",
+        ),
+        (
+            "      reads: true\n",
+            "      reads: true\n      websocket: unmasked\n",
+            "a WebSocket begins with a GET",
+        ),
         ("  approvers: {teams: [security]}\n", "", "needs the approval of somebody else"),
         ("get: /export/employees.csv", "get: /labels/x", "`export` is met by the same path"),
         ("get: /documents/{document_id}\n", "get: /labels/{document_id}\n", "`document` is met by the same path"),
