@@ -11,6 +11,7 @@ import contextlib
 import os
 import signal
 import socket
+import ssl
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -171,6 +172,26 @@ class HttpProcess:
                                               detail=" < ".join(message.way)[:1000]))  # fmt: skip
         elif link is not None:
             link.take(message)
+
+
+def see_certificates(targets: Mapping[str, HttpTarget]) -> None:
+    """See that what TLS shows under server names can be used. Raises `GatewayError("configuration-invalid")`."""
+    for listen in (target.listen for target in targets.values()):
+        if listen.certificate is None or listen.key is None:
+            continue
+        try:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(listen.certificate, listen.key, password="")
+        except (OSError, ValueError) as error:
+            raise GatewayError(
+                "configuration-invalid",
+                f"the certificate `{listen.certificate}` or its key cannot be used: {_reason(error)}",
+            ) from error
+
+
+def _reason(error: OSError | ValueError) -> str:
+    if isinstance(error, ssl.SSLError):
+        return (error.reason or "they are none, or not of one another").lower().replace("_", " ")
+    return getattr(error, "strerror", None) or "they are none"
 
 
 def _identity(target: HttpTarget) -> Identity | None:

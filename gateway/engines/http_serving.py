@@ -11,7 +11,7 @@ from typing import Any
 
 from gateway.config import Config
 from gateway.engines.http import HttpEngine
-from gateway.engines.http_process import HttpProcess
+from gateway.engines.http_process import HttpProcess, see_certificates
 from gateway.engines.http_support import unsupported
 from gateway.engines.postgres import Doors
 from gateway.errors import Refusal
@@ -44,6 +44,7 @@ class HttpServing:
         self._process: HttpProcess | None = None
         if not apis:
             return
+        see_certificates(apis)
         try:
             for group in self._groups:
                 self._sockets.append(bind(apis[group[0]].listen))

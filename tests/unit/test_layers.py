@@ -59,6 +59,7 @@ FENCES: dict[str, tuple[str, ...]] = {
     "mitmproxy": ("engines/http_proxy/",),
     "OpenSSL": ("engines/http_proxy/",),
     "h2": ("engines/http_proxy/",),
+    "wsproto": ("engines/http_proxy/",),
     "backports": ("http/decoding.py",),
     "compression": ("http/decoding.py",),
     "phonenumbers": ("policy/contents.py",),

@@ -10,7 +10,13 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
 from joserfc import jwt
 from joserfc.jwk import ECKey, RSAKey
 
@@ -21,6 +27,7 @@ from gateway.config import load_config
 from gateway.engines import http_tokens
 from gateway.engines.http_addresses import Addressed, Addresses
 from gateway.engines.http_identity import read_identity
+from gateway.engines.http_process import see_certificates
 from gateway.engines.http_statements import Requests
 from gateway.engines.http_tokens import Token, Tokens, asked, token_of
 from gateway.errors import GatewayError, Refusal
@@ -364,3 +371,21 @@ def test_a_record_says_that_nobody_masks_a_websocket() -> None:
         shown = judging_http._planned(plan)
         assert shown["websocket"].startswith("what the API says, unmasked")
         assert ("what the client says" in shown["websocket"]) == writes
+
+
+def test_what_tls_could_not_show_stops_the_start(tmp_path: Path) -> None:
+    one, other = issue("a", ["a.test"]), issue("b", ["b.test"])
+    certificate, key = tmp_path / "a.crt", tmp_path / "a.key"
+    certificate.write_bytes(one.certificate)
+    targets = {"a": target(server_name="a.test", certificate=certificate, key=key)}
+    private = load_pem_private_key(one.key, None)
+    locked = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"x"))
+    for data in (None, b"none", other.key, locked):
+        if data is not None:
+            key.write_bytes(data)
+        with pytest.raises(GatewayError) as refused:
+            see_certificates(targets)
+        assert refused.value.code == "configuration-invalid"
+        assert str(certificate) in refused.value.refusal.message
+    key.write_bytes(one.key)
+    see_certificates({**targets, "b": target(port=1)})
