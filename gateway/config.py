@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal, TypeVar, get_args
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, Discriminator, Field, Tag, ValidationError, model_validator
+from pydantic_core import InitErrorDetails, PydanticCustomError
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import MarkedYAMLError
@@ -24,7 +25,7 @@ from gateway import directory_settings
 from gateway.directory_settings import Directory
 from gateway.errors import GatewayError
 from gateway.factor_settings import SecondFactor
-from gateway.http_settings import CREDENTIALS, HttpTarget
+from gateway.http_settings import CREDENTIALS, HttpTarget, faults
 from gateway.outgoing import AnySink, FileSink, HttpsSink, OtlpSink, SyslogSink, Telemetry
 from gateway.redis_settings import Redis
 from gateway.settings import Bytes, Seconds, Secret, is_loopback, seconds, size
@@ -381,6 +382,9 @@ class Config(_Model):
         for name, api in self.apis.items():
             if api.pseudonyms_of and api.pseudonyms_of not in self.targets:
                 raise ValueError(f"`{name}` shares the pseudonyms of `{api.pseudonyms_of}`, which is no target")
+        unclear = [_at(("targets", name, "listen", setting), reason) for name, setting, reason in faults(self.apis)]
+        if unclear:
+            raise ValidationError.from_exception_data("Config", unclear)
         for name in self.exports:
             if not re.fullmatch(r"[a-z][a-z0-9_-]{0,62}", name):
                 raise ValueError(f"an export's name is lower case letters, digits, `_` and `-`: `{name}`")
@@ -394,6 +398,11 @@ class Config(_Model):
         if slowest >= self.grace:
             raise ValueError("`grace` is longer than what `watch_interval`, `poll_interval` and `timeout` may take")
         return self
+
+
+def _at(location: tuple[str, ...], reason: str) -> InitErrorDetails:
+    """A fault that shows only when several parts are seen together, at its own place in the file."""
+    return InitErrorDetails(type=PydanticCustomError("unclear", "{reason}", {"reason": reason}), loc=location, input="")
 
 
 def load_config(path: Path, environ: Mapping[str, str] | None = None) -> Config:
@@ -473,7 +482,7 @@ def _settings(model: type[BaseModel], prefix: str) -> Iterator[tuple[str, str]]:
             continue
         dotted = f"{prefix}{name}"
         nested = _nested(field.annotation)
-        if prefix.startswith(("tickets.", "directory.")):
+        if prefix.startswith(("tickets.", "directory.", "targets.")):
             # each kind has parts of its own, which may be left out
             nested = next(filter(None, map(_nested, get_args(field.annotation))), nested)
         if name == "tickets":

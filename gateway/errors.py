@@ -95,6 +95,7 @@ CODES: dict[str, Code] = {
     # HTTP
     "route-not-available": Code("42P01", 1146, 404, "No request of that method and path exists for this person."),
     "request-not-allowed": Code("42501", 1142, 403, "The request has something that the policy does not name."),
+    "misdirected-request": Code("42P01", 1146, 421, "The request names a host that its connection is not for."),
     # budgets
     "row-budget-exhausted": Code("53400", 1226, 429, "More rows than the policy allows."),
     "byte-budget-exhausted": Code("53400", 1226, 429, "More bytes than the policy allows."),
@@ -121,6 +122,10 @@ CODES: dict[str, Code] = {
     "target-refused": Code(
         "XX000", 1105, 400, "The target refused the request; its status is told, its own text is withheld."
     ),
+    "credential-unavailable": Code(
+        "08006", 2013, 503, "The gateway has no credential for the target at the moment; nothing was sent."
+    ),
+    "credential-refused": Code("08006", 2013, 502, "The target did not accept the gateway's own credential."),
     "answer-not-allowed": Code("42501", 1142, 502, "The target's answer is of a kind that the policy does not name."),
     "answer-unreadable": Code(
         "XX000", 1105, 502, "The target's answer cannot be read strictly; nothing of it is shown."
@@ -192,6 +197,7 @@ STEPS: dict[str, str] = {
     "scope-not-provable": "write it in a simpler way",
     "customer-invalid": "correct the customer on the ticket, or ask the owner of the policy",
     "route-not-available": "look at the method and the path again, or ask the owner of the policy",
+    "misdirected-request": "name the host that gateway open printed, for TLS and in the request alike",
     "request-not-allowed": "send what the policy names: gateway policy explain --request, or ask its owner",
     "row-budget-exhausted": "gateway status shows what is left; narrow the condition, or wait until tomorrow",
     "byte-budget-exhausted": "gateway status shows what is left; take fewer columns, or wait until tomorrow",
@@ -207,6 +213,8 @@ STEPS: dict[str, str] = {
     "cancelled": "run it again",
     "target-unavailable": "try again in a moment; an operator sees more in gateway doctor",
     "target-error": "tell an operator; the target's own log has the text",
+    "credential-unavailable": "try again in a moment; an operator sees why in the technical log and in gateway doctor",
+    "credential-refused": "send the request again in a moment, if it may be done twice; or tell an operator",
     "target-refused": "look at the request again; the target's own log has the text",
     "answer-not-allowed": "ask the owner of the policy whether the route should name it",
     "answer-unreadable": "tell an operator; the target answers in a form that is not safe to mask",

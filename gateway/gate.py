@@ -214,12 +214,12 @@ class Gate:
         self.permitted += 1
         return self._permit(inside, statement, judged, receipt, rows, size)
 
-    def sent_in(self, inside: Admitted, permit: Permit, size: int) -> Receipt:
-        """Announce that so many bytes of a COPY FROM STDIN are about to take effect. Raises `GatewayError`."""
-        facts = {"session": inside.session.id, "statement": permit.statement.id, "bytes_in": size}
+    def sent_in(self, inside: Admitted, permit: Permit, size: int, digest: str = "") -> Receipt:
+        """Announce that so many bytes of what a client sends in are about to take effect. Raises `GatewayError`."""
+        facts = {"session": inside.session.id, "statement": permit.statement.id, "bytes_in": size, "digest": digest}
         return self._trail.append(record.event("statement.window", **facts))
 
-    def extend(self, inside: Admitted, permit: Permit, rows: int, size: int) -> Window | Refusal:
+    def extend(self, inside: Admitted, permit: Permit, rows: int, size: int, digest: str = "") -> Window | Refusal:
         """Announce that more than `rows` rows or `size` bytes of a permit's result will leave."""
         policy = inside.view.policy
         wished = max(permit.window_rows, rows) * 2, max(permit.window_bytes, size) * 2
@@ -228,7 +228,7 @@ class Gate:
             return allowed
         more_rows, more_size = wished if isinstance(allowed, Refusal) else allowed
         facts = {"session": inside.session.id, "statement": permit.statement.id}
-        more = {"window_rows": more_rows, "window_bytes": more_size}
+        more = {"window_rows": more_rows, "window_bytes": more_size, "digest": digest}
         try:
             receipt = self._trail.append(record.event("statement.window", **facts, **more))
         except GatewayError as error:
@@ -242,8 +242,9 @@ class Gate:
         self._budgets.spend(inside.session, inside.view.policy, permit.statement.id, outcome.rows, outcome.bytes)
         if self._budgets.warnings:
             self._warn(inside)
-        if outcome.bytes_in:
-            return self._trail.append(record.end_event(inside.session.id, permit, outcome), urgent=False)
+        if outcome.bytes_in or outcome.digest:
+            ended = record.end_event(inside.session.id, permit, outcome)
+            return self._trail.append(ended, urgent=bool(outcome.digest))
         values: tuple[int | str, ...] = (
             permit.statement.id, permit.receipt.index, outcome.rows, outcome.bytes, outcome.duration_us
         )  # fmt: skip

@@ -207,7 +207,8 @@ class Outcome(NamedTuple):
     """How a permitted statement ended. `status` is `ok`, `error`, `cancelled`, `cut` or `unknown`.
 
     `rows` and `bytes` are what was released to the client; `code` is the SQLSTATE of an error. `rows_in` is what the
-    target says that it took of the `bytes_in` that the client sent in for a COPY FROM STDIN.
+    target says that it took of the `bytes_in` that the client sent in for a COPY FROM STDIN; of a WebSocket they are
+    the client's messages, and `digest` is of all that passed.
     """
 
     status: str
@@ -218,6 +219,7 @@ class Outcome(NamedTuple):
     tag: str = ""
     rows_in: int = 0
     bytes_in: int = 0
+    digest: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -177,9 +177,9 @@ KINDS: dict[str, tuple[str, ...]] = {
         "protection",
         "would",
     ),
-    "statement.window": ("session", "statement", "window_rows", "window_bytes", "rows", "bytes", "bytes_in"),
-    "statement.end": ("session", "statement", "begin", *COUNTS, "rows_in", "bytes_in"),
-    "statement.refused": (*SESSION, *SQL, *VERDICT, "name"),
+    "statement.window": ("session", "statement", "window_rows", "window_bytes", "rows", "bytes", "bytes_in", "digest"),
+    "statement.end": ("session", "statement", "begin", *COUNTS, "rows_in", "bytes_in", "digest"),
+    "statement.refused": (*SESSION, *SQL, *VERDICT, "name", "protection"),
     "search.exact": (*SESSION, "statement", "relation", "column"),
     "budget.warning": (*SESSION, "budget", "used", "limit"),
     "refusals.flood": (*SESSION, "count", "duration_s"),
@@ -297,6 +297,7 @@ def end_event(session: str, permit: Permit, outcome: Outcome) -> dict[str, Any]:
         tag=outcome.tag,
         rows_in=outcome.rows_in,
         bytes_in=outcome.bytes_in,
+        digest=outcome.digest,
     )
 
 

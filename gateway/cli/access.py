@@ -274,7 +274,8 @@ def _show_api(opened: connection.Connection) -> None:
     emit_text("")
     authority = f" --cacert {shlex.quote(opened.sslrootcert)}" if opened.sslrootcert != connection.SYSTEM_ROOTS else ""
     emit_text(f"curl{authority} -H 'Authorization: Bearer {opened.token}' {opened.url}/")
-    say(f"or a line for --netrc-file: machine {opened.host} login {opened.user} password ...")
+    alone = f", in a file for {opened.url}/ alone" if opened.prefix else ""
+    say(f"or a line for --netrc-file{alone}: machine {opened.host} login {opened.user} password ...")
     say("the token is shown this once; it is the pass, with the user name in front")
 
 

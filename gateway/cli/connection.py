@@ -52,12 +52,13 @@ class Connection:
     write: bool = False
     statement: str = ""
     engine: str = "postgres"
+    prefix: str = ""
 
     @property
     def url(self) -> str:
         """Where an API is reached."""
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"https://{host}:{self.port}"
+        return f"https://{host}:{self.port}{self.prefix}"
 
     @property
     def token(self) -> str:
@@ -133,6 +134,7 @@ def from_answer(answer: Mapping[str, Any], keep: Path) -> Connection:
         write=answer.get("write", False),
         statement=answer.get("statement", ""),
         engine=answer.get("engine", "postgres"),
+        prefix=answer.get("prefix", ""),
     )
 
 

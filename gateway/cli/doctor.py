@@ -90,6 +90,7 @@ def _files(config: Config) -> Iterator[Finding]:
     for path in tuple(loose):
         yield Finding("files", FAIL, f"`{path}` can be changed by others", f"chmod go-w {path}")
     private = [(path, "passwords' hashes") for path in people] + [(config.tls.key, "the gateway's private key")]
+    private += [(api.listen.key, "a private key of the gateway's") for api in config.apis.values() if api.listen.key]
     for path, what in private:
         if _open_to_others(path):
             loose.append(path)

@@ -14,7 +14,7 @@ from gateway.http.judge import judge
 from gateway.http.message import HttpPlan, HttpRequest
 from gateway.policy.cases import Case
 from gateway.policy.http_diff import place_text
-from gateway.policy.http_rules import AnswerRule, HttpRules
+from gateway.policy.http_rules import AnswerRule, HttpRules, Route
 from gateway.policy.http_values import written
 from gateway.policy.schema import Policy
 
@@ -98,8 +98,15 @@ def _planned(plan: HttpPlan) -> dict[str, Any]:
         "shape": plan.shape,
         "digest": plan.digest,
         "leaves": [one.text for one in plan.masked],
+        **({"websocket": _passing(route)} if route.websocket else {}),
         "answers": [_answer(rule) for rule in route.answers],
     }
+
+
+def _passing(route: Route) -> str:
+    """What passes once the connection is a WebSocket."""
+    said = "what the API says, unmasked"
+    return f"{said}; what the client says, to whoever may write" if route.writes else said
 
 
 def _answer(rule: AnswerRule) -> dict[str, Any]:

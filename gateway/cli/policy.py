@@ -235,6 +235,7 @@ def _show_request(answer: dict[str, Any]) -> None:
             ("customer", answer.get("customer")),
             ("recorded", answer.get("shape")),
             *(("leaves", one) for one in answer.get("leaves", [])),
+            ("websocket", answer.get("websocket")),
         ]
     )
     for one in answer.get("answers", []):

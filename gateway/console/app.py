@@ -330,7 +330,9 @@ def _opened(of: Parts, opened: Opened, hostname: str) -> schemas.OpenAnswer:
     listener = of.config.listen.postgres
     host, port = of.address or (listener.host, listener.port)
     if api is not None:
-        host, port = api.listen.host, of.http.get(opened.grant.target, api.listen.port)
+        # under a name of its own TLS and requests have to name that
+        host = api.listen.server_name or api.listen.host
+        port = of.http.get(opened.grant.target, api.listen.port)
     if _everywhere(host):
         # reached under the name that led to the API, which the certificate has to name anyway
         host = hostname
@@ -345,6 +347,7 @@ def _opened(of: Parts, opened: Opened, hostname: str) -> schemas.OpenAnswer:
         target=opened.grant.target,
         host=host,
         port=port,
+        prefix=api.listen.prefix if api is not None else "",
         # to a client the target's name is the database; what it is called behind the gateway is nobody's business
         database=opened.grant.target,
         user=opened.user,

@@ -125,13 +125,14 @@ class OpenAnswer(_Body):
 
     `write` says that the grant is for writing too; `statement` stands for the only statement that may write,
     as `digest` does in the trail. Of an API (`engine: http`), `user` and `password` are for HTTP's Basic or, as
-    `gateway open` prints them, Bearer.
+    `gateway open` prints them, Bearer; `prefix` is what the paths of requests begin with.
     """
 
     target: str
     engine: Literal["postgres", "http"] = "postgres"
     host: str
     port: int
+    prefix: str
     database: str
     user: str
     password: str

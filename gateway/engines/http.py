@@ -15,6 +15,7 @@ gone.
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
@@ -23,6 +24,8 @@ from typing import Any
 from gateway.access.context import durable
 from gateway.admitted import Admitted, Refused
 from gateway.engines import http_channel as ipc
+from gateway.engines.http_addresses import Addresses
+from gateway.engines.http_credentials import Credentials, Headers
 from gateway.engines.http_sessions import Entry, Running, Sessions
 from gateway.engines.http_statements import PROTOCOL, Requests, reveal_of
 from gateway.engines.postgres import Doors
@@ -37,6 +40,9 @@ from gateway.ports import Mark
 _LARGE = 32 * 1024
 """Bytes of a body from which on a request is judged in a thread."""
 _LAST_WORDS_S = 1.0
+_LEAST_IN = 4096
+"""Bytes of a client's messages that are announced at once."""
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 _STATUSES = frozenset({"ok", "error", "cancelled", "cut", "unknown"})
 _STOPPING = Refusal("shutting-down", "the gateway is stopping", hint="send the request again in a moment", fatal=True)
 
@@ -58,12 +64,9 @@ class HttpEngine:
         report: Report,
     ) -> None:
         self._targets, self._gate, self._mask_key, self._report = targets, gate, key, report
-        self._requests = Requests(mark)
-        # read once: a credential that cannot be read stops the start, and not the first request
-        self._credentials = {
-            name: (target.credentials.header(),) if target.credentials is not None else ()
-            for name, target in targets.items()
-        }
+        self._requests, self.mark = Requests(mark), mark
+        self._addresses = Addresses(targets)
+        self.credentials = Credentials(targets, report)
         self.sessions = Sessions(gate, doors, report)
         self._links: set[Link] = set()
         self._stopping = False
@@ -121,18 +124,22 @@ class HttpEngine:
     async def _begin(self, link: Link, message: ipc.Begin) -> Refusal | None:
         if self._stopping:
             return _STOPPING
-        if message.target not in self._targets:
-            return Refusal("target-not-available", "there is no such target")
+        addressed = self._addresses.find(message.listener, message.server_name, message.authority, message.path)
+        if isinstance(addressed, Refusal):
+            return addressed
         peer = Peer(message.address, message.application, "http", message.tls)
-        entry = await self.sessions.find(message.target, message.secret, peer)
+        entry = await self.sessions.find(addressed.target, message.secret, peer)
         if isinstance(entry, Refusal):
             return entry
+        if entry.inside.session.grant.target != addressed.target or addressed.target not in self._targets:
+            # FAIL CLOSED: a session is of one target
+            return Refusal("target-not-available", "there is no such target")
         if entry.ending is not None:
             return entry.ending
         inside = entry.inside
         entry.number += 1
         request = HttpRequest(
-            message.method, message.path, message.authority, message.headers, message.body, message.version
+            message.method, addressed.path, message.authority, message.headers, message.body, message.version
         )
         statement = Statement(f"{inside.session.id}.{entry.number}", "", PROTOCOL)
         plan = await self._judge(inside, request)
@@ -142,6 +149,11 @@ class HttpEngine:
             )
         reveal = reveal_of(plan.route.name, inside.session.grant.reveal)
         judged = self._requests.judgement(plan, inside.number, reveal)
+        credentials = await self.credentials.headers(addressed.target)
+        if entry.ending is not None:
+            return entry.ending
+        if isinstance(credentials, Refusal):
+            return await self._unproven(entry, self._gate.refuse(inside, statement, credentials, judged))
         # INVARIANT: nothing is awaited between a claim and `admit`: another request of the session would find it
         if self._gate.needs_claim(inside, judged):
             await self._gate.claim(inside, judged)
@@ -160,7 +172,7 @@ class HttpEngine:
             # nothing was forwarded: what was claimed for it is given back
             await self.settle(running, Outcome("error"))
             return entry.ending or _STOPPING
-        link.permit(message.number, running, plan, reveal, self._credentials[message.target])
+        link.permit(message.number, running, plan, reveal, credentials)
         return None
 
     async def _judge(self, inside: Admitted, request: HttpRequest) -> HttpPlan | Refusal:
@@ -169,6 +181,12 @@ class HttpEngine:
             return Refusal("policy-invalid", "the target's policy names no routes")
         work = partial(judge, request, rules, inside.session.grant.customers, key=self.key(inside))
         return await asyncio.to_thread(work) if len(request.body) > _LARGE else work()
+
+    async def _unproven(self, entry: Entry, refused: Refused) -> Refusal:
+        """What the client is told whose request is refused for want of a credential of ours, once that is on record."""
+        if refused.receipt is not None:
+            await durable(refused.receipt)
+        return entry.ending or refused.refusal
 
     async def _refused(self, entry: Entry, refused: Refused) -> Refusal:
         """What the client is told, once the refusal is on record; floods of them end the session."""
@@ -187,26 +205,36 @@ class HttpEngine:
         """The key of what the session's masks make up."""
         return self._mask_key(inside.session)
 
-    async def extend(self, link: Link, running: Running, rows: int, size: int) -> None:
-        """Announce more of an answer, or end it."""
-        entry = running.entry
-        refusal = entry.ending
-        if refusal is None:
-            window = self._gate.extend(entry.inside, running.permit, rows, size)
-            if isinstance(window, Refusal):
-                refusal = window
-            else:
-                try:
-                    await durable(window.receipt)
-                except GatewayError as error:
-                    refusal = error.refusal
-                else:
-                    running.rows, running.bytes = window.rows, window.bytes
-                    refusal = entry.ending
+    async def extend(self, link: Link, running: Running, message: ipc.Extend) -> None:
+        """Announce more of an answer, or of what a client sends; or end it."""
+        try:
+            refusal = running.entry.ending or await self._extend(running, message) or running.entry.ending
+        except GatewayError as error:
+            refusal = error.refusal
         if refusal is not None:
             running.cut(refusal)
         else:
-            link.send(ipc.Extended(link.number_of(running), running.rows, running.bytes))
+            number = link.number_of(running)
+            link.send(ipc.Extended(number, running.rows, running.bytes, running.bytes_in))
+
+    async def _extend(self, running: Running, message: ipc.Extend) -> Refusal | None:
+        inside, permit, digest = running.entry.inside, running.permit, self._passed(message.digest)
+        if message.bytes_in > running.bytes_in:
+            announced = max(2 * message.bytes_in, _LEAST_IN)
+            await durable(self._gate.sent_in(inside, permit, announced, digest))
+            running.bytes_in = announced
+            if message.rows <= running.rows and message.bytes <= running.bytes:
+                return None
+        window = self._gate.extend(inside, permit, message.rows, message.bytes, digest)
+        if isinstance(window, Refusal):
+            return window
+        await durable(window.receipt)
+        running.rows, running.bytes = window.rows, window.bytes
+        return None
+
+    def _passed(self, digest: str) -> str:
+        """What stands in a record for the messages of a WebSocket: of short ones a digest alone could be guessed."""
+        return self.mark(digest) if _DIGEST.fullmatch(digest) else ""
 
     async def settle(self, running: Running, outcome: Outcome) -> bool:
         """Record how a request ended, and wait for that; whether it is on record."""
@@ -216,7 +244,7 @@ class HttpEngine:
         spent = (time.monotonic_ns() - running.permit.started_ns) // 1000
         entry.running.discard(running)
         try:
-            whole = Outcome(outcome.status, outcome.rows, outcome.bytes, duration_us=spent, tag=outcome.tag)
+            whole = outcome._replace(duration_us=spent, digest=self._passed(outcome.digest))
             receipt = self._gate.settle(entry.inside, running.permit, whole)
             self.sessions.rest(entry)
             if running.permit.plan.writes:
@@ -247,7 +275,7 @@ class Link:
         if running is None:
             return
         if isinstance(message, ipc.Extend):
-            self._run(self._engine.extend(self, running, message.rows, message.bytes))
+            self._run(self._engine.extend(self, running, message))
         else:
             self._run(self._settle(message, running))
 
@@ -257,7 +285,7 @@ class Link:
         running: Running,
         plan: HttpPlan,
         reveal: frozenset[str],
-        credentials: tuple[tuple[str, str], ...],
+        credentials: Headers,
     ) -> None:
         """Let a request go on."""
         inside, permit = running.entry.inside, running.permit
@@ -267,15 +295,15 @@ class Link:
             self.send(ipc.Rules(policy.digest, policy.http))
         self._next += 1
         self.running[self._next], self._numbers[running] = running, self._next
-        running.cut = partial(self._cut, self._next)
+        running.cut, running.shown = partial(self._cut, self._next), credentials
         # a header of the plan's never stands in for a credential, nor beside one
         taken = {name for name, _ in credentials}
         headers = tuple(one for one in plan.headers if one[0].lower() not in taken) + credentials
         self.send(
             ipc.Permitted(
-                number, self._next, plan.method, plan.target, headers, plan.body, policy.digest, plan.route.name,
-                inside.session.grant.customers, self._engine.key(inside), reveal, permit.window_rows,
-                permit.window_bytes, permit.plan.writes,
+                number, self._next, inside.session.grant.target, plan.method, plan.target, headers, plan.body,
+                policy.digest, plan.route.name, inside.session.grant.customers, self._engine.key(inside), reveal,
+                permit.window_rows, permit.window_bytes, permit.plan.writes,
             )
         )  # fmt: skip
 
@@ -304,12 +332,16 @@ class Link:
         self.send(ipc.Cut(number, refusal.code, refusal.message, refusal.hint))
 
     async def _settle(self, message: ipc.Settle, running: Running) -> None:
+        if message.unproven:
+            self._engine.credentials.refused(running.entry.inside.session.grant.target, running.shown)
         status = message.status if message.status in _STATUSES else "unknown"
         # no more than was announced can have left, whatever the process says
         rows, size = min(max(message.rows, 0), running.rows), min(max(message.bytes, 0), running.bytes)
         tag = f"HTTP {message.http}" if 100 <= message.http <= 599 else ""
         tag = f"{tag} {message.code}".strip() if message.code in CODES else tag
-        await self._end(message.permit, running, Outcome(status, rows, size, tag=tag))
+        taken = max(message.rows_in, 0), min(max(message.bytes_in, 0), running.bytes_in)
+        outcome = Outcome(status, rows, size, tag=tag, rows_in=taken[0], bytes_in=taken[1], digest=message.digest)
+        await self._end(message.permit, running, outcome)
 
     async def _end(self, number: int, running: Running, outcome: Outcome) -> None:
         if self.running.pop(number, None) is None:
@@ -325,4 +357,4 @@ class Link:
 
 
 def _unknown(running: Running) -> Outcome:
-    return Outcome("unknown", running.rows, running.bytes)
+    return Outcome("unknown", running.rows, running.bytes, bytes_in=running.bytes_in)

@@ -5,7 +5,7 @@
 The process asks with `Begin`, `Extend` and `Settle`, each answered in its own time; the gate says `Cut` when it must.
 The socket is one of a pair that has no name and that a child inherits: nobody else can speak on it. INVARIANT: what
 comes from the process is only believed to be what clients and targets said; it decides nothing and gets no secret but
-the credential of a request that was permitted, and the key of its masks.
+the credential of a request that was permitted, the key of its masks, and the private keys that TLS needs.
 """
 
 from __future__ import annotations
@@ -30,25 +30,48 @@ class Message(msgspec.Struct, frozen=True, tag=True, array_like=True):
 
 
 class Place(msgspec.Struct, frozen=True, array_like=True):
-    """A target as the process needs to know it: its name, the listening socket's descriptor, and where its API is."""
+    """A target as the process needs to know it: its name, and where its API is and what it is met with.
+
+    `chain` and `private_key` (PEM) are what an API is shown that asks for a certificate; `prefix` is what people's
+    paths begin with.
+    """
 
     name: str
-    descriptor: int
     host: str
     port: int
     authority: str
     tls: bool
     ca: str
     timeout_s: float
+    idle_s: float
+    prefix: str
+    chain: bytes
+    private_key: bytes
+
+
+class Listening(msgspec.Struct, frozen=True, array_like=True):
+    """A listening socket: its descriptor, and the certificate and key (files) of each server name that has its own."""
+
+    descriptor: int
+    names: tuple[tuple[str, str, str], ...]
 
 
 class Setup(Message, frozen=True):
-    """The first message to the process."""
+    """The first message to the process. A listening socket is named by its place in `listening`."""
 
     places: tuple[Place, ...]
+    listening: tuple[Listening, ...]
     certificate: str
     key: str
     ciphers: str
+
+
+class Renewed(Message, frozen=True):
+    """What an API is shown from its next connection on."""
+
+    target: str
+    chain: bytes
+    private_key: bytes
 
 
 class Ready(Message, frozen=True):
@@ -63,10 +86,14 @@ class Rules(Message, frozen=True):
 
 
 class Begin(Message, frozen=True):
-    """A request came in. `secret` is what it showed to prove who sends it; its `headers` are without that."""
+    """A request came in. `secret` is what it showed to prove who sends it; its `headers` are without that.
+
+    `listener` and `server_name` (TLS's, empty for none) say which connection it came by.
+    """
 
     number: int
-    target: str
+    listener: int
+    server_name: str
     secret: str
     address: str
     tls: str
@@ -80,7 +107,7 @@ class Begin(Message, frozen=True):
 
 
 class Permitted(Message, frozen=True):
-    """The request may go on, as this and nothing else. `headers` are all but Host and framing.
+    """The request may go on, to `target`, as this and nothing else. `headers` are all but Host and framing.
 
     `permit` numbers it from here on; `digest`, `route`, `customers`, `key` and `reveal` say what of the answer may
     leave, `window_rows` and `window_bytes` how much of it has been announced. With `writes`, its end is waited for.
@@ -88,6 +115,7 @@ class Permitted(Message, frozen=True):
 
     number: int
     permit: int
+    target: str
     method: str
     path: str
     headers: tuple[tuple[str, str], ...]
@@ -112,11 +140,16 @@ class Denied(Message, frozen=True):
 
 
 class Extend(Message, frozen=True):
-    """More than was announced wants to leave: so many rows and bytes in all."""
+    """More than was announced wants to leave: so many rows and bytes in all.
+
+    Of a WebSocket, `bytes_in` is what the client wants to send in all, and `digest` of all that has passed.
+    """
 
     permit: int
     rows: int
     bytes: int
+    bytes_in: int = 0
+    digest: str = ""
 
 
 class Extended(Message, frozen=True):
@@ -125,10 +158,15 @@ class Extended(Message, frozen=True):
     permit: int
     rows: int
     bytes: int
+    bytes_in: int = 0
 
 
 class Settle(Message, frozen=True):
-    """The request ended: see `Outcome`. `http` is the status that the client got, 0 for none; `code` why not more."""
+    """The request ended: see `Outcome`. `http` is the status that the client got, 0 for none; `code` why not more.
+
+    `unproven` says that the API did not accept the gateway's credential. Of a WebSocket, `rows_in` and `bytes_in` are
+    what the client sent, and `digest` is of all that passed.
+    """
 
     permit: int
     status: str
@@ -136,6 +174,10 @@ class Settle(Message, frozen=True):
     code: str
     rows: int
     bytes: int
+    unproven: bool = False
+    rows_in: int = 0
+    bytes_in: int = 0
+    digest: str = ""
 
 
 class Settled(Message, frozen=True):
@@ -161,7 +203,7 @@ class Fault(Message, frozen=True):
     way: tuple[str, ...]
 
 
-ToProcess = Setup | Rules | Permitted | Denied | Extended | Settled | Cut
+ToProcess = Setup | Renewed | Rules | Permitted | Denied | Extended | Settled | Cut
 ToGate = Ready | Begin | Extend | Settle | Fault
 
 T = TypeVar("T")

@@ -22,7 +22,9 @@ _LOWER = re.compile(rb"[!#$%&'*+\-.^_`|~0-9a-z]+")
 _CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _LENGTH = re.compile(rb"0|[1-9][0-9]{0,9}")
 _HOST = re.compile(rb"[0-9A-Za-z._\-]{1,255}(:[0-9]{1,5})?|\[[0-9A-Fa-f:.]{2,45}\](:[0-9]{1,5})?")
-_ONCE = frozenset({b"host", b"content-length", b"transfer-encoding", b"content-type", b"authorization", b"expect"})
+_ONCE = frozenset(
+    {b"upgrade", b"host", b"content-length", b"transfer-encoding", b"content-type", b"authorization", b"expect"}
+)
 _OF_CONNECTIONS = frozenset({b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade"})
 
 Fields = Iterable[tuple[bytes, bytes]]
@@ -94,7 +96,12 @@ def _fault_of_fields(fields: list[tuple[bytes, bytes]]) -> str:
         return "the length of the body is no number"
     if given.get(b"expect", b"100-continue").lower() != b"100-continue":
         return "the request expects what is not known"
-    return "a connection is not changed to another protocol" if b"upgrade" in counts else ""
+    if b"upgrade" not in counts:
+        return ""
+    if given[b"upgrade"].lower() != b"websocket":
+        return "a connection is not changed to another protocol"
+    has_body = given.get(b"content-length", b"0") != b"0" or b"transfer-encoding" in counts
+    return "a request for another protocol has a body" if has_body else ""
 
 
 def _fault_of_framing(fields: list[tuple[bytes, bytes]]) -> str:

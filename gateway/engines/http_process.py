@@ -11,21 +11,24 @@ import contextlib
 import os
 import signal
 import socket
+import ssl
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from gateway import record
 from gateway.engines import http_channel as ipc
 from gateway.engines.http import HttpEngine, Link
+from gateway.engines.http_identity import Identity, read_identity
 from gateway.errors import GatewayError
-from gateway.http_settings import HttpTarget
+from gateway.http_settings import HttpTarget, sharing
 from gateway.ports import Trail
 
 _BACKOFF_S = (0.1, 0.5, 1.0, 2.0, 5.0)
 _SETTLED_S = 60.0
 _START_S = 60.0
+_RENEWED_S = 5.0
 _KEPT = ("PATH", "LANG", "LC_ALL", "TZ", "HOME", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR")
 
 
@@ -36,7 +39,7 @@ class HttpProcess:
         self,
         engine: HttpEngine,
         targets: Mapping[str, HttpTarget],
-        sockets: Mapping[str, socket.socket],
+        sockets: Sequence[socket.socket],
         *,
         certificate: Path,
         key: Path,
@@ -47,6 +50,10 @@ class HttpProcess:
         self._engine, self._targets, self._sockets = engine, targets, sockets
         self._certificate, self._key, self._ciphers = certificate, key, ciphers
         self._trail, self._report = trail, report
+        # read once: a certificate that cannot be read stops the start
+        self._identities = {name: one for name, target in targets.items() if (one := _identity(target)) is not None}
+        self._problems: dict[str, str] = {}
+        self._channel: ipc.Channel | None = None
         self.outage = "the HTTP process has not started yet"
         self.pid: int | None = None
 
@@ -65,6 +72,25 @@ class HttpProcess:
             await asyncio.sleep(1.0)
             self._engine.tick()
 
+    async def renew(self) -> None:
+        """See that what APIs are shown is what is there now, for ever."""
+        while True:
+            await asyncio.sleep(_RENEWED_S)
+            for name in self._identities:
+                try:
+                    found = await asyncio.to_thread(_identity, self._targets[name])
+                except GatewayError as error:
+                    if self._problems.get(name) != error.refusal.message:
+                        self._report("http", error)
+                    self._problems[name] = error.refusal.message
+                    continue
+                self._problems.pop(name, None)
+                if found is None or found == self._identities[name]:
+                    continue
+                self._identities[name] = found
+                if self._channel is not None:
+                    self._channel.send(ipc.Renewed(name, found.chain, found.key))
+
     async def _one(self) -> None:
         """One process, from its start to its end."""
         ours, theirs = socket.socketpair()
@@ -80,12 +106,14 @@ class HttpProcess:
             theirs.close()
             self.pid = process.pid
             channel.send(self._setup())
+            self._channel = channel
             starting = asyncio.create_task(self._started(ready))
             try:
                 await lost.wait()
             finally:
                 starting.cancel()
         finally:
+            self._channel = None
             theirs.close()
             channel.close()
             ended = await _ended(process)
@@ -102,7 +130,7 @@ class HttpProcess:
                     self._trail.append(record.event("engine.process", **facts))
 
     async def _spawn(self, theirs: socket.socket) -> asyncio.subprocess.Process:
-        descriptors = [theirs.fileno(), *(sock.fileno() for sock in self._sockets.values())]
+        descriptors = [theirs.fileno(), *(sock.fileno() for sock in self._sockets)]
         environment = {name: os.environ[name] for name in _KEPT if name in os.environ}
         return await asyncio.create_subprocess_exec(
             sys.executable, "-P", "-m", "gateway.engines.http_proxy", str(theirs.fileno()),
@@ -110,14 +138,25 @@ class HttpProcess:
         )  # fmt: skip
 
     def _setup(self) -> ipc.Setup:
-        places = tuple(
-            ipc.Place(
-                name, self._sockets[name].fileno(), target.host, target.port, target.authority, target.tls,
-                str(target.ca) if target.ca is not None else "", target.timeout,
-            )
-            for name, target in self._targets.items()
+        places = tuple(self._place(name, target) for name, target in self._targets.items())
+        listening = tuple(
+            ipc.Listening(sock.fileno(), tuple(self._names(group)))
+            for sock, group in zip(self._sockets, sharing(self._targets), strict=True)
+        )
+        return ipc.Setup(places, listening, str(self._certificate), str(self._key), self._ciphers)
+
+    def _place(self, name: str, target: HttpTarget) -> ipc.Place:
+        identity = self._identities.get(name)
+        return ipc.Place(
+            name, target.host, target.port, target.authority, target.tls,
+            str(target.ca) if target.ca is not None else "", target.timeout, target.idle_timeout, target.listen.prefix,
+            identity.chain if identity is not None else b"", identity.key if identity is not None else b"",
         )  # fmt: skip
-        return ipc.Setup(places, str(self._certificate), str(self._key), self._ciphers)
+
+    def _names(self, group: tuple[str, ...]) -> Iterator[tuple[str, str, str]]:
+        for listen in (self._targets[name].listen for name in group):
+            if listen.certificate is not None:
+                yield listen.server_name, str(listen.certificate), str(listen.key)
 
     async def _started(self, ready: asyncio.Event) -> None:
         await ready.wait()
@@ -133,6 +172,30 @@ class HttpProcess:
                                               detail=" < ".join(message.way)[:1000]))  # fmt: skip
         elif link is not None:
             link.take(message)
+
+
+def see_certificates(targets: Mapping[str, HttpTarget]) -> None:
+    """See that what TLS shows under server names can be used. Raises `GatewayError("configuration-invalid")`."""
+    for listen in (target.listen for target in targets.values()):
+        if listen.certificate is None or listen.key is None:
+            continue
+        try:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(listen.certificate, listen.key, password="")
+        except (OSError, ValueError) as error:
+            raise GatewayError(
+                "configuration-invalid",
+                f"the certificate `{listen.certificate}` or its key cannot be used: {_reason(error)}",
+            ) from error
+
+
+def _reason(error: OSError | ValueError) -> str:
+    if isinstance(error, ssl.SSLError):
+        return (error.reason or "they are none, or not of one another").lower().replace("_", " ")
+    return getattr(error, "strerror", None) or "they are none"
+
+
+def _identity(target: HttpTarget) -> Identity | None:
+    return read_identity(target.client_certificate) if target.client_certificate is not None else None
 
 
 async def _ended(process: asyncio.subprocess.Process | None) -> str:

@@ -11,12 +11,12 @@ from typing import Any
 
 from gateway.config import Config
 from gateway.engines.http import HttpEngine
-from gateway.engines.http_process import HttpProcess
+from gateway.engines.http_process import HttpProcess, see_certificates
 from gateway.engines.http_support import unsupported
 from gateway.engines.postgres import Doors
 from gateway.errors import Refusal
 from gateway.gate import Gate
-from gateway.http_settings import HttpListener
+from gateway.http_settings import HttpListener, sharing
 from gateway.model import Session
 from gateway.ports import Mark, Trail
 
@@ -39,29 +39,33 @@ class HttpServing:
     ) -> None:
         apis = {} if unsupported() else config.apis
         self.engine = HttpEngine(apis, gate=gate, doors=doors, key=key, mark=mark, report=report)
-        self._sockets: dict[str, socket.socket] = {}
+        self._groups = sharing(apis)
+        self._sockets: list[socket.socket] = []
         self._process: HttpProcess | None = None
         if not apis:
             return
+        see_certificates(apis)
         try:
-            for name, api in apis.items():
-                self._sockets[name] = bind(api.listen)
+            for group in self._groups:
+                self._sockets.append(bind(apis[group[0]].listen))
+            self._process = HttpProcess(
+                self.engine, apis, self._sockets, certificate=config.tls.certificate, key=config.tls.key,
+                ciphers=ciphers, trail=trail, report=report,
+            )  # fmt: skip
         except BaseException:
             self._close()
             raise
-        self._process = HttpProcess(
-            self.engine, apis, self._sockets, certificate=config.tls.certificate, key=config.tls.key, ciphers=ciphers,
-            trail=trail, report=report,
-        )  # fmt: skip
 
     @property
     def ports(self) -> dict[str, int]:
         """The port of each target (a configured port of 0 has become a real one)."""
-        return {name: sock.getsockname()[1] for name, sock in self._sockets.items()}
+        pairs = zip(self._groups, self._sockets, strict=True)
+        return {name: sock.getsockname()[1] for group, sock in pairs for name in group}
 
     def work(self) -> tuple[Coroutine[Any, Any, None], ...]:
         """What has to run all the time."""
-        return (self._process.run(), self._process.tick()) if self._process is not None else ()
+        process = self._process
+        return (process.run(), process.tick(), process.renew()) if process is not None else ()
 
     def missing(self) -> dict[str, str]:
         """Why requests are not answered at the moment; empty when they are."""
@@ -77,5 +81,5 @@ class HttpServing:
         await self.engine.stop(grace_s)
 
     def _close(self) -> None:
-        for sock in self._sockets.values():
+        for sock in self._sockets:
             sock.close()

@@ -45,13 +45,18 @@ _NONE = Refusal(
 
 @dataclass(slots=True, eq=False)
 class Running:
-    """A permitted request under way, with how much of its answer is announced. `cut` stops it."""
+    """A permitted request under way, with how much of its answer is announced. `cut` stops it.
+
+    `shown` is what proved the gateway to the API. Of a WebSocket, `bytes_in` is how much the client may send.
+    """
 
     entry: Entry
     permit: Permit
     rows: int
     bytes: int
     cut: Callable[[Refusal], None]
+    shown: tuple[tuple[str, str], ...] = ()
+    bytes_in: int = 0
 
 
 @dataclass(slots=True, eq=False)

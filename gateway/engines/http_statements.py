@@ -39,12 +39,13 @@ class Requests:
         said = in_text(plan.text)
         if plan.route.writes or plan.recipient:
             made = plan_of(plan, reveal)
-            return Judgement(made, plan_fields(made, self._mark) | transmission(plan), "", said)
+            fields = plan_fields(made, self._mark) | transmission(plan) | _protection(plan)
+            return Judgement(made, fields, "", said)
         key = number, plan.route.name, plan.shape
         found = self._known.get(key)
         if found is None:
             made = plan_of(plan, reveal)
-            found = Judgement(made, plan_fields(made, self._mark), "", said)
+            found = Judgement(made, plan_fields(made, self._mark) | _protection(plan), "", said)
             if len(self._known) >= _SHAPES:
                 self._known.clear()
             self._known[key] = found
@@ -70,6 +71,11 @@ def transmission(plan: HttpPlan) -> dict[str, Any]:
         "sent": [one.text for one in plan.masked],
     }
     return {name: value for name, value in fields.items() if value}
+
+
+def _protection(plan: HttpPlan) -> dict[str, Any]:
+    """What a record says of a request whose connection becomes a WebSocket: nobody masks its messages."""
+    return {"protection": "unmasked"} if plan.route.websocket else {}
 
 
 def reveal_of(route: str, granted: frozenset[tuple[str, str]]) -> frozenset[str]:

@@ -51,7 +51,8 @@ class _Body(Protocol):
 class Answer:
     """One answer on its way out.
 
-    `reveal` are the written paths (`$.iban`) that the grant shows in clear; `routes` are what a Location may lead to.
+    `reveal` are the written paths (`$.iban`) that the grant shows in clear; `routes` are what a Location may lead to,
+    and `prefix` is what it then begins with.
 
     Raises: Withheld, from here on.
     """
@@ -68,6 +69,7 @@ class Answer:
         reveal: frozenset[str] = frozenset(),
         limits: Limits = _LIMITS,
         routes: Iterable[Route] = (),
+        prefix: str = "",
     ) -> None:
         self._status = status
         self._fault: Withheld | None = None
@@ -79,7 +81,7 @@ class Answer:
         given = heads.media(headers)
         rule = _rule(route, status, given, is_head=is_head)
         location = _location(rule, status, headers, routes, customers)
-        self._head = heads.leaving(rule, headers, given, location)
+        self._head = heads.leaving(rule, headers, given, f"{prefix}{location}" if location else "")
         coding = "identity" if is_head or rule.media == "empty" else heads.coding(headers)
         self._decoder = Decoder(coding, limits)
         try:

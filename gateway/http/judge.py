@@ -59,7 +59,7 @@ def _plan(request: HttpRequest, rules: HttpRules, customers: tuple[str, ...], ke
         request_headers.passed_on(route, found),
         bodies.judged(route.body, request.body, found, key),
     )
-    handshake = request_headers.upgrade(route, found)
+    handshake = request_headers.upgrade(route, found, request.authority)
     about = _judge_customers(parts, customers)
     path = paths.join(_segments(route, placed))
     written = query.join(parts.query)

@@ -113,8 +113,11 @@ def own(route: Route, found: Heads, *, outbound: bool) -> list[tuple[str, str]]:
     return written
 
 
-def upgrade(route: Route, found: Heads) -> list[tuple[str, str]]:
-    """The headers of a WebSocket's handshake (RFC 6455, 4.1), where the request asks for one. Raises: GatewayError."""
+def upgrade(route: Route, found: Heads, authority: str) -> list[tuple[str, str]]:
+    """The headers of a WebSocket's handshake (RFC 6455, 4.1), where the request asks for one. Raises: GatewayError.
+
+    A page of another origin may have no WebSocket (section 10.2): browsers send what they know to prove themselves.
+    """
     if "upgrade" not in found.values:
         if "upgrade" in found.tokens("connection"):
             raise malformed("the connection is to be upgraded to nothing")
@@ -127,6 +130,9 @@ def upgrade(route: Route, found: Heads) -> list[tuple[str, str]]:
     proper = found.tokens("upgrade") == ["websocket"] and "upgrade" in found.tokens("connection")
     if not proper or found.one("sec-websocket-version") != "13" or not _WEBSOCKET_KEY.fullmatch(key):
         raise malformed("the WebSocket's handshake is not as RFC 6455 has it")
+    origin = found.values.get("origin", [f"https://{authority}"])
+    if [one.lower() for one in origin] != [f"https://{authority.lower()}"]:
+        raise not_allowed("a page of another origin asks for the WebSocket")
     return [
         ("connection", "Upgrade"),
         ("upgrade", "websocket"),

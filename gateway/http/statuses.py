@@ -33,7 +33,7 @@ def unnamed(route: Route, status: int, headers: Headers) -> Withheld | None:
     if status >= 500:
         return Withheld(Refusal("target-error", "the target failed"), headers=retry_after(headers))
     if status in _OF_OUR_CREDENTIAL:
-        return Withheld(Refusal("target-error", "the target did not accept the gateway's own credential"))
+        return Withheld(Refusal("credential-refused", "the target did not accept the gateway's own credential"))
     if status not in _OF_THE_FORM and any(rule.customer is not None for rule in route.answers):
         return Withheld.not_found()
     status = status if status in _KNOWN else HTTPStatus.BAD_REQUEST

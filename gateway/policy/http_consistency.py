@@ -76,9 +76,14 @@ def _judge_method(route: dict[str, Any], at: Path, reading: Reading) -> bool:
         reading.fault(at, f"a route has one of {', '.join(f'`{method}`' for method in METHODS)}, with its path")
         return False
     method, writes = named[0], "write" in route
-    if method in _BODILESS and (writes or "body" in route):
-        key = "write" if writes else "body"
-        reading.fault((*at, key), f"a {method.upper()} {'only reads' if writes else 'has no body'}")
+    socket = method == "get" and "websocket" in route
+    if socket and route.get("write") == "statement":
+        reading.fault((*at, "write"), "nobody can approve messages that are not sent yet: `write: request`")
+    if socket and any(customer.place == ANSWER for customer in route["customer"]):
+        reading.fault((*at, "customer"), "nobody reads whose a message is: name where the request says it")
+    if method in _BODILESS and ((writes and not socket) or "body" in route):
+        key = "write" if writes and not socket else "body"
+        reading.fault((*at, key), f"a {method.upper()} {'only reads' if key == 'write' else 'has no body'}")
     if route.get("reads") and (method != "post" or writes):
         reading.fault((*at, "reads"), "`reads: true` is for a POST that changes nothing, instead of `write`")
     if method not in _BODILESS and not writes and not route.get("reads"):

@@ -102,7 +102,7 @@ def _route(name: str, read: dict[str, Any]) -> Route:
         customer=None if read["customer"][0].place in {"none", ANSWER} else read["customer"][0],
         answers=tuple(_answer(status, one) for status, one in _named(read, "answers")),
         approval=read.get("write", ""),
-        websocket=read.get("websocket", False),
+        websocket="websocket" in read,
         also=read["customer"][1:],
     )
 
@@ -266,7 +266,11 @@ ROUTE = Record({
         "it changes something, and somebody else approves this very request, or the request for a grant that may write",
     ),
     "reads": Field(Flag(), "a POST that changes nothing, such as a search (false)"),
-    "websocket": Field(Flag(), "whether the connection may become a WebSocket (false)"),
+    "websocket": Field(
+        Choice(("unmasked",)),
+        "the connection becomes a WebSocket whose messages are forwarded as they come; with `write: request` the "
+        "client may send some too",
+    ),
     "answers": Field(MapOf(_Statuses(), _ANSWER), "what of an answer is shown, by its status"),
 })  # fmt: skip
 HTTP = Record({

@@ -11,24 +11,28 @@ import asyncio
 import logging
 import sys
 import time
+from collections.abc import Mapping
+from functools import partial
 from typing import Any, Optional, Protocol
 
 from mitmproxy import flow as flows
 from mitmproxy import http, options
-from mitmproxy.connection import Server
+from mitmproxy.connection import Connection, Server
 from mitmproxy.proxy import commands
 from mitmproxy.proxy.layers import ClientTLSLayer, modes
 from mitmproxy.proxy.mode_specs import ProxyMode
 from mitmproxy.proxy.server import LiveConnectionHandler
-from OpenSSL import SSL
 
-from gateway.engines.http_channel import Begin, Permitted, Place
+from gateway.engines.http_channel import Begin, Permitted
 from gateway.engines.http_proxy import tls
+from gateway.engines.http_proxy.places import Front, Reached, Way
 from gateway.engines.http_proxy.reply import Reply
-from gateway.engines.http_proxy.stream import REPLY, TRAILERS, Layer, refuse
+from gateway.engines.http_proxy.stream import REPLY, TRAILERS, WAY, Layer, refuse
 from gateway.errors import Refusal
 
 HEAD_S = 15.0
+_NOWHERE = "reverse:https://target.invalid:1"
+"""Where mitmproxy would send a request that has no way; nothing has none."""
 BODY_LIMIT = "2m"
 """Of a request, whose body is held until the gate has seen it; a policy's own bound may be lower."""
 _UNREADABLE = Refusal("protocol-violation", "the request has trailers", "send it without them")
@@ -38,7 +42,7 @@ class Gate(Protocol):
     """What the process asks of the gate; see `server.Process`."""
 
     async def begin(self, message: Begin) -> Reply | Refusal: ...
-    async def extend(self, reply: Reply, rows: int, size: int) -> None: ...
+    async def extend(self, reply: Reply, rows: int, size: int, bytes_in: int) -> None: ...
     async def settle(self, reply: Reply) -> bool: ...
     def next_number(self) -> int: ...
     def fault(self, error: BaseException) -> None: ...
@@ -67,15 +71,15 @@ class Door(LiveConnectionHandler):
         writer: asyncio.StreamWriter,
         *,
         gate: Gate,
-        place: Place,
+        listener: int,
+        front: Front,
+        places: Mapping[str, Reached],
         options: options.Options,
-        contexts: tuple[SSL.Context, SSL.Context | None],
     ) -> None:
-        scheme = "https" if place.tls else "http"
-        host = f"[{place.host}]" if ":" in place.host else place.host
-        super().__init__(reader, writer, options, ProxyMode.parse(f"reverse:{scheme}://{host}:{place.port}"))
-        self._gate, self._place, self._contexts = gate, place, contexts
-        self._layers = [modes.ReverseProxy, ClientTLSLayer, Layer]
+        super().__init__(reader, writer, options, ProxyMode.parse(_NOWHERE))
+        self._gate, self._listener, self._front, self._places = gate, listener, front, places
+        self._known: dict[Connection, Way] = {}
+        self._layers = [modes.ReverseProxy, ClientTLSLayer, partial(Layer, known=self._known)]
         self._writer = writer
         self._flowing = asyncio.Event()
         self._flowing.set()
@@ -96,8 +100,11 @@ class Door(LiveConnectionHandler):
         for flow in tuple(self._flows):
             reply: Reply | None = flow.metadata.get(REPLY)
             if reply is not None and reply.forwarded and not self._releasing and not reply.whole:
-                waiting = now - reply.heard_at > self._place.timeout_s
-                if waiting and not self._blocked():
+                place = flow.metadata[WAY].place
+                waiting = now - reply.heard_at > (place.idle_s if reply.upgraded else place.timeout_s)
+                if waiting and reply.upgraded:
+                    self.abort()
+                elif waiting and not self._blocked():
                     self._hang_up(flow)
 
     def _blocked(self) -> bool:
@@ -144,12 +151,12 @@ class Door(LiveConnectionHandler):
         layer.layer = self._layers.pop(0)(layer.context)
 
     def _on_tls_start_client(self, start: Any) -> None:
-        tls.accept(start, self._contexts[0])
+        tls.accept(start, self._front.context(self.client.sni or ""))
 
     def _on_tls_start_server(self, start: Any) -> None:
-        context = self._contexts[1]
-        assert context is not None
-        tls.connect(start, context, self._place.host)
+        way = self._known[start.conn]
+        assert way.reached.context is not None
+        tls.connect(start, way.reached.context, way.place.host, upgrades=way.upgrades)
 
     async def _on_request(self, flow: http.HTTPFlow) -> None:
         self._flows.add(flow)
@@ -173,7 +180,9 @@ class Door(LiveConnectionHandler):
             # cut before it could be told to `cut`: both messages came at once
             refuse(flow, found.refusal)
             return
-        authority = self._place.authority.encode()
+        way = flow.metadata[WAY] = self._places[permit.target].way(upgrades=found.route.websocket)
+        place = way.place
+        authority = place.authority.encode()
         fields = [] if request.is_http2 else [(b"host", authority)]
         fields += [(name.encode("latin-1"), value.encode("latin-1")) for name, value in permit.headers]
         if permit.body or permit.method in ("POST", "PUT", "PATCH"):
@@ -182,10 +191,10 @@ class Door(LiveConnectionHandler):
             fields.append((b"accept-encoding", b"identity"))
         # the request that goes on is made of the permit alone
         request.data.method, request.data.path = permit.method.encode(), permit.path.encode()
-        request.data.scheme = b"https" if self._place.tls else b"http"
+        request.data.scheme = b"https" if place.tls else b"http"
         request.data.authority = authority if request.is_http2 else b""
         request.data.headers, request.data.content, request.data.trailers = http.Headers(fields), permit.body, None
-        request.data.host, request.data.port = self._place.host, self._place.port
+        request.data.host, request.data.port = place.host, place.port
 
     def _begun(self, flow: http.HTTPFlow) -> Begin:
         request, fields = flow.request, flow.request.headers.fields
@@ -196,7 +205,8 @@ class Door(LiveConnectionHandler):
         peername = self.client.peername
         return Begin(
             self._gate.next_number(),
-            self._place.name,
+            self._listener,
+            self.client.sni or "",
             shown[0].decode("latin-1") if len(shown) == 1 else "",
             f"{peername[0]}:{peername[1]}",
             self.client.tls_version or "",
@@ -209,11 +219,11 @@ class Door(LiveConnectionHandler):
             "HTTP/2" if h2 else "HTTP/1.1",
         )
 
-    async def _on_release(self, flow: http.HTTPFlow, rows: int, size: int) -> None:
+    async def _on_release(self, flow: http.HTTPFlow, rows: int, size: int, bytes_in: int) -> None:
         self._releasing += 1
         self._flowing.clear()
         try:
-            await self._gate.extend(flow.metadata[REPLY], rows, size)
+            await self._gate.extend(flow.metadata[REPLY], rows, size, bytes_in)
         finally:
             self._releasing -= 1
             if not self._releasing:

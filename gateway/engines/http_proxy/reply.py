@@ -5,24 +5,34 @@ INVARIANT: `released` never goes beyond the window; whoever wants more extends i
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable, Sequence
+from http import HTTPStatus
 
 from gateway.engines.http_channel import Permitted
 from gateway.errors import Refusal
+from gateway.http import websocket
 from gateway.http.answer import Answer, Withheld
 from gateway.policy.http_rules import HttpRules, Route
 
 
 class Reply:
-    """See the module. `refusal` is why nothing more of it may leave."""
+    """See the module. `refusal` is why nothing more of it may leave.
 
-    def __init__(self, permit: Permitted, rules: HttpRules) -> None:
-        self.permit, self._rules = permit, rules
+    `unproven` says that the API did not accept the gateway's credential; `prefix` is what people's paths begin with.
+    """
+
+    def __init__(self, permit: Permitted, rules: HttpRules, prefix: str = "") -> None:
+        self.permit, self._rules, self._prefix = permit, rules, prefix
         self.route: Route = next(one for one in rules.routes if one.name == permit.route)
         self.window_rows, self.window_bytes = permit.window_rows, permit.window_bytes
         self.rows = self.bytes = self.status = 0
-        self.forwarded = self.answered = self.head_sent = self.whole = self.settled = False
+        self.window_in = self.rows_in = self.bytes_in = 0
+        self.upgrading: tuple[tuple[bytes, bytes], ...] | None = None
+        self.upgraded = False
+        self._passed = hashlib.sha256()
+        self.forwarded = self.answered = self.head_sent = self.whole = self.settled = self.unproven = False
         self.refusal: Refusal | None = None
         self.heard_at = time.monotonic()
         self.cut: Callable[[], None] = lambda: None
@@ -31,9 +41,13 @@ class Reply:
     def open(self, status: int, headers: Sequence[tuple[bytes, bytes]]) -> None:
         """The target's head is there. Raises `Withheld`."""
         self.answered, permit = True, self.permit
+        self.unproven = status == HTTPStatus.UNAUTHORIZED
+        if status == HTTPStatus.SWITCHING_PROTOCOLS and self.route.websocket:
+            self.upgrading = websocket.switched(headers, dict(permit.headers).get("sec-websocket-key", ""))
+            return
         self._answer = Answer(
             self.route, permit.method, status, headers, customers=permit.customers, key=permit.key or None,
-            reveal=permit.reveal, routes=self._rules.routes,
+            reveal=permit.reveal, routes=self._rules.routes, prefix=self._prefix,
         )  # fmt: skip
 
     @property
@@ -73,10 +87,42 @@ class Reply:
         self.rows, self.bytes = self._answer.rows, self.bytes + len(out)
         return out
 
+    def wants_message(self, size: int, *, inward: bool) -> tuple[int, int, int] | None:
+        """How many rows, bytes and bytes of the client's have to be announced before a message of that size passes;
+        None when they are.
+        """
+        if inward:
+            announced = self.window_in and self.bytes_in + size <= self.window_in
+            return None if announced else (self.rows, self.bytes, max(self.bytes_in + size, 1))
+        rows, out = self.rows + 1, self.bytes + size
+        announced = rows <= self.window_rows and out <= self.window_bytes
+        return None if announced else (rows, out, self.bytes_in)
+
+    def pass_message(self, message: bytes, *, inward: bool, text: bool) -> bool:
+        """That passes now; False where it may not."""
+        if self.refusal is not None or self.settled or self.wants_message(len(message), inward=inward) is not None:
+            # FAIL CLOSED: nobody may come here without a window
+            return False
+        self.heard_at = time.monotonic()
+        if inward:
+            self.rows_in, self.bytes_in = self.rows_in + 1, self.bytes_in + len(message)
+        else:
+            self.rows, self.bytes = self.rows + 1, self.bytes + len(message)
+        self._passed.update((b"<" if inward else b">") + (b"t" if text else b"b") + len(message).to_bytes(8, "big"))
+        self._passed.update(message)
+        return True
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of all messages that passed, each as its direction, kind, length (u64) and text; hexadecimal."""
+        return self._passed.hexdigest() if self.upgraded else ""
+
     def outcome(self) -> str:
         """How it ended: see `Outcome`. What a write did is known when the target answered it, whatever it said."""
         if self.whole:
             return "ok"
+        if self.upgraded:
+            return "cut"
         if not self.forwarded:
             return "error"
         if self.permit.writes:

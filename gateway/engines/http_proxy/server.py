@@ -20,6 +20,7 @@ from OpenSSL import SSL
 from gateway.engines import http_channel as ipc
 from gateway.engines.http_proxy import tls
 from gateway.engines.http_proxy.door import Door, make_options
+from gateway.engines.http_proxy.places import Front, Reached
 from gateway.engines.http_proxy.reply import Reply
 from gateway.errors import Refusal
 from gateway.policy.http_rules import HttpRules
@@ -37,6 +38,7 @@ class Process:
         self._channel = ipc.Channel(ipc.ToProcess, self._take, end)
         self._options = make_options()
         self._doors: set[Door] = set()
+        self._places: dict[str, Reached] = {}
         self._rules: dict[str, HttpRules] = {}
         self._begun: dict[int, asyncio.Future[Reply | Refusal]] = {}
         self._replies: dict[int, Reply] = {}
@@ -70,13 +72,13 @@ class Process:
         finally:
             self._begun.pop(message.number, None)
 
-    async def extend(self, reply: Reply, rows: int, size: int) -> None:
+    async def extend(self, reply: Reply, rows: int, size: int, bytes_in: int) -> None:
         """Have more announced. Whether it was, the reply's window or its refusal says."""
         if reply.refusal is not None:
             return
         number = reply.permit.permit
         waiting = self._extending[number] = asyncio.get_running_loop().create_future()
-        self._channel.send(ipc.Extend(number, rows, size))
+        self._channel.send(ipc.Extend(number, rows, size, bytes_in, reply.digest))
         try:
             await waiting
         finally:
@@ -85,7 +87,10 @@ class Process:
     async def settle(self, reply: Reply) -> bool:
         """Tell how a request ended; of a write, wait until that is on record."""
         number, code = reply.permit.permit, reply.refusal.code if reply.refusal is not None else ""
-        message = ipc.Settle(number, reply.outcome(), reply.status, code, reply.rows, reply.bytes)
+        message = ipc.Settle(
+            number, reply.outcome(), reply.status, code, reply.rows, reply.bytes, reply.unproven, reply.rows_in,
+            reply.bytes_in, reply.digest,
+        )  # fmt: skip
         waiting = self._settling[number] = asyncio.get_running_loop().create_future()
         self._channel.send(message)
         if not reply.permit.writes:
@@ -102,6 +107,12 @@ class Process:
         match message:
             case ipc.Setup():
                 asyncio.get_running_loop().create_task(self._listen(message)).add_done_callback(self._listening)
+            case ipc.Renewed():
+                try:
+                    self._places[message.target].renew(message.chain, message.private_key)
+                except (SSL.Error, ValueError) as error:
+                    # what cannot be used is not shown: the one of before is
+                    self.fault(error)
             case ipc.Rules():
                 self._rules[message.digest] = ipc.frozen(message.rules)
             case ipc.Permitted():
@@ -114,6 +125,7 @@ class Process:
                 reply = self._replies.get(message.permit)
                 if reply is not None:
                     reply.window_rows, reply.window_bytes = message.rows, message.bytes
+                    reply.window_in = message.bytes_in
                 self._done(message.permit)
             case ipc.Cut():
                 reply = self._replies.get(message.permit)
@@ -130,7 +142,7 @@ class Process:
                     settling.set_result(message.durable)
 
     def _permitted(self, message: ipc.Permitted) -> None:
-        reply = Reply(message, self._rules[message.digest])
+        reply = Reply(message, self._rules[message.digest], self._places[message.target].place.prefix)
         self._replies[message.permit] = reply
         waiting = self._begun.get(message.number)
         if waiting is not None and not waiting.done():
@@ -145,12 +157,13 @@ class Process:
             waiting.set_result(None)
 
     async def _listen(self, setup: ipc.Setup) -> None:
-        client = tls.client_context(setup)
-        for place in setup.places:
-            sock = socket.socket(fileno=place.descriptor)
+        usual = tls.client_context(setup.ciphers, setup.certificate, setup.key)
+        self._places.update((place.name, Reached(setup, place)) for place in setup.places)
+        for number, listening in enumerate(setup.listening):
+            sock = socket.socket(fileno=listening.descriptor)
             sock.setblocking(False)
-            target = tls.target_context(setup, place) if place.tls else None
-            await asyncio.start_server(self._welcome(place, (client, target)), sock=sock)
+            named = {name: tls.client_context(setup.ciphers, *files) for name, *files in listening.names}
+            await asyncio.start_server(self._welcome(number, Front(usual, named)), sock=sock)
         gc.collect()
         gc.freeze()
         self._channel.send(ipc.Ready())
@@ -159,14 +172,16 @@ class Process:
         if task.exception() is not None:
             end()
 
-    def _welcome(self, place: ipc.Place, contexts: tuple[SSL.Context, SSL.Context | None]) -> Any:
+    def _welcome(self, listener: int, front: Front) -> Any:
         async def welcome(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             peer = writer.get_extra_info("peername")
             same = sum(door.client.peername[0] == peer[0] for door in self._doors) if peer else MOST_OF_ONE_HOST
             if len(self._doors) >= MOST_CONNECTIONS or same >= MOST_OF_ONE_HOST:
                 writer.transport.abort()
                 return
-            door = Door(reader, writer, gate=self, place=place, options=self._options, contexts=contexts)
+            door = Door(
+                reader, writer, gate=self, listener=listener, front=front, places=self._places, options=self._options
+            )
             self._doors.add(door)
             try:
                 await door.handle_client()

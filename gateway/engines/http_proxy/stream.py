@@ -14,15 +14,15 @@ refuses what was not announced. A fault before the first byte becomes a problem;
 from __future__ import annotations
 
 import time
-from collections.abc import Generator
-from dataclasses import dataclass
+from collections.abc import Generator, Sequence
 from typing import Any
 
 from mitmproxy import flow as flows
 from mitmproxy import http
+from mitmproxy.connection import Connection
 from mitmproxy.proxy import commands, events
 from mitmproxy.proxy.context import Context
-from mitmproxy.proxy.layers.http import HttpLayer, HTTPMode, HttpStream, SendHttp
+from mitmproxy.proxy.layers.http import GetHttpConnection, HttpLayer, HTTPMode, HttpStream, SendHttp
 from mitmproxy.proxy.layers.http._events import (
     ErrorCode,
     RequestData,
@@ -32,10 +32,14 @@ from mitmproxy.proxy.layers.http._events import (
     ResponseData,
     ResponseEndOfMessage,
     ResponseHeaders,
+    ResponseProtocolError,
     ResponseTrailers,
 )
 from mitmproxy.proxy.layers.http._hooks import HttpErrorHook, HttpResponseHook
 
+from gateway.engines.http_proxy.hooks import ReleaseHook
+from gateway.engines.http_proxy.messages import Relay
+from gateway.engines.http_proxy.places import Reach, Way, reach
 from gateway.engines.http_proxy.reply import Reply
 from gateway.engines.http_proxy.strict import StrictHttp1, StrictHttp2, shown
 from gateway.errors import Refusal
@@ -43,31 +47,35 @@ from gateway.http.answer import Withheld
 
 REPLY = "reply"
 """Where a flow keeps its `Reply`, once it was permitted."""
+WAY = "way"
+"""Where a flow keeps its `Way`, beside that."""
 TRAILERS = "trailers"
 
 Commands = Generator[Any, Any, Any]
 
 
-@dataclass
-class ReleaseHook(commands.StartHook):
-    """More than was announced wants to leave: so many rows and bytes in all."""
-
-    flow: http.HTTPFlow
-    rows: int
-    size: int
-
-
 class Layer(HttpLayer):
     """The HTTP layer of one client connection, with strict servers and streams of ours."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, known: dict[Connection, Way]) -> None:
         super().__init__(context, HTTPMode.transparent)
+        self._known = known
 
     def _handle_event(self, event: events.Event) -> Commands:
         if isinstance(event, events.Start):
             server = StrictHttp2 if self.context.client.alpn == b"h2" else StrictHttp1
             self.connections[self.context.client] = server(self.context.fork())
         yield from super()._handle_event(event)
+
+    def get_connection(self, event: GetHttpConnection, *, reuse: bool = True) -> Commands:
+        """See `HttpLayer`: which way a connection is of is known from before it is opened."""
+        assert isinstance(event, Reach)
+        assert event.way is not None
+        event.known = self._known
+        for command in super().get_connection(event, reuse=reuse):
+            if isinstance(command, commands.OpenConnection):
+                self._known[command.connection] = event.way
+            yield command
 
     def make_stream(self, stream_id: int) -> Commands:
         """See `HttpLayer`."""
@@ -104,8 +112,14 @@ class Stream(HttpStream):
         INVARIANT: what was never permitted, is cut or is settled already is not forwarded, and that is asked again once
         the connection is there: an approval whose write was settled as not forwarded has been given back meanwhile.
         """
-        if not self._may_be_forwarded or not (yield from super().make_server_connection()):
+        if not self._may_be_forwarded:
             return False
+        connection, fault = yield reach(self.flow.metadata[WAY])
+        if fault:
+            failed = ResponseProtocolError(self.stream_id, fault, ErrorCode.CONNECT_FAILED)
+            yield from self.handle_protocol_error(failed)
+            return False
+        self.context.server = self.flow.server_conn = connection
         if not self._may_be_forwarded:
             return False
         assert self.reply is not None
@@ -148,6 +162,9 @@ class Stream(HttpStream):
         if isinstance(event, ResponseTrailers):
             return
         over = isinstance(event, ResponseEndOfMessage)
+        if reply.upgrading is not None:
+            yield from self._upgrade(reply, reply.upgrading)
+            return
         try:
             if isinstance(event, ResponseData):
                 out = reply.feed(event.data)
@@ -169,6 +186,19 @@ class Stream(HttpStream):
             if not reply.head_sent:
                 yield from self._head(reply)
             yield SendHttp(ResponseData(self.stream_id, out), self.context.client)
+
+    def _upgrade(self, reply: Reply, fields: Sequence[tuple[bytes, bytes]]) -> Commands:
+        """The target has switched protocols, and so does the client: from here on there are messages."""
+        if (yield from self.check_killed(True)):
+            return
+        reply.status, reply.head_sent, reply.upgraded = 101, True, True
+        self.flow.response = answer(self.flow, 101, list(fields), None)
+        self.server_state = self.state_done
+        yield SendHttp(ResponseHeaders(self.stream_id, self.flow.response, end_stream=True), self.context.client)
+        self.child_layer = Relay(self.context, self.flow, reply)
+        self._handle_event = self.passthrough  # type: ignore[method-assign]
+        yield from self.child_layer.handle_event(events.Start())
+        yield SendHttp(ResponseEndOfMessage(self.stream_id), self.context.client)
 
     def _head(self, reply: Reply) -> Commands:
         """The head of an answer that streams."""
@@ -239,6 +269,7 @@ def refuse(flow: http.HTTPFlow, refusal: Refusal) -> None:
 __all__ = [
     "REPLY",
     "TRAILERS",
+    "WAY",
     "HttpErrorHook",
     "HttpResponseHook",
     "Layer",

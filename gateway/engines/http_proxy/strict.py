@@ -80,7 +80,7 @@ class StrictHttp1(Http1Server):
     def send(self, event: Any) -> Commands:
         """See `Http1Server`: a fault leaves as a problem of ours."""
         if not isinstance(event, ResponseProtocolError):
-            if isinstance(event, ResponseHeaders) and self._last:
+            if isinstance(event, ResponseHeaders) and self._last and event.response.status_code != 101:
                 # what the client asked for is gone from the request, which became the target's
                 event.response.headers["connection"] = "close"
             yield from super().send(event)

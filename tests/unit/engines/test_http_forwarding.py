@@ -15,10 +15,11 @@ from mitmproxy.connection import Client
 from mitmproxy.proxy.context import Context
 from mitmproxy.test import tflow
 
-from gateway.engines.http_channel import Permitted
+from gateway.engines.http_channel import Permitted, Place, Setup
 from gateway.engines.http_proxy.door import Door, make_options
+from gateway.engines.http_proxy.places import Reached, Way
 from gateway.engines.http_proxy.reply import Reply
-from gateway.engines.http_proxy.stream import REPLY, Stream
+from gateway.engines.http_proxy.stream import REPLY, WAY, Stream
 from gateway.errors import Refusal
 from gateway.policy.http_rules import HttpRules
 
@@ -28,12 +29,19 @@ CUT = Refusal("grant-revoked", "the grant was revoked", fatal=True)
 def reply() -> Reply:
     """A write that is permitted, and of which nothing was done yet."""
     permit = Permitted(
-        1, 1, "POST", "/refunds", (), b"{}", "digest", "refund", ("42",), b"k", frozenset(), 100, 1000, True
+        1, 1, "backoffice", "POST", "/refunds", (), b"{}", "digest", "refund", ("42",), b"k", frozenset(), 100, 1000,
+        True,
     )  # fmt: skip
     route: Any = SimpleNamespace(name="refund", answers=())
     rules: Any = SimpleNamespace(routes=(route,))
     found: HttpRules = rules
     return Reply(permit, found)
+
+
+def way() -> Way:
+    """A way to an API."""
+    place = Place("backoffice", "api.example", 443, "api.example", False, "", 5.0, 900.0, "", b"", b"")
+    return Reached(Setup((place,), (), "", "", ""), place).way(upgrades=False)
 
 
 def forwarded(given: Reply | None, meanwhile: Callable[[], None] = lambda: None) -> bool:
@@ -43,6 +51,7 @@ def forwarded(given: Reply | None, meanwhile: Callable[[], None] = lambda: None)
     stream.flow = tflow.tflow()
     if given is not None:
         stream.flow.metadata[REPLY] = given
+        stream.flow.metadata[WAY] = way()
     working = stream.make_server_connection()
     try:
         next(working)
@@ -96,7 +105,6 @@ def test_a_write_that_is_cut_in_the_moment_of_its_permit_is_refused(monkeypatch:
     flow: Any = tflow.tflow()
     for name, value in {
         "_gate": SimpleNamespace(begin=begin), "_flows": set(), "client": "client", "transports": {"client": None},
-        "_place": SimpleNamespace(authority="api.example", tls=True, host="api.example", port=443),
     }.items():  # fmt: skip
         setattr(door, name, value)
     monkeypatch.setattr(Door, "_begun", lambda _door, _flow: None)

@@ -18,6 +18,8 @@ GOOD = [
     b"POST / HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
     LINE + b"Host: [::1]:80\r\n\r\n",
     LINE + HOST + b"Expect: 100-continue\r\n\r\n",
+    LINE + HOST + b"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
+    LINE + HOST + b"Connection: Upgrade\r\nUpgrade: WebSocket\r\nContent-Length: 0\r\n\r\n",
 ]
 BAD = {
     "two lengths": LINE + HOST + b"Content-Length: 3\r\nContent-Length: 3\r\n\r\nabc",
@@ -54,6 +56,11 @@ BAD = {
     "a control character": LINE + HOST + b"X: a\x00b\r\n\r\n",
     "a name that is none": LINE + HOST + b"X\xe9: a\r\n\r\n",
     "an upgrade": LINE + HOST + b"Connection: Upgrade\r\nUpgrade: h2c\r\n\r\n",
+    "two upgrades": LINE + HOST + b"Upgrade: websocket\r\nUpgrade: websocket\r\n\r\n",
+    "a list of upgrades": LINE + HOST + b"Upgrade: websocket, h2c\r\n\r\n",
+    "an upgrade with a version": LINE + HOST + b"Upgrade: websocket/13\r\n\r\n",
+    "an upgrade with a body": LINE + HOST + b"Upgrade: websocket\r\nContent-Length: 3\r\n\r\nabc",
+    "an upgrade with chunks": LINE + HOST + b"Upgrade: websocket\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
     "an expectation": LINE + HOST + b"Expect: wonders\r\n\r\n",
     "too many": LINE + HOST + b"X: y\r\n" * MAX_FIELDS + b"\r\n",
     "too long": LINE + HOST + b"X: " + b"y" * MAX_HEAD,
@@ -102,7 +109,8 @@ def test_an_http2_head_with_one_meaning_passes(pseudo: dict[bytes, bytes], field
     ({b":protocol": b"websocket"}, []), ({}, [(b"host", b"other")]), ({}, [(b"host", b"example.test")] * 2),
     ({}, [(b"x", b"a\r\nb: c")]), ({}, [(b"x", b"a\nb")]), ({}, [(b"x", b"a\x00")]), ({}, [(b"x\r\ny", b"a")]),
     ({}, [(b"Upper", b"a")]), ({}, [(b"transfer-encoding", b"chunked")]), ({}, [(b"connection", b"close")]),
-    ({}, [(b"upgrade", b"h2c")]), ({}, [(b"te", b"gzip")]), ({}, [(b"x", b" a")]), ({}, [(b"x", b"a")] * 101),
+    ({}, [(b"upgrade", b"h2c")]), ({}, [(b"upgrade", b"websocket")]),
+    ({}, [(b"te", b"gzip")]), ({}, [(b"x", b" a")]), ({}, [(b"x", b"a")] * 101),
     ({}, [(b"content-length", b"1")] * 2), ({}, [(b"x", b"y" * MAX_HEAD)]),
 ])  # fmt: skip
 def test_every_other_http2_head_is_refused(pseudo: dict[bytes, bytes], fields: list[tuple[bytes, bytes]]) -> None:

@@ -55,7 +55,7 @@ SOCKET = """\
       get: /live/{company}
       path: {company: integer}
       customer: path.company
-      websocket: true
+      websocket: unmasked
 """
 SHAKE = [
     ("Connection", "keep-alive, Upgrade"),
@@ -205,7 +205,7 @@ def test_a_form_that_leaves_is_masked_too() -> None:
 
 def test_a_customer_is_named_in_whichever_case_the_ticket_spells_him() -> None:
     text = SOCKET.replace("company: integer", "company: uuid").replace(
-        "websocket: true", "answers: {2xx: {media: empty}}"
+        "websocket: unmasked", "answers: {2xx: {media: empty}}"
     )
     spelled = "0AF76519-16CD-43DD-8448-EB211C80319C", "0af76519-16cd-43dd-8448-eb211c80319c"
     request = asked("GET", f"/live/{spelled[1]}")
@@ -323,6 +323,23 @@ def test_a_handshake_is_whole_or_refused(change: dict[str, str | None], wanted: 
     headers = [(name, value) for name, value in (dict(SHAKE) | change).items() if value is not None]
 
     assert code(judge(asked("GET", "/live/42", headers), written(SOCKET), ("42",))) == wanted
+
+
+@pytest.mark.parametrize(("origin", "let"), [
+    ("https://api", True), ("https://API", True), ("https://api:444", False), ("http://api", False),
+    ("https://other", False), ("null", False), ("https://api.other", False), ("https://api/", False), ("", False),
+])  # fmt: skip
+def test_a_page_of_another_origin_begins_no_websocket(origin: str, let: bool) -> None:
+    found = judge(asked("GET", "/live/42", [*SHAKE, ("Origin", origin)]), written(SOCKET), ("42",))
+
+    assert isinstance(found, HttpPlan) == let
+    assert let or code(found) == "request-not-allowed"
+
+
+def test_two_origins_begin_no_websocket() -> None:
+    origins = [("Origin", "https://api"), ("Origin", "https://other")]
+
+    assert code(judge(asked("GET", "/live/42", [*SHAKE, *origins]), written(SOCKET), ("42",))) == "request-not-allowed"
 
 
 def test_a_version_that_is_not_known_is_refused() -> None:

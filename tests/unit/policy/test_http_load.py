@@ -201,8 +201,24 @@ def test_a_digest_does_not_depend_on_layout() -> None:
         ("      customer: none\n", "      customer: none\n      reads: true\n", "for a POST"),
         (
             "      customer: none\n",
-            "      customer: none\n      websocket: true\n      body: {media: json}\n",
+            "      customer: none\n      websocket: unmasked\n      body: {media: json}\n",
             "no body",
+        ),
+        ("      customer: none\n", "      customer: none\n      websocket: true\n", "wanted one of unmasked"),
+        (
+            "      customer: none\n",
+            "      customer: none\n      websocket: unmasked\n      write: statement\n",
+            "messages that are not sent yet",
+        ),
+        (
+            "      customer: none\n",
+            "      customer: answer\n      websocket: unmasked\n",
+            "nobody reads whose a message is",
+        ),
+        (
+            "      reads: true\n",
+            "      reads: true\n      websocket: unmasked\n",
+            "a WebSocket begins with a GET",
         ),
         ("  approvers: {teams: [security]}\n", "", "needs the approval of somebody else"),
         ("get: /export/employees.csv", "get: /labels/x", "`export` is met by the same path"),
@@ -269,7 +285,7 @@ def test_a_fault_is_said_with_its_place(old: str, new: str, wanted: str) -> None
         ("/{company_id}/messages\n      path: {company_id: integer}", "/{company_id}/{a}\n"
          "      path: {company_id: integer, a: string}", "needs `choices` or a `pattern`"),
         ("        media: json\n", "        media: passed\n", "does not leave for a sub-processor"),
-        ("  routes:\n", "  routes:\n    live: {get: /live, customer: none, websocket: true}\n",
+        ("  routes:\n", "  routes:\n    live: {get: /live, customer: none, websocket: unmasked}\n",
          "what a WebSocket carries does not leave for a sub-processor"),
     ],
 )  # fmt: skip

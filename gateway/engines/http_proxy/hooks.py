@@ -1,0 +1,18 @@
+"""What the layers ask of the door, beside mitmproxy's own hooks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mitmproxy import http
+from mitmproxy.proxy import commands
+
+
+@dataclass
+class ReleaseHook(commands.StartHook):
+    """More than was announced wants to leave: so many rows and bytes in all; of a client's messages, `bytes_in`."""
+
+    flow: http.HTTPFlow
+    rows: int
+    size: int
+    bytes_in: int = 0
