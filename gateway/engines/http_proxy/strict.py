@@ -101,6 +101,10 @@ class StrictHttp2(Http2Server):
         self.h2_conn.local_settings.max_concurrent_streams = _STREAMS
         self.h2_conn.local_settings.acknowledge()
 
+    def waiting(self, stream_id: int) -> int:
+        """Bytes of that stream that the client's windows hold back."""
+        return sum(len(one.data) for one in self.h2_conn.stream_buffers.get(stream_id, ()))
+
     def _handle_event(self, event: events.Event) -> Commands:
         if not isinstance(event, ResponseProtocolError) or event.code.http_status_code() is None:
             yield from super()._handle_event(event)
