@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
 from typing import Any
@@ -82,6 +83,12 @@ class HttpEngine:
     def running(self) -> int:
         """How many requests are under way."""
         return sum(len(link.running) for link in self._links)
+
+    def cut_target(self, target: str, refusal: Refusal) -> None:
+        """End every session on a target, whose policy is another now."""
+        self.sessions.cut_target(target, refusal)
+        for link in self._links:
+            link.outdate(target)
 
     def tick(self) -> None:
         """Once a second: ends idle sessions, and settles what its process does not."""
@@ -233,7 +240,8 @@ class Link:
         self._engine, self.send = engine, send
         self.running: dict[int, Running] = {}
         self._numbers: dict[Running, int] = {}
-        self._told: set[str] = set()
+        self._told: Counter[str] = Counter()
+        self._current: dict[str, str] = {}
         self._next = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self.gone = False
@@ -263,8 +271,9 @@ class Link:
         inside, permit = running.entry.inside, running.permit
         policy = inside.view.policy
         if policy.digest not in self._told and policy.http is not None:
-            self._told.add(policy.digest)
             self.send(ipc.Rules(policy.digest, policy.http))
+        self._told[policy.digest] += 1
+        self._current[inside.session.grant.target] = policy.digest
         self._next += 1
         self.running[self._next], self._numbers[running] = running, self._next
         running.cut = partial(self._cut, self._next)
@@ -278,6 +287,17 @@ class Link:
                 permit.window_bytes, permit.plan.writes,
             )
         )  # fmt: skip
+
+    def outdate(self, target: str) -> None:
+        """The target's policy is another now: what was said of it is forgotten once nothing is under way under it."""
+        self._current.pop(target, None)
+        self._forget()
+
+    def _forget(self) -> None:
+        current = set(self._current.values())
+        for digest in [digest for digest, permits in self._told.items() if not permits and digest not in current]:
+            del self._told[digest]
+            self.send(ipc.Forget(digest))
 
     def number_of(self, running: Running) -> int:
         """What the process knows it as."""
@@ -317,6 +337,8 @@ class Link:
         self._numbers.pop(running, None)
         done = await self._engine.settle(running, outcome)
         self.send(ipc.Settled(number, done))
+        self._told[running.entry.inside.view.policy.digest] -= 1
+        self._forget()
 
     def _run(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)

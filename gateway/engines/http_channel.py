@@ -49,6 +49,8 @@ class Setup(Message, frozen=True):
     certificate: str
     key: str
     ciphers: str
+    shared: bool = False
+    """Whether other processes accept on the same sockets."""
 
 
 class Ready(Message, frozen=True):
@@ -60,6 +62,12 @@ class Rules(Message, frozen=True):
 
     digest: str
     rules: HttpRules
+
+
+class Forget(Message, frozen=True):
+    """No permit under those rules is left, and none will come before they are said again."""
+
+    digest: str
 
 
 class Begin(Message, frozen=True):
@@ -161,7 +169,7 @@ class Fault(Message, frozen=True):
     way: tuple[str, ...]
 
 
-ToProcess = Setup | Rules | Permitted | Denied | Extended | Settled | Cut
+ToProcess = Setup | Rules | Forget | Permitted | Denied | Extended | Settled | Cut
 ToGate = Ready | Begin | Extend | Settle | Fault
 
 T = TypeVar("T")

@@ -30,7 +30,7 @@ _KEPT = ("PATH", "LANG", "LC_ALL", "TZ", "HOME", "TMPDIR", "SSL_CERT_FILE", "SSL
 
 
 class HttpProcess:
-    """One process and its successors. `outage` says why there is none at the moment."""
+    """One process and its successors. `outage` says why there is none at the moment; with `shared` it has siblings."""
 
     def __init__(
         self,
@@ -41,11 +41,12 @@ class HttpProcess:
         certificate: Path,
         key: Path,
         ciphers: str,
+        shared: bool,
         trail: Trail,
         report: Callable[[str, BaseException], None],
     ) -> None:
         self._engine, self._targets, self._sockets = engine, targets, sockets
-        self._certificate, self._key, self._ciphers = certificate, key, ciphers
+        self._certificate, self._key, self._ciphers, self._shared = certificate, key, ciphers, shared
         self._trail, self._report = trail, report
         self.outage = "the HTTP process has not started yet"
         self.pid: int | None = None
@@ -58,12 +59,6 @@ class HttpProcess:
             await self._one()
             failures = failures + 1 if time.monotonic() - began < _SETTLED_S else 0
             await asyncio.sleep(_BACKOFF_S[min(failures, len(_BACKOFF_S) - 1)])
-
-    async def tick(self) -> None:
-        """End what is idle, for ever."""
-        while True:
-            await asyncio.sleep(1.0)
-            self._engine.tick()
 
     async def _one(self) -> None:
         """One process, from its start to its end."""
@@ -117,7 +112,7 @@ class HttpProcess:
             )
             for name, target in self._targets.items()
         )  # fmt: skip
-        return ipc.Setup(places, str(self._certificate), str(self._key), self._ciphers)
+        return ipc.Setup(places, str(self._certificate), str(self._key), self._ciphers, self._shared)
 
     async def _started(self, ready: asyncio.Event) -> None:
         await ready.wait()

@@ -10,7 +10,7 @@ or `finish` returned; of what does not stream nothing leaves before `finish`. `r
 returned so far: whoever releases the bytes extends the windows first. Everything may raise `Withheld`: of an answer of
 which nothing left it is sent as a problem (`problem.problem`); one of which something left is cut off, so that the
 client sees that it is not whole. Bytes before the fault are returned first and the fault is raised by the next call, so
-`finish` is always called. A body that ends with its connection (RFC 9112, 6.3, the last case) proves its end by nothing:
+`finish` is always called. A body that ends with its connection (RFC 9112, 6.3, the last case) does not prove its end:
 a last value that could go on (a number, a record of CSV without its end) is withheld.
 """
 

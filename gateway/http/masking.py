@@ -10,7 +10,7 @@ its mask makes the same of everything.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -94,6 +94,13 @@ def tree(rule: AnswerRule, reveal: frozenset[str] = frozenset()) -> Tree:
     # the rule is kept beside its tree: its identity cannot become another one's
     _TREES[id(rule), reveal] = rule, made
     return made
+
+
+def forget(rules: Iterable[AnswerRule]) -> None:
+    """Keep no trees of those rules any more."""
+    gone = {id(rule) for rule in rules}
+    for key in [key for key in _TREES if key[0] in gone]:
+        del _TREES[key]
 
 
 def belongs(value: Any, path: JsonPath, customers: Collection[str]) -> bool:

@@ -22,10 +22,12 @@ from gateway.engines.http_proxy import tls
 from gateway.engines.http_proxy.door import Door, make_options
 from gateway.engines.http_proxy.reply import Reply
 from gateway.errors import Refusal
+from gateway.http import masking
 from gateway.policy.http_rules import HttpRules
 from gateway.telemetry import way_to
 
 MOST_CONNECTIONS, MOST_OF_ONE_HOST = 512, 128
+_BACKLOG = 128
 _PR_SET_PDEATHSIG = 1
 
 
@@ -104,6 +106,10 @@ class Process:
                 asyncio.get_running_loop().create_task(self._listen(message)).add_done_callback(self._listening)
             case ipc.Rules():
                 self._rules[message.digest] = ipc.frozen(message.rules)
+            case ipc.Forget():
+                rules = self._rules.pop(message.digest, None)
+                if rules is not None:
+                    masking.forget(answer for route in rules.routes for answer in route.answers)
             case ipc.Permitted():
                 self._permitted(message)
             case ipc.Denied():
@@ -150,7 +156,10 @@ class Process:
             sock = socket.socket(fileno=place.descriptor)
             sock.setblocking(False)
             target = tls.target_context(setup, place) if place.tls else None
-            await asyncio.start_server(self._welcome(place, (client, target)), sock=sock)
+            welcome = self._welcome(place, (client, target))
+            # one process would take a whole backlog at once: it takes two, and leaves the others to the others
+            await asyncio.start_server(welcome, sock=sock, backlog=1 if setup.shared else _BACKLOG)
+            sock.listen(_BACKLOG)
         gc.collect()
         gc.freeze()
         self._channel.send(ipc.Ready())

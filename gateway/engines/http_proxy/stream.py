@@ -249,7 +249,7 @@ def is_framed(flow: http.HTTPFlow) -> bool:
     """Whether the answer says where its body ends: by a length, by chunks, or by HTTP/2's frames."""
     response = flow.response
     assert response is not None
-    return response.is_http2 or expected_http_body_size(flow.request, response) != -1
+    return bool(response.is_http2) or expected_http_body_size(flow.request, response) != -1
 
 
 def answer(flow: http.HTTPFlow, status: int, fields: list[tuple[bytes, bytes]], body: bytes | None) -> http.Response:
