@@ -24,7 +24,7 @@ from gateway.engines.http_support import unsupported
 pytestmark = pytest.mark.skipif(bool(unsupported()), reason=unsupported() or "HTTP targets can be served")
 
 GOOD: Findings = {
-    **{name: ("OK", "not offered") for name in ("SSLv2", "SSLv3", "TLS1", "TLS1_1")},
+    **dict.fromkeys(("SSLv2", "SSLv3", "TLS1", "TLS1_1"), ("OK", "not offered")),
     "TLS1_2": ("OK", "offered"),
     "TLS1_3": ("OK", "offered with final"),
     "cert_trust": ("OK", "Ok via SAN"), "cert_chain_of_trust": ("OK", "passed."),
