@@ -146,8 +146,10 @@ def _report(found: Mapping[tuple[str, int, str], Found]) -> None:
                       f"{statistics.median(one.half_us):7,.0f} µs {cpu:>14}")  # fmt: skip
             mine, bare = found[size, clients, "gateway"], found[size, clients, "mitmdump"]
             two = found[size, clients, "gateway, 2 workers"]
-            print(f"{'':>13}gateway / mitmdump: {_ratio(mine.rate, bare.rate):.2f} of its requests/s, "
-                  f"{_ratio(bare.cpu_us, mine.cpu_us):.2f} per core; 2 workers / 1: {_ratio(two.rate, mine.rate):.2f}")
+            print(
+                f"{'':>13}gateway / mitmdump: {_ratio(mine.rate, bare.rate):.2f} of its requests/s, "
+                f"{_ratio(bare.cpu_us, mine.cpu_us):.2f} per core; 2 workers / 1: {_ratio(two.rate, mine.rate):.2f}"
+            )
 
 
 def _ratio(one: Sequence[float], other: Sequence[float]) -> float:
@@ -183,8 +185,8 @@ def _stream(road: Road, megabytes: int) -> None:
     if said[0] != "200":
         raise DemoError(f"the long answer did not come by the road `{road.name}`: {said}", "")
     took, peaks = time.monotonic() - began, [round(peak_mib(pid)) for pid in road.pids()]
-    print(f"NDJSON, {megabytes} MB, {road.name:<10} {megabytes / took:7,.1f} MB/s of the API's, {int(said[1]) >> 20} MB "
-          f"came; {road.cpu_s() - before:.1f} s of CPU; peak memory {' + '.join(map(str, peaks))} MB")  # fmt: skip
+    print(f"NDJSON, {megabytes} MB, {road.name:<10} {megabytes / took:7,.1f} MB/s of the API's, {int(said[1]) >> 20} "
+          f"MB came; {road.cpu_s() - before:.1f} s of CPU; peak memory {' + '.join(map(str, peaks))} MB")  # fmt: skip
 
 
 def _files(directory: Path, megabytes: int) -> Path:
@@ -207,7 +209,9 @@ def _files(directory: Path, megabytes: int) -> Path:
 def _reverse(port: int, tls: ServerTls) -> tuple[str, str]:
     upstream = f"upstream api {{ server 127.0.0.1:{port}; keepalive 64; }}"
     verified = f"proxy_ssl_verify on; proxy_ssl_trusted_certificate {tls.ca}; proxy_ssl_name localhost;"
-    through = 'proxy_pass https://api; proxy_http_version 1.1; proxy_set_header Connection ""; proxy_set_header Host $host;'
+    through = (
+        'proxy_pass https://api; proxy_http_version 1.1; proxy_set_header Connection ""; proxy_set_header Host $host;'
+    )
     return f"{through} {verified} proxy_ssl_server_name on;", upstream
 
 
@@ -293,7 +297,8 @@ def _policy() -> dict[str, Any]:
 
     def fields(above: str) -> dict[str, Any]:
         masked = {
-            f"{above}.masked{n}": {"mask": kind, **options, "type": of} for n, (kind, options, of, _) in enumerate(MASKS)
+            f"{above}.masked{n}": {"mask": kind, **options, "type": of}
+            for n, (kind, options, of, _) in enumerate(MASKS)
         }
         return {f"{above}.plain{n}": "clear" for n in range(15)} | masked
 

@@ -22,7 +22,7 @@ from functools import partial
 from typing import Any
 
 from gateway.access.context import durable
-from gateway.admitted import Admitted, Refused
+from gateway.admitted import Refused
 from gateway.engines import http_channel as ipc
 from gateway.engines.http_sessions import Entry, Running, Sessions
 from gateway.engines.http_statements import PROTOCOL, Requests, reveal_of
@@ -142,7 +142,7 @@ class HttpEngine:
             message.method, message.path, message.authority, message.headers, message.body, message.version
         )
         statement = Statement(f"{inside.session.id}.{entry.number}", "", PROTOCOL)
-        plan = await self._judge(inside, request)
+        plan = await self._judge(entry, request)
         if isinstance(plan, Refusal):
             return await self._refused(
                 entry, self._gate.refuse(inside, statement, plan, self._requests.unread(request))
@@ -170,11 +170,12 @@ class HttpEngine:
         link.permit(message.number, running, plan, reveal, self._credentials[message.target])
         return None
 
-    async def _judge(self, inside: Admitted, request: HttpRequest) -> HttpPlan | Refusal:
+    async def _judge(self, entry: Entry, request: HttpRequest) -> HttpPlan | Refusal:
+        inside = entry.inside
         rules = inside.view.policy.http
         if rules is None:
             return Refusal("policy-invalid", "the target's policy names no routes")
-        work = partial(judge, request, rules, inside.session.grant.customers, key=self.key(inside))
+        work = partial(judge, request, rules, inside.session.grant.customers, key=self.key(entry))
         return await asyncio.to_thread(work) if len(request.body) > _LARGE else work()
 
     async def _refused(self, entry: Entry, refused: Refused) -> Refusal:
@@ -190,9 +191,11 @@ class HttpEngine:
             await asyncio.sleep(wait)
         return refused.refusal
 
-    def key(self, inside: Admitted) -> bytes:
+    def key(self, entry: Entry) -> bytes:
         """The key of what the session's masks make up."""
-        return self._mask_key(inside.session)
+        if entry.mask_key is None:
+            entry.mask_key = self._mask_key(entry.inside.session)
+        return entry.mask_key
 
     async def extend(self, link: Link, running: Running, rows: int, size: int) -> None:
         """Announce more of an answer, or end it."""
@@ -283,7 +286,7 @@ class Link:
         self.send(
             ipc.Permitted(
                 number, self._next, plan.method, plan.target, headers, plan.body, policy.digest, plan.route.name,
-                inside.session.grant.customers, self._engine.key(inside), reveal, permit.window_rows,
+                inside.session.grant.customers, self._engine.key(running.entry), reveal, permit.window_rows,
                 permit.window_bytes, permit.plan.writes,
             )
         )  # fmt: skip

@@ -340,18 +340,20 @@ def _json_text(value: Any) -> str:
 
 
 def _hmac(key: bytes, label: str, text: str) -> bytes:
-    inner, outer = _begun(key)
-    inner, outer = inner.copy(), outer.copy()
-    inner.update(f"{label}:{text}".encode(errors="surrogatepass"))
+    begun, outer = _begun(key, label)
+    inner, outer = begun.copy(), outer.copy()
+    inner.update(text.encode(errors="surrogatepass"))
     outer.update(inner.digest())
     return outer.digest()
 
 
-@lru_cache(maxsize=64)
-def _begun(key: bytes) -> tuple[_Hash, _Hash]:
-    """The states behind the key's own blocks, which are half of the work for a short value (RFC 2104, section 4)."""
+@lru_cache(maxsize=256)
+def _begun(key: bytes, label: str) -> tuple[_Hash, _Hash]:
+    """The states behind the key's own blocks and the label: half of the work for a short value (RFC 2104, 4)."""
     block = (key if len(key) <= _BLOCK else sha256(key).digest()).ljust(_BLOCK, b"\0")
-    return sha256(bytes(byte ^ 0x36 for byte in block)), sha256(bytes(byte ^ 0x5C for byte in block))
+    inner = sha256(bytes(byte ^ 0x36 for byte in block))
+    inner.update(f"{label}:".encode())
+    return inner, sha256(bytes(byte ^ 0x5C for byte in block))
 
 
 _MAKERS: dict[str, Callable[[Mask, ColumnType], _Make]] = {

@@ -15,6 +15,7 @@ import socket
 import time
 from typing import Any
 
+import uvloop
 from OpenSSL import SSL
 
 from gateway.engines import http_channel as ipc
@@ -198,4 +199,4 @@ def main(descriptor: int) -> None:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     # what mitmproxy logs quotes what people send
     logging.disable(logging.CRITICAL)
-    asyncio.run(Process(socket.socket(fileno=descriptor)).run())
+    uvloop.run(Process(socket.socket(fileno=descriptor)).run())
