@@ -95,7 +95,8 @@ def test_a_write_that_is_cut_in_the_moment_of_its_permit_is_refused(monkeypatch:
     door = Door.__new__(Door)
     flow: Any = tflow.tflow()
     for name, value in {
-        "_gate": SimpleNamespace(begin=begin), "_flows": set(), "_coming": {}, "_shown": b"", "client": "client", "transports": {"client": None},
+        "_gate": SimpleNamespace(begin=begin), "_flows": set(), "_coming": {}, "_shown": b"", "client": "client",
+        "transports": {"client": None},
         "_place": SimpleNamespace(authority="api.example", tls=True, host="api.example", port=443),
     }.items():  # fmt: skip
         setattr(door, name, value)
