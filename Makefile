@@ -7,6 +7,7 @@
 #                 JOBS=1 runs them in one process instead of one more than there are processors
 #   make soak     what kills, damages and fails, for half an hour each           SOAK_S=seconds
 #   make check    style, types, layers
+#   make tls-grade  every TLS listener graded by testssl.sh; fails below A
 #   make suites   psycopg's and asyncpg's own tests through a gateway that observes  SUITES_ARGS="asyncpg" chooses one
 #   make bench    measurements against a direct connection and pgbouncer, into loadtests/RESULTS.md
 #   make install  the gateway into a virtual environment of its own, PREFIX=/opt/gateway
@@ -35,7 +36,7 @@ PREPARE := deploy/prepare.sh
 LOCKS := deploy/requirements
 BIN := $(VENV)/bin
 NATIVE := $(shell find gateway -name '_*.pyx')
-SERVERS := $(if $(filter no,$(LIVE)),,server client jdbc node strace pgbouncer go rsyslog slapd chromium redis)
+SERVERS := $(if $(filter no,$(LIVE)),,server client jdbc node strace pgbouncer go rsyslog slapd chromium redis testssl)
 EXTENSIONS := $(if $(filter no,$(LIVE)),,pgaudit)
 
 # An environment whose interpreter went away or that was moved here is made again.
@@ -43,7 +44,7 @@ $(shell [ ! -e $(VENV) ] || $(BIN)/python -c pass 2>/dev/null || rm -rf $(VENV))
 
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: demo tour test soak servers check suites bench install lock clean
+.PHONY: demo tour test soak servers check tls-grade suites bench install lock clean
 
 demo: $(VENV)/.demo $(VENV)/.native
 	@$(PREPARE) wish client
@@ -68,6 +69,10 @@ check: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -q tests/unit/test_layers.py
+
+tls-grade: $(VENV)/.test $(VENV)/.native
+	@$(PREPARE) debian server testssl
+	$(BIN)/python -m pytest -q -s tests/live/test_tls_grade.py $(PYTEST_ARGS)
 
 suites: $(VENV)/.dev $(VENV)/.native
 	@$(PREPARE) debian server

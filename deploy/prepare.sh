@@ -9,7 +9,7 @@
 #                                     their twins in Python serve, and the next call tries again
 #   prepare.sh node LOCK DIRECTORY    install the locked packages of npm, so that DIRECTORY/node_modules has them
 #   prepare.sh debian WHAT...         see that system software is there: server client jdbc node pgbouncer strace go rsyslog slapd
-#                                     chromium redis
+#                                     chromium redis testssl nginx wrk
 #   prepare.sh wish WHAT...           the same for what one can do without: root gets it, others hear nothing
 set -eu
 
@@ -181,6 +181,9 @@ missing_package() {
         chromium) command -v chromium >/dev/null || echo chromium ;;
         redis) command -v redis-server >/dev/null || echo redis-server ;;
         strace) command -v strace >/dev/null || echo strace ;;
+        testssl) command -v testssl >/dev/null || echo "testssl.sh bsdextrautils" ;;
+        nginx) [ -x /usr/sbin/nginx ] || echo nginx-light ;;
+        wrk) command -v wrk >/dev/null || echo wrk ;;
         *) die "unknown software: $1" ;;
     esac
 }

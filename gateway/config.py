@@ -25,7 +25,7 @@ from gateway import directory_settings
 from gateway.directory_settings import Directory
 from gateway.errors import GatewayError
 from gateway.factor_settings import SecondFactor
-from gateway.http_settings import CREDENTIALS, HttpTarget, faults
+from gateway.http_settings import CREDENTIALS, HttpTarget, HttpWorkers, faults
 from gateway.outgoing import AnySink, FileSink, HttpsSink, OtlpSink, SyslogSink, Telemetry
 from gateway.redis_settings import Redis
 from gateway.settings import Bytes, Seconds, Secret, is_loopback, seconds, size
@@ -354,6 +354,7 @@ class Config(_Model):
     exports: dict[str, AnySink] = Field(default={})
     telemetry: Telemetry = Telemetry()
     limits: Limits = Limits()
+    http: HttpWorkers = HttpWorkers()
     watch_interval: Seconds = 0.5
     grace: Annotated[Seconds, Field(ge=1.0, le=3600.0)] = 300.0
     log_format: Literal["json", "human", "auto"] = "auto"

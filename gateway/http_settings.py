@@ -153,6 +153,12 @@ class HttpListener(Model):
         return self
 
 
+class HttpWorkers(Model):
+    """How many processes speak HTTP, for all APIs together; they share the listening sockets."""
+
+    workers: int = Field(default=1, ge=1, le=64)
+
+
 class HttpTarget(Model):
     """An API behind the gateway.
 

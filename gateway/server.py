@@ -584,7 +584,9 @@ def postgres_context(config: Config) -> ssl.SSLContext:
     """The TLS that PostgreSQL clients get: the API's, with the ALPN name of PostgreSQL's direct TLS."""
     context = server_context(config.tls)
     context.set_alpn_protocols(["postgresql"])
-    context.num_tickets = 0  # database clients do not resume; a ticket each would only cost
+    # database clients do not resume: a ticket each would only cost, and in TLS 1.2 its key opens what was recorded
+    context.num_tickets = 0
+    context.options |= ssl.OP_NO_TICKET
     return context
 
 

@@ -4,10 +4,11 @@ what such a part printed in RESULTS.md.
 
 import sys
 
-from loadtests import bench, engineers, kept, outgoing, people, questions, restart, trail
+from loadtests import apis, bench, engineers, kept, outgoing, people, questions, restart, trail
 
 OTHERS = {
     "engineers": engineers.main,
+    "http": apis.main,
     "outgoing": outgoing.main,
     "people": people.main,
     "questions": questions.main,

@@ -51,6 +51,26 @@ def private_bytes(pid: int) -> int:
     return sum(int(fields[name].split()[0]) for name in ("Private_Clean", "Private_Dirty")) * 1024
 
 
+def cpu_seconds(pid: int) -> float:
+    """User and system time that a process has used until now; 0 when it is gone."""
+    return _seconds(pid, reaped=False)
+
+
+def children(pid: int) -> list[int]:
+    """The processes that it started and that are there."""
+    return list(_children(pid))
+
+
+def reset_peak(pid: int) -> None:
+    """Let the most memory of a process be counted from now on (proc(5): `clear_refs`)."""
+    Path(f"/proc/{pid}/clear_refs").write_text("5")
+
+
+def peak_mib(pid: int) -> float:
+    """The most memory that a process had in use at once, since its start or `reset_peak`."""
+    return int(_table(Path(f"/proc/{pid}/status"))["VmHWM"].split()[0]) / 1024
+
+
 def raise_descriptor_limit(wanted: int = 8192) -> None:
     """Let us and our children open that many descriptors, as far as the hard limit goes."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

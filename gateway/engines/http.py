@@ -17,12 +17,13 @@ from __future__ import annotations
 import asyncio
 import re
 import time
+from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
 from typing import Any
 
 from gateway.access.context import durable
-from gateway.admitted import Admitted, Refused
+from gateway.admitted import Refused
 from gateway.engines import http_channel as ipc
 from gateway.engines.http_addresses import Addresses
 from gateway.engines.http_credentials import Credentials, Headers
@@ -86,6 +87,12 @@ class HttpEngine:
         """How many requests are under way."""
         return sum(len(link.running) for link in self._links)
 
+    def cut_target(self, target: str, refusal: Refusal) -> None:
+        """End every session on a target, whose policy is another now."""
+        self.sessions.cut_target(target, refusal)
+        for link in self._links:
+            link.outdate(target)
+
     def tick(self) -> None:
         """Once a second: ends idle sessions, and settles what its process does not."""
         for running in self.sessions.tick(lambda target: self._targets[target].idle_timeout):
@@ -142,7 +149,7 @@ class HttpEngine:
             message.method, addressed.path, message.authority, message.headers, message.body, message.version
         )
         statement = Statement(f"{inside.session.id}.{entry.number}", "", PROTOCOL)
-        plan = await self._judge(inside, request)
+        plan = await self._judge(entry, request)
         if isinstance(plan, Refusal):
             return await self._refused(
                 entry, self._gate.refuse(inside, statement, plan, self._requests.unread(request))
@@ -175,11 +182,12 @@ class HttpEngine:
         link.permit(message.number, running, plan, reveal, credentials)
         return None
 
-    async def _judge(self, inside: Admitted, request: HttpRequest) -> HttpPlan | Refusal:
+    async def _judge(self, entry: Entry, request: HttpRequest) -> HttpPlan | Refusal:
+        inside = entry.inside
         rules = inside.view.policy.http
         if rules is None:
             return Refusal("policy-invalid", "the target's policy names no routes")
-        work = partial(judge, request, rules, inside.session.grant.customers, key=self.key(inside))
+        work = partial(judge, request, rules, inside.session.grant.customers, key=self.key(entry))
         return await asyncio.to_thread(work) if len(request.body) > _LARGE else work()
 
     async def _unproven(self, entry: Entry, refused: Refused) -> Refusal:
@@ -201,9 +209,11 @@ class HttpEngine:
             await asyncio.sleep(wait)
         return refused.refusal
 
-    def key(self, inside: Admitted) -> bytes:
+    def key(self, entry: Entry) -> bytes:
         """The key of what the session's masks make up."""
-        return self._mask_key(inside.session)
+        if entry.mask_key is None:
+            entry.mask_key = self._mask_key(entry.inside.session)
+        return entry.mask_key
 
     async def extend(self, link: Link, running: Running, message: ipc.Extend) -> None:
         """Announce more of an answer, or of what a client sends; or end it."""
@@ -261,7 +271,8 @@ class Link:
         self._engine, self.send = engine, send
         self.running: dict[int, Running] = {}
         self._numbers: dict[Running, int] = {}
-        self._told: set[str] = set()
+        self._told: Counter[str] = Counter()
+        self._current: dict[str, str] = {}
         self._next = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self.gone = False
@@ -291,8 +302,9 @@ class Link:
         inside, permit = running.entry.inside, running.permit
         policy = inside.view.policy
         if policy.digest not in self._told and policy.http is not None:
-            self._told.add(policy.digest)
             self.send(ipc.Rules(policy.digest, policy.http))
+        self._told[policy.digest] += 1
+        self._current[inside.session.grant.target] = policy.digest
         self._next += 1
         self.running[self._next], self._numbers[running] = running, self._next
         running.cut, running.shown = partial(self._cut, self._next), credentials
@@ -302,10 +314,21 @@ class Link:
         self.send(
             ipc.Permitted(
                 number, self._next, inside.session.grant.target, plan.method, plan.target, headers, plan.body,
-                policy.digest, plan.route.name, inside.session.grant.customers, self._engine.key(inside), reveal,
+                policy.digest, plan.route.name, inside.session.grant.customers, self._engine.key(running.entry), reveal,
                 permit.window_rows, permit.window_bytes, permit.plan.writes,
             )
         )  # fmt: skip
+
+    def outdate(self, target: str) -> None:
+        """The target's policy is another now: what was said of it is forgotten once nothing is under way under it."""
+        self._current.pop(target, None)
+        self._forget()
+
+    def _forget(self) -> None:
+        current = set(self._current.values())
+        for digest in [digest for digest, permits in self._told.items() if not permits and digest not in current]:
+            del self._told[digest]
+            self.send(ipc.Forget(digest))
 
     def number_of(self, running: Running) -> int:
         """What the process knows it as."""
@@ -349,6 +372,8 @@ class Link:
         self._numbers.pop(running, None)
         done = await self._engine.settle(running, outcome)
         self.send(ipc.Settled(number, done))
+        self._told[running.entry.inside.view.policy.digest] -= 1
+        self._forget()
 
     def _run(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)

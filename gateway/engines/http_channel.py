@@ -64,6 +64,8 @@ class Setup(Message, frozen=True):
     certificate: str
     key: str
     ciphers: str
+    shared: bool = False
+    """Whether other processes accept on the same sockets."""
 
 
 class Renewed(Message, frozen=True):
@@ -83,6 +85,12 @@ class Rules(Message, frozen=True):
 
     digest: str
     rules: HttpRules
+
+
+class Forget(Message, frozen=True):
+    """No permit under those rules is left, and none will come before they are said again."""
+
+    digest: str
 
 
 class Begin(Message, frozen=True):
@@ -203,7 +211,7 @@ class Fault(Message, frozen=True):
     way: tuple[str, ...]
 
 
-ToProcess = Setup | Renewed | Rules | Permitted | Denied | Extended | Settled | Cut
+ToProcess = Setup | Renewed | Rules | Forget | Permitted | Denied | Extended | Settled | Cut
 ToGate = Ready | Begin | Extend | Settle | Fault
 
 T = TypeVar("T")

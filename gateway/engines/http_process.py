@@ -33,7 +33,7 @@ _KEPT = ("PATH", "LANG", "LC_ALL", "TZ", "HOME", "TMPDIR", "SSL_CERT_FILE", "SSL
 
 
 class HttpProcess:
-    """One process and its successors. `outage` says why there is none at the moment."""
+    """One process and its successors. `outage` says why there is none at the moment; with `shared` it has siblings."""
 
     def __init__(
         self,
@@ -44,11 +44,12 @@ class HttpProcess:
         certificate: Path,
         key: Path,
         ciphers: str,
+        shared: bool,
         trail: Trail,
         report: Callable[[str, BaseException], None],
     ) -> None:
         self._engine, self._targets, self._sockets = engine, targets, sockets
-        self._certificate, self._key, self._ciphers = certificate, key, ciphers
+        self._certificate, self._key, self._ciphers, self._shared = certificate, key, ciphers, shared
         self._trail, self._report = trail, report
         # read once: a certificate that cannot be read stops the start
         self._identities = {name: one for name, target in targets.items() if (one := _identity(target)) is not None}
@@ -65,12 +66,6 @@ class HttpProcess:
             await self._one()
             failures = failures + 1 if time.monotonic() - began < _SETTLED_S else 0
             await asyncio.sleep(_BACKOFF_S[min(failures, len(_BACKOFF_S) - 1)])
-
-    async def tick(self) -> None:
-        """End what is idle, for ever."""
-        while True:
-            await asyncio.sleep(1.0)
-            self._engine.tick()
 
     async def renew(self) -> None:
         """See that what APIs are shown is what is there now, for ever."""
@@ -143,7 +138,7 @@ class HttpProcess:
             ipc.Listening(sock.fileno(), tuple(self._names(group)))
             for sock, group in zip(self._sockets, sharing(self._targets), strict=True)
         )
-        return ipc.Setup(places, listening, str(self._certificate), str(self._key), self._ciphers)
+        return ipc.Setup(places, listening, str(self._certificate), str(self._key), self._ciphers, self._shared)
 
     def _place(self, name: str, target: HttpTarget) -> ipc.Place:
         identity = self._identities.get(name)

@@ -1,10 +1,11 @@
-"""All of the HTTP engine in one gateway: its gate side, its process, its listening sockets; nothing without APIs.
+"""All of the HTTP engine in one gateway: its gate side, its processes, its listening sockets; nothing without APIs.
 
 On an interpreter that cannot serve them, HTTP targets are missing: whoever asks for one is refused, and told why.
 """
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -41,17 +42,20 @@ class HttpServing:
         self.engine = HttpEngine(apis, gate=gate, doors=doors, key=key, mark=mark, report=report)
         self._groups = sharing(apis)
         self._sockets: list[socket.socket] = []
-        self._process: HttpProcess | None = None
+        self._processes: list[HttpProcess] = []
         if not apis:
             return
         see_certificates(apis)
         try:
             for group in self._groups:
                 self._sockets.append(bind(apis[group[0]].listen))
-            self._process = HttpProcess(
-                self.engine, apis, self._sockets, certificate=config.tls.certificate, key=config.tls.key,
-                ciphers=ciphers, trail=trail, report=report,
-            )  # fmt: skip
+            self._processes = [
+                HttpProcess(
+                    self.engine, apis, self._sockets, certificate=config.tls.certificate, key=config.tls.key,
+                    ciphers=ciphers, shared=config.http.workers > 1, trail=trail, report=report,
+                )
+                for _ in range(config.http.workers)
+            ]  # fmt: skip
         except BaseException:
             self._close()
             raise
@@ -64,21 +68,29 @@ class HttpServing:
 
     def work(self) -> tuple[Coroutine[Any, Any, None], ...]:
         """What has to run all the time."""
-        process = self._process
-        return (process.run(), process.tick(), process.renew()) if process is not None else ()
+        each = (work for one in self._processes for work in (one.run(), one.renew()))
+        return (*each, self._tick()) if self._processes else ()
 
     def missing(self) -> dict[str, str]:
         """Why requests are not answered at the moment; empty when they are."""
-        return {"http": self._process.outage} if self._process is not None and self._process.outage else {}
+        outages = [one.outage for one in self._processes]
+        # one that serves answers for all: they share the sockets
+        return {"http": outages[0]} if outages and all(outages) else {}
 
     def cut_target(self, target: str, refusal: Refusal) -> None:
         """End every session on a target."""
-        self.engine.sessions.cut_target(target, refusal)
+        self.engine.cut_target(target, refusal)
 
     async def stop(self, grace_s: float) -> None:
         """Take nothing new, let what is under way end for that long, then cut what is left."""
         self._close()
         await self.engine.stop(grace_s)
+
+    async def _tick(self) -> None:
+        """End what is idle, for ever."""
+        while True:
+            await asyncio.sleep(1.0)
+            self.engine.tick()
 
     def _close(self) -> None:
         for sock in self._sockets:

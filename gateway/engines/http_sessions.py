@@ -61,7 +61,10 @@ class Running:
 
 @dataclass(slots=True, eq=False)
 class Entry:
-    """A session inside, and what it has under way. `ending` is why it takes nothing any more."""
+    """A session inside, and what it has under way. `ending` is why it takes nothing any more.
+
+    `mask_key` is that of its masks once it was derived: what it depends on ends the session when it changes.
+    """
 
     key: bytes
     inside: Admitted
@@ -70,6 +73,7 @@ class Entry:
     ending: Refusal | None = None
     ended_at: float = 0.0
     number: int = 0
+    mask_key: bytes | None = field(default=None, repr=False)
     running: set[Running] = field(default_factory=set)
 
 

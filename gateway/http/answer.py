@@ -10,7 +10,8 @@ or `finish` returned; of what does not stream nothing leaves before `finish`. `r
 returned so far: whoever releases the bytes extends the windows first. Everything may raise `Withheld`: of an answer of
 which nothing left it is sent as a problem (`problem.problem`); one of which something left is cut off, so that the
 client sees that it is not whole. Bytes before the fault are returned first and the fault is raised by the next call, so
-`finish` is always called.
+`finish` is always called. A body that ends with its connection (RFC 9112, 6.3, the last case) does not prove its end:
+a last value that could go on (a number, a record of CSV without its end) is withheld.
 """
 
 from __future__ import annotations
@@ -45,14 +46,15 @@ class _Body(Protocol):
 
     def feed(self, piece: bytes) -> Iterator[bytes]: ...
 
-    def finish(self) -> Iterator[bytes]: ...
+    def finish(self, *, proven: bool) -> Iterator[bytes]: ...
 
 
 class Answer:
     """One answer on its way out.
 
     `reveal` are the written paths (`$.iban`) that the grant shows in clear; `routes` are what a Location may lead to,
-    and `prefix` is what it then begins with.
+    and `prefix` is what it then begins with. `framed` is whether the message says where its body ends; otherwise that
+    is where the connection ended.
 
     Raises: Withheld, from here on.
     """
@@ -70,6 +72,7 @@ class Answer:
         limits: Limits = _LIMITS,
         routes: Iterable[Route] = (),
         prefix: str = "",
+        framed: bool = True,
     ) -> None:
         self._status = status
         self._fault: Withheld | None = None
@@ -84,6 +87,8 @@ class Answer:
         self._head = heads.leaving(rule, headers, given, f"{prefix}{location}" if location else "")
         coding = "identity" if is_head or rule.media == "empty" else heads.coding(headers)
         self._decoder = Decoder(coding, limits)
+        # the end of a coding is the end of what it holds
+        self._proven = framed or coding != "identity"
         try:
             self._body = _Nothing() if is_head else _body(rule, customers, key, reveal, limits)
         except ValueError:
@@ -126,7 +131,7 @@ class Answer:
 
     def _last(self) -> Iterator[bytes]:
         self._decoder.finish()
-        yield from self._body.finish()
+        yield from self._body.finish(proven=self._proven)
 
     def _left(self, parts: Iterator[bytes]) -> bytes:
         if self._fault is not None:
@@ -159,12 +164,14 @@ class _JsonBody:
             raise Withheld.too_large("a document is longer than the policy allows")
         return iter(())
 
-    def finish(self) -> Iterator[bytes]:
+    def finish(self, *, proven: bool) -> Iterator[bytes]:
         try:
             document = json_text.read(self._held, self._depth)
         except json_text.Unreadable as why:
             raise Withheld.unread(why) from None
         self._held.clear()
+        if not proven and json_text.may_go_on(document):
+            raise Withheld.unproven()
         if not self._tree.fits(document):
             raise Withheld.unreadable("its root is not what the policy says")
         if self._rule.customer is not None and not belongs(document, self._rule.customer, self._customers):
@@ -184,7 +191,7 @@ class _PassedBody:
     def feed(self, piece: bytes) -> Iterator[bytes]:
         yield piece
 
-    def finish(self) -> Iterator[bytes]:
+    def finish(self, *, proven: bool) -> Iterator[bytes]:  # noqa: ARG002 - nobody reads it, so nobody can tell
         return iter(())
 
 
@@ -201,7 +208,7 @@ class _Nothing:
             raise Withheld.unreadable("it has a body where there can be none")
         return iter(())
 
-    def finish(self) -> Iterator[bytes]:
+    def finish(self, *, proven: bool) -> Iterator[bytes]:  # noqa: ARG002 - nothing ends nowhere
         return iter(())
 
 

@@ -101,10 +101,12 @@ class CsvBody:
             if complete is not None:
                 yield self._record(complete.removesuffix(b"\r"))
 
-    def finish(self) -> Iterator[bytes]:
+    def finish(self, *, proven: bool) -> Iterator[bytes]:
         """What leaves for a last record without an end."""
         rest = self._lines.finish()
         if rest or self._open:
+            if not proven:
+                raise Withheld.unproven()
             complete = self._complete(rest)
             if complete is None:
                 raise Withheld.unreadable("a quoted field does not end")

@@ -64,6 +64,11 @@ def write(value: Any) -> bytes:
     return encode(value)
 
 
+def may_go_on(value: Any) -> bool:
+    """Whether more text could have made another value of that one: of a number, which nothing ends."""
+    return type(value) is Number
+
+
 def number_text(value: Number) -> str:
     """The digits of a number as they came."""
     return bytes(value).decode("ascii")

@@ -72,17 +72,19 @@ class NdjsonBody:
         for line in self._lines.feed(piece):
             yield self._masked(line)
 
-    def finish(self) -> Iterator[bytes]:
+    def finish(self, *, proven: bool) -> Iterator[bytes]:
         """What leaves for a last line without an end."""
-        yield self._masked(self._lines.finish())
+        yield self._masked(self._lines.finish(), ended=proven)
 
-    def _masked(self, line: bytes) -> bytes:
+    def _masked(self, line: bytes, *, ended: bool = True) -> bytes:
         if not line.strip(b" \t\r"):
             return b""
         try:
             document = json_text.read(line, self._depth)
         except json_text.Unreadable as why:
             raise Withheld.unread(why) from None
+        if not ended and json_text.may_go_on(document):
+            raise Withheld.unproven()
         if not self._tree.fits(document):
             raise Withheld.unreadable("a line is not what the policy says")
         if self._customer is not None and not belongs(document, self._customer, self._customers):

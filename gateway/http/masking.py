@@ -10,7 +10,7 @@ its mask makes the same of everything.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -94,6 +94,13 @@ def tree(rule: AnswerRule, reveal: frozenset[str] = frozenset()) -> Tree:
     # the rule is kept beside its tree: its identity cannot become another one's
     _TREES[id(rule), reveal] = rule, made
     return made
+
+
+def forget(rules: Iterable[AnswerRule]) -> None:
+    """Keep no trees of those rules any more."""
+    gone = {id(rule) for rule in rules}
+    for key in [key for key in _TREES if key[0] in gone]:
+        del _TREES[key]
 
 
 def belongs(value: Any, path: JsonPath, customers: Collection[str]) -> bool:
@@ -202,28 +209,48 @@ def _put_array(root: _Node, array: ArrayRule, index: int) -> None:
 
 
 def _object(members: tuple[_Member, ...]) -> _Masked:
+    parts = _parts(members)
+
     def run_object(value: Any, run: _Run) -> Any:
         if type(value) is not dict:
             return None
         left: dict[str, Any] = {}
-        key = run.key
-        for name, below, masked, counts, always in members:
-            given = value.get(name, _MISSING)
+        get = value.get
+        for plain, member in parts:
+            for name in plain:
+                given = get(name, _MISSING)
+                if given is not _MISSING:
+                    left[name] = None if type(given) in _NESTED else given
+            if member is None:
+                break
+            name, below, masked, counts, always = member
+            given = get(name, _MISSING)
             if given is _MISSING:
                 if always and masked is not None:
-                    left[name] = masked(None, key)
+                    left[name] = masked(None, run.key)
             elif masked is not None:
-                left[name] = masked(given, key)
+                left[name] = masked(given, run.key)
             elif below is not None:
                 left[name] = below(given, run)
-            elif counts >= 0:
+            else:
                 left[name] = 0
                 run.open.append((left, name, counts))
-            else:
-                left[name] = None if type(given) in _NESTED else given
         return left
 
     return run_object
+
+
+def _parts(members: tuple[_Member, ...]) -> tuple[tuple[tuple[str, ...], _Member | None], ...]:
+    """The members in their order: names of those that pass as they are, each time up to one that does not."""
+    parts: list[tuple[tuple[str, ...], _Member | None]] = []
+    plain: list[str] = []
+    for member in members:
+        if member.value is None and member.below is None and member.counts < 0:
+            plain.append(member.name)
+            continue
+        parts.append((tuple(plain), member))
+        plain.clear()
+    return (*parts, (tuple(plain), None))
 
 
 def _array(element: _Masked, rule: ArrayRule | None, index: int, *, counted: bool) -> _Masked:

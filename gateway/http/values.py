@@ -32,6 +32,8 @@ LONGEST_NUMBER = 400
 _LONGEST_ADDRESS = 64
 _BEYOND_SINGLE = 3.4028235677973366e38
 """From here on a real is infinite: its largest number and half of what is between it and the one before."""
+_SAFE = {"int2": 4, "int4": 9, "int8": 18}
+"""Digits of a number that the type can hold whatever they are."""
 _CLEAR = Mask("clear")
 _PLAIN = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?\Z")
 _DIGITS = re.compile(r"-?[0-9]+(?:\.[0-9]+)?\Z")
@@ -68,6 +70,8 @@ def leaf(rule: FieldRule, *, revealed: bool) -> Leaf | None:
     read = _READERS[of.group]
     if of.group in {types.INTEGER, types.NUMERIC, types.FLOAT}:
         return _number_leaf(read, render, of)
+    if of.group == types.TEXT:
+        return lambda value, key: render(value if type(value) is str else read(value, of), key)
     return lambda value, key: render(read(value, of), key)
 
 
@@ -149,6 +153,10 @@ def _plain(value: Any) -> str | None:
 
 
 def _integer(value: Any, of: ColumnType) -> str | None:
+    if type(value) is Number:
+        text: str | None = number_text(value)
+        if text is not None and text.isdecimal() and len(text) <= _SAFE[of.name] and (text[0] != "0" or text == "0"):
+            return text
     text = value if type(value) is str else _plain(value)
     match = _WHOLE.match(text) if text is not None and len(text) <= LONGEST_NUMBER else None
     if match is None or (type(value) is str and match[1] != text):

@@ -44,6 +44,11 @@ class Withheld(Exception):
         return cls(Refusal("answer-unreadable", f"the target's answer cannot be read strictly: {why}"))
 
     @classmethod
+    def unproven(cls) -> Withheld:
+        """An answer whose last value may be a part of one."""
+        return cls.unreadable("the connection ended it, and its last value may not be whole")
+
+    @classmethod
     def unread(cls, why: Unreadable) -> Withheld:
         """An answer whose JSON is not read."""
         return cls.too_large(str(why)) if isinstance(why, TooLarge) else cls.unreadable(str(why))

@@ -10,7 +10,6 @@ keys derive from a master key by HKDF (RFC 5869), bound to a purpose: pseudonyms
 
 from __future__ import annotations
 
-import hmac
 import ipaddress
 import json
 import re
@@ -19,7 +18,8 @@ from collections.abc import Callable
 from datetime import UTC, date, datetime
 from decimal import ROUND_HALF_UP, Context, Decimal, InvalidOperation
 from functools import lru_cache
-from typing import Any
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -30,14 +30,20 @@ from gateway.policy.kinds import KINDS
 from gateway.policy.schema import Mask
 from gateway.policy.types import ColumnType, column_type
 
+if TYPE_CHECKING:
+    from hashlib import _Hash
+
 __all__ = ["KEY_BYTES", "KINDS", "PURPOSES", "Renderer", "derive_key", "render", "render_json", "renderer"]
 
 KEY_BYTES = 32
 PURPOSES = ("global", "target", "ticket")
 
+_Make = Callable[[str, bytes], str | None]
+
 Renderer = Callable[[str | None, bytes | None], str | None]
 """What makes of a value, in PostgreSQL's text form, and a key what may be shown of it."""
 
+_BLOCK = 64
 _LARGEST_BUCKETED = Decimal(kinds.LARGEST_BUCKETED)
 _EXACT = Context(prec=20_000, rounding=ROUND_HALF_UP)
 _EMAIL_DOMAIN = re.compile(kinds.EMAIL_DOMAIN.removesuffix("$") + r"\Z")
@@ -87,14 +93,18 @@ def renderer(mask: Mask, declared: str) -> Renderer:
     padded = of.name == "bpchar"
     if mask.kind == "clear":
         return lambda value, _key: value.rstrip(" ") if padded and value is not None else value
-    make = _RENDER[mask.kind]
+    make = _MAKERS[mask.kind](mask, of)
     # what only a type with numbers in parentheses, or one of whole numbers, would change
     fits = of.mods or padded or of.group == types.INTEGER
+
+    if keyed and not fits and not padded:
+        # the usual one, without what it does not need
+        return lambda value, key: make(value, key) if value is not None and key else None
 
     def rendered(value: str | None, key: bytes | None) -> str | None:
         if value is None or (keyed and not key):
             return None
-        masked = make(mask, value.rstrip(" ") if padded else value, key or b"", of)
+        masked = make(value.rstrip(" ") if padded else value, key or b"")
         return _fitted(masked, of) if fits and masked is not None else masked
 
     return rendered
@@ -126,81 +136,114 @@ def _number_text(number: Decimal, of: ColumnType) -> str:
     return format(number, "f")
 
 
-def _partial(mask: Mask, text: str, _key: bytes, _of: ColumnType) -> str:
+def _partial(mask: Mask, _of: ColumnType) -> _Make:
     start, end = int(mask.option("keep_start", 0)), int(mask.option("keep_end", 0))
-    if not start + end or len(text) < 2 * (start + end):
-        return "*" * len(text)
-    return text[:start] + "*" * (len(text) - start - end) + text[len(text) - end :]
+    shown = start + end
+
+    def made(text: str, _key: bytes) -> str:
+        hidden = len(text) - shown
+        if not shown or hidden < shown:
+            return "*" * len(text)
+        return text[:start] + "*" * hidden + text[len(text) - end :]
+
+    return made
 
 
-def _email(mask: Mask, text: str, key: bytes, _of: ColumnType) -> str:
-    match = _EMAIL_DOMAIN.search(text)
-    domain = match[0] if match else ""
-    if domain and mask.option("domain", "keep") == "keyed":
-        domain = f"@{_hmac(key, 'email-domain', domain).hex()[:10]}.invalid"
-    return _hmac(key, "email", text).hex()[:16] + domain
+def _email(mask: Mask, _of: ColumnType) -> _Make:
+    keyed = mask.option("domain", "keep") == "keyed"
+
+    def made(text: str, key: bytes) -> str:
+        match = _EMAIL_DOMAIN.search(text)
+        domain = match[0] if match else ""
+        if domain and keyed:
+            domain = f"@{_hmac(key, 'email-domain', domain).hex()[:10]}.invalid"
+        return _hmac(key, "email", text).hex()[:16] + domain
+
+    return made
 
 
-def _pseudonym(mask: Mask, text: str, key: bytes, of: ColumnType) -> str:
+def _pseudonym(mask: Mask, of: ColumnType) -> _Make:
     domain = mask.option("domain")
-    if of.group == types.NUMERIC:
-        text = _trimmed(text)
-    digest = _hmac(key, domain, text)
-    if domain == "first_name":
-        return kinds.FIRST_NAMES[digest[0] & (len(kinds.FIRST_NAMES) - 1)]
-    if domain in {"last_name", "company"}:
-        bits = (int(digest.hex()[:7], 16) | kinds.CONSONANT_BITS) & kinds.VOWEL_BITS
-        name = format(bits, "x").translate(_TO_SYLLABLES).capitalize()
-        return name + (kinds.COMPANY_SUFFIX if domain == "company" else "")
-    if domain == "token":
-        return "t_" + digest.hex()[:20]
-    if domain == "uuid":
-        digits = digest.hex()[:32]
-        return str(UUID(digits[:12] + "8" + digits[13:16] + "a" + digits[17:]))
+    spelled = _SPELLED.get(domain)
+    if spelled is not None:
+        return lambda text, key: spelled(_hmac(key, domain, text))
     if of.name in {"int2", "int4"}:
-        return str(int.from_bytes(digest[:4], "big") & types.INTEGER_MAX[of.name])
-    number = int.from_bytes(digest[:8], "big") & types.INTEGER_MAX["int8"]
-    if of.group == types.NUMERIC and of.mods:
-        number %= 10 ** max(0, min(18, of.mods[0] - of.mods[1]))
-    return str(number)
+        largest = types.INTEGER_MAX[of.name]
+        return lambda text, key: str(int.from_bytes(_hmac(key, domain, text)[:4], "big") & largest)
+    largest = types.INTEGER_MAX["int8"]
+    if of.group != types.NUMERIC:
+        return lambda text, key: str(int.from_bytes(_hmac(key, domain, text)[:8], "big") & largest)
+    below = 10 ** max(0, min(18, of.mods[0] - of.mods[1])) if of.mods else largest + 1
+    return lambda text, key: str((int.from_bytes(_hmac(key, domain, _trimmed(text))[:8], "big") & largest) % below)
 
 
-def _truncated_time(mask: Mask, text: str, _key: bytes, of: ColumnType) -> str | None:
-    match = _DAY.fullmatch(text)
-    if match is None or text.endswith("BC") or not 1 <= int(match[1]) <= 9999:
-        return None
-    try:
-        day = date.fromisoformat(text[:10])
-        if of.name == "timestamptz":
-            day = datetime.fromisoformat(text).astimezone(UTC).date()
-    except (ValueError, OverflowError):
-        # FAIL CLOSED: a form that cannot be read gives nothing away.
-        return None
-    first = day.replace(day=1) if mask.kind == "month" else day.replace(month=1, day=1)
-    return first.isoformat() + {"date": "", "timestamp": " 00:00:00", "timestamptz": " 00:00:00+00"}[of.name]
+def _first_name(digest: bytes) -> str:
+    return kinds.FIRST_NAMES[digest[0] & (len(kinds.FIRST_NAMES) - 1)]
 
 
-def _bucket(mask: Mask, text: str, _key: bytes, of: ColumnType) -> str | None:
-    number = _decimal(text, of)
-    if number is None:
-        return None
-    size = Decimal(mask.option("size"))
-    count = _EXACT.divide_int(number, size)
-    below = _EXACT.multiply(count, size)
-    if below > number:
-        # the division goes towards zero, a bucket begins below
-        below = _EXACT.subtract(below, size)
-    elif not below:
-        below = below.copy_abs()
-    lowest = kinds.lowest(of)
-    if lowest is not None:
-        below = max(below, lowest)
-    if of.group != types.FLOAT:
-        return format(below, "f")
-    if of.name == "float8":
-        return repr(float(below)).removesuffix(".0")
-    rounded = _single(float(below))
-    return next(text for digits in range(1, 10) if _single(float(text := f"{rounded:.{digits}g}")) == rounded)
+def _last_name(digest: bytes) -> str:
+    bits = (int.from_bytes(digest[:4], "big") >> 4 | kinds.CONSONANT_BITS) & kinds.VOWEL_BITS
+    return format(bits, "x").translate(_TO_SYLLABLES).capitalize()
+
+
+def _uuid(digest: bytes) -> str:
+    digits = digest.hex()[:32]
+    return str(UUID(digits[:12] + "8" + digits[13:16] + "a" + digits[17:]))
+
+
+_SPELLED: dict[Any, Callable[[bytes], str]] = {
+    "first_name": _first_name,
+    "last_name": _last_name,
+    "company": lambda digest: _last_name(digest) + kinds.COMPANY_SUFFIX,
+    "token": lambda digest: "t_" + digest.hex()[:20],
+    "uuid": _uuid,
+}
+"""What a digest becomes, by the domain of the pseudonym; of any other it becomes a number."""
+
+
+def _truncated_time(mask: Mask, of: ColumnType) -> _Make:
+    zoned, monthly = of.name == "timestamptz", mask.kind == "month"
+    rest = {"date": "", "timestamp": " 00:00:00", "timestamptz": " 00:00:00+00"}[of.name]
+
+    def made(text: str, _key: bytes) -> str | None:
+        match = _DAY.fullmatch(text)
+        if match is None or text.endswith("BC") or not 1 <= int(match[1]) <= 9999:
+            return None
+        try:
+            day = date.fromisoformat(text[:10])
+            if zoned:
+                day = datetime.fromisoformat(text).astimezone(UTC).date()
+        except (ValueError, OverflowError):
+            # FAIL CLOSED: a form that cannot be read gives nothing away.
+            return None
+        return f"{day.year:04}-{day.month if monthly else 1:02}-01{rest}"
+
+    return made
+
+
+def _bucket(mask: Mask, of: ColumnType) -> _Make:
+    size, lowest = Decimal(mask.option("size")), kinds.lowest(of)
+
+    def made(text: str, _key: bytes) -> str | None:
+        number = _decimal(text, of)
+        if number is None:
+            return None
+        below = _EXACT.multiply(_EXACT.divide_int(number, size), size)
+        if below > number:
+            # the division goes towards zero, a bucket begins below
+            below = _EXACT.subtract(below, size)
+        elif not below:
+            below = below.copy_abs()
+        if lowest is not None:
+            below = max(below, lowest)
+        if of.group != types.FLOAT:
+            return format(below, "f")
+        if of.name == "float8":
+            return repr(float(below)).removesuffix(".0")
+        rounded = _single(float(below))
+        return next(text for digits in range(1, 10) if _single(float(text := f"{rounded:.{digits}g}")) == rounded)
+
+    return made
 
 
 def _decimal(text: str, of: ColumnType) -> Decimal | None:
@@ -229,29 +272,42 @@ def _trimmed(text: str) -> str:
     return plain.rstrip("0").rstrip(".") if "." in plain else plain
 
 
-def _digits(_mask: Mask, text: str, key: bytes, _of: ColumnType) -> str:
-    if len(text) > kinds.LONGEST_DIGITS:
-        return kinds.STARS
-    stream = iter(_hmac(key, "digits", text).hex().translate(_TO_DIGITS))
-    return "".join(next(stream) if c.isdigit() else c for c in _NOT_IN_SHAPE.sub("x", text))
+def _digits(_mask: Mask, _of: ColumnType) -> _Make:
+    def made(text: str, key: bytes) -> str:
+        if len(text) > kinds.LONGEST_DIGITS:
+            return kinds.STARS
+        stream = iter(_hmac(key, "digits", text).hex().translate(_TO_DIGITS))
+        return "".join([next(stream) if c.isdigit() else c for c in _NOT_IN_SHAPE.sub("x", text)])
+
+    return made
 
 
-def _initials(_mask: Mask, text: str, _key: bytes, _of: ColumnType) -> str:
-    letters = _WORD.sub(r"\1.", text.strip(kinds.WORD_BREAKS))
-    return letters[: 2 * kinds.MOST_INITIALS] if len(letters) <= len(text) else "*"
+def _initials(_mask: Mask, _of: ColumnType) -> _Make:
+    def made(text: str, _key: bytes) -> str:
+        letters = _WORD.sub(r"\1.", text.strip(kinds.WORD_BREAKS))
+        return letters[: 2 * kinds.MOST_INITIALS] if len(letters) <= len(text) else "*"
+
+    return made
 
 
-def _truncate_ip(_mask: Mask, text: str, _key: bytes, of: ColumnType) -> str:
-    if of.group == types.TEXT:
+def _truncate_ip(_mask: Mask, of: ColumnType) -> _Make:
+    def of_text(text: str, _key: bytes) -> str:
         match = _IPV4.match(text)
         return f"{match[1]}.0" if match else kinds.STARS
-    address = ipaddress.ip_interface(text)
-    kept = kinds.IPV4_BITS if address.version == 4 else kinds.IPV6_BITS
-    return str(ipaddress.ip_network((address.ip, min(address.network.prefixlen, kept)), strict=False))
+
+    def of_address(text: str, _key: bytes) -> str:
+        address = ipaddress.ip_interface(text)
+        kept = kinds.IPV4_BITS if address.version == 4 else kinds.IPV6_BITS
+        return str(ipaddress.ip_network((address.ip, min(address.network.prefixlen, kept)), strict=False))
+
+    return of_text if of.group == types.TEXT else of_address
 
 
-def _json(mask: Mask, text: str, key: bytes, _of: ColumnType) -> str:
-    return _json_text(render_json(mask, json.loads(text, parse_float=Decimal, parse_int=Decimal), key))
+def _json(mask: Mask, _of: ColumnType) -> _Make:
+    def made(text: str, key: bytes) -> str:
+        return _json_text(render_json(mask, json.loads(text, parse_float=Decimal, parse_int=Decimal), key))
+
+    return made
 
 
 def _json_object(tree: kinds.JsonTree, value: Any, key: bytes | None) -> dict[str, Any]:
@@ -284,18 +340,23 @@ def _json_text(value: Any) -> str:
 
 
 def _hmac(key: bytes, label: str, text: str) -> bytes:
-    begun = _begun(key).copy()
-    begun.update(f"{label}:{text}".encode(errors="surrogatepass"))
-    return begun.digest()
+    begun, outer = _begun(key, label)
+    inner, outer = begun.copy(), outer.copy()
+    inner.update(text.encode(errors="surrogatepass"))
+    outer.update(inner.digest())
+    return outer.digest()
 
 
-@lru_cache(maxsize=64)
-def _begun(key: bytes) -> hmac.HMAC:
-    """The state behind the key's own block, which is half of the work for a short value."""
-    return hmac.new(key, digestmod="sha256")
+@lru_cache(maxsize=256)
+def _begun(key: bytes, label: str) -> tuple[_Hash, _Hash]:
+    """The states behind the key's own blocks and the label: half of the work for a short value (RFC 2104, 4)."""
+    block = (key if len(key) <= _BLOCK else sha256(key).digest()).ljust(_BLOCK, b"\0")
+    inner = sha256(bytes(byte ^ 0x36 for byte in block))
+    inner.update(f"{label}:".encode())
+    return inner, sha256(bytes(byte ^ 0x5C for byte in block))
 
 
-_RENDER: dict[str, Callable[[Mask, str, bytes, ColumnType], str | None]] = {
+_MAKERS: dict[str, Callable[[Mask, ColumnType], _Make]] = {
     "partial": _partial,
     "email": _email,
     "pseudonym": _pseudonym,
@@ -307,3 +368,4 @@ _RENDER: dict[str, Callable[[Mask, str, bytes, ColumnType], str | None]] = {
     "truncate_ip": _truncate_ip,
     "json": _json,
 }
+"""For each kind, what makes the function for one mask and one type."""

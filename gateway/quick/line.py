@@ -2,13 +2,16 @@
 
 INVARIANT: a line that broke, or that an answer came late on, is not used again: what stands behind the next one may be
 another server, so whoever makes it looks first.
+INVARIANT: whatever a server says, only `GatewayError` comes out of here: one that lies or is broken can make itself
+useless, and nothing else.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ssl
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import redis.asyncio as client
@@ -19,8 +22,11 @@ from redis.exceptions import AuthenticationError, NoPermissionError, RedisError,
 from gateway.errors import GatewayError
 from gateway.redis_settings import Redis
 
+_UNREADABLE = "the Redis server answers what cannot be read"
 CODE = "shared-state-unavailable"
 _TROUBLE = (RedisError, OSError, TimeoutError)
+_NONSENSE = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError)
+"""What reading an answer raises that is none, or is another than was asked for."""
 
 
 class Unfit(GatewayError):
@@ -46,14 +52,19 @@ class Line:
     async def facts(self) -> Mapping[str, Any]:
         """What the server says of itself. Raises `GatewayError`, and `Unfit` for one that cannot be relied on."""
         facts: dict[str, Any] = await self._answer(self._client.info())
-        problem, mend = unfit(facts)
+        with understood():
+            problem, mend = unfit(facts)
         if problem:
             raise Unfit(CODE, f"the Redis server cannot be relied on: {problem}", mend)
         return facts
 
     async def run(self, script: str, keys: Sequence[str], *arguments: str | int | bytes) -> list[Any]:
         """What a script answers. Raises `GatewayError`."""
-        return list(await self._answer(self._client.eval(script, len(keys), *keys, *arguments)))
+        answer = await self._answer(self._client.eval(script, len(keys), *keys, *arguments))
+        if not isinstance(answer, list):
+            # FAIL CLOSED: every script of ours answers a list
+            raise GatewayError(CODE, _UNREADABLE)
+        return answer
 
     async def publish(self, channel: str) -> None:
         """Say that there are news. Raises `GatewayError`."""
@@ -65,7 +76,7 @@ class Line:
         try:
             async with asyncio.timeout(self._settings.deadline):
                 await self._client.aclose()
-        except _TROUBLE:
+        except (*_TROUBLE, *_NONSENSE):
             return
 
     async def _answer(self, question: Any) -> Any:
@@ -76,7 +87,7 @@ class Line:
             # shielded: whoever gives up waiting, as a client that hangs up, must not leave half an answer on the line
             async with asyncio.timeout(self._settings.deadline):
                 return await asyncio.shield(task)
-        except _TROUBLE as error:
+        except (*_TROUBLE, *_NONSENSE) as error:
             self.broken = True
             task.cancel()
             raise trouble(error) from error
@@ -102,14 +113,14 @@ class Ear:
             # the server's word that it has begun
             if await self._channel.get_message(timeout=self._deadline_s) is None:
                 raise TimeoutError
-        except _TROUBLE as error:
+        except (*_TROUBLE, *_NONSENSE) as error:
             raise trouble(error) from error
 
     async def hear(self, within_s: float) -> bool:
         """Whether there was something. Raises `GatewayError`."""
         try:
             return await self._channel.get_message(timeout=within_s) is not None
-        except _TROUBLE as error:
+        except (*_TROUBLE, *_NONSENSE) as error:
             raise trouble(error) from error
 
     async def close(self) -> None:
@@ -118,8 +129,17 @@ class Ear:
             async with asyncio.timeout(1.0):
                 await self._channel.aclose()  # type: ignore[no-untyped-call]
                 await self._client.aclose()
-        except _TROUBLE:
+        except (*_TROUBLE, *_NONSENSE):
             return
+
+
+@contextlib.contextmanager
+def understood() -> Iterator[None]:
+    """Answers are made out in here. Raises `GatewayError` where that cannot be done."""
+    try:
+        yield
+    except _NONSENSE as error:
+        raise GatewayError(CODE, _UNREADABLE) from error
 
 
 def unfit(facts: Mapping[str, Any]) -> tuple[str, str]:
@@ -151,6 +171,8 @@ def trouble(error: BaseException) -> GatewayError:
         return GatewayError(CODE, "the Redis server does not answer in time")
     if isinstance(error, ResponseError):
         return GatewayError(CODE, f"the Redis server refuses: {str(error).split(' ', 1)[0][:40]}")
+    if isinstance(error, _NONSENSE):
+        return GatewayError(CODE, _UNREADABLE)
     return GatewayError(CODE, "the Redis server cannot be reached")
 
 

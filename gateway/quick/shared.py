@@ -29,7 +29,7 @@ from gateway.access.keys import Keys, Token
 from gateway.errors import GatewayError, Refusal
 from gateway.ports import Clock, Lane
 from gateway.quick import scripts
-from gateway.quick.line import CODE, Ear, Line, Unfit
+from gateway.quick.line import CODE, Ear, Line, Unfit, understood
 from gateway.redis_settings import Redis
 from gateway.store import lanes as kept
 from gateway.store.database import Database
@@ -110,11 +110,14 @@ class Shared:
         answer = await self._ask(
             scripts.CHARGE, self._lanes(names), _stamp(now), _ms(base_s), _ms(self._forget_s), *bounds
         )
-        locked, *found = answer
-        if locked:
-            return _moment(locked)
-        self._unwritten |= {name: (int(count), now) for name, count in zip(names, found[::2], strict=True)}
-        return tuple(map(_moment, found[1::2]))
+        with understood():
+            locked, *found = answer
+            if locked:
+                return _moment(locked)
+            counted = {name: (int(count), now) for name, count in zip(names, found[::2], strict=True)}
+            moments = tuple(map(_moment, found[1::2]))
+        self._unwritten |= counted
+        return moments
 
     async def give_back(
         self, lanes: Sequence[str], before: Sequence[datetime], at: datetime, *, proved: bool = False
@@ -122,13 +125,16 @@ class Shared:
         """See there."""
         moments = ["" if proved and not place else _stamp(one) for place, one in enumerate(before)]
         answer = await self._ask(scripts.UNDO, self._lanes(lanes), _stamp(at), *moments)
-        for name, count, failed_at in zip(lanes, answer[::2], answer[1::2], strict=True):
-            # a lane that is cleared is cleared as of the attempt; what failed later stands
-            self._unwritten[name] = int(count), _moment(failed_at) if int(count) else at
+        with understood():
+            for name, count, failed_at in zip(lanes, answer[::2], answer[1::2], strict=True):
+                # a lane that is cleared is cleared as of the attempt; what failed later stands
+                self._unwritten[name] = int(count), _moment(failed_at) if int(count) else at
 
     async def use_step(self, person: str, step: int) -> bool:
         """See there."""
-        (used,) = await self._ask(scripts.STEP, [self._key("code", f"{person} {step}")], _CODE_MS)
+        answer = await self._ask(scripts.STEP, [self._key("code", f"{person} {step}")], _CODE_MS)
+        with understood():
+            (used,) = map(int, answer)
         return bool(used)
 
     async def share(self, origin: str, data: bytes) -> list[bytes]:
@@ -139,7 +145,7 @@ class Shared:
         opened = []
         for one in found:
             # what no gateway sealed says nothing; what they have used is in the store as well
-            with contextlib.suppress(GatewayError):
+            with contextlib.suppress(GatewayError), understood():
                 opened.append(self._keys.unseal(one, _BUDGETS))
         return opened
 
@@ -161,13 +167,15 @@ class Shared:
             raise GatewayError.of(self.outage or Refusal(CODE, "the Redis server is not there"))
         try:
             answer = await line.run(script, [self._fence, *keys], self._epoch, self._seq, *arguments)
-            if int(answer[0]) == scripts.FORGOT:
+            with understood():
+                seq = int(answer[0])
+            if seq == scripts.FORGOT:
                 raise GatewayError(CODE, "the Redis server has forgotten what it was told")
         except GatewayError as error:
             if line is self._line:
                 self._lost(error)
             raise
-        self._seq = max(self._seq, int(answer[0]))
+        self._seq = max(self._seq, seq)
         return answer[1:]
 
     async def _look_after(self) -> None:
@@ -187,7 +195,9 @@ class Shared:
 
     async def _look(self) -> None:
         assert self._line is not None
-        evicted = int((await self._line.facts()).get("evicted_keys", 0))
+        facts = await self._line.facts()
+        with understood():
+            evicted = int(facts.get("evicted_keys", 0))
         await self._ask(scripts.LOOK, ())
         if evicted != self._evicted:
             raise GatewayError(CODE, "the Redis server has thrown something away")
@@ -201,17 +211,19 @@ class Shared:
         await self._join(line)
         if line.broken:
             raise GatewayError(CODE, "the Redis server cannot be reached")
-        self._evicted = int(facts.get("evicted_keys", 0))
+        with understood():
+            self._evicted = int(facts.get("evicted_keys", 0))
         self.outage = None
         self._told("ready", "what the store knows of failed attempts was brought in")
 
     async def _join(self, line: Line) -> None:
         await self._write()
-        seq, claimed = await line.run(scripts.CLAIM, [self._fence], self._epoch, self._seq, self._token(10).hex())
-        epoch = claimed.decode()
+        answer = await line.run(scripts.CLAIM, [self._fence], self._epoch, self._seq, self._token(10).hex())
+        with understood():
+            seq, epoch = int(answer[0]), answer[1].decode()
         if self._epoch and epoch != self._epoch:
             self._told("forgot", "it was emptied, or is an older copy: what it decided alone, the store knows")
-        self._epoch, self._seq = epoch, int(seq)
+        self._epoch, self._seq = epoch, seq
         # others may have counted on the server before this one a moment ago, and have not written it yet
         await asyncio.sleep(_SETTLE_S)
         since = self._clock() - timedelta(seconds=self._forget_s)
@@ -220,10 +232,10 @@ class Shared:
             part = rows[first : first + _MERGED]
             facts = [fact for _, failures, at in part for fact in (failures, _stamp(at))]
             names = self._lanes(name for name, _, _ in part)
-            (seq, *_) = await line.run(
-                scripts.MERGE, [self._fence, *names], epoch, self._seq, _ms(self._forget_s), *facts
-            )
-            if int(seq) == scripts.FORGOT:
+            answer = await line.run(scripts.MERGE, [self._fence, *names], epoch, self._seq, _ms(self._forget_s), *facts)
+            with understood():
+                seq = int(answer[0])
+            if seq == scripts.FORGOT:
                 raise GatewayError(CODE, "the Redis server has forgotten what it was told")
 
     def _lost(self, error: GatewayError) -> None:

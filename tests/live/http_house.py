@@ -99,9 +99,9 @@ def token(opened: Mapping[str, Any]) -> str:
 @contextlib.contextmanager
 def open_http_house(
     directory: Path, postgres: EmbeddedPostgres, *, timeout: str = "5s", settings: Mapping[str, Any] | None = None,
-    policy: str = POLICY,
+    policy: str = POLICY, idle: str = "15m",
 ) -> Iterator[HttpHouse]:  # fmt: skip
-    """Start everything in `directory`. `policy` is that of both APIs."""
+    """Start everything in `directory`. `policy` is that of both APIs, `idle` their `idle_timeout`."""
     tls = make_server_tls(directory / "api-tls", "Back office", LOOPBACK)
     secret = directory / "upstream.token"
     secret.touch(0o600)
@@ -117,6 +117,7 @@ def open_http_house(
                 "listen": {"port": ports[name]},
                 "credentials": {"kind": "bearer", "token": {"file": str(secret)}},
                 "timeout": timeout,
+                "idle_timeout": idle,
                 "pseudonyms_of": "payroll",
             }
             for name, port in ((OFFICE, office.port), (ODD, odd.port))

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
-import socket
-import ssl
 import subprocess
 import sys
 import time
@@ -16,7 +13,8 @@ from pathlib import Path
 import psycopg
 import pytest
 from gateway_fixture import awaited, eventually
-from http_house import OFFICE, HttpHouse, open_http_house, token
+from http_house import HttpHouse, open_http_house, token
+from http_reading import Reader, announced, is_alive, process
 
 from gateway.demo.company import SECOND_TICKET, TARGET, TICKET
 from gateway.demo.postgres import EmbeddedPostgres
@@ -30,61 +28,6 @@ pytestmark = pytest.mark.skipif(bool(unsupported()), reason=unsupported() or "HT
 def place(postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[HttpHouse]:
     with open_http_house(tmp_path_factory.mktemp("faults"), postgres) as place:
         yield place
-
-
-class Reader:
-    """A client that counts the bytes of a body that streams."""
-
-    def __init__(self, place: HttpHouse, path: str, shown: str) -> None:
-        context = ssl.create_default_context(cafile=str(place.ca))
-        context.set_alpn_protocols(["http/1.1"])
-        sock = socket.create_connection(("localhost", place.ports[OFFICE]), timeout=20)
-        self.sock = context.wrap_socket(sock, server_hostname="localhost")
-        self.sock.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {shown}\r\n\r\n".encode())
-        self.got = bytearray()
-
-    def __enter__(self) -> Reader:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.sock.close()
-
-    def read(self, enough: int) -> None:
-        """Until there is that much, or the end."""
-        with contextlib.suppress(OSError):
-            while len(self.got) < enough:
-                data = self.sock.recv(65536)
-                if not data:
-                    return
-                self.got += data
-
-    def rows(self) -> int:
-        """The whole lines that came."""
-        return self.got.count(b'"}\n')
-
-
-def is_alive(pid: int) -> bool:
-    """Whether the process runs: not when it only waits for its parent to notice its end."""
-    try:
-        return " Z " not in Path(f"/proc/{pid}/stat").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-
-
-def process(place: HttpHouse) -> int:
-    """The HTTP process, once there is one."""
-    eventually(lambda: len(place.pids()) == 1)
-    return place.pids()[0]
-
-
-def announced(place: HttpHouse, statement: str) -> tuple[int, int]:
-    """Rows and bytes that the trail announced for a statement."""
-    windows = [
-        record
-        for record in place.house.records()
-        if record["kind"] in ("statement.begin", "statement.window") and record.get("statement") == statement
-    ]
-    return windows[-1]["window_rows"], windows[-1]["window_bytes"]
 
 
 @pytest.mark.parametrize("enough", [1, 500_000, 3_000_000])

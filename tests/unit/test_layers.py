@@ -41,7 +41,7 @@ FENCES: dict[str, tuple[str, ...]] = {
     "postgast": ("sql/postgres/",),
     "sqlalchemy": ("store/", "audit/"),
     "alembic": ("store/migrate.py", "store/migrations/"),
-    "uvloop": ("server.py", "demo/"),
+    "uvloop": ("server.py", "demo/", "engines/http_proxy/server.py"),
     "uvicorn": ("console/", "demo/backoffice/"),
     "fastapi": ("console/", "demo/backoffice/"),
     "typer": ("cli/",),

@@ -2,23 +2,28 @@
 
 INVARIANT: a hook that fails ends its connection, and so does a crash of mitmproxy's: nothing undecided goes on.
 INVARIANT: while more has to be announced nothing further is read, so what waits is bounded.
-While nothing is under way a client has `HEAD_S` for its next request, from the connection's begin or the last end.
+INVARIANT: a connection to the target carries the requests of one pass; another's on the same client connection, as
+behind somebody's own proxy, get a new one, so that no answer that comes late or twice can be another person's.
+A client has `HEAD_S` for its next request, from the connection's begin or the last end, and for each that has begun,
+whatever else is under way; `STALL_S` to take what it asked for in HTTP/2; and the target `timeout` for each next part.
 """
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 import sys
 import time
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Optional, Protocol
 
 from mitmproxy import flow as flows
 from mitmproxy import http, options
 from mitmproxy.connection import Connection, Server
-from mitmproxy.proxy import commands
+from mitmproxy.proxy import commands, events
 from mitmproxy.proxy.layers import ClientTLSLayer, modes
 from mitmproxy.proxy.mode_specs import ProxyMode
 from mitmproxy.proxy.server import LiveConnectionHandler
@@ -27,12 +32,18 @@ from gateway.engines.http_channel import Begin, Permitted
 from gateway.engines.http_proxy import tls
 from gateway.engines.http_proxy.places import Front, Reached, Way
 from gateway.engines.http_proxy.reply import Reply
-from gateway.engines.http_proxy.stream import REPLY, TRAILERS, WAY, Layer, refuse
+from gateway.engines.http_proxy.stream import REPLY, TRAILERS, WAITING, WAY, Layer, refuse
 from gateway.errors import Refusal
 
 HEAD_S = 15.0
 _NOWHERE = "reverse:https://target.invalid:1"
 """Where mitmproxy would send a request that has no way; nothing has none."""
+STALL_S = 120.0
+"""How long a client may take nothing; mitmproxy's own bound for HTTP/1.1."""
+MOST_PENDING = 64
+"""Requests of one connection that are under way here, also those that the client has given up since."""
+ANSWER_HEAD = 256 * 1024
+"""Bytes that a target may send before its answer's head is whole, what TLS takes included."""
 BODY_LIMIT = "2m"
 """Of a request, whose body is held until the gate has seen it; a policy's own bound may be lower."""
 _UNREADABLE = Refusal("protocol-violation", "the request has trailers", "send it without them")
@@ -86,6 +97,11 @@ class Door(LiveConnectionHandler):
         self._releasing = 0
         self._since = time.monotonic()
         self._flows: set[http.HTTPFlow] = set()
+        self._coming: dict[http.HTTPFlow, float] = {}
+        self._full: Counter[Connection] = Counter()
+        self._moved = asyncio.Event()
+        self._shown = b""
+        self._heads: Counter[Connection] = Counter()
 
     def abort(self) -> None:
         """End the connection at once."""
@@ -93,7 +109,10 @@ class Door(LiveConnectionHandler):
 
     def tick(self, now: float) -> None:
         """Once a second: ends what takes too long."""
-        if not self._flows:
+        if any(now - began > HEAD_S for began in self._coming.values()):
+            self.abort()
+            return
+        if not self._flows and not self._coming:
             if now - self._since > HEAD_S:
                 self.abort()
             return
@@ -104,7 +123,7 @@ class Door(LiveConnectionHandler):
                 waiting = now - reply.heard_at > (place.idle_s if reply.upgraded else place.timeout_s)
                 if waiting and reply.upgraded:
                     self.abort()
-                elif waiting and not self._blocked():
+                elif waiting and not self._blocked() and not self._full[flow.server_conn]:
                     self._hang_up(flow)
 
     def _blocked(self) -> bool:
@@ -123,9 +142,40 @@ class Door(LiveConnectionHandler):
             self.abort()
 
     async def drain_writers(self) -> None:
-        """See `ConnectionHandler`."""
+        """See `ConnectionHandler`; what the client does not take is not read from the target."""
         await self._flowing.wait()
+        while self._full and self._full[self._own()] and self.client in self.transports:
+            self._moved.clear()
+            await self._moved.wait()
         await super().drain_writers()
+
+    def _own(self) -> Connection | None:
+        """The connection that this task reads."""
+        task = asyncio.current_task()
+        return next((one for one, io in self.transports.items() if io.handler is task), None)
+
+    async def server_event(self, event: events.Event) -> None:
+        """See `ConnectionHandler`."""
+        await super().server_event(event)
+        if isinstance(event, events.ConnectionEvent):
+            # windows grow, streams are reset, and connections end, by what comes in
+            self._moved.set()
+            if isinstance(event, events.DataReceived) and event.connection is not self.client:
+                self._bound_head(event)
+
+    def _bound_head(self, event: events.DataReceived) -> None:
+        """End an answer whose head does not end; h2 bounds those of HTTP/2 itself."""
+        connection = event.connection
+        if connection.alpn == b"h2":
+            return
+        replies = (flow.metadata.get(REPLY) for flow in self._flows if flow.server_conn is connection)
+        if not any(reply is not None and reply.forwarded and not reply.answered for reply in replies):
+            del self._heads[connection]
+            return
+        self._heads[connection] += len(event.data)
+        io = self.transports.get(connection)
+        if self._heads[connection] > ANSWER_HEAD and io is not None and io.handler is not None:
+            io.handler.cancel("the target's head does not end")
 
     def log(self, message: str, level: int = logging.INFO, exc_info: Any = None) -> None:  # noqa: ARG002 - mitmproxy's
         """Keep no words of mitmproxy's, which quote what people send; a crash of it ends the connection."""
@@ -158,13 +208,22 @@ class Door(LiveConnectionHandler):
         assert way.reached.context is not None
         tls.connect(start, way.reached.context, way.place.host, upgrades=way.upgrades)
 
+    def _on_requestheaders(self, flow: http.HTTPFlow) -> None:
+        if len(self._coming) + len(self._flows) >= MOST_PENDING:
+            # FAIL CLOSED: streams that are opened and reset cost the client nothing, and us a judgement each
+            self.abort()
+        self._coming[flow] = time.monotonic()
+
     async def _on_request(self, flow: http.HTTPFlow) -> None:
+        self._coming.pop(flow, None)
         self._flows.add(flow)
         request = flow.request
         if flow.metadata.get(TRAILERS):
             refuse(flow, _UNREADABLE)
             return
-        found = await self._gate.begin(self._begun(flow))
+        begun = self._begun(flow)
+        await self._part_from_others(begun.secret)
+        found = await self._gate.begin(begun)
         if isinstance(found, Refusal):
             refuse(flow, found)
             return
@@ -195,6 +254,18 @@ class Door(LiveConnectionHandler):
         request.data.authority = authority if request.is_http2 else b""
         request.data.headers, request.data.content, request.data.trailers = http.Headers(fields), permit.body, None
         request.data.host, request.data.port = place.host, place.port
+
+    async def _part_from_others(self, secret: str) -> None:
+        """Leave the connections to the target that were used with another pass; HTTP/2 keeps answers apart itself."""
+        shown = hashlib.sha256(secret.encode()).digest()
+        shown, self._shown = self._shown, shown
+        if shown in (b"", self._shown) or self.client.alpn == b"h2":
+            return
+        old = [io.handler for one, io in self.transports.items() if one is not self.client and io.handler is not None]
+        for handler in old:
+            handler.cancel("another pass")
+        if old:
+            await asyncio.wait(old)
 
     def _begun(self, flow: http.HTTPFlow) -> Begin:
         request, fields = flow.request, flow.request.headers.fields
@@ -229,6 +300,24 @@ class Door(LiveConnectionHandler):
             if not self._releasing:
                 self._flowing.set()
 
+    async def _on_room(self, flow: http.HTTPFlow, waiting: Callable[[], int]) -> None:
+        server = flow.server_conn
+        self._full[server] += 1
+        try:
+            async with asyncio.timeout(STALL_S):
+                while waiting() > WAITING and self.client in self.transports:
+                    self._moved.clear()
+                    await self._moved.wait()
+        except TimeoutError:
+            self.abort()
+        finally:
+            self._full[server] -= 1
+            if not self._full[server]:
+                del self._full[server]
+            reply: Reply = flow.metadata[REPLY]
+            reply.heard_at = time.monotonic()
+            self._moved.set()
+
     async def _on_response(self, flow: http.HTTPFlow) -> None:
         await self._over(flow)
 
@@ -236,11 +325,13 @@ class Door(LiveConnectionHandler):
         await self._over(flow)
 
     async def _on_client_disconnected(self, _: Any) -> None:
+        self._moved.set()
         for flow in tuple(self._flows):
             await self._over(flow)
 
     async def _over(self, flow: http.HTTPFlow) -> None:
         self._flows.discard(flow)
+        self._coming.pop(flow, None)
         self._since = time.monotonic()
         reply: Reply | None = flow.metadata.get(REPLY)
         if reply is None or reply.settled:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from mitmproxy import http
@@ -16,3 +17,11 @@ class ReleaseHook(commands.StartHook):
     rows: int
     size: int
     bytes_in: int = 0
+
+
+@dataclass
+class RoomHook(commands.StartHook):
+    """A client does not take what is sent on a stream of HTTP/2; `waiting` counts the bytes that it left."""
+
+    flow: http.HTTPFlow
+    waiting: Callable[[], int]

@@ -38,8 +38,8 @@ class Reply:
         self.cut: Callable[[], None] = lambda: None
         self._answer: Answer | None = None
 
-    def open(self, status: int, headers: Sequence[tuple[bytes, bytes]]) -> None:
-        """The target's head is there. Raises `Withheld`."""
+    def open(self, status: int, headers: Sequence[tuple[bytes, bytes]], *, framed: bool) -> None:
+        """The target's head is there; `framed` is whether it says where the body ends. Raises `Withheld`."""
         self.answered, permit = True, self.permit
         self.unproven = status == HTTPStatus.UNAUTHORIZED
         if status == HTTPStatus.SWITCHING_PROTOCOLS and self.route.websocket:
@@ -47,7 +47,7 @@ class Reply:
             return
         self._answer = Answer(
             self.route, permit.method, status, headers, customers=permit.customers, key=permit.key or None,
-            reveal=permit.reveal, routes=self._rules.routes, prefix=self._prefix,
+            reveal=permit.reveal, routes=self._rules.routes, prefix=self._prefix, framed=framed,
         )  # fmt: skip
 
     @property

@@ -15,6 +15,7 @@ import socket
 import time
 from typing import Any
 
+import uvloop
 from OpenSSL import SSL
 
 from gateway.engines import http_channel as ipc
@@ -23,10 +24,12 @@ from gateway.engines.http_proxy.door import Door, make_options
 from gateway.engines.http_proxy.places import Front, Reached
 from gateway.engines.http_proxy.reply import Reply
 from gateway.errors import Refusal
+from gateway.http import masking
 from gateway.policy.http_rules import HttpRules
 from gateway.telemetry import way_to
 
 MOST_CONNECTIONS, MOST_OF_ONE_HOST = 512, 128
+_BACKLOG = 128
 _PR_SET_PDEATHSIG = 1
 
 
@@ -115,6 +118,10 @@ class Process:
                     self.fault(error)
             case ipc.Rules():
                 self._rules[message.digest] = ipc.frozen(message.rules)
+            case ipc.Forget():
+                rules = self._rules.pop(message.digest, None)
+                if rules is not None:
+                    masking.forget(answer for route in rules.routes for answer in route.answers)
             case ipc.Permitted():
                 self._permitted(message)
             case ipc.Denied():
@@ -163,7 +170,10 @@ class Process:
             sock = socket.socket(fileno=listening.descriptor)
             sock.setblocking(False)
             named = {name: tls.client_context(setup.ciphers, *files) for name, *files in listening.names}
-            await asyncio.start_server(self._welcome(number, Front(usual, named)), sock=sock)
+            welcome = self._welcome(number, Front(usual, named))
+            # one process would take a whole backlog at once: it takes two, and leaves the others to the others
+            await asyncio.start_server(welcome, sock=sock, backlog=1 if setup.shared else _BACKLOG)
+            sock.listen(_BACKLOG)
         gc.collect()
         gc.freeze()
         self._channel.send(ipc.Ready())
@@ -204,4 +214,4 @@ def main(descriptor: int) -> None:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     # what mitmproxy logs quotes what people send
     logging.disable(logging.CRITICAL)
-    asyncio.run(Process(socket.socket(fileno=descriptor)).run())
+    uvloop.run(Process(socket.socket(fileno=descriptor)).run())

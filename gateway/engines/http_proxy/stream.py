@@ -7,6 +7,8 @@ mitmproxy's own states buffer or pass a body; these release of it what the polic
     each part -> `Reply.feed` -> `ReleaseHook` waits while more has to be announced -> the client
     the end -> `Reply.finish` -> `response` hook: settled -> the end reaches the client
 
+INVARIANT: what the client does not take is not asked for: HTTP/1.1 stops at the socket's buffer, HTTP/2 at `WAITING`
+bytes of a stream, behind which nothing is read for it.
 INVARIANT: nothing of the target's head, body or trailers is sent but what `Reply` gives back, and `Reply.release`
 refuses what was not announced. A fault before the first byte becomes a problem; behind it, the answer breaks off.
 """
@@ -20,6 +22,7 @@ from typing import Any
 from mitmproxy import flow as flows
 from mitmproxy import http
 from mitmproxy.connection import Connection
+from mitmproxy.net.http.http1 import expected_http_body_size
 from mitmproxy.proxy import commands, events
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layers.http import GetHttpConnection, HttpLayer, HTTPMode, HttpStream, SendHttp
@@ -37,7 +40,7 @@ from mitmproxy.proxy.layers.http._events import (
 )
 from mitmproxy.proxy.layers.http._hooks import HttpErrorHook, HttpResponseHook
 
-from gateway.engines.http_proxy.hooks import ReleaseHook
+from gateway.engines.http_proxy.hooks import ReleaseHook, RoomHook
 from gateway.engines.http_proxy.messages import Relay
 from gateway.engines.http_proxy.places import Reach, Way, reach
 from gateway.engines.http_proxy.reply import Reply
@@ -50,6 +53,8 @@ REPLY = "reply"
 WAY = "way"
 """Where a flow keeps its `Way`, beside that."""
 TRAILERS = "trailers"
+WAITING = 256 * 1024
+"""Bytes of an answer that a client's windows may hold back in HTTP/2 before no more is read for it."""
 
 Commands = Generator[Any, Any, Any]
 
@@ -151,7 +156,8 @@ class Stream(HttpStream):
         self.server_state = self.state_answer
         reply.heard_at = time.monotonic()
         try:
-            reply.open(event.response.status_code, event.response.headers.fields)
+            framed = is_framed(self.flow)
+            reply.open(event.response.status_code, event.response.headers.fields, framed=framed)
         except Withheld as fault:
             yield from self._withhold(fault, over=event.end_stream)
 
@@ -186,6 +192,15 @@ class Stream(HttpStream):
             if not reply.head_sent:
                 yield from self._head(reply)
             yield SendHttp(ResponseData(self.stream_id, out), self.context.client)
+            if self._waiting() > WAITING:
+                yield RoomHook(self.flow, self._waiting)
+
+    def _waiting(self) -> int:
+        """Bytes that the client's windows hold back."""
+        above = self.context.layers[self.context.layers.index(self) - 1]
+        assert isinstance(above, Layer)
+        server = above.connections.get(self.context.client)
+        return server.waiting(self.stream_id) if isinstance(server, StrictHttp2) else 0
 
     def _upgrade(self, reply: Reply, fields: Sequence[tuple[bytes, bytes]]) -> Commands:
         """The target has switched protocols, and so does the client: from here on there are messages."""
@@ -252,6 +267,13 @@ class Stream(HttpStream):
         yield from self.send_response()
 
 
+def is_framed(flow: http.HTTPFlow) -> bool:
+    """Whether the answer says where its body ends: by a length, by chunks, or by HTTP/2's frames."""
+    response = flow.response
+    assert response is not None
+    return bool(response.is_http2) or expected_http_body_size(flow.request, response) != -1
+
+
 def answer(flow: http.HTTPFlow, status: int, fields: list[tuple[bytes, bytes]], body: bytes | None) -> http.Response:
     """An answer of ours to that request."""
     version = b"HTTP/2.0" if flow.request.is_http2 else b"HTTP/1.1"
@@ -274,6 +296,7 @@ __all__ = [
     "HttpResponseHook",
     "Layer",
     "ReleaseHook",
+    "RoomHook",
     "Stream",
     "answer",
     "refuse",

@@ -59,6 +59,7 @@ class StrictHttp1(Http1Server):
     def __init__(self, context: Context) -> None:
         super().__init__(context)
         self._last = False
+        self._head = b""
 
     def _handle_event(self, event: events.Event) -> Commands:
         if self.state == self.wait and isinstance(event, events.DataReceived) and len(self.buf) > _PIPELINED:
@@ -83,13 +84,25 @@ class StrictHttp1(Http1Server):
             if isinstance(event, ResponseHeaders) and self._last and event.response.status_code != 101:
                 # what the client asked for is gone from the request, which became the target's
                 event.response.headers["connection"] = "close"
-            yield from super().send(event)
+            yield from self._together(event)
             return
         if not self.conn.state & ConnectionState.CAN_WRITE:
             return
         if not self.response and event.code.http_status_code() is not None:
             yield commands.SendData(self.conn, _written(refusal_of(event)))
         yield commands.CloseConnection(self.conn)
+
+    def _together(self, event: Any) -> Commands:
+        """A head leaves with the body that follows at once, in one record of TLS."""
+        follows = isinstance(event, ResponseHeaders) and not event.end_stream
+        for command in super().send(event):
+            if not isinstance(command, commands.SendData):
+                yield command
+            elif follows and "content-length" in event.response.headers:
+                self._head += command.data
+            else:
+                head, self._head = self._head, b""
+                yield commands.SendData(command.connection, head + command.data)
 
 
 class StrictHttp2(Http2Server):
@@ -100,6 +113,10 @@ class StrictHttp2(Http2Server):
         # each may hold a body before anybody has proven who he is
         self.h2_conn.local_settings.max_concurrent_streams = _STREAMS
         self.h2_conn.local_settings.acknowledge()
+
+    def waiting(self, stream_id: int) -> int:
+        """Bytes of that stream that the client's windows hold back."""
+        return sum(len(one.data) for one in self.h2_conn.stream_buffers.get(stream_id, ()))
 
     def _handle_event(self, event: events.Event) -> Commands:
         if not isinstance(event, ResponseProtocolError) or event.code.http_status_code() is None:

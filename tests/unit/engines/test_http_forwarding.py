@@ -104,10 +104,11 @@ def test_a_write_that_is_cut_in_the_moment_of_its_permit_is_refused(monkeypatch:
     door = Door.__new__(Door)
     flow: Any = tflow.tflow()
     for name, value in {
-        "_gate": SimpleNamespace(begin=begin), "_flows": set(), "client": "client", "transports": {"client": None},
+        "_gate": SimpleNamespace(begin=begin), "_flows": set(), "_coming": {}, "_shown": b"", "client": "client",
+        "transports": {"client": None},
     }.items():  # fmt: skip
         setattr(door, name, value)
-    monkeypatch.setattr(Door, "_begun", lambda _door, _flow: None)
+    monkeypatch.setattr(Door, "_begun", lambda _door, _flow: SimpleNamespace(secret=""))
     asyncio.run(door._on_request(flow))
     assert flow.response is not None
     assert b"grant-revoked" in flow.response.content

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import io
 import json
 import tracemalloc
@@ -271,3 +272,32 @@ def test_a_long_export_is_held_line_by_line(media: str) -> None:
 
     assert out.rows == 5_000
     assert peak < 2 << 20
+
+
+# ends that nothing proves
+
+
+def test_what_its_connection_ends_shows_no_last_value_that_could_have_gone_on() -> None:
+    for text in ("id,company\n1,42", 'id,company\n1,"42"', "id,compan", "id,company\n1,42\n421,42\r"):
+        out, fault = in_chunks(answer(ROWS, CSV, framed=False), [text.encode()])
+        assert fault is not None, text
+        assert fault.refusal.code == "answer-unreadable"
+        assert b"421" not in out
+    assert in_chunks(answer(ROWS, CSV, framed=False), [b"id,company\n1,42\n"]) == (b"id\r\n1\r\n", None)
+
+
+def test_an_encoding_proves_its_own_end() -> None:
+    packed = gzip.compress(b"id,company\n1,42")
+    coded = (*CSV, (b"Content-Encoding", b"gzip"))
+    assert in_chunks(answer(ROWS, coded, framed=False), [packed]) == (b"id\r\n1\r\n", None)
+    assert in_chunks(answer(ROWS, coded, framed=False), [packed[:-3]])[1] is not None
+
+
+def test_a_document_proves_its_own_end_and_a_number_does_not() -> None:
+    whole = b'{"id":1,"c":42}'
+    assert in_chunks(answer(PEOPLE, NDJSON, framed=False), [whole])[1] is None
+    numbers = answer(rule("ndjson", field("$", of="integer")), NDJSON, framed=False)
+    out, fault = in_chunks(numbers, [b"7\n42"])
+    assert (out, fault is not None) == (b"7\n", True)
+    number = answer(rule("json", field("$", of="integer")), framed=False)
+    assert in_chunks(number, [b"42"])[1] is not None

@@ -1,0 +1,215 @@
+"""APIs that are slow, break off, answer twice or never end a head: nothing false leaves, nobody gets another's."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+from gateway_fixture import awaited, eventually
+from http_api import POLICY
+from http_house import ODD, HttpHouse, open_http_house, token
+from http_reading import process, resident_kib
+
+from gateway.demo.company import SECOND_TICKET
+from gateway.demo.postgres import EmbeddedPostgres
+from gateway.engines.http_support import unsupported
+
+pytestmark = pytest.mark.skipif(bool(unsupported()), reason=unsupported() or "HTTP targets can be served")
+
+MORE = """    table:
+      get: /companies/{{company_id}}/table
+      path: {{company_id: integer}}
+      customer: path.company_id
+      answers:
+        200: {{media: csv, customer: $.company_id, fields: {{$.id: clear, $.company_id: clear, $.salary: clear}}}}
+"""
+CLOSE = b"Connection: close\r\n\r\n"
+HEAD = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Type: "
+
+
+@pytest.fixture(scope="module")
+def place(postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[HttpHouse]:
+    policy = POLICY.replace("    note:\n", MORE + "    note:\n")
+    with open_http_house(tmp_path_factory.mktemp("upstream"), postgres, timeout="3s", policy=policy) as place:
+        yield place
+
+
+@pytest.fixture(scope="module")
+def shown(place: HttpHouse) -> bytes:
+    return b"Authorization: Bearer " + token(place.opened(target=ODD)).encode() + b"\r\n"
+
+
+def asked(path: str, shown: bytes, more: bytes = CLOSE) -> bytes:
+    return f"GET /companies/42/{path} HTTP/1.1\r\nHost: localhost\r\n".encode() + shown + more
+
+
+def answering(place: HttpHouse, *parts: bytes, pause_s: float = 0.0) -> None:
+    """Let the API answer with just that, and hang up."""
+
+    def script(sock: ssl.SSLSocket, _: bytes) -> None:
+        for part in parts:
+            sock.sendall(part)
+            time.sleep(pause_s)
+
+    place.odd.script = script
+
+
+def body_of(got: bytes) -> tuple[int, bytes, bool]:
+    """Status, body and whether it is whole, of one answer."""
+    head, _, rest = got.partition(b"\r\n\r\n")
+    status = int(head[9:12]) if head else 0
+    if b"transfer-encoding: chunked" not in head.lower():
+        length = next((int(line[15:]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length")), 0)
+        return status, rest, len(rest) == length
+    body = b""
+    while rest:
+        size, _, rest = rest.partition(b"\r\n")
+        if not int(size, 16):
+            return status, body, True
+        body, rest = body + rest[: int(size, 16)], rest[int(size, 16) + 2 :]
+    return status, body, False
+
+
+CSV = b"id,company_id,salary\n1,42,421\n2,42,4217\n3,42,42\n"
+
+
+def test_a_csv_that_its_connection_ends_shows_no_part_of_a_value(place: HttpHouse, shown: bytes) -> None:
+    for cut in range(1, len(CSV) + 1):
+        follower = place.house.follow()
+        answering(place, HEAD + b"text/csv\r\n\r\n" + CSV[:cut])
+        status, body, whole = body_of(place.raw(asked("table", shown), ODD))
+        lines, rest = CSV[:cut].split(b"\n")[:-1], CSV[:cut].split(b"\n")[-1]
+        end = awaited(follower, lambda record: record["kind"] == "statement.end")
+        assert status == (200 if lines else 502), cut
+        if lines:
+            assert body.split(b"\r\n") == [*lines, b""], cut
+            assert whole is not bool(rest), cut
+        code = " answer-unreadable" if rest else ""
+        assert (end["status"], end["tag"]) == (
+            ("ok" if not rest else "cut" if lines else "error"), f"HTTP {status}{code}"
+        ), cut  # fmt: skip
+
+
+LINES = b"".join(b'{"id":%d,"company_id":42,"pad":"p"}\n' % number for number in range(3))
+CHUNKED = b"".join(b"%x\r\n%s\r\n" % (len(line), line) for line in LINES.splitlines(keepends=True)) + b"0\r\n\r\n"
+FRAMED = HEAD + b"application/x-ndjson\r\nTransfer-Encoding: chunked\r\n\r\n" + CHUNKED
+MEASURED = HEAD + b"application/x-ndjson\r\nContent-Length: %d\r\n\r\n" % len(LINES) + LINES
+WHOLE = b"".join(b'{"id":%d,"pad":"p"}\n' % number for number in range(3))
+
+
+@pytest.mark.parametrize("answer", [FRAMED, MEASURED], ids=["chunks", "length"])
+def test_an_api_that_breaks_off_anywhere_is_never_taken_for_whole(
+    place: HttpHouse, shown: bytes, answer: bytes
+) -> None:
+    for cut in range(0, len(answer), 3):
+        answering(place, answer[:cut])
+        status, body, whole = body_of(place.raw(asked("export", shown), ODD))
+        assert WHOLE.startswith(body) if status == 200 else status == 502, cut
+        assert not (status == 200 and whole), cut
+    answering(place, answer)
+    assert body_of(place.raw(asked("export", shown), ODD)) == (200, WHOLE, True)
+
+
+def test_a_head_that_comes_late_and_a_body_that_trickles_are_waited_for(place: HttpHouse, shown: bytes) -> None:
+    cuts = range(0, len(FRAMED), 12)
+    answering(place, *(FRAMED[at : at + 12] for at in cuts), pause_s=0.2)
+    # longer in all than the API may be silent, which it never is for that long
+    assert len(cuts) * 0.2 > 3.0
+    assert body_of(place.raw(asked("export", shown), ODD, patience_s=30)) == (200, WHOLE, True)
+
+
+def test_a_body_that_stops_is_given_up_and_said_to_be_cut(place: HttpHouse, shown: bytes) -> None:
+    release = threading.Event()
+
+    def script(sock: ssl.SSLSocket, _: bytes) -> None:
+        sock.sendall(FRAMED[:-40])
+        release.wait(30)
+
+    place.odd.script = script
+    follower = place.house.follow()
+    status, body, whole = body_of(place.raw(asked("export", shown), ODD, patience_s=20))
+    release.set()
+    assert (status, whole) == (200, False)
+    assert WHOLE.startswith(body)
+    assert awaited(follower, lambda record: record["kind"] == "statement.end")["status"] == "cut"
+
+
+def test_a_head_that_does_not_end_is_not_kept(place: HttpHouse, shown: bytes) -> None:
+    sent = 0
+
+    def script(sock: ssl.SSLSocket, _: bytes) -> None:
+        nonlocal sent
+        sock.sendall(b"HTTP/1.1 200 OK\r\n")
+        with contextlib.suppress(OSError):
+            while sent < 200_000_000:
+                sock.sendall(b"X-Pad: " + b"x" * 60_000 + b"\r\n")
+                sent += 60_000
+
+    place.odd.script = script
+    pid = process(place)
+    before = resident_kib(pid)
+    assert body_of(place.raw(asked("export", shown), ODD))[0] == 502
+    assert sent < 20_000_000
+    assert resident_kib(pid) - before < 60_000
+
+
+def test_an_answer_too_many_is_nobodys(place: HttpHouse) -> None:
+    """Two people behind one client connection, as behind a proxy of their own; the API answers the first one twice."""
+    people = [
+        (token(place.opened(target=ODD)).encode(), b"42"),
+        (token(place.opened(target=ODD, ticket=SECOND_TICKET)).encode(), b"41"),
+    ]
+    connections: list[list[bytes]] = []
+
+    def late(sock: ssl.SSLSocket, answer: bytes) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            sock.sendall(answer)
+
+    def script(sock: ssl.SSLSocket, head: bytes) -> None:
+        connections.append(heads := [head])
+        while True:
+            company = heads[-1].split(b"/")[2]
+            line = b'{"id":%s,"company_id":%s,"pad":"p"}\n' % (company, company)
+            one = b"HTTP/1.1 200 OK\r\nContent-Type: application/x-ndjson\r\nContent-Length: %d\r\n\r\n" % len(line)
+            sock.sendall(one + line)
+            # a second one, while the first one's client may already ask for more
+            threading.Timer(0.1, late, (sock, one + line)).start()
+            data = sock.recv(65536)
+            if not data:
+                return
+            heads.append(data)
+
+    place.odd.script = script
+    context = ssl.create_default_context(cafile=str(place.ca))
+    context.set_alpn_protocols(["http/1.1"])
+    with (
+        socket.create_connection(("localhost", place.ports[ODD]), timeout=10) as sock,
+        context.wrap_socket(sock, server_hostname="localhost") as secured,
+    ):
+        for turn in range(6):
+            shown, company = people[turn % 2]
+            secured.sendall(
+                b"GET /companies/%s/export HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %s\r\n\r\n"
+                % (company, shown)
+            )
+            got = b""
+            while not got.endswith(b"0\r\n\r\n"):
+                part = secured.recv(65536)
+                assert part, (turn, got)
+                got += part
+            assert body_of(got) == (200, b'{"id":%s,"pad":"p"}\n' % company, True)
+            time.sleep(0.05)
+    assert all(len({head.split(b"/")[2] for head in heads}) == 1 for heads in connections)
+    assert len(connections) == 6
+
+
+def test_the_process_still_serves_after_all_that(place: HttpHouse) -> None:
+    with place.client(place.opened()) as client:
+        assert client.get("/companies/42/employees/4200").status_code == 200
+    eventually(lambda: len(place.pids()) == 1)
+    assert [one for one in place.house.records() if one["kind"] == "engine.process"][1:] == []
