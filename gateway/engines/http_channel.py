@@ -111,6 +111,15 @@ class Denied(Message, frozen=True):
     hint: str
 
 
+class Shown(Message, frozen=True):
+    """A page of the gateway's own is the answer; nothing of the request goes anywhere."""
+
+    number: int
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+
+
 class Extend(Message, frozen=True):
     """More than was announced wants to leave: so many rows and bytes in all."""
 
@@ -161,7 +170,7 @@ class Fault(Message, frozen=True):
     way: tuple[str, ...]
 
 
-ToProcess = Setup | Rules | Permitted | Denied | Extended | Settled | Cut
+ToProcess = Setup | Rules | Permitted | Denied | Shown | Extended | Settled | Cut
 ToGate = Ready | Begin | Extend | Settle | Fault
 
 T = TypeVar("T")

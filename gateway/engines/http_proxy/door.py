@@ -22,10 +22,10 @@ from mitmproxy.proxy.mode_specs import ProxyMode
 from mitmproxy.proxy.server import LiveConnectionHandler
 from OpenSSL import SSL
 
-from gateway.engines.http_channel import Begin, Permitted, Place
+from gateway.engines.http_channel import Begin, Permitted, Place, Shown
 from gateway.engines.http_proxy import tls
 from gateway.engines.http_proxy.reply import Reply
-from gateway.engines.http_proxy.stream import REPLY, TRAILERS, Layer, refuse
+from gateway.engines.http_proxy.stream import REPLY, TRAILERS, Layer, refuse, show
 from gateway.errors import Refusal
 
 HEAD_S = 15.0
@@ -37,7 +37,7 @@ _UNREADABLE = Refusal("protocol-violation", "the request has trailers", "send it
 class Gate(Protocol):
     """What the process asks of the gate; see `server.Process`."""
 
-    async def begin(self, message: Begin) -> Reply | Refusal: ...
+    async def begin(self, message: Begin) -> Reply | Refusal | Shown: ...
     async def extend(self, reply: Reply, rows: int, size: int) -> None: ...
     async def settle(self, reply: Reply) -> bool: ...
     def next_number(self) -> int: ...
@@ -160,6 +160,9 @@ class Door(LiveConnectionHandler):
         found = await self._gate.begin(self._begun(flow))
         if isinstance(found, Refusal):
             refuse(flow, found)
+            return
+        if isinstance(found, Shown):
+            show(flow, found)
             return
         found.cut = lambda: self.cut(found)
         permit: Permitted = found.permit

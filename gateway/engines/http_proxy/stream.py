@@ -36,6 +36,7 @@ from mitmproxy.proxy.layers.http._events import (
 )
 from mitmproxy.proxy.layers.http._hooks import HttpErrorHook, HttpResponseHook
 
+from gateway.engines.http_channel import Shown
 from gateway.engines.http_proxy.reply import Reply
 from gateway.engines.http_proxy.strict import StrictHttp1, StrictHttp2, shown
 from gateway.errors import Refusal
@@ -44,6 +45,12 @@ from gateway.http.answer import Withheld
 REPLY = "reply"
 """Where a flow keeps its `Reply`, once it was permitted."""
 TRAILERS = "trailers"
+_OURS = (
+    (b"strict-transport-security", b"max-age=63072000"),
+    # what a person's browser shows is nobody's else to frame or to load
+    (b"x-frame-options", b"SAMEORIGIN"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+)
 
 Commands = Generator[Any, Any, Any]
 
@@ -199,7 +206,8 @@ class Stream(HttpStream):
         status, head = reply.head()
         reply.status = status
         fields = [(name.encode(), value.encode()) for name, value in head]
-        fields.append((b"strict-transport-security", b"max-age=63072000"))
+        given = {name for name, _ in head}
+        fields += [(name, value) for name, value in _OURS if name.decode() not in given]
         self.flow.response = answer(self.flow, status, fields, None)
 
     def _withhold(self, fault: Withheld, *, over: bool) -> Commands:
@@ -236,6 +244,13 @@ def refuse(flow: http.HTTPFlow, refusal: Refusal) -> None:
     flow.response = answer(flow, *shown(refusal))
 
 
+def show(flow: http.HTTPFlow, page: Shown) -> None:
+    """Answer that request with a page of the gateway's own, and forward nothing."""
+    fields = [(name.encode("ascii"), value.encode("ascii")) for name, value in page.headers]
+    fields.append((b"content-length", str(len(page.body)).encode()))
+    flow.response = answer(flow, page.status, fields, page.body)
+
+
 __all__ = [
     "REPLY",
     "TRAILERS",
@@ -246,4 +261,5 @@ __all__ = [
     "Stream",
     "answer",
     "refuse",
+    "show",
 ]
