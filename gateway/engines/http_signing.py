@@ -360,7 +360,8 @@ class Signing:
         over = self.browsers.enter(browser, entry)
         if over is not None:
             return self._sign_in(message, browser.to, over)
-        return pages.redirect(browser.to or PAGES)
+        to, browser.to = browser.to, ""
+        return pages.redirect(to or PAGES)
 
 
 def _peer(message: Begin, user: str = "") -> Peer:

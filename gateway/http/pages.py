@@ -205,9 +205,13 @@ def tickets(
         "</header>"
     )
     now = next((one for one in choices if one.chosen), None)
+    go = (
+        f'<p><a class="button" href="{escape(to)}">Go to {escape(to)}</a></p>'
+        if to
+        else "<p>The pages of this address are open to you now, in this browser.</p>"
+    )
     inside = (
-        f'<section class="yes"><h2>You work under {escape(now.ticket)}</h2><p>{_about(now)}.</p>'
-        f'<p><a class="button" href="{escape(to or "/")}">Go to {escape(to or "/")}</a></p></section>'
+        f'<section class="yes"><h2>You work under {escape(now.ticket)}</h2><p>{_about(now)}.</p>{go}</section>'
         if now is not None
         else ""
     )
