@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, quote
@@ -46,6 +47,7 @@ _TO_SIGN_IN = frozenset(
      "grant-expired", "grant-revoked", "policy-changed"}
 )  # fmt: skip
 """Where a page of ours gets the person on: he is led there, and back."""
+_CHECK = "check the name, the password and the code, which is taken once; after several failures wait a little"
 _WAIT = Refusal("request-invalid", "the other page is not done yet", "finish there first, then go on here")
 _BOTH = Refusal("credentials-ambiguous", "the request shows a pass and a browser's cookie")
 
@@ -199,6 +201,9 @@ class Signing:
         return choices, waiting
 
     def _sign_in(self, message: Begin, to: str, refusal: Refusal | None, login: str = "") -> Page:
+        if refusal is not None and refusal.code == "authentication-failed":
+            # the words for everybody speak of passes too, which nobody shows here
+            refusal = replace(refusal, hint=_CHECK)
         logins = self._logins
         provider = logins.flows[0] if logins is not None and logins.flows else ""
         key = bool(self._access.context.settings.webauthn.rp_id)

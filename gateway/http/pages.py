@@ -35,7 +35,7 @@ _STYLE = (
     "label.choice{font-weight:400}label small{font-weight:400;color:var(--soft)}"
     "input:not([type=checkbox]){width:100%;font:inherit;padding:.5rem .65rem;border:1px solid var(--line);"
     "border-radius:6px;background:var(--back);color:inherit}"
-    ".buttons{display:flex;flex-wrap:wrap;gap:.5rem;margin-top:1rem}"
+    "form+p{margin-top:1rem}.buttons{display:flex;flex-wrap:wrap;gap:.5rem;margin-top:1rem}"
     "button,a.button{font:inherit;font-weight:600;padding:.5rem .9rem;border:1px solid var(--act);border-radius:6px;"
     "background:var(--act);color:var(--on);cursor:pointer;text-decoration:none;display:inline-block}"
     "button.quiet,a.quiet{background:transparent;color:var(--act)}"
@@ -261,21 +261,31 @@ def signed_out(target: str, *headers: tuple[str, str]) -> Page:
     return _page("Signed out", body, 200, _CLEARED, *headers)
 
 
-def refused(refusal: Refusal) -> Page:
-    """A refusal, for somebody who waits for a page."""
-    links = f'<p><a class="button quiet" href="{PAGES}">Who I am, and under which ticket</a></p>'
-    return _page("That was refused", f"{_said(refusal)}<section>{links}</section>", refusal.meaning.http)
+def refused(refusal: Refusal, status: int = 0, headers: tuple[tuple[str, str], ...] = ()) -> Page:
+    """A refusal, for somebody who waits for a page; `status` is for where the code's own would be too coarse."""
+    link = f'<p><a class="button quiet" href="{PAGES}">Who I am, and under which ticket</a></p>'
+    return _page("That was refused", _said(refusal, link), status or refusal.meaning.http, *headers)
 
 
-def _said(refusal: Refusal | None) -> str:
+def _said(refusal: Refusal | None, more: str = "") -> str:
     if refusal is None:
         return ""
-    message = refusal.message[:1].upper() + refusal.message[1:]
-    hint = f"<p>{escape(refusal.hint)}</p>" if refusal.hint else ""
+    hint = f"<p>{_sentence(refusal.hint)}.</p>" if refusal.hint else ""
     return (
-        f'<section class="no" role="alert"><p><strong>{escape(message)}.</strong></p>{hint}'
-        f"<p>Code: <code>{escape(refusal.code)}</code></p></section>"
+        f'<section class="no" role="alert"><p><strong>{_sentence(refusal.message)}.</strong></p>{hint}'
+        f"<p>Code: <code>{escape(refusal.code)}</code></p>{more}</section>"
     )
+
+
+def _sentence(text: str) -> str:
+    """A message of ours as a sentence: names, which stand in backticks, as code, and a command by itself too."""
+    if text.startswith("gateway "):
+        return f"<code>{escape(text)}</code>"
+    parts = escape((text[:1].upper() + text[1:]).rstrip(".")).split("`")
+    if len(parts) % 2 == 0:
+        # a backtick that stands alone is somebody's own
+        return "`".join(parts)
+    return "".join(f"<code>{part}</code>" if place % 2 else part for place, part in enumerate(parts))
 
 
 def _about(one: Choice) -> str:
@@ -288,7 +298,7 @@ def _deciders(one: Waiting) -> str:
 
 
 def _time(at: datetime) -> str:
-    return f'<time datetime="{at.isoformat(timespec="seconds")}">{at:%H:%M} UTC</time>'
+    return f'<time datetime="{at.isoformat(timespec="seconds")}">{at:%d %b %H:%M} UTC</time>'
 
 
 def _page(title: str, body: str, status: int, *headers: tuple[str, str]) -> Page:

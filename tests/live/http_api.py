@@ -200,7 +200,7 @@ class BackOffice:
         async def file(company: int, name: str) -> Response:
             if name == "worker.js":
                 return Response("self.addEventListener('fetch', () => {})", media_type="text/javascript")
-            return Response(b"%PDF-1.7 payslips of %d" % company, media_type="application/pdf")
+            return Response(f"%PDF-1.7 payslips of {company}", media_type="application/pdf")
 
         @app.get("/{word}/anything")
         async def anything(word: str) -> Response:

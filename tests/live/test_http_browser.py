@@ -178,7 +178,8 @@ def test_what_was_typed_comes_back_escaped(visitor: Visitor) -> None:
     [
         "https://evil.example/", "//evil.example/", "/\\evil.example/", "\\\\evil.example", "/%5cevil.example",
         "/%2f%2fevil",
-        "javascript:alert(1)", "/.gateway/sign-out", "/%2egateway/", "/a//b", "/a\r\nset-cookie:x=y", "", "/../x", "/;x",
+        "javascript:alert(1)",
+        "/.gateway/sign-out", "/%2egateway/", "/a//b", "/a\r\nset-cookie:x=y", "", "/../x", "/;x",
         "/\t/evil.example", "/a?b=<script>", "/" + "a" * 3000, "evil.example", "@evil.example",
     ],
     ids=lambda to: ascii(to[:24]),
@@ -395,6 +396,14 @@ def test_a_ticket_that_does_not_justify_it_is_told_with_the_reason(inside: Visit
     assert said(answer) == "ticket-not-found"
     assert "Signed in as" in answer.text
     assert inside.script(EMPLOYEE).status_code == 200
+
+
+def test_missing_and_anothers_are_one_page(inside: Visitor) -> None:
+    foreign, missing = inside.window("/companies/43/employees/4300"), inside.window("/companies/42/employees/999999")
+    assert foreign.status_code == missing.status_code == 404
+    assert (list(foreign.headers.items()), foreign.content) == (list(missing.headers.items()), missing.content)
+    assert said(foreign) == "not-found"
+    assert said(inside.window("/nothing/of/that/kind")) == "route-not-available"
 
 
 def test_another_persons_grant_cannot_be_chosen(place: HttpHouse, inside: Visitor, amir: Visitor) -> None:

@@ -25,8 +25,9 @@ from OpenSSL import SSL
 from gateway.engines.http_channel import Begin, Permitted, Place, Shown
 from gateway.engines.http_proxy import tls
 from gateway.engines.http_proxy.reply import Reply
-from gateway.engines.http_proxy.stream import REPLY, TRAILERS, Layer, refuse, show
+from gateway.engines.http_proxy.stream import PAGE, REPLY, TRAILERS, Layer, refuse, show
 from gateway.errors import Refusal
+from gateway.http.browser import is_navigation
 
 HEAD_S = 15.0
 BODY_LIMIT = "2m"
@@ -157,7 +158,9 @@ class Door(LiveConnectionHandler):
         if flow.metadata.get(TRAILERS):
             refuse(flow, _UNREADABLE)
             return
-        found = await self._gate.begin(self._begun(flow))
+        begun = self._begun(flow)
+        flow.metadata[PAGE] = not begun.secret and is_navigation(begun.method, begun.headers)
+        found = await self._gate.begin(begun)
         if isinstance(found, Refusal):
             refuse(flow, found)
             return

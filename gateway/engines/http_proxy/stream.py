@@ -41,10 +41,13 @@ from gateway.engines.http_proxy.reply import Reply
 from gateway.engines.http_proxy.strict import StrictHttp1, StrictHttp2, shown
 from gateway.errors import Refusal
 from gateway.http.answer import Withheld
+from gateway.http.pages import Page, refused
 
 REPLY = "reply"
 """Where a flow keeps its `Reply`, once it was permitted."""
 TRAILERS = "trailers"
+PAGE = "page"
+"""Set where a person waits for a page, in a browser, and not a program for an answer."""
 _OURS = (
     (b"strict-transport-security", b"max-age=63072000"),
     # what a person's browser shows is nobody's else to frame or to load
@@ -224,9 +227,15 @@ class Stream(HttpStream):
             yield from self.check_killed(True)
             return
         same = reply.refusal is fault.refusal
-        status, fields, body = shown(reply.refusal, fault.status if same else 0, fault.headers if same else ())
-        reply.status = status
-        self.flow.response = answer(self.flow, status, fields, body)
+        asked = fault.status if same else 0, fault.headers if same else ()
+        if self.flow.metadata.get(PAGE):
+            page = refused(reply.refusal, *asked)
+            show(self.flow, page)
+            reply.status = page.status
+        else:
+            status, fields, body = shown(reply.refusal, *asked)
+            reply.status = status
+            self.flow.response = answer(self.flow, status, fields, body)
         yield from self.send_response()
 
 
@@ -244,7 +253,7 @@ def refuse(flow: http.HTTPFlow, refusal: Refusal) -> None:
     flow.response = answer(flow, *shown(refusal))
 
 
-def show(flow: http.HTTPFlow, page: Shown) -> None:
+def show(flow: http.HTTPFlow, page: Shown | Page) -> None:
     """Answer that request with a page of the gateway's own, and forward nothing."""
     fields = [(name.encode("ascii"), value.encode("ascii")) for name, value in page.headers]
     fields.append((b"content-length", str(len(page.body)).encode()))
@@ -252,6 +261,7 @@ def show(flow: http.HTTPFlow, page: Shown) -> None:
 
 
 __all__ = [
+    "PAGE",
     "REPLY",
     "TRAILERS",
     "HttpErrorHook",
