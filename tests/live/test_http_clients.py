@@ -131,7 +131,8 @@ def test_a_fuzzer_finds_no_fault_of_ours_and_nothing_hidden(
     del place.office.seen[:]
     done = subprocess.run(
         [Path(sys.executable).parent / "st", "run", str(described), "--url", place.url(),
-         "--checks", "not_a_server_error", "--mode", "all", "--max-examples", str(EXAMPLES), "--seed", "7", "--workers", "1",
+         "--checks", "not_a_server_error",
+         "--mode", "all", "--max-examples", str(EXAMPLES), "--seed", "7", "--workers", "1",
          "--tls-verify", str(place.ca),
          "--header", f"Authorization: Bearer {token(opened)}", "--phases", "examples,coverage,fuzzing",
          "--generation-database", "none", "--report", "har", "--report-har-path", str(har), "--request-timeout", "30",
