@@ -75,17 +75,21 @@ class Browser:
 
 
 class Browsers:
-    """All of one engine; the event loop's thread only. `authenticate` gives the sign-in of a token, asking nobody."""
+    """All of one engine; the event loop's thread only. `authenticate` gives the sign-in of a token, asking nobody.
+
+    `release` is told the token of a browser that is over.
+    """
 
     def __init__(
         self,
         targets: Mapping[str, HttpTarget],
         sessions: Sessions,
         authenticate: Callable[[str], SignIn | Refusal],
+        release: Callable[[str], None],
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._targets, self._sessions, self._authenticate = targets, sessions, authenticate
-        self._monotonic = monotonic
+        self._release, self._monotonic = release, monotonic
         self._key = secrets.token_bytes(32)
         self._browsers: dict[bytes, Browser] = {}
 
@@ -152,10 +156,13 @@ class Browsers:
         """It is over: nothing more goes through. Why is kept a while, for its person to be told."""
         if browser.ended is not None:
             return
+        token = browser.token
         browser.ended, browser.token, browser.under_way = refusal, "", None
         browser.until = self._monotonic() + _TOLD_S
         if browser.entry is not None:
             self._sessions.cut(browser.entry, refusal)
+        if token:
+            self._release(token)
 
     def forget(self, browser: Browser) -> None:
         """The same, and its cookie is one of nobody."""

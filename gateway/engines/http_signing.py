@@ -13,6 +13,7 @@ hold a secret of that page, which a page of the API's, though of the same origin
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hmac
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
@@ -61,7 +62,8 @@ class Signing:
     ) -> None:  # fmt: skip
         self._targets, self._sessions, self._access, self._admit = targets, sessions, access, admit
         self._logins = logins
-        self.browsers = Browsers(targets, sessions, access.authenticate)
+        self.browsers = Browsers(targets, sessions, access.authenticate, self._release)
+        self._releasing: set[asyncio.Task[None]] = set()
         self._forms: dict[str, Form] = {"sign-in": self._sign_in_now, "key": self._key, "provider": self._provider}
         self._own_forms: dict[str, OwnForm] = {
             "go-on": self._go_on, "enter": self._enter_chosen, "open": self._open, "sign-out": self._sign_out,
@@ -91,9 +93,9 @@ class Signing:
         """A refusal as a page, or the way to one of ours, where a person waits for a page; else None."""
         if message.secret or not self._is_on(message.target):
             return None
-        if not proof.is_navigation(message.method, message.headers):
+        if not proof.is_navigation(message.headers):
             return None
-        if refusal.code not in _TO_SIGN_IN:
+        if refusal.code not in _TO_SIGN_IN or message.method not in ("GET", "HEAD"):
             return pages.refused(refusal)
         to = proof.local_path(message.path)
         return pages.redirect(f"{PAGES}?to={quote(to, safe='')}" if to else PAGES)
@@ -124,6 +126,19 @@ class Signing:
     def tick(self) -> None:
         """Once a second."""
         self.browsers.tick()
+
+    def _release(self, token: str) -> None:
+        """A browser is over: so is the sign-in that stood behind it, which nobody else can use."""
+        signin = self._access.authenticate(token)
+        if isinstance(signin, SignIn):
+            task = asyncio.get_running_loop().create_task(self._sign_in_over(signin))
+            self._releasing.add(task)
+            task.add_done_callback(self._releasing.discard)
+
+    async def _sign_in_over(self, signin: SignIn) -> None:
+        # in an outage of the store it ends by its time: its token was known to the browser alone, which is over
+        with contextlib.suppress(GatewayError):
+            await self._access.sign_out(signin)
 
     def _is_on(self, target: str) -> bool:
         return target in self._targets and self._targets[target].browser.enabled
@@ -338,10 +353,7 @@ class Signing:
         return await self._enter(message, browser, signin, grant.id)
 
     async def _sign_out(self, message: Begin, browser: Browser, _: Mapping[str, str]) -> Page:
-        signin = self._access.authenticate(browser.token) if browser.token else None
         self.browsers.forget(browser)
-        if isinstance(signin, SignIn):
-            await self._access.sign_out(signin)
         return pages.signed_out(message.target, proof.set_cookie(message.target, ""))
 
     async def _signin(self, browser: Browser) -> SignIn | Refusal:

@@ -86,10 +86,10 @@ def set_cookie(target: str, value: str) -> tuple[str, str]:
     return "set-cookie", f"{cookie_name(target)}={value}; Path=/; Secure; HttpOnly; SameSite=Strict{age}"
 
 
-def is_navigation(method: str, fields: Fields) -> bool:
+def is_navigation(fields: Fields) -> bool:
     """Whether a person waits for a page, and not a program for an answer."""
     fields = tuple(fields)
-    if method not in ("GET", "HEAD") or only(fields, "sec-fetch-mode") not in ("", "navigate"):
+    if only(fields, "sec-fetch-mode") not in ("", "navigate"):
         return False
     return any(_ACCEPTED.match(part) for value in values(fields, "accept") for part in value.split(","))
 

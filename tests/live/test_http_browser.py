@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
+import sqlite3
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -502,6 +504,13 @@ def test_a_changed_policy_ends_it(place: HttpHouse, inside: Visitor) -> None:
     assert led_to(inside.open(TICKET)) == "/.gateway/"
 
 
+def signins(place: HttpHouse) -> int:
+    """How many sign-ins of Alice's the store has."""
+    with contextlib.closing(sqlite3.connect(place.house.company.state / "gateway.sqlite")) as store:
+        ((count,),) = store.execute("select count(*) from tokens where person = 'p-001'")
+    return int(count)
+
+
 def test_signing_out_ends_it(place: HttpHouse, inside: Visitor) -> None:
     assert inside.script(EMPLOYEE).status_code == 200
     before, follower = inside.cookie, place.house.follow()
@@ -510,6 +519,8 @@ def test_signing_out_ends_it(place: HttpHouse, inside: Visitor) -> None:
     assert out.headers["set-cookie"].endswith("Max-Age=0")
     assert out.headers["clear-site-data"] == '"storage"'
     awaited(follower, lambda one: one["kind"] == "session.end")
+    api = place.house.actor("alice")
+    eventually(lambda: signins(place) == int(bool(api._token)))
     headers = {**SCRIPT, "cookie": f"__Host-gateway-backoffice={before}"}
     assert inside.client.get(EMPLOYEE, headers=headers).json()["code"] == "session-expired"
     assert heading(inside.window("/.gateway/")) == "Sign in to backoffice"

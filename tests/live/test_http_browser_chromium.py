@@ -173,6 +173,10 @@ def test_a_person_comes_in_works_and_leaves(place: HttpHouse, page: Page) -> Non
     press(page, "Open")
     shot(page, "8-waiting")
     assert "Waiting for approval" in text(page)
+    # it looks again by itself, and the browser is still known when it does
+    page.run("window.before = true")
+    page.until("window.before === undefined && document.readyState === 'complete'")
+    assert "Waiting for approval" in text(page)
     press(page, "Sign out")
     shot(page, "9-out")
     assert "Nobody is signed in" in text(page)

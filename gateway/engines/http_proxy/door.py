@@ -159,7 +159,7 @@ class Door(LiveConnectionHandler):
             refuse(flow, _UNREADABLE)
             return
         begun = self._begun(flow)
-        flow.metadata[PAGE] = not begun.secret and is_navigation(begun.method, begun.headers)
+        flow.metadata[PAGE] = not begun.secret and is_navigation(begun.headers)
         found = await self._gate.begin(begun)
         if isinstance(found, Refusal):
             refuse(flow, found)
