@@ -599,7 +599,7 @@ class Access:
     async def _admit_signed_in(self, signin: SignIn, grant_id: str, target: str, peer: Peer) -> Session | Refusal:
         context, method = self._context, "browser"
         context.ready()
-        # another gateway may have ended it a moment ago
+        # another gateway may have made it a moment ago
         await self.news.caught_up()
         person, grant = await self._present(signin), self._register.grant(grant_id)
         fields: dict[str, Any] = {**who(signin.principal), "target": target, "factor": signin.factor}
@@ -613,6 +613,7 @@ class Access:
             fields |= {**_grant_fields(grant), **who(person)}
             judged = (
                 self._register.over(grant.id, None, context.clock())
+                or await self._over_elsewhere(grant.id, None)
                 or self._factor_short(signin, target)
                 or self._judge_grant(grant, person, await context.ticket(grant.ticket_id))
             )
@@ -648,9 +649,14 @@ class Access:
             )
         return judged
 
-    async def _over_elsewhere(self, grant_id: str, pass_id: str) -> Refusal | None:
-        """Why the pass admits nobody, as the store has it. Raises `GatewayError("store-unavailable")`."""
-        if await self._context.look(rows.admits, pass_id, self._context.clock()):
+    async def _over_elsewhere(self, grant_id: str, pass_id: str | None) -> Refusal | None:
+        """Why the pass, or without one the grant, admits nobody, as the store has it.
+
+        Raises `GatewayError("store-unavailable")`.
+        """
+        now = self._context.clock()
+        asked = (rows.lives, grant_id) if pass_id is None else (rows.admits, pass_id)
+        if await self._context.look(*asked, now):
             return None
         await self.news.refresh()
         over = self._register.over(grant_id, pass_id, self._context.clock())
