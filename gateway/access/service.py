@@ -654,9 +654,9 @@ class Access:
 
         Raises `GatewayError("store-unavailable")`.
         """
-        now = self._context.clock()
-        asked = (rows.lives, grant_id) if pass_id is None else (rows.admits, pass_id)
-        if await self._context.look(*asked, now):
+        context, now = self._context, self._context.clock()
+        good = context.look(rows.lives, grant_id, now) if pass_id is None else context.look(rows.admits, pass_id, now)
+        if await good:
             return None
         await self.news.refresh()
         over = self._register.over(grant_id, pass_id, self._context.clock())
