@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hmac
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from datetime import timedelta
@@ -42,7 +43,12 @@ Form = Callable[[Begin, Mapping[str, str]], Awaitable[Page]]
 OwnForm = Callable[[Begin, Browser, Mapping[str, str]], Awaitable[Page]]
 
 _MOST_FORM = 8192
-_FIELDS = frozenset({"to", "form", "login", "password", "code", "grant", "ticket", "reason", "write"})
+_FIELDS = {
+    "to": 2000, "form": 43, "login": 256, "password": 1024, "code": 64, "grant": 64, "ticket": 64, "reason": 500,
+    "write": 3,
+}  # fmt: skip
+"""What our forms may hold, and how many characters of it: as the API's bodies."""
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _TO_SIGN_IN = frozenset(
     {"authentication-failed", "session-expired", "ticket-required", "cross-site-request", "access-ended",
      "grant-expired", "grant-revoked", "policy-changed"}
@@ -397,7 +403,8 @@ def _fields(message: Begin) -> dict[str, str] | Refusal:
     except ValueError:
         return Refusal("request-invalid", "the form cannot be read", "open the page again, and send it there")
     fields = dict(pairs)
-    if len(fields) != len(pairs) or not fields.keys() <= _FIELDS:
+    fits = all(len(value) <= _FIELDS.get(name, -1) and not _CONTROL.search(value) for name, value in pairs)
+    if len(fields) != len(pairs) or not fits:
         return Refusal("request-invalid", "the form is none of ours", "open the page again, and send it there")
     return fields
 
@@ -405,4 +412,6 @@ def _fields(message: Begin) -> dict[str, str] | Refusal:
 def _allows(grant: Grant) -> str:
     if grant.statement:
         return "one request that changes something, as it was approved"
-    return "reading and writing" if grant.write else "reading"
+    allows = "reading and writing" if grant.write else "reading"
+    allows += f", {len(grant.reveal)} fields in clear" if grant.reveal else ""
+    return f"{allows}, in an emergency" if grant.break_glass else allows

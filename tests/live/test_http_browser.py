@@ -189,7 +189,7 @@ def test_what_was_typed_comes_back_escaped(visitor: Visitor) -> None:
 def test_the_way_back_never_leads_elsewhere(visitor: Visitor, to: str) -> None:
     assert visitor.client.get("/.gateway/", params={"to": to}, headers=WINDOW).text.count('name="to" value=""') == 1
     answer = visitor.send("sign-in", {"login": "x", "password": "x", "code": "1", "to": to})
-    assert 'name="to" value=""' in answer.text
+    assert 'name="to" value=""' in answer.text or said(answer) == "request-invalid"
 
 
 FOREIGN: dict[str, dict[str, str]] = {
@@ -361,8 +361,17 @@ def test_a_page_of_the_apis_cannot_read_our_page(inside: Visitor, headers: dict[
 
 @pytest.mark.parametrize(
     "content",
-    [b"login=a&login=b", b"login=a&more=b", b"x" * 9000, b"login=%ff", "login=é".encode(), b"&".join([b"a=b"] * 30)],
-    ids=["twice", "unknown", "long", "not UTF-8", "not ASCII", "many"],
+    [
+        b"login=a&login=b",
+        b"login=a&more=b",
+        b"x" * 9000,
+        b"login=%ff",
+        "login=é".encode(),
+        b"&".join([b"a=b"] * 30),
+        b"login=a%00b",
+        b"login=" + b"x" * 257,
+    ],
+    ids=["twice", "unknown", "long", "not UTF-8", "not ASCII", "many", "a control character", "a long name"],
 )
 def test_a_form_that_is_none_of_ours_is_refused(visitor: Visitor, content: bytes) -> None:
     headers = {**WINDOW, "sec-fetch-site": "same-origin", "origin": visitor.origin,
