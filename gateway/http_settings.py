@@ -159,6 +159,13 @@ class HttpWorkers(Model):
     workers: int = Field(default=1, ge=1, le=64)
 
 
+class Browsers(Model):
+    """People's browsers at one API: whether they may sign in there, and for how long at the most."""
+
+    enabled: bool = True
+    lifetime: Annotated[Seconds, Field(ge=60.0, le=86400.0)] = 14400.0
+
+
 class HttpTarget(Model):
     """An API behind the gateway.
 
@@ -175,6 +182,7 @@ class HttpTarget(Model):
     pseudonyms_of: str = ""
     timeout: Annotated[Seconds, Field(ge=0.1, le=600.0)] = 30.0
     idle_timeout: Annotated[Seconds, Field(ge=1.0, le=86400.0)] = 900.0
+    browser: Browsers = Field(default_factory=Browsers)
 
     @model_validator(mode="after")
     def _whole(self) -> HttpTarget:

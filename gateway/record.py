@@ -54,6 +54,7 @@ SQL = (
     "would_reasons",
     "would_names",
     *("recipient", "sent_for", "categories", "sent"),
+    "unmasked",
 )
 WRITING = ("verb", "relation", "columns", "limit", "sql", "digest")
 """What a statement would write: `limit` is how many rows it may meet, `sql` its text without literals."""

@@ -204,9 +204,11 @@ class Server:
             binding=certificate_binding(config.tls.certificate),
             report=report,
         )
+        self.logins = logins_of(self.directory, self.access)
         self.http = HttpServing(
             config, gate=self.gate, doors=traced_doors(self.tracer, doors), key=self.targets.mask_key,
             mark=self.access.mark, bind=_bound, ciphers=CIPHERS, trail=self.trail, report=report,
+            access=self.access, admit=warm(self.access.admit_signed_in), logins=self.logins,
         )  # fmt: skip
         self.previews = PostgresPreview(self.gate, self.targets.upstreams, self.targets.session_pins)
         self.targets.renewed = self.engine.renew_target
@@ -258,7 +260,7 @@ class Server:
         self._sockets = [postgres, api, ops]
         self.ports = Ports(*(sock.getsockname()[1] for sock in self._sockets))
         self.engine.start(postgres)
-        logins = logins_of(self.directory, self.access)
+        logins = self.logins
         app = create_app(
             access=self.access,
             trail=self.trail,

@@ -38,7 +38,7 @@ from gateway.access.people import People
 from gateway.access.preview import Look, Previews
 from gateway.access.recertifying import Recertifications
 from gateway.access.refused import RefusedLogins
-from gateway.access.request import Move
+from gateway.access.request import Move, is_fresh, stale_factor
 from gateway.access.sight import Sight
 from gateway.access.standing import Standing, person_suspended
 from gateway.access.values import (
@@ -175,6 +175,11 @@ class Access:
     async def admit_direct(self, challenge: Challenge, secret: str, peer: Peer) -> Session | Refusal:
         """A session for who proved the directory password with six digits behind it; opens the ticket's grant."""
         return await self._finish(self._admit_direct(challenge, secret, peer), _asked_for(challenge), peer, "direct")
+
+    async def admit_signed_in(self, signin: SignIn, grant_id: str, target: str, peer: Peer) -> Session | Refusal:
+        """A session for who is signed in, under a live grant of his own on that target, without a pass."""
+        asked_for = {"login": signin.principal.login, "target": target}
+        return await self._finish(self._admit_signed_in(signin, grant_id, target, peer), asked_for, peer, "browser")
 
     def check(self, session: Session) -> Refusal | None:
         """Why the session may not run another statement, or None; costs about a microsecond."""
@@ -579,30 +584,79 @@ class Access:
         # the store itself: another gateway may have ended it a moment ago
         over = over or await self._over_elsewhere(grant.id, row.secret.id)
         person, ticket = await asyncio.gather(context.by_id(grant.person), context.ticket(grant.ticket_id))
-        if ticket is not None and ticket.system != grant.ticket_system:
-            ticket = None
         if person is None or not person.active or person.login != row.login:
             failure = Failure("authentication-failed", "person is not active", challenge.login, person)
             return await self._not_accepted(failure, peer, challenge=challenge, method="pass")
         fields = {**_grant_fields(grant), **who(person), "pass": row.secret.id, "factor": row.factor}
         fields["factor_age_s"] = self._age_s(row.factor_at)
-        judged = over or self._workflow.judge_on(
-            ticket, person, grant.target, grant.ticket_id, write=grant.write, statement=bool(grant.statement),
-            break_glass=grant.break_glass,
-        )  # fmt: skip
-        if not isinstance(judged, Refusal) and set(judged.ticket.customers) != set(grant.customers):
-            judged = Refusal(
-                "access-ended", f"the customer of the ticket `{grant.ticket_id}` has changed", "open it again"
-            )
+        judged = over or self._judge_grant(grant, person, ticket)
         if isinstance(judged, Refusal):
             await self._record_login(peer, judged, method="pass", **fields)
             return replace(judged, fatal=True)
         proof = Proof(person, row.factor, row.factor_at)
         return await self._session(proof, grant, judged, row.secret.id, peer, "pass", fields)
 
-    async def _over_elsewhere(self, grant_id: str, pass_id: str) -> Refusal | None:
-        """Why the pass admits nobody, as the store has it. Raises `GatewayError("store-unavailable")`."""
-        if await self._context.look(rows.admits, pass_id, self._context.clock()):
+    async def _admit_signed_in(self, signin: SignIn, grant_id: str, target: str, peer: Peer) -> Session | Refusal:
+        context, method = self._context, "browser"
+        context.ready()
+        # another gateway may have made it a moment ago
+        await self.news.caught_up()
+        person, grant = await self._present(signin), self._register.grant(grant_id)
+        fields: dict[str, Any] = {**who(signin.principal), "target": target, "factor": signin.factor}
+        fields["factor_age_s"] = self._age_s(signin.factor_at)
+        judged: Judged | Refusal
+        if isinstance(person, Refusal):
+            judged = person
+        elif grant is None or grant.person != person.id or grant.target != target:
+            judged = Refusal("not-found", "you have no such access", "choose one of those that are listed")
+        else:
+            fields |= {**_grant_fields(grant), **who(person)}
+            judged = (
+                self._register.over(grant.id, None, context.clock())
+                or await self._over_elsewhere(grant.id, None)
+                or self._factor_short(signin, target)
+                or self._judge_grant(grant, person, await context.ticket(grant.ticket_id))
+            )
+        if isinstance(judged, Refusal) or isinstance(person, Refusal) or grant is None:
+            assert isinstance(judged, Refusal)
+            await self._record_login(peer, judged, method=method, **fields)
+            return judged
+        proof = Proof(person, signin.factor, signin.factor_at)
+        return await self._session(proof, grant, judged, None, peer, method, fields)
+
+    def _factor_short(self, signin: SignIn, target: str) -> Refusal | None:
+        """Why the factor of a sign-in is not enough for a target: as `Workflow.permitted` has it."""
+        policy = self._context.policies(target)
+        if policy is not None and policy.access.second_factor == "webauthn" != signin.factor:
+            return Refusal(
+                "second-factor-required", f"`{target}` needs the factor {policy.access.second_factor}",
+                "sign in with that one",
+            )  # fmt: skip
+        fresh_s = self._context.settings.fresh.open
+        return None if is_fresh(signin.factor_at, self._context.clock(), fresh_s) else stale_factor(fresh_s)
+
+    def _judge_grant(self, grant: Grant, person: Principal, ticket: Ticket | None) -> Judged | Refusal:
+        """Whether a live grant still has its reasons, on a ticket that was just read."""
+        if ticket is not None and ticket.system != grant.ticket_system:
+            ticket = None
+        judged = self._workflow.judge_on(
+            ticket, person, grant.target, grant.ticket_id, write=grant.write, statement=bool(grant.statement),
+            break_glass=grant.break_glass,
+        )  # fmt: skip
+        if not isinstance(judged, Refusal) and set(judged.ticket.customers) != set(grant.customers):
+            return Refusal(
+                "access-ended", f"the customer of the ticket `{grant.ticket_id}` has changed", "open it again"
+            )
+        return judged
+
+    async def _over_elsewhere(self, grant_id: str, pass_id: str | None) -> Refusal | None:
+        """Why the pass, or without one the grant, admits nobody, as the store has it.
+
+        Raises `GatewayError("store-unavailable")`.
+        """
+        context, now = self._context, self._context.clock()
+        good = context.look(rows.lives, grant_id, now) if pass_id is None else context.look(rows.admits, pass_id, now)
+        if await good:
             return None
         await self.news.refresh()
         over = self._register.over(grant_id, pass_id, self._context.clock())

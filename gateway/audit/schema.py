@@ -115,7 +115,7 @@ _LISTS = frozenset(
             "files",
         ),
         *("columns_clear", "columns_masked", "columns_revealed", "columns_aggregated", "columns_written", "logins"),
-        *("sent_for", "categories", "sent"),
+        *("sent_for", "categories", "sent", "unmasked"),
         *("tokens", "keys", "months"),
     }
 )

@@ -31,7 +31,8 @@ from gateway.audit.verify import Problem, Report, cover, open_head
 
 NAME = "transparency"
 _SEEN = {"columns_clear": "read", "columns_masked": "read masked", "columns_revealed": "read in clear",
-         "columns_aggregated": "summed up", "columns_written": "changed"}  # fmt: skip
+         "columns_aggregated": "summed up", "columns_written": "changed",
+         "unmasked": "read as it is, as a document"}  # fmt: skip
 _PURPOSE = "support for the ticket"
 _COLUMNS = ("no", "from", "until", "staff", "teams", "purpose", "granted", "data", "rows")
 
@@ -139,7 +140,9 @@ def _access(
 
 
 def _readable(column: str) -> str:
-    """`public.employees.first_name` as `employees: first name`."""
+    """`public.employees.first_name` as `employees: first name`; a media type as it is."""
+    if "/" in column:
+        return column
     _, _, rest = column.partition(".")
     relation, _, name = rest.partition(".")
     return f"{relation}: {name.replace('_', ' ')}" if name else column

@@ -20,23 +20,32 @@ import time
 from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from msgspec import structs
 
 from gateway.access.context import durable
+from gateway.access.service import Access
 from gateway.admitted import Refused
 from gateway.engines import http_channel as ipc
 from gateway.engines.http_addresses import Addresses
 from gateway.engines.http_credentials import Credentials, Headers
 from gateway.engines.http_sessions import Entry, Running, Sessions
+from gateway.engines.http_signing import Admit, Signing
 from gateway.engines.http_statements import PROTOCOL, Requests, reveal_of
 from gateway.engines.postgres import Doors
 from gateway.errors import CODES, GatewayError, Refusal
 from gateway.gate import Gate
+from gateway.http.browser import is_page, without_cookies
 from gateway.http.judge import judge
 from gateway.http.message import HttpPlan, HttpRequest
+from gateway.http.pages import Page
 from gateway.http_settings import HttpTarget
 from gateway.model import Outcome, Peer, Session, Statement
 from gateway.ports import Mark
+
+if TYPE_CHECKING:
+    from gateway.access.directory.oidc.logins import Logins
 
 _LARGE = 32 * 1024
 """Bytes of a body from which on a request is judged in a thread."""
@@ -52,7 +61,10 @@ Report = Callable[[str, BaseException], None]
 
 
 class HttpEngine:
-    """Answers for the requests of all proxy processes. `key` gives a session's mask key."""
+    """Answers for the requests of all proxy processes. `key` gives a session's mask key.
+
+    `admit` lets somebody in who is signed in (`Access.admit_signed_in`); `logins` are those at an identity provider.
+    """
 
     def __init__(
         self,
@@ -63,12 +75,16 @@ class HttpEngine:
         key: Callable[[Session], bytes],
         mark: Mark,
         report: Report,
+        access: Access,
+        admit: Admit,
+        logins: Logins | None = None,
     ) -> None:
         self._targets, self._gate, self._mask_key, self._report = targets, gate, key, report
         self._requests, self.mark = Requests(mark), mark
         self._addresses = Addresses(targets)
         self.credentials = Credentials(targets, report)
         self.sessions = Sessions(gate, doors, report)
+        self.signing = Signing(targets, self.sessions, access, admit, logins)
         self._links: set[Link] = set()
         self._stopping = False
 
@@ -95,6 +111,7 @@ class HttpEngine:
 
     def tick(self) -> None:
         """Once a second: ends idle sessions, and settles what its process does not."""
+        self.signing.tick()
         for running in self.sessions.tick(lambda target: self._targets[target].idle_timeout):
             for link in self._links:
                 link.give_up(running)
@@ -118,27 +135,35 @@ class HttpEngine:
 
     async def begin(self, link: Link, message: ipc.Begin) -> None:
         """Answer a request. Nothing that a client sends may raise out of here."""
+        answer: Refusal | Page | None
+        addressed = self._addresses.find(message.listener, message.server_name, message.authority, message.path)
+        # FAIL CLOSED: which target it is for is said here, whatever came with the message
+        target, path = ("", message.path) if isinstance(addressed, Refusal) else (addressed.target, addressed.path)
+        message = structs.replace(message, target=target, path=path)
         try:
-            answer = await self._begin(link, message)
+            answer = addressed if isinstance(addressed, Refusal) else await self._begin(link, message)
         except GatewayError as error:
             answer = error.refusal
         except Exception as error:
             self._report("http", error)
             answer = Refusal("internal-error", "the gateway met a fault; the request was refused")
         if isinstance(answer, Refusal):
+            answer = self.signing.shown(message, answer) or answer
+        if isinstance(answer, Page):
+            link.send(ipc.Shown(message.number, answer.status, answer.headers, answer.body))
+        elif answer is not None:
             link.send(ipc.Denied(message.number, answer.code, answer.message, answer.hint))
 
-    async def _begin(self, link: Link, message: ipc.Begin) -> Refusal | None:
+    async def _begin(self, link: Link, message: ipc.Begin) -> Refusal | Page | None:
         if self._stopping:
             return _STOPPING
-        addressed = self._addresses.find(message.listener, message.server_name, message.authority, message.path)
-        if isinstance(addressed, Refusal):
-            return addressed
+        if is_page(message.path):
+            return await self.signing.page(message)
         peer = Peer(message.address, message.application, "http", message.tls)
-        entry = await self.sessions.find(addressed.target, message.secret, peer)
+        entry = self.signing.by_cookie(message) or await self.sessions.find(message.target, message.secret, peer)
         if isinstance(entry, Refusal):
             return entry
-        if entry.inside.session.grant.target != addressed.target or addressed.target not in self._targets:
+        if entry.inside.session.grant.target != message.target or message.target not in self._targets:
             # FAIL CLOSED: a session is of one target
             return Refusal("target-not-available", "there is no such target")
         if entry.ending is not None:
@@ -146,8 +171,9 @@ class HttpEngine:
         inside = entry.inside
         entry.number += 1
         request = HttpRequest(
-            message.method, addressed.path, message.authority, message.headers, message.body, message.version
-        )
+            message.method, message.path, message.authority, without_cookies(message.headers), message.body,
+            message.version,
+        )  # fmt: skip
         statement = Statement(f"{inside.session.id}.{entry.number}", "", PROTOCOL)
         plan = await self._judge(entry, request)
         if isinstance(plan, Refusal):
@@ -156,7 +182,7 @@ class HttpEngine:
             )
         reveal = reveal_of(plan.route.name, inside.session.grant.reveal)
         judged = self._requests.judgement(plan, inside.number, reveal)
-        credentials = await self.credentials.headers(addressed.target)
+        credentials = await self.credentials.headers(message.target)
         if entry.ending is not None:
             return entry.ending
         if isinstance(credentials, Refusal):

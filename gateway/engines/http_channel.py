@@ -96,7 +96,8 @@ class Forget(Message, frozen=True):
 class Begin(Message, frozen=True):
     """A request came in. `secret` is what it showed to prove who sends it; its `headers` are without that.
 
-    `listener` and `server_name` (TLS's, empty for none) say which connection it came by.
+    `listener` and `server_name` (TLS's, empty for none) say which connection it came by. `target` is empty until the
+    gate's process has found which one is meant, and took its prefix off the `path`.
     """
 
     number: int
@@ -112,6 +113,7 @@ class Begin(Message, frozen=True):
     headers: tuple[tuple[bytes, bytes], ...]
     body: bytes
     version: str
+    target: str = ""
 
 
 class Permitted(Message, frozen=True):
@@ -145,6 +147,15 @@ class Denied(Message, frozen=True):
     code: str
     message: str
     hint: str
+
+
+class Shown(Message, frozen=True):
+    """A page of the gateway's own is the answer; nothing of the request goes anywhere."""
+
+    number: int
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
 
 
 class Extend(Message, frozen=True):
@@ -211,7 +222,7 @@ class Fault(Message, frozen=True):
     way: tuple[str, ...]
 
 
-ToProcess = Setup | Renewed | Rules | Forget | Permitted | Denied | Extended | Settled | Cut
+ToProcess = Setup | Renewed | Rules | Forget | Permitted | Denied | Shown | Extended | Settled | Cut
 ToGate = Ready | Begin | Extend | Settle | Fault
 
 T = TypeVar("T")

@@ -8,11 +8,13 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from gateway.access.service import Access
 from gateway.config import Config
 from gateway.engines.http import HttpEngine
 from gateway.engines.http_process import HttpProcess, see_certificates
+from gateway.engines.http_signing import Admit
 from gateway.engines.http_support import unsupported
 from gateway.engines.postgres import Doors
 from gateway.errors import Refusal
@@ -21,9 +23,12 @@ from gateway.http_settings import HttpListener, sharing
 from gateway.model import Session
 from gateway.ports import Mark, Trail
 
+if TYPE_CHECKING:
+    from gateway.access.directory.oidc.logins import Logins
+
 
 class HttpServing:
-    """See the module. `bind` opens a listening socket."""
+    """See the module. `bind` opens a listening socket; for `admit` and `logins` see `HttpEngine`."""
 
     def __init__(
         self,
@@ -37,9 +42,14 @@ class HttpServing:
         ciphers: str,
         trail: Trail,
         report: Callable[[str, BaseException], None],
+        access: Access,
+        admit: Admit,
+        logins: Logins | None,
     ) -> None:
         apis = {} if unsupported() else config.apis
-        self.engine = HttpEngine(apis, gate=gate, doors=doors, key=key, mark=mark, report=report)
+        self.engine = HttpEngine(
+            apis, gate=gate, doors=doors, key=key, mark=mark, report=report, access=access, admit=admit, logins=logins
+        )
         self._groups = sharing(apis)
         self._sockets: list[socket.socket] = []
         self._processes: list[HttpProcess] = []

@@ -27,7 +27,7 @@ from gateway.engines.crowd import Crowd
 from gateway.engines.postgres import Doors
 from gateway.errors import GatewayError, Refusal
 from gateway.gate import Gate
-from gateway.model import Peer, Permit
+from gateway.model import Peer, Permit, Session
 from gateway.wire.auth import ScramVerifier, known_to
 
 TOKEN = "gwh_"  # noqa: S105 - what passes for HTTP begin with
@@ -114,6 +114,14 @@ class Sessions:
             opening.add_done_callback(lambda _: self._opening.pop(key, None))
         return await asyncio.shield(opening)
 
+    def new_key(self) -> bytes:
+        """What a session is found by that shows no pass."""
+        return secrets.token_bytes(32)
+
+    def heard(self, entry: Entry) -> None:
+        """A request of the session's came in."""
+        entry.heard_at = self._monotonic()
+
     def cut(self, entry: Entry, refusal: Refusal) -> None:
         """End a session: nothing more of what it has under way leaves."""
         if entry.ending is not None:
@@ -182,6 +190,13 @@ class Sessions:
                 fault = GatewayError("too-many-attempts", f"failed log-ins from {peer.host}; it must wait")
                 self._report("log-in", fault)
             return session
+        return await self.enter(key, session)
+
+    async def enter(self, key: bytes, session: Session) -> Entry | Refusal:
+        """Let a session in that was just admitted; its begin is on record. `key` is what it is found by.
+
+        Raises `GatewayError`.
+        """
         person = session.principal.id
         mine = sum(one.inside.session.principal.id == person for one in self._entries.values())
         if len(self) >= MOST or mine >= _MOST_PER_PERSON:
@@ -200,7 +215,7 @@ class Sessions:
             raise
         entry = Entry(key, inside, self._monotonic())
         self._entries[key] = entry
-        entry.detach = doors.attach(session, lambda refusal: self.cut(entry, refusal))
+        entry.detach = self._doors.attach(session, lambda refusal: self.cut(entry, refusal))
         return entry
 
 

@@ -39,23 +39,32 @@ class Requests:
         said = in_text(plan.text)
         if plan.route.writes or plan.recipient:
             made = plan_of(plan, reveal)
-            fields = plan_fields(made, self._mark) | transmission(plan) | _protection(plan)
-            return Judgement(made, fields, "", said)
+            return Judgement(made, self._fields(made, plan) | transmission(plan), "", said)
         key = number, plan.route.name, plan.shape
         found = self._known.get(key)
         if found is None:
             made = plan_of(plan, reveal)
-            found = Judgement(made, plan_fields(made, self._mark) | _protection(plan), "", said)
+            found = Judgement(made, self._fields(made, plan), "", said)
             if len(self._known) >= _SHAPES:
                 self._known.clear()
             self._known[key] = found
         return Judgement(found.plan, found.fields, found.text, said)
+
+    def _fields(self, made: Plan, plan: HttpPlan) -> dict[str, Any]:
+        passed = unmasked(plan.route)
+        return plan_fields(made, self._mark) | ({"unmasked": passed} if passed else {}) | _protection(plan)
 
     def unread(self, request: HttpRequest) -> Judgement:
         """What is known of a request that no route is for, or that does not fit one: its method, and no more."""
         verb = request.method if request.method in METHODS else ""
         made = Plan("", (), (verb,) if verb else (), "", "", "")
         return Judgement(made, plan_fields(made, self._mark), "", _all_of(request))
+
+
+def unmasked(route: Route) -> list[str]:
+    """The media types of a route's answers that leave as they came (`*/*` where the policy names none)."""
+    kinds = (answer.content_types or ("*/*",) for answer in route.answers if answer.media == "unmasked")
+    return list(dict.fromkeys(one for types in kinds for one in types))
 
 
 def transmission(plan: HttpPlan) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from gateway.errors import GatewayError, Refusal
 from gateway.http import bodies, paths, query, request_headers
 from gateway.http.bodies import Body
+from gateway.http.browser import is_reserved
 from gateway.http.message import HttpPlan, HttpRequest, SentField
 from gateway.http.refusing import malformed, no_route, not_allowed
 from gateway.http.withheld import NOT_FOUND
@@ -51,6 +52,9 @@ def _plan(request: HttpRequest, rules: HttpRules, customers: tuple[str, ...], ke
     if request.method not in METHODS:
         raise not_allowed("the request has a method that is not let through here", "use one that the policy names")
     segments, text = paths.split(request.target)
+    if segments and is_reserved(segments[0]):
+        # FAIL CLOSED: what the gateway's own pages are called is no value of any placeholder
+        raise no_route()
     route, placed = _route(rules, request.method, segments)
     parts = _Parts(
         route,

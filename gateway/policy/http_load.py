@@ -15,6 +15,7 @@ from typing import Any
 from gateway.policy import shapes
 from gateway.policy.http_rules import (
     MEDIA,
+    RESERVED,
     AnswerRule,
     ArrayRule,
     BodyRule,
@@ -168,6 +169,8 @@ def _template(text: str) -> tuple[str, ...]:
             raise ValueError(
                 f"wanted a path such as `/companies/{{company_id}}/employees`, of plain segments, not `{text}`"
             )
+    if segments and segments[0].casefold() == RESERVED:
+        raise ValueError(f"`/{RESERVED}` is the gateway's own: no route begins with it")
     names = [segment for segment in segments if segment.startswith("{")]
     if text[:1] != "/" or len(set(names)) != len(names):
         raise ValueError(f"wanted a path that begins with `/` and names each placeholder once, not `{text}`")

@@ -18,6 +18,8 @@ JsonPath = tuple[str, ...]
 PLACES = ("path", "query", "header", "body")
 VALUES = ("string", "integer", "number", "boolean", "date", "uuid")
 MEDIA = ("json", "ndjson", "csv", "unmasked", "empty")
+RESERVED = ".gateway"
+"""The first segment of the gateway's own pages on a target's address: no route begins with it."""
 
 
 @dataclass(frozen=True, slots=True)

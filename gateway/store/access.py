@@ -67,6 +67,17 @@ def admits(connection: Connection, pass_id: str, now: datetime) -> bool:
     return row.first() is not None
 
 
+def lives(connection: Connection, grant_id: str, now: datetime) -> bool:
+    """Whether that grant is good at this moment."""
+    grants = schema.grants
+    row = connection.execute(
+        sa.select(grants.c.id).where(
+            grants.c.id == grant_id, grants.c.state == GrantState.ACTIVE.value, grants.c.expires_at > now
+        )
+    )
+    return row.first() is not None
+
+
 def insert_request(connection: Connection, request: AccessRequest, grant: Grant | None = None) -> None:
     """Keep a request, and with it the grant that the policy gave at once."""
     connection.execute(

@@ -11,6 +11,7 @@ demonstration's people; and the words that tests type as values in statements (`
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator
@@ -99,7 +100,14 @@ class Emitted:
         self.leaks += sorted(f"{what} in {where}" for what in found)
 
     def answered(self, response: httpx2.Response) -> None:
-        """Remember the secrets of an answer of the API."""
+        """Remember the secrets of an answer of the API, and of a page: its cookie, and what its forms prove."""
+        for cookie in response.headers.get_list("set-cookie"):
+            for value in re.findall(r"^__Host-gateway-[a-z0-9_-]+=([\w-]{43});", cookie):
+                self.forbid(value, "a browser's cookie")
+        if response.headers.get("content-type", "").startswith("text/html"):
+            with contextlib.suppress(httpx2.StreamError):
+                for value in re.findall(r'name="form" value="([\w-]{43})"', response.text):
+                    self.forbid(value, "what a page's form proves")
         if not response.headers.get("content-type", "").startswith("application/json"):
             return
         try:

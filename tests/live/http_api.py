@@ -18,7 +18,7 @@ from typing import Any
 
 import uvicorn
 from fastapi import FastAPI, Request, Response
-from fastapi.responses import JSONResponse, StreamingResponse
+from fastapi.responses import HTMLResponse, JSONResponse, StreamingResponse
 
 from gateway.demo.tls import ServerTls
 
@@ -80,6 +80,24 @@ http:
       query: {{lines: {{type: integer, minimum: 1}}, slow: boolean}}
       answers:
         200: {{media: ndjson, customer: $.company_id, fields: {{$.id: clear, $.pad: clear}}}}
+    page:
+      get: /companies/{{company_id}}/page
+      path: {{company_id: integer}}
+      customer: path.company_id
+      answers:
+        200: {{media: unmasked, content_types: [text/html]}}
+    file:
+      get: /companies/{{company_id}}/files/{{name}}
+      path: {{company_id: integer, name: {{type: string, max_length: 40}}}}
+      customer: path.company_id
+      answers:
+        200: {{media: unmasked, content_types: [application/pdf, text/javascript]}}
+    anything:
+      get: /{{word}}/anything
+      path: {{word: string}}
+      customer: none
+      answers:
+        200: {{media: unmasked, content_types: [text/html]}}
     set_status:
       patch: /companies/{{company_id}}/employees/{{employee_id}}
       path: {{company_id: integer, employee_id: integer}}
@@ -101,6 +119,22 @@ http:
       answers:
         201: {{media: empty}}
 """
+
+
+PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Company %(company)d</title>
+<h1>Company %(company)d</h1><p id="said"></p>
+<button id="note">Write a note</button>
+<script>
+const said = document.getElementById("said");
+fetch("/companies/%(company)d/employees/%(company)d00").then((one) => one.json()).then((one) => {
+  said.textContent = one.iban;
+});
+document.getElementById("note").onclick = () =>
+  fetch("/companies/%(company)d/notes", {method: "POST", headers: {"Content-Type": "application/json"},
+    body: JSON.stringify({text: "from the page"})}).then((one) => { said.textContent = "noted: " + one.status; });
+</script></html>
+"""
+"""A page of the API's for people: it reads one employee, and writes a note."""
 
 
 @dataclass
@@ -157,6 +191,20 @@ class BackOffice:
         async def employees(company: int) -> Response:
             # a careless API: it lists everybody's
             return JSONResponse({"total": len(EMPLOYEES), "employees": list(EMPLOYEES.values()), "debug": CANARY})
+
+        @app.get("/companies/{company}/page")
+        async def page(company: int) -> Response:
+            return HTMLResponse(PAGE % {"company": company})
+
+        @app.get("/companies/{company}/files/{name}")
+        async def file(company: int, name: str) -> Response:
+            if name == "worker.js":
+                return Response("self.addEventListener('fetch', () => {})", media_type="text/javascript")
+            return Response(f"%PDF-1.7 payslips of {company}", media_type="application/pdf")
+
+        @app.get("/{word}/anything")
+        async def anything(word: str) -> Response:
+            return HTMLResponse(f"<!doctype html><title>{word}</title>")
 
         line = b'{"id":%d,"company_id":%d,"pad":"' + b"x" * 100 + b'","iban":"%s"}\n'
 

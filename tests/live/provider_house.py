@@ -32,20 +32,25 @@ def provider_house(
         house.gateway.stop()
         callback = f"https://localhost:{house.company.ports['api']}{CALLBACK}"
         provider = ProviderProcess(directory / "provider", callback, algorithm=algorithm, userinfo=userinfo)
-        provider.person("u-1", preferred_username="alice", groups=["support"])
-        provider.person("u-2", preferred_username="bob", groups=["security"])
-        secret = house.company.directory / "oidc.secret"
-        secret.write_text(SECRET)
-        secret.chmod(0o600)
-        oidc = {
-            "kind": "oidc", "issuer": provider.issuer, "client_id": CLIENT, "client_secret": {"file": str(secret)},
-            "redirect_url": callback, "scopes": ["openid", "profile", "email", "groups", "offline_access"],
-            "refresh_interval": "1s", **settings,
-        }  # fmt: skip
+        oidc = at_provider(house, provider, **settings)
         change_yaml(house.company.config, lambda tree: tree.update({"directory": oidc}))
         with running(provider):
             house.gateway.start()
             yield house, provider
+
+
+def at_provider(house: House, provider: ProviderProcess, **settings: Any) -> dict[str, Any]:
+    """The settings of a directory that the provider is, with Alice and Bob at it."""
+    provider.person("u-1", preferred_username="alice", groups=["support"])
+    provider.person("u-2", preferred_username="bob", groups=["security"])
+    secret = house.company.directory / "oidc.secret"
+    secret.write_text(SECRET)
+    secret.chmod(0o600)
+    return {
+        "kind": "oidc", "issuer": provider.issuer, "client_id": CLIENT, "client_secret": {"file": str(secret)},
+        "redirect_url": f"https://localhost:{house.company.ports['api']}{CALLBACK}", "refresh_interval": "1s",
+        "scopes": ["openid", "profile", "email", "groups", "offline_access"], **settings,
+    }  # fmt: skip
 
 
 class Terminal:

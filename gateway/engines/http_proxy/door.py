@@ -28,12 +28,13 @@ from mitmproxy.proxy.layers import ClientTLSLayer, modes
 from mitmproxy.proxy.mode_specs import ProxyMode
 from mitmproxy.proxy.server import LiveConnectionHandler
 
-from gateway.engines.http_channel import Begin, Permitted
+from gateway.engines.http_channel import Begin, Permitted, Shown
 from gateway.engines.http_proxy import tls
 from gateway.engines.http_proxy.places import Front, Reached, Way
 from gateway.engines.http_proxy.reply import Reply
-from gateway.engines.http_proxy.stream import REPLY, TRAILERS, WAITING, WAY, Layer, refuse
+from gateway.engines.http_proxy.stream import PAGE, REPLY, TRAILERS, WAITING, WAY, Layer, refuse, show
 from gateway.errors import Refusal
+from gateway.http.browser import is_navigation
 
 HEAD_S = 15.0
 _NOWHERE = "reverse:https://target.invalid:1"
@@ -52,7 +53,7 @@ _UNREADABLE = Refusal("protocol-violation", "the request has trailers", "send it
 class Gate(Protocol):
     """What the process asks of the gate; see `server.Process`."""
 
-    async def begin(self, message: Begin) -> Reply | Refusal: ...
+    async def begin(self, message: Begin) -> Reply | Refusal | Shown: ...
     async def extend(self, reply: Reply, rows: int, size: int, bytes_in: int) -> None: ...
     async def settle(self, reply: Reply) -> bool: ...
     def next_number(self) -> int: ...
@@ -222,10 +223,14 @@ class Door(LiveConnectionHandler):
             refuse(flow, _UNREADABLE)
             return
         begun = self._begun(flow)
-        await self._part_from_others(begun.secret)
+        await self._part_from_others(begun)
+        flow.metadata[PAGE] = not begun.secret and is_navigation(begun.headers)
         found = await self._gate.begin(begun)
         if isinstance(found, Refusal):
             refuse(flow, found)
+            return
+        if isinstance(found, Shown):
+            show(flow, found)
             return
         found.cut = lambda: self.cut(found)
         permit: Permitted = found.permit
@@ -255,9 +260,13 @@ class Door(LiveConnectionHandler):
         request.data.headers, request.data.content, request.data.trailers = http.Headers(fields), permit.body, None
         request.data.host, request.data.port = place.host, place.port
 
-    async def _part_from_others(self, secret: str) -> None:
-        """Leave the connections to the target that were used with another pass; HTTP/2 keeps answers apart itself."""
-        shown = hashlib.sha256(secret.encode()).digest()
+    async def _part_from_others(self, begun: Begin) -> None:
+        """Leave the connections to the target that were used with another pass, or by another browser's cookie.
+
+        HTTP/2 keeps answers apart itself.
+        """
+        cookies = b"\0".join(value for name, value in begun.headers if name.lower() == b"cookie")
+        shown = hashlib.sha256(begun.secret.encode() + b"\0" + cookies).digest()
         shown, self._shown = self._shown, shown
         if shown in (b"", self._shown) or self.client.alpn == b"h2":
             return

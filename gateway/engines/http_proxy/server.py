@@ -43,7 +43,7 @@ class Process:
         self._doors: set[Door] = set()
         self._places: dict[str, Reached] = {}
         self._rules: dict[str, HttpRules] = {}
-        self._begun: dict[int, asyncio.Future[Reply | Refusal]] = {}
+        self._begun: dict[int, asyncio.Future[Reply | Refusal | ipc.Shown]] = {}
         self._replies: dict[int, Reply] = {}
         self._extending: dict[int, asyncio.Future[None]] = {}
         self._settling: dict[int, asyncio.Future[bool]] = {}
@@ -65,12 +65,12 @@ class Process:
         self._number += 1
         return self._number
 
-    async def begin(self, message: ipc.Begin) -> Reply | Refusal:
+    async def begin(self, message: ipc.Begin) -> Reply | Refusal | ipc.Shown:
         """Ask the gate for a request."""
         waiting = self._begun[message.number] = asyncio.get_running_loop().create_future()
         try:
             self._channel.send(message)
-            found: Reply | Refusal = await waiting
+            found: Reply | Refusal | ipc.Shown = await waiting
             return found
         finally:
             self._begun.pop(message.number, None)
@@ -124,6 +124,10 @@ class Process:
                     masking.forget(answer for route in rules.routes for answer in route.answers)
             case ipc.Permitted():
                 self._permitted(message)
+            case ipc.Shown():
+                waiting = self._begun.get(message.number)
+                if waiting is not None and not waiting.done():
+                    waiting.set_result(message)
             case ipc.Denied():
                 waiting = self._begun.get(message.number)
                 if waiting is not None and not waiting.done():

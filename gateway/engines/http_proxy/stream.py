@@ -40,6 +40,7 @@ from mitmproxy.proxy.layers.http._events import (
 )
 from mitmproxy.proxy.layers.http._hooks import HttpErrorHook, HttpResponseHook
 
+from gateway.engines.http_channel import Shown
 from gateway.engines.http_proxy.hooks import ReleaseHook, RoomHook
 from gateway.engines.http_proxy.messages import Relay
 from gateway.engines.http_proxy.places import Reach, Way, reach
@@ -47,6 +48,7 @@ from gateway.engines.http_proxy.reply import Reply
 from gateway.engines.http_proxy.strict import StrictHttp1, StrictHttp2, shown
 from gateway.errors import Refusal
 from gateway.http.answer import Withheld
+from gateway.http.pages import Page, refused
 
 REPLY = "reply"
 """Where a flow keeps its `Reply`, once it was permitted."""
@@ -55,6 +57,14 @@ WAY = "way"
 TRAILERS = "trailers"
 WAITING = 256 * 1024
 """Bytes of an answer that a client's windows may hold back in HTTP/2 before no more is read for it."""
+PAGE = "page"
+"""Set where a person waits for a page, in a browser, and not a program for an answer."""
+_OURS = (
+    (b"strict-transport-security", b"max-age=63072000"),
+    # what a person's browser shows is nobody's else to frame or to load
+    (b"x-frame-options", b"SAMEORIGIN"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+)
 
 Commands = Generator[Any, Any, Any]
 
@@ -244,7 +254,8 @@ class Stream(HttpStream):
         status, head = reply.head()
         reply.status = status
         fields = [(name.encode(), value.encode()) for name, value in head]
-        fields.append((b"strict-transport-security", b"max-age=63072000"))
+        given = {name for name, _ in head}
+        fields += [(name, value) for name, value in _OURS if name.decode() not in given]
         self.flow.response = answer(self.flow, status, fields, None)
 
     def _withhold(self, fault: Withheld, *, over: bool) -> Commands:
@@ -261,9 +272,15 @@ class Stream(HttpStream):
             yield from self.check_killed(True)
             return
         same = reply.refusal is fault.refusal
-        status, fields, body = shown(reply.refusal, fault.status if same else 0, fault.headers if same else ())
-        reply.status = status
-        self.flow.response = answer(self.flow, status, fields, body)
+        asked = fault.status if same else 0, fault.headers if same else ()
+        if self.flow.metadata.get(PAGE):
+            page = refused(reply.refusal, *asked)
+            show(self.flow, page)
+            reply.status = page.status
+        else:
+            status, fields, body = shown(reply.refusal, *asked)
+            reply.status = status
+            self.flow.response = answer(self.flow, status, fields, body)
         yield from self.send_response()
 
 
@@ -288,7 +305,15 @@ def refuse(flow: http.HTTPFlow, refusal: Refusal) -> None:
     flow.response = answer(flow, *shown(refusal))
 
 
+def show(flow: http.HTTPFlow, page: Shown | Page) -> None:
+    """Answer that request with a page of the gateway's own, and forward nothing."""
+    fields = [(name.encode("ascii"), value.encode("ascii")) for name, value in page.headers]
+    fields.append((b"content-length", str(len(page.body)).encode()))
+    flow.response = answer(flow, page.status, fields, page.body)
+
+
 __all__ = [
+    "PAGE",
     "REPLY",
     "TRAILERS",
     "WAY",
@@ -300,4 +325,5 @@ __all__ = [
     "Stream",
     "answer",
     "refuse",
+    "show",
 ]

@@ -108,7 +108,7 @@ def test_a_write_that_is_cut_in_the_moment_of_its_permit_is_refused(monkeypatch:
         "transports": {"client": None},
     }.items():  # fmt: skip
         setattr(door, name, value)
-    monkeypatch.setattr(Door, "_begun", lambda _door, _flow: SimpleNamespace(secret=""))
+    monkeypatch.setattr(Door, "_begun", lambda _door, _flow: SimpleNamespace(secret="gwh_", headers=()))
     asyncio.run(door._on_request(flow))
     assert flow.response is not None
     assert b"grant-revoked" in flow.response.content
