@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from gateway.http.values import Leaf, is_constant, leaf, scalar_text
 from gateway.policy.http_rules import AnswerRule, ArrayRule, FieldRule, JsonPath
-from gateway.policy.http_values import written
+from gateway.policy.http_values import called
 
 EVERY = "*"
 
@@ -175,7 +175,7 @@ class _Node:
 
 
 def _is_revealed(rule: FieldRule, reveal: frozenset[str]) -> bool:
-    return rule.reveal and written(rule.path) in reveal
+    return rule.reveal and called(rule) in reveal
 
 
 def _put_array(root: _Node, array: ArrayRule, index: int) -> None:

@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import Any
 
-from gateway.policy import shapes
+from gateway.policy import graphql_load, shapes
 from gateway.policy.http_rules import (
     MEDIA,
     AnswerRule,
@@ -71,6 +71,7 @@ def content(found: HttpRules) -> HttpRules:
                 replace(answer, fields=tuple(sorted(answer.fields, key=lambda rule: rule.path)))
                 for answer in route.answers
             ),
+            graphql=graphql_load.content(route.graphql) if route.graphql is not None else None,
         )
         for route in found.routes
     )
@@ -82,7 +83,7 @@ def revealed(found: HttpRules) -> dict[str, frozenset[str]]:
     named = {
         route.name: frozenset(
             written(rule.path) for answer in route.answers for rule in answer.fields if rule.reveal
-        )
+        ) | (graphql_load.revealed(route.graphql) if route.graphql is not None else frozenset())
         for route in found.routes
     }  # fmt: skip
     return {name: paths for name, paths in named.items() if paths}
@@ -90,7 +91,7 @@ def revealed(found: HttpRules) -> dict[str, frozenset[str]]:
 
 def _route(name: str, read: dict[str, Any]) -> Route:
     method = next(method for method in METHODS if method in read)
-    body = read.get("body")
+    body, customer = read.get("body"), read.get("customer", (CustomerOf("none"),))
     return Route(
         name=name,
         method=method.upper(),
@@ -99,11 +100,12 @@ def _route(name: str, read: dict[str, Any]) -> Route:
         query=tuple(given.parameter(one) for one, given in _named(read, "query")),
         headers=tuple(given.parameter(one.lower()) for one, given in _named(read, "headers")),
         body=_body(body) if body is not None else None,
-        customer=None if read["customer"][0].place in {"none", ANSWER} else read["customer"][0],
+        customer=None if customer[0].place in {"none", ANSWER} else customer[0],
         answers=tuple(_answer(status, one) for status, one in _named(read, "answers")),
         approval=read.get("write", ""),
         websocket=read.get("websocket", False),
-        also=read["customer"][1:],
+        also=customer[1:],
+        graphql=graphql_load.rules(read["graphql"]) if "graphql" in read else None,
     )
 
 
@@ -259,7 +261,7 @@ ROUTE = Record({
     ),
     "body": Field(_BODY, "the body; without this none may be sent"),
     "customer": Field(
-        AnyValue(_customers, _customers_schema), "where a request says whose data it is about; all, of several", True
+        AnyValue(_customers, _customers_schema), "where a request says whose data it is about; all, of several"
     ),
     "write": Field(
         Choice(("statement", "request")),
@@ -268,6 +270,7 @@ ROUTE = Record({
     "reads": Field(Flag(), "a POST that changes nothing, such as a search (false)"),
     "websocket": Field(Flag(), "whether the connection may become a WebSocket (false)"),
     "answers": Field(MapOf(_Statuses(), _ANSWER), "what of an answer is shown, by its status"),
+    "graphql": Field(graphql_load.GRAPHQL, "the operations of GraphQL that may be asked for there"),
 })  # fmt: skip
 HTTP = Record({
     "direction": Field(
