@@ -275,7 +275,7 @@ class Link:
             ipc.Permitted(
                 number, self._next, plan.method, plan.target, headers, plan.body, policy.digest, plan.route.name,
                 inside.session.grant.customers, self._engine.key(inside), reveal, permit.window_rows,
-                permit.window_bytes, permit.plan.writes,
+                permit.window_bytes, permit.plan.writes, plan.route.answers if plan.route.graphql is not None else (),
             )
         )  # fmt: skip
 

@@ -170,7 +170,8 @@ class _Node:
         if self.rule is None:
             return _Member(name, self.function(reveal, inside=inside))
         revealed = _is_revealed(self.rule, reveal)
-        always = is_constant(self.rule.mask) and not revealed
+        # in an answer of GraphQL, what is missing is a field of another type
+        always = is_constant(self.rule.mask) and not revealed and not self.rule.label
         return _Member(name, value=leaf(self.rule, revealed=revealed), always=always)
 
 

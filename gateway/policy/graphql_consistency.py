@@ -147,6 +147,7 @@ def _is_beside(count: JsonPath, array: JsonPath) -> bool:
 
 def _judge_customers(operation: dict[str, Any], at: Path, reading: Reading) -> None:
     here, arguments = (*at, "customer"), {steps(text): one for text, one in operation.get("arguments", {}).items()}
+    by_argument = any(customer.place == "argument" for customer in operation["customer"])
     for customer in operation["customer"]:
         if customer.place == "argument":
             given = arguments.get(customer.path)
@@ -156,7 +157,7 @@ def _judge_customers(operation: dict[str, Any], at: Path, reading: Reading) -> N
                 reading.fault(here, "a customer is an id, a string, an integer or a uuid")
             elif not given.of.required or given.of.nullable:
                 reading.fault(here, "it says whose data it is about: it must be `required: true`, and never be null")
-        elif customer.place == "answer" and "write" in operation:
+        elif customer.place == "answer" and "write" in operation and not by_argument:
             reading.fault(here, "whose data a mutation changes must be known before: name the argument that says it")
         elif customer.place == "answer" and not customer.path and not (operation.keys() & {"arrays", "objects"}):
             reading.fault(here, "nothing says whose this is: name the field, or `arrays`")

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
-from gateway.engines.http_channel import Permitted
+from gateway.engines.http_channel import Permitted, frozen
 from gateway.errors import Refusal
 from gateway.http.answer import Answer, Withheld
 from gateway.policy.http_rules import HttpRules, Route
@@ -19,7 +20,8 @@ class Reply:
 
     def __init__(self, permit: Permitted, rules: HttpRules) -> None:
         self.permit, self._rules = permit, rules
-        self.route: Route = next(one for one in rules.routes if one.name == permit.route)
+        route = next(one for one in rules.routes if one.name == permit.route)
+        self.route: Route = replace(route, answers=frozen(permit.answers)) if permit.answers else route
         self.window_rows, self.window_bytes = permit.window_rows, permit.window_bytes
         self.rows = self.bytes = self.status = 0
         self.forwarded = self.answered = self.head_sent = self.whole = self.settled = False
