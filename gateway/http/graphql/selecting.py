@@ -188,8 +188,9 @@ class _Selecting:
         key = one.alias.value if one.alias is not None else name
         if at.depth > self._rules.depth:
             raise too_large(f"the operation has more than {self._rules.depth} levels of fields")
-        is_ours = key == CUSTOMER or len(key) > _LONGEST_KEY or (key.startswith("__") and key != _TYPENAME)
-        if is_ours or (key == _TYPENAME and name != _TYPENAME):
+        # Relay's compiler asks for `__isNode: __typename`
+        is_type = name == _TYPENAME and (key == name or key.startswith("__is"))
+        if key == CUSTOMER or len(key) > _LONGEST_KEY or (key.startswith("__") and not is_type):
             raise not_allowed("an alias is a name that nothing may have here", "choose another")
         path = (*at.path, key)
         if name == _TYPENAME:

@@ -55,7 +55,8 @@ def employee(company: str, number: int) -> dict[str, Any]:
     return {
         "__typename": "Employee", "id": key, "companyId": company, "lastName": f"{SECRET}-{mark(company)}-{number}",
         "firstName": f"{SECRET}-first", "email": f"{SECRET}@example.com", "iban": f"FR76{SECRET}{number:020d}",
-        "salary": 40_123 + number if company == OURS else 999_000 + number, "status": "ACTIVE" if number % 2 else "LEFT",
+        "salary": 40_123 + number if company == OURS else 999_000 + number,
+        "status": "ACTIVE" if number % 2 else "LEFT",
         "tags": [f"tag-{mark(company)}"], "grid": [[1, number], [2]], "secret": SECRET, "boom": boom,
         "payslips": lambda _info, **_: [payslip(one, year) for one in COMPANIES for year in (2023, 2024)],
         "manager": lambda _info: employee(company, number + 1),
@@ -168,8 +169,8 @@ class Came:
 
 
 def request(
-    body: bytes, headers: tuple[tuple[str, str], ...] = (("content-type", "application/json"),), target: str = "/graphql",
-    method: str = "POST",
+    body: bytes, headers: tuple[tuple[str, str], ...] = (("content-type", "application/json"),),
+    target: str = "/graphql", method: str = "POST",
 ) -> HttpRequest:  # fmt: skip
     given = [("host", "api"), *headers, *((("content-length", str(len(body))),) if body else ())]
     pairs = tuple((name.encode(), value.encode("latin-1")) for name, value in given)
