@@ -65,12 +65,12 @@ def selections(draw: st.DrawFn, tree: Tree, of: Any, *, strict: bool, depth: int
             continue
         alias = f"{draw(st.sampled_from(ALIASES))}: " if draw(st.integers(0, 3)) == 0 else ""
         field = f"{alias}{name}{ARGUMENTS.get(name, '') if depth == 0 else ''}"
+        if draw(st.integers(0, 5)) == 0:
+            field += draw(st.sampled_from([" @include(if: true)", " @skip(if: false)", " @skip(if: true)"]))
         below = tree.get(name)
         if below:
             inner = draw(selections(below, get_named_type(of.fields[name].type), strict=strict, depth=depth + 1))
             field += f" {{ {inner} }}"
-        if draw(st.integers(0, 5)) == 0:
-            field += draw(st.sampled_from([" @include(if: true)", " @skip(if: false)", " @skip(if: true)"]))
         if draw(st.integers(0, 5)) == 0:
             own = [of.name] if isinstance(of, GraphQLObjectType) else []
             condition = draw(st.sampled_from(["", *(f" on {one}" for one in own)]))
@@ -188,9 +188,9 @@ def test_whatever_an_api_answers_nothing_else_leaves(query: str, data: Any, erro
 
 
 tokens = st.sampled_from(
-    ["{", "}", "(", ")", "[", "]", ":", "$", "@", "!", "...", "on", "query", "mutation", "fragment", "F", "id", "company",
-     "employee", "$id", "42", '"42"', '"""', "@include(if: true)", "__typename", "null", "true", "#", "\n", ",",
-     "1.5e3"]
+    ["{", "}", "(", ")", "[", "]", ":", "$", "@", "!", "...", "on", "query", "mutation", "fragment", "F", "id",
+     "company", "employee", "$id", "42", '"42"', '"""', "@include(if: true)", "__typename", "null", "true", "#", "\n",
+     ",", "1.5e3"]
 )  # fmt: skip
 
 
