@@ -2,57 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import re
 from typing import Any
 
 import pytest
-from graphql_world import CORPUS, LEAKS, asked, came, request, rules
-from ruamel.yaml import YAML
+from graphql_cases import ATTACKS, CLIENTS, request_of
+from graphql_world import LEAKS, asked, came, rules
 
 from gateway.errors import CODES, Refusal
 from gateway.http.judge import judge
-from gateway.http.message import HttpPlan, HttpRequest
-
-GROWN = {
-    "{aliases}": " ".join(f"a{number}: id" for number in range(100)),
-    "{bomb}": " ".join(f"fragment F{n} on Employee {{ ...F{n + 1} ...F{n + 1} }}" for n in range(40))
-    + " fragment F40 on Employee { id }",
-    "{notes}": " ".join(f"n{number}: addNote(companyId: 42, text: $t)" for number in range(59)),
-    "{inline}": "... { " * 70 + "__typename" + " }" * 70,
-    "{codes}": " ".join(f"c{number}: code" for number in range(70)),
-    "{deep}": "[" * 40 + "]" * 40,
-}
-
-
-def cases(name: str) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = YAML(typ="safe").load(CORPUS / f"{name}.yaml")
-    return found
-
-
-def grown(text: Any) -> Any:
-    if isinstance(text, dict):
-        return {name: grown(one) for name, one in text.items()}
-    if not isinstance(text, str):
-        return text
-    for name, value in GROWN.items():
-        text = text.replace(name, value)
-    return re.sub(r"(\S ?)\{x([0-9]+)\}", lambda match: match[1] * int(match[2]), text)
-
-
-def request_of(case: dict[str, Any]) -> HttpRequest:
-    more = {name: case[name] for name in ("target", "method") if name in case}
-    headers = case.get("headers", [["content-type", "application/json"]])
-    if "body" in case:
-        body = grown(case["body"]).encode("latin-1")
-    else:
-        members = {name: case[name] for name in ("operationName",) if name in case} | case.get("members", {})
-        given = {"query": grown(case["query"])} | members
-        body = json.dumps(given | ({"variables": grown(case["variables"])} if "variables" in case else {})).encode()
-    return request(body, tuple((name, value) for name, value in headers), **more)
-
-
-ATTACKS = cases("attacks")
+from gateway.http.message import HttpPlan
 
 
 @pytest.mark.parametrize("case", ATTACKS, ids=lambda case: case["id"])
@@ -82,9 +40,6 @@ def test_the_corpus_says_of_each_case_why_it_is_there() -> None:
     assert len({case["id"] for case in ATTACKS}) == len(ATTACKS)
     assert all(case["why"] for case in ATTACKS)
     assert {case["expect"] for case in ATTACKS} - {"accepted"} <= CODES.keys()
-
-
-CLIENTS = cases("clients")
 
 
 @pytest.mark.parametrize("case", CLIENTS, ids=lambda case: case["id"])
