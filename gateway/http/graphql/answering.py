@@ -82,7 +82,7 @@ class _Places:
 
     def __init__(self, rule: AnswerRule) -> None:
         self._known = {of.path[:length] for of in rule.fields for length in range(len(of.path) + 1)}
-        self._hidden = {of.path for of in rule.fields if of.mask.kind != "clear"}
+        self._hidden = {_place_of(of.path) for of in rule.fields if of.mask.kind != "clear"}
         self._lists = {of.path: of for of in rule.arrays}
         self._objects = {of.path: of for of in rule.objects}
 
@@ -122,6 +122,13 @@ class _Places:
         if type(value) is not list or number >= len(value) or not belongs(value[number], owned.customer, customers):
             return None
         return sum(belongs(one, owned.customer, customers) for one in value[:number])
+
+
+def _place_of(path: JsonPath) -> JsonPath:
+    """The field of a value, whatever lists it is in."""
+    while path[-1:] == (EVERY,):
+        path = path[:-1]
+    return path
 
 
 def _parts(document: Any) -> tuple[Any, list[Any]]:

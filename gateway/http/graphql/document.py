@@ -9,6 +9,7 @@ GraphQL (October 2021), sections 2 and 6.1; graphql-core reads.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -31,7 +32,7 @@ DEEPEST = 64
 
 _OPENS = frozenset({TokenKind.BRACE_L, TokenKind.BRACKET_L, TokenKind.PAREN_L})
 _CLOSES = frozenset({TokenKind.BRACE_R, TokenKind.BRACKET_R, TokenKind.PAREN_R})
-_PLAIN_CONTROLS = frozenset("\t\n\r")
+_NO_TEXT = re.compile("[\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f\\x7f\\ufeff\\ud800-\\udfff]")
 _KINDS = {OperationType.QUERY: "query", OperationType.MUTATION: "mutation"}
 
 
@@ -85,13 +86,8 @@ def read(text: str, wanted: str) -> Document:
 
 def _check_text(text: str) -> None:
     """Refuse characters that readers of GraphQL treat differently: they are no part of it, or are skipped."""
-    for character in text:
-        if (
-            (character < " " and character not in _PLAIN_CONTROLS)
-            or character in "\x7f\ufeff"
-            or ("\ud800" <= character <= "\udfff")
-        ):
-            raise malformed("the document has a control character, a byte order mark, or half of a surrogate pair")
+    if _NO_TEXT.search(text):
+        raise malformed("the document has a control character, a byte order mark, or half of a surrogate pair")
 
 
 def _nesting(text: str) -> Iterator[int]:

@@ -22,7 +22,7 @@ from graphql.language import (
 )
 
 from gateway.http.graphql import arguments
-from gateway.http.graphql.document import Document
+from gateway.http.graphql.document import DEEPEST, Document
 from gateway.http.graphql.printing import CUSTOMER, Chosen
 from gateway.http.refusing import malformed, not_allowed, shown, too_large
 from gateway.policy.graphql_load import typed
@@ -110,7 +110,7 @@ class _Selecting:
         self._lists: list[tuple[JsonPath, OwnedRule]] = []
         self._seen: dict[JsonPath, tuple[int, str]] = {}
         self._open: list[str] = []
-        self._spent = self._long = 0
+        self._spent = self._long = self._nested = 0
 
     def all(self) -> Asked:
         asked = self._asked
@@ -127,6 +127,9 @@ class _Selecting:
     def _select(
         self, selected: SelectionSetNode, at: _Place, into: dict[tuple[tuple[str, ...], str], Chosen]
     ) -> None:  # fmt: skip
+        self._nested += 1
+        if self._nested > DEEPEST:
+            raise too_large(f"the operation has more than {DEEPEST} levels of fragments and fields")
         for one in selected.selections:
             self._spent += 1
             if self._spent > self._rules.selections:
@@ -141,6 +144,7 @@ class _Selecting:
             else:
                 assert isinstance(one, FragmentSpreadNode)
                 self._spread(one, at, into)
+        self._nested -= 1
 
     def _spread(
         self, one: FragmentSpreadNode, at: _Place, into: dict[tuple[tuple[str, ...], str], Chosen]

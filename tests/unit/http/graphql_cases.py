@@ -15,6 +15,8 @@ GROWN = {
     "{aliases}": " ".join(f"a{number}: id" for number in range(100)),
     "{bomb}": " ".join(f"fragment F{n} on Employee {{ ...F{n + 1} ...F{n + 1} }}" for n in range(40))
     + " fragment F40 on Employee { id }",
+    "{chain}": " ".join(f"fragment F{n} on Employee {{ ...F{n + 1} }}" for n in range(400))
+    + " fragment F400 on Employee { id }",
     "{notes}": " ".join(f"n{number}: addNote(companyId: 42, text: $t)" for number in range(59)),
     "{inline}": "... { " * 70 + "__typename" + " }" * 70,
     "{codes}": " ".join(f"c{number}: code" for number in range(70)),
