@@ -116,7 +116,7 @@ def _answer(what: str, old: AnswerRule | None, new: AnswerRule | None) -> Iterat
             effect = CHANGED if all(texts) else WIDER if texts[0] else NARROWER
             yield Difference(effect, f"{what}.arrays.{path}", *texts)
     yield from graphql_diff.shown(what, one.fields, other.fields)
-    for name in ("also", "objects"):
+    for name in ("also", "objects", "typed"):
         # of no policy that was loaded
         yield from of_values(f"{what}.{name}", repr(getattr(one, name)), repr(getattr(other, name)))
 

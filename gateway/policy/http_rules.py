@@ -117,6 +117,15 @@ class ArrayRule:
 
 
 @dataclass(frozen=True, slots=True)
+class TypedRule:
+    """A member `key` of the objects at `path` that leaves of objects of the type `type` only: theirs is the rule."""
+
+    path: JsonPath
+    key: str
+    type: str
+
+
+@dataclass(frozen=True, slots=True)
 class AnswerRule:
     """What an answer with one of `statuses` may hold. `media` is one of `MEDIA`; `content_types` are those allowed
     (empty for the usual of the media).
@@ -127,7 +136,8 @@ class AnswerRule:
     at once; what streams (`ndjson`, `csv`, `unmasked`) is bounded line by line instead, 0 for the budgets' bounds.
 
     Of an answer of GraphQL (`media` is `graphql`, made for one operation and in no policy), paths begin in its `data`;
-    `also` are further fields like `customer`, and `objects` are single objects that are null when they are another's.
+    `also` are further fields like `customer`, `objects` are single objects that are null when they are another's, and
+    `typed` are members that only objects of one type have.
     """
 
     statuses: frozenset[int]
@@ -140,6 +150,7 @@ class AnswerRule:
     max_bytes: int = 8 << 20
     also: tuple[JsonPath, ...] = ()
     objects: tuple[ArrayRule, ...] = ()
+    typed: tuple[TypedRule, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -98,6 +98,11 @@ def test_no_operation_discloses_what_the_policy_does_not_show(query: str) -> Non
 
 
 @given(operations(strict=True))
+@example(
+    'mutation { setStatus(companyId: 42, employeeId: 1, status: LEFT) { id } addNote(companyId: 42, text: "a")'
+    " setStatus(companyId: 42, employeeId: 1, status: LEFT) { status } }"
+)
+@example("{ company(id: 42) { ceo { id } ... on Company { ceo { x: id } } name ceo { y: id } } }")
 def test_what_goes_on_is_valid_and_judged_to_itself(query: str) -> None:
     plan = judge(asked(query), rules(), (OURS,))
     assume(isinstance(plan, HttpPlan))

@@ -13,10 +13,11 @@ from collections.abc import Collection, Iterator
 from typing import Any
 
 from gateway.http import json_text
+from gateway.http.graphql.printing import TYPE
 from gateway.http.json_text import Number, number_text
 from gateway.http.masking import EVERY, Tree, belongs
 from gateway.http.withheld import Limits, Withheld
-from gateway.policy.http_rules import AnswerRule, ArrayRule, JsonPath
+from gateway.policy.http_rules import AnswerRule, JsonPath
 
 MOST_ERRORS = 20
 _ERROR = {"message": "the target failed", "extensions": {"code": "target-error"}}
@@ -55,8 +56,15 @@ class GraphqlBody:
         if not all(belongs(data, owner, customers) for owner in owners):
             raise Withheld.not_found()
         told = list(self._told(data, errors))
+        for typed in rule.typed:
+            for value in _objects(data, typed.path):
+                if value.get(TYPE) != typed.type:
+                    # FAIL CLOSED: another type may have another rule for what it calls so
+                    value.pop(typed.key, None)
         for one in rule.objects:
-            _leave_out(data, one.path, one, customers)
+            for value in _objects(data, one.path[:-1]):
+                if not belongs(value.get(one.path[-1]), one.customer, customers):
+                    value[one.path[-1]] = None
         left: dict[str, Any] = {"data": None}
         if data is not None:
             left["data"], self.rows = self._tree.masked(data, customers, self._key)
@@ -148,14 +156,13 @@ def _index(step: Any) -> int | None:
     return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else None
 
 
-def _leave_out(value: Any, path: JsonPath, rule: ArrayRule, customers: Collection[str]) -> None:
-    """Make the objects at that path null that are not the customers'."""
-    step, below = path[0], path[1:]
-    if step == EVERY:
+def _objects(value: Any, path: JsonPath) -> Iterator[dict[str, Any]]:
+    """The objects at that path."""
+    if not path:
+        if type(value) is dict:
+            yield value
+    elif path[0] == EVERY:
         for one in value if type(value) is list else ():
-            _leave_out(one, below, rule, customers)
-    elif type(value) is dict and step in value:
-        if below:
-            _leave_out(value[step], below, rule, customers)
-        elif not belongs(value[step], rule.customer, customers):
-            value[step] = None
+            yield from _objects(one, path[1:])
+    elif type(value) is dict:
+        yield from _objects(value.get(path[0]), path[1:])

@@ -17,7 +17,7 @@ from gateway.http import bodies, json_text
 from gateway.http.bodies import Body
 from gateway.http.graphql.arguments import Variables
 from gateway.http.graphql.document import read
-from gateway.http.graphql.printing import printed, shape
+from gateway.http.graphql.printing import printed, shape, values
 from gateway.http.graphql.selecting import Asked, select
 from gateway.http.json_text import Unreadable
 from gateway.http.refusing import malformed, not_allowed, shown, too_large
@@ -138,13 +138,14 @@ def _is_harmless(extensions: Any) -> bool:
 
 
 def _route(route: Route, asked: Asked) -> Route:
-    operations = asked.operations.values()
+    # whatever the order in which a client named them: in that of what goes on
+    operations = [asked.operations[name] for name in sorted(asked.operations)]
     ways = {one.approval for one in operations}
     places = [
         CustomerOf("argument", one.field, customer.path) for one in operations for customer in one.customers
     ]  # fmt: skip
     places = [place for place in (route.customer, *route.also, *places) if place is not None]
-    owners = tuple(asked.owners)
+    owners = tuple(sorted(asked.owners))
     sent = tuple(
         BodyField((one.field, *argument.path), argument.value)
         for one in operations
@@ -156,11 +157,12 @@ def _route(route: Route, asked: Asked) -> Route:
         frozenset({200}),
         "graphql",
         owners[0] if owners else None,
-        tuple(asked.rules.values()),
-        tuple(asked.arrays.values()),
+        tuple(asked.rules[path] for path in dict.fromkeys(values(asked.fields.values()))),
+        tuple(asked.arrays[path] for path in sorted(asked.arrays)),
         ANSWERS,
         also=owners[1:],
-        objects=tuple(asked.objects.values()),
+        objects=tuple(asked.objects[path] for path in sorted(asked.objects)),
+        typed=tuple(asked.typed[path] for path in sorted(asked.typed)),
     )
     return replace(
         route,

@@ -15,6 +15,8 @@ from gateway.policy.http_rules import JsonPath
 
 CUSTOMER = "gatewayCustomer"
 """What the gateway calls the fields that it asks for itself: those that say whose an object is."""
+TYPE = "gatewayType"
+"""And the type of it, where the policy has fields of some types only."""
 
 _TELLING = re.compile(r"(?=.{1,64}\Z)(?:[A-Za-z_]+[0-9]{0,2})+")
 
@@ -23,7 +25,8 @@ _TELLING = re.compile(r"(?=.{1,64}\Z)(?:[A-Za-z_]+[0-9]{0,2})+")
 class Chosen:
     """One field that is asked for: under which key of the answer, with which arguments (as text, and their names).
 
-    `within` are the types that the object must be of. `owned` are the fields below that say whose it is.
+    `within` are the types that the object must be of. `owned` are the fields below that say whose it is, and `typed`
+    says that its type must be known. `path` is where the answer has it, of a value.
     """
 
     key: str
@@ -33,6 +36,8 @@ class Chosen:
     within: tuple[str, ...] = ()
     below: dict[tuple[tuple[str, ...], str], Chosen] = field(default_factory=dict)
     owned: tuple[JsonPath, ...] = ()
+    typed: bool = False
+    path: JsonPath = ()
 
 
 def printed(kind: str, name: str, fields: Iterable[Chosen], *, owned: bool) -> str:
@@ -45,6 +50,15 @@ def shape(kind: str, name: str, fields: Iterable[Chosen]) -> str:
     """The operation on a line, without values and without what clients call its fields."""
     told = f"{kind} {name}" if _TELLING.fullmatch(name) else kind
     return f"{told} {{ {_names(fields)} }}"
+
+
+def values(fields: Iterable[Chosen]) -> Iterator[JsonPath]:
+    """Where the answer has the values that are asked for, in the order of the text."""
+    for one in fields:
+        if one.below:
+            yield from values(one.below.values())
+        else:
+            yield one.path
 
 
 def _lines(fields: Iterable[Chosen], indent: str, *, owned: bool) -> Iterator[str]:
@@ -60,6 +74,7 @@ def _lines(fields: Iterable[Chosen], indent: str, *, owned: bool) -> Iterator[st
                 continue
             yield f"{inner}{head} {{"
             yield from _lines(one.below.values(), f"{inner}  ", owned=owned)
+            yield from [f"{inner}  {TYPE}: __typename"] if owned and one.typed else []
             yield from [f"{inner}  {_to_customer(path)}" for path in one.owned if owned]
             yield f"{inner}}}"
         for _ in within:

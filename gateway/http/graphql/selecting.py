@@ -23,7 +23,7 @@ from graphql.language import (
 
 from gateway.http.graphql import arguments
 from gateway.http.graphql.document import DEEPEST, Document
-from gateway.http.graphql.printing import CUSTOMER, Chosen
+from gateway.http.graphql.printing import CUSTOMER, TYPE, Chosen
 from gateway.http.refusing import malformed, not_allowed, shown, too_large
 from gateway.policy.graphql_load import typed
 from gateway.policy.http_rules import (
@@ -33,6 +33,7 @@ from gateway.policy.http_rules import (
     GraphqlRules,
     JsonPath,
     OwnedRule,
+    TypedRule,
 )
 from gateway.policy.schema import Mask
 
@@ -77,6 +78,7 @@ class Asked:
     rules: dict[JsonPath, FieldRule] = field(default_factory=dict)
     arrays: dict[JsonPath, ArrayRule] = field(default_factory=dict)
     objects: dict[JsonPath, ArrayRule] = field(default_factory=dict)
+    typed: dict[JsonPath, TypedRule] = field(default_factory=dict)
     owners: dict[JsonPath, None] = field(default_factory=dict)
     operations: dict[str, GraphqlOperation] = field(default_factory=dict)
     values: dict[JsonPath, list[str]] = field(default_factory=dict)
@@ -194,7 +196,7 @@ class _Selecting:
             raise too_large(f"the operation has more than {self._rules.depth} levels of fields")
         # Relay's compiler asks for `__isNode: __typename`
         is_type = name == _TYPENAME and (key == name or key.startswith("__is"))
-        if key == CUSTOMER or len(key) > _LONGEST_KEY or (key.startswith("__") and not is_type):
+        if key in {CUSTOMER, TYPE} or len(key) > _LONGEST_KEY or (key.startswith("__") and not is_type):
             raise not_allowed("an alias is a name that nothing may have here", "choose another")
         path = (*at.path, key)
         if name == _TYPENAME:
@@ -202,32 +204,35 @@ class _Selecting:
                 raise malformed("`__typename` has neither arguments nor fields")
             self._once(path, 0, "")
             self._asked.rules[path] = FieldRule(path, _CLEAR, label=typed((*at.node.path, name)))
-            into.setdefault((at.within, key), Chosen(key, name, within=at.within))
+            into.setdefault((at.within, key), Chosen(key, name, within=at.within, path=path))
             return
         if name.startswith("__"):
             raise not_allowed("the API's schema is not told here", "ask whoever keeps the policy what there is")
-        node = self._found(name, at)
+        node, condition = self._found(name, at)
         text, names, values = arguments.judged(node.arguments, one.arguments, self._variables)
         self._long += len(text)
         if self._long > LONGEST_TEXT:
             raise too_large(f"the operation's arguments are longer than {LONGEST_TEXT} characters")
         self._once(path, id(node), text)
+        if condition:
+            # INVARIANT: the rule of a type is for objects of that type alone, and not for those of an interface
+            self._asked.typed[path] = TypedRule(at.path, key, condition)
         if at.node is self._root:
             self._about(name, values)
         chosen = into.setdefault((at.within, key), Chosen(key, name, text, names, at.within))
         self._below(one, node, (*path, *(EVERY,) * node.stars), at, chosen)
 
-    def _found(self, name: str, at: _Place) -> Node:
-        """The field of the policy that such a name is there. Raises: GatewayError."""
+    def _found(self, name: str, at: _Place) -> tuple[Node, str]:
+        """The field of the policy that such a name is there, and of which type only. Raises: GatewayError."""
         for condition in reversed(at.within):
             found = at.node.types.get(condition, {}).get(name)
             if found is not None:
-                return found
+                return found, condition
         found = at.node.names.get(name)
         if found is None:
             what = self._document.kind if at.node is self._root else "field"
             raise not_allowed(f"{shown(what, name)} is not in the policy", "leave it out")
-        return found
+        return found, ""
 
     def _once(self, path: JsonPath, node: int, text: str) -> None:
         # INVARIANT: what comes out in one place is one field with the same arguments, whatever its type
@@ -241,6 +246,7 @@ class _Selecting:
             if one.selection_set is not None:
                 raise not_allowed(f"{shown('field', one.name.value)} is a value, without fields")
             self._asked.rules[path] = replace(node.rule, path=path)
+            chosen.path = path
             if node.counts is not None:
                 self._counts.append((path, node.counts))
             return
@@ -266,6 +272,7 @@ class _Selecting:
             self._asked.objects[bare] = ArrayRule(bare, _answered(node.object.customers[0]))
             owned += node.object.customers
         chosen.owned = tuple(dict.fromkeys(owned))
+        chosen.typed = bool(node.types)
 
     def _about(self, name: str, values: dict[JsonPath, list[str]]) -> None:
         operation = self._asked.operations[name] = self._operations[name]

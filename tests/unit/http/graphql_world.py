@@ -72,7 +72,18 @@ def payslip(company: str, year: int) -> dict[str, Any]:
 
 
 COMPANIES = ("41", OURS, "43")
-LEAKS = (SECRET, FOREIGN, "7777", "3141592", "2718281", "401", "9990", "an API's own words", "gatewayCustomer")
+LEAKS = (
+    SECRET,
+    FOREIGN,
+    "7777",
+    "3141592",
+    "2718281",
+    "401",
+    "9990",
+    "an API's own words",
+    "gatewayCustomer",
+    "gatewayType",
+)
 """What nothing that leaves may have in it."""
 
 

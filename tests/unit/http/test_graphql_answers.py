@@ -176,13 +176,21 @@ def test_a_redacted_field_says_nothing_of_whether_it_is_null() -> None:
 def test_a_redacted_field_is_only_there_for_objects_of_its_type() -> None:
     query = '{ search(text: "a") { __typename ... on Contractor { rate } } }'
     people = [
-        {"__typename": "Contractor", "rate": 1, "gatewayCustomer": "42"},
-        {"__typename": "Employee", "gatewayCustomer": "42"},
+        {"__typename": "Contractor", "rate": 1, "gatewayCustomer": "42", "gatewayType": "Contractor"},
+        {"__typename": "Employee", "gatewayCustomer": "42", "gatewayType": "Employee"},
     ]
 
     found = left({"data": {"search": people}}, query)
 
     assert found.answer["data"]["search"] == [{"__typename": "Contractor", "rate": "***"}, {"__typename": "Employee"}]
+
+
+@pytest.mark.parametrize("named", ["Contractor", "Person", None, ["Employee"], 1])
+def test_the_rule_of_a_type_is_for_objects_of_that_type_alone(named: Any) -> None:
+    query = '{ search(text: "a") { ... on Employee { id } } }'
+    found = {"id": "CANARY-of-others", "gatewayCustomer": "42", "gatewayType": named}
+
+    assert left({"data": {"search": [found]}}, query).answer == {"data": {"search": [{}]}}
 
 
 def test_a_count_is_of_what_is_left() -> None:

@@ -26,6 +26,7 @@ from gateway.policy.http_rules import (
     OwnedRule,
     Parameter,
     Route,
+    TypedRule,
     Value,
 )
 from gateway.policy.load import parse_policy
@@ -63,6 +64,7 @@ OTHER: dict[str, Any] = {
     "max_bytes": 7, "content_types": ("a/b",), "mask": Mask("clear"), "category": "identity", "place": "query",
     "graphql": None, "operations": (), "types": ("A",), "root_fields": 3, "selections": 3, "depth": 3, "kind": "query",
     "field": "other", "customers": (), "owners": (), "arguments": (), "objects": (ArrayRule((), ()),),
+    "typed": (TypedRule((), "k", "T"),),
     "label": "$.other",
     "statuses": frozenset({201}), "arrays": (), "count": None, "reveal": True, "identifier": True, "nullable": True,
 }  # fmt: skip
