@@ -6,7 +6,7 @@ Worked out on files and targets' catalogs, without a running gateway; `scaffold`
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,6 +14,9 @@ from gateway.cli.output import FAILED, REFUSED, Ended, emit_facts, emit_json, em
 from gateway.cli.setup import configuration, setup
 from gateway.config import Config
 from gateway.policy.difference import WIDER
+
+if TYPE_CHECKING:
+    from gateway.cli.scaffold_http import HttpDraft
 
 app = typer.Typer()
 
@@ -137,21 +140,27 @@ def explain(
 
 @app.command()
 def scaffold(
-    target: Annotated[str, typer.Argument(help="A target of the configuration; with --openapi any name.")],
+    target: Annotated[str, typer.Argument(help="A target of the configuration; of an HTTP target any name.")],
     schemas: Annotated[list[str] | None, typer.Option("--schema", help="A schema to read (public).")] = None,
     customer: Annotated[str, typer.Option(help="What names the customer: schema.table.column, or a parameter.")] = "",
     sample: Annotated[int, typer.Option(min=1, max=10_000, help="Rows to look at in each table.")] = 500,
     out: Annotated[Path | None, typer.Option(help="A file for the policy; its cases go beside it.")] = None,
     openapi: Annotated[Path | None, typer.Option(help="An OpenAPI document, of an HTTP target.")] = None,
+    graphql: Annotated[Path | None, typer.Option(help="A schema of GraphQL (SDL), of an HTTP target.")] = None,
 ) -> None:
-    """Propose a first policy: from a catalog and a sample of rows, no value of which is kept, or from OpenAPI."""
+    """Propose a first policy: from a catalog and a sample of rows, none of which is kept, or an API's schema."""
     from gateway.cli.scaffold import drafted
     from gateway.cli.scaffold_text import cases_beside, vetted, write
 
     if out is not None and out.name.endswith("_test.yaml"):
         raise typer.BadParameter("a file called *_test.yaml holds cases, not a policy")
+    if openapi is not None and graphql is not None:
+        raise typer.BadParameter("--openapi and --graphql give a policy each")
     if openapi is not None:
         _scaffold_routes(target, openapi, customer, out)
+        return
+    if graphql is not None:
+        _scaffold_operations(target, graphql, customer, out)
         return
     cases = cases_beside(out, target) if out is not None else None
     draft = drafted(configuration("the target"), target, tuple(schemas or ["public"]), customer, sample)
@@ -179,9 +188,22 @@ def _scaffold_routes(target: str, document: Path, customer: str, out: Path | Non
 
     from gateway.cli.openapi import read
     from gateway.cli.scaffold_http import drafted
+
+    _propose(drafted(target, read(document), customer, datetime.now(UTC).date()), "routes", out)
+
+
+def _scaffold_operations(target: str, document: Path, customer: str, out: Path | None) -> None:
+    from datetime import UTC, datetime
+
+    from gateway.cli.graphql_schema import read
+    from gateway.cli.scaffold_graphql import drafted
+
+    _propose(drafted(target, read(document), customer, datetime.now(UTC).date()), "operations", out)
+
+
+def _propose(draft: HttpDraft, what: str, out: Path | None) -> None:
     from gateway.cli.scaffold_text import written_new
 
-    draft = drafted(target, read(document), customer, datetime.now(UTC).date())
     if out is not None:
         written_new(out, draft.text)
     if setup().as_json:
@@ -194,8 +216,8 @@ def _scaffold_routes(target: str, document: Path, customer: str, out: Path | Non
         say(f"the customer is what `{draft.customer}` names, guessed by its name")
     clear, masked, hidden = draft.counts
     say(
-        f"{len(draft.routes)} routes proposed: {clear} fields clear, {masked} masked, {hidden} left out;"
-        f" {len(draft.left_out)} routes are left out"
+        f"{len(draft.routes)} {what} proposed: {clear} fields clear, {masked} masked, {hidden} left out;"
+        f" {len(draft.left_out)} {what} are left out"
     )
 
 

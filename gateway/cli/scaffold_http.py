@@ -331,7 +331,7 @@ def _text(target: str, customer: str, guessed: bool, routes: list[Route]) -> tup
         f"# A first policy of `{target}`, proposed from its OpenAPI document.",
         "# It is a draft: read every line before it goes into force. What was not understood is left out, so hidden.",
         f"# The customer is what `{spoken(customer)}` names: {'guessed' if guessed else 'as it was given'}.",
-        *_head(target),
+        *head(target),
         "http:",
         "  direction: inbound",
         "  routes:",
@@ -345,7 +345,8 @@ def _text(target: str, customer: str, guessed: bool, routes: list[Route]) -> tup
     return [*lines, *(["  # Left out:", *left_out] if left_out else [])], places
 
 
-def _head(target: str) -> list[str]:
+def head(target: str) -> list[str]:
+    """The lines of a policy that are not about its target's content."""
     template = resources.files("gateway.cli").joinpath("templates", "policy.yaml").read_text(encoding="utf-8")
     head = template.partition("# One entry per table")[0]
     return [*Template(head[head.index("target:") :].rstrip("\n")).substitute(target=target).split("\n"), ""]

@@ -342,6 +342,7 @@ class Link:
                 number, self._next, inside.session.grant.target, plan.method, plan.target, headers, plan.body,
                 policy.digest, plan.route.name, inside.session.grant.customers, self._engine.key(running.entry), reveal,
                 permit.window_rows, permit.window_bytes, permit.plan.writes,
+                plan.route.answers if plan.route.graphql is not None else (),
             )
         )  # fmt: skip
 

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from gateway.errors import Refusal
-from gateway.policy.http_rules import HttpRules
+from gateway.policy.http_rules import AnswerRule, HttpRules
 from gateway.policy.schema import Mask
 
 LIMIT = 32 << 20
@@ -119,6 +119,7 @@ class Begin(Message, frozen=True):
 class Permitted(Message, frozen=True):
     """The request may go on, to `target`, as this and nothing else. `headers` are all but Host and framing.
 
+    `answers` are what it may be answered with, where that is not what the route says: of an operation of GraphQL.
     `permit` numbers it from here on; `digest`, `route`, `customers`, `key` and `reveal` say what of the answer may
     leave, `window_rows` and `window_bytes` how much of it has been announced. With `writes`, its end is waited for.
     """
@@ -138,6 +139,7 @@ class Permitted(Message, frozen=True):
     window_rows: int
     window_bytes: int
     writes: bool
+    answers: tuple[AnswerRule, ...] = ()
 
 
 class Denied(Message, frozen=True):
@@ -284,7 +286,7 @@ class Channel(asyncio.Protocol):
             self._transport.abort()
 
 
-def frozen(rules: HttpRules) -> HttpRules:
+def frozen(rules: T) -> T:
     """Rules as they were sent: options of masks, whose type the message cannot tell, as they were before."""
 
     def again(value: Any) -> Any:
@@ -298,7 +300,7 @@ def frozen(rules: HttpRules) -> HttpRules:
             )
         return value
 
-    found: HttpRules = again(rules)
+    found: T = again(rules)
     return found
 
 

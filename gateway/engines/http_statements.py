@@ -16,7 +16,7 @@ from gateway.http.judge import judge
 from gateway.http.message import HttpPlan, HttpRequest
 from gateway.model import Write
 from gateway.policy.http_rules import HttpRules, Route
-from gateway.policy.http_values import written
+from gateway.policy.http_values import called, written
 from gateway.ports import Mark
 from gateway.sql.cache import Judgement, plan_fields
 from gateway.sql.said import Said, in_text
@@ -147,7 +147,7 @@ def _fields(route: Route, reveal: frozenset[str]) -> tuple[tuple[str, ...], tupl
     revealed: dict[str, None] = {}
     for answer in route.answers:
         for field in answer.fields:
-            path = written(field.path)
+            path = called(field)
             kind = revealed if field.reveal and path in reveal else clear if field.mask.kind == "clear" else masked
             kind[f"{route.name}.{path}"] = None
     return tuple(clear), tuple(masked), tuple(revealed)

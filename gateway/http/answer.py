@@ -24,6 +24,7 @@ from gateway.http import headers as heads
 from gateway.http import json_text
 from gateway.http.csv_text import CsvBody
 from gateway.http.decoding import Decoder
+from gateway.http.graphql.answering import GraphqlBody
 from gateway.http.lines import NdjsonBody
 from gateway.http.masking import Tree, belongs, tree
 from gateway.http.statuses import REDIRECTS, unnamed
@@ -95,7 +96,7 @@ class Answer:
             # FAIL CLOSED: a rule that was not checked when the policy was loaded shows nothing.
             raise Withheld(Refusal("policy-invalid", "the policy contradicts itself about this answer")) from None
         # FAIL CLOSED: of a document that cannot be read nobody knows whose it is
-        self._is_anybodys = rule.media == "json" and rule.customer is not None
+        self._is_anybodys = rule.media in {"json", "graphql"} and rule.customer is not None
         # what does not stream is held, and so is bounded before it is decoded too
         self._most = 0 if self._body.streams else _bound(rule) + limits.slack_bytes
         self._came = 0
@@ -252,6 +253,8 @@ def _body(
 ) -> _Body:
     if rule.media == "json":
         return _JsonBody(rule, tree(rule, reveal), customers, key, limits)
+    if rule.media == "graphql":
+        return GraphqlBody(rule, reveal, customers, key, limits)
     if rule.media == "ndjson":
         return NdjsonBody(rule, tree(rule, reveal), customers, key, limits)
     if rule.media == "csv":

@@ -62,7 +62,7 @@ def judged(rule: BodyRule | None, content: bytes, found: Heads, key: bytes | Non
         if needed is not None:
             raise not_allowed(f"the field `{written(needed.path)}` is missing", "send it along")
         return Body()
-    media = _media(rule, found.one("content-type"))
+    media = media_of(rule, found.one("content-type"))
     if rule.media == "passed":
         digest = hashlib.sha256(content).hexdigest()
         text = f"({len(content)} bytes of {media}, SHA-256 {digest})"
@@ -79,7 +79,8 @@ def _read(rule: BodyRule, content: bytes, media: str, key: bytes | None) -> Body
     return read.json(content, media) if rule.media == "json" else read.form(content, media)
 
 
-def _media(rule: BodyRule, given: str) -> str:
+def media_of(rule: BodyRule, given: str) -> str:
+    """The media type that a body says that it is of. Raises: GatewayError when that is not allowed."""
     essence, _, parameters = given.partition(";")
     essence = essence.strip(" \t").lower()
     allowed = rule.content_types or _USUAL[rule.media]

@@ -161,7 +161,7 @@ def location(headers: Headers, routes: Iterable[Route], customers: Collection[st
 
 
 def _leads_to(route: Route, segments: list[str], customers: Collection[str]) -> bool:
-    if route.method != "GET" or len(route.template) != len(segments):
+    if route.method != "GET" or route.graphql is not None or len(route.template) != len(segments):
         return False
     places = [of for of in (route.customer, *route.also) if of is not None]
     if any(of.place != "path" for of in places) or (not places and any(one.customer for one in route.answers)):

@@ -15,6 +15,7 @@ from gateway.errors import GatewayError, Refusal
 from gateway.http import bodies, paths, query, request_headers
 from gateway.http.bodies import Body
 from gateway.http.browser import is_reserved
+from gateway.http.graphql import judging as graphql
 from gateway.http.message import HttpPlan, HttpRequest, SentField
 from gateway.http.refusing import malformed, no_route, not_allowed
 from gateway.http.withheld import NOT_FOUND
@@ -36,13 +37,14 @@ def judge(
 
 @dataclass(frozen=True, slots=True)
 class _Parts:
-    """The parts of one request that go on, each canonical."""
+    """The parts of one request that go on, each canonical. `operation` is the shape of one of GraphQL."""
 
     route: Route
     placed: dict[str, str]
-    query: list[tuple[str, str]]
+    query: tuple[tuple[str, str], ...]
     headers: list[tuple[str, str]]
     body: Body
+    operation: str = ""
 
 
 def _plan(request: HttpRequest, rules: HttpRules, customers: tuple[str, ...], key: bytes | None) -> HttpPlan:
@@ -56,13 +58,19 @@ def _plan(request: HttpRequest, rules: HttpRules, customers: tuple[str, ...], ke
         # FAIL CLOSED: what the gateway's own pages are called is no value of any placeholder
         raise no_route()
     route, placed = _route(rules, request.method, segments)
-    parts = _Parts(
-        route,
-        placed,
-        query.chosen(query.pairs(text or ""), route.query, "parameter"),
-        request_headers.passed_on(route, found),
-        bodies.judged(route.body, request.body, found, key),
-    )
+    pairs = query.pairs(text or "")
+    if route.graphql is not None:
+        asks = graphql.judged(route, request.body, pairs, found)
+        route = asks.route
+        parts = _Parts(route, placed, asks.query, request_headers.passed_on(route, found), asks.body, asks.shape)
+    else:
+        parts = _Parts(
+            route,
+            placed,
+            tuple(query.chosen(pairs, route.query, "parameter")),
+            request_headers.passed_on(route, found),
+            bodies.judged(route.body, request.body, found, key),
+        )
     handshake = request_headers.upgrade(route, found, request.authority)
     about = _judge_customers(parts, customers)
     path = paths.join(_segments(route, placed))
@@ -152,9 +160,10 @@ def _named(parts: _Parts, place: CustomerOf) -> tuple[Value, list[str]]:
     route = parts.route
     if place.place == "path":
         return route.path[place.name], [parts.placed[place.name]]
-    if place.place == "body":
+    if place.place in {"body", "argument"}:
         fields = {one.path: one.value for one in route.body.fields} if route.body is not None else {}
-        return fields[place.path], parts.body.values.get(place.path, [])
+        path = (place.name, *place.path) if place.place == "argument" else place.path
+        return fields[path], parts.body.values.get(path, [])
     rules, given = (route.query, parts.query) if place.place == "query" else (route.headers, parts.headers)
     value = next(rule.value for rule in rules if rule.name == place.name)
     return value, [text for name, text in given if name == place.name]
@@ -170,10 +179,10 @@ def _customer(value: Value, customer: str) -> str:
 
 def _text(parts: _Parts, path: str, written: str, body: str) -> str:
     """The canonical request as a person reads it; two requests that differ in what goes on differ here."""
-    target = f"{path}?{written}" if written else path
+    target = f"{path}?{written}" if written and not parts.operation else path
     media = [("content-type", parts.body.media)] if parts.body.media else []
     head = [f"{parts.route.method} {target}", *(f"{name}: {value}" for name, value in (*media, *parts.headers))]
-    return "\n".join([*head, *(["", body] if parts.body.media else [])])
+    return "\n".join([*head, *(["", body] if parts.body.media or parts.operation else [])])
 
 
 def _shape(parts: _Parts) -> str:
@@ -182,4 +191,5 @@ def _shape(parts: _Parts) -> str:
     shape = f"{parts.route.method} /{'/'.join(parts.route.template)}"
     shape += f"?{query_names}" if query_names else ""
     shape += "".join(f" [{name}]" for name in dict.fromkeys(name for name, _ in parts.headers))
-    return shape + (f" {{{', '.join(parts.body.names)}}}" if parts.body.names else "")
+    shape += f" {{{', '.join(parts.body.names)}}}" if parts.body.names else ""
+    return f"{shape} {parts.operation}" if parts.operation else shape

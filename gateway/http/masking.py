@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from gateway.http.values import Leaf, is_constant, leaf, scalar_text
 from gateway.policy.http_rules import AnswerRule, ArrayRule, FieldRule, JsonPath
-from gateway.policy.http_values import written
+from gateway.policy.http_values import called
 
 EVERY = "*"
 
@@ -177,12 +177,13 @@ class _Node:
         if self.rule is None:
             return _Member(name, self.function(reveal, inside=inside))
         revealed = _is_revealed(self.rule, reveal)
-        always = is_constant(self.rule.mask) and not revealed
+        # in an answer of GraphQL, what is missing is a field of another type
+        always = is_constant(self.rule.mask) and not revealed and not self.rule.label
         return _Member(name, value=leaf(self.rule, revealed=revealed), always=always)
 
 
 def _is_revealed(rule: FieldRule, reveal: frozenset[str]) -> bool:
-    return rule.reveal and written(rule.path) in reveal
+    return rule.reveal and called(rule) in reveal
 
 
 def _put_array(root: _Node, array: ArrayRule, index: int) -> None:

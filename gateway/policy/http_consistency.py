@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from itertools import combinations
 from typing import Any
 
-from gateway.policy import kinds, shapes
+from gateway.policy import graphql_consistency, kinds, shapes
 from gateway.policy.http_load import ANSWER, METHODS, statuses_of
 from gateway.policy.http_rules import CustomerOf, JsonPath, Value
 from gateway.policy.http_values import Given, fits, steps
@@ -49,6 +49,8 @@ def judge(read: dict[str, Any], reading: Reading) -> None:
         at: Path = ("http", "routes", name)
         if _judge_method(route, at, reading):
             _judge_parameters(route, at, outbound, reading)
+            if "graphql" in route:
+                graphql_consistency.judge(route, _method(route), at, outbound, reading)
             _judge_customers(route, at, reading)
             _judge_body(route, at, outbound, reading)
             if outbound and route.get("websocket"):
@@ -62,7 +64,10 @@ def reveals(read: dict[str, Any]) -> bool:
     """Whether some field may be seen in clear by an approved request."""
     routes = read["http"]["routes"].values()
     answers = (answer for route in routes for answer in route.get("answers", {}).values())
-    return any(shown.reveal for answer in answers for shown in answer.get("fields", {}).values())
+    operations = (shown for route in routes for _, _, shown in graphql_consistency.shown_fields(route))
+    return any(shown.reveal for answer in answers for shown in answer.get("fields", {}).values()) or any(
+        shown.reveal for shown in operations
+    )
 
 
 def is_never_passed(header: str) -> bool:
@@ -72,6 +77,9 @@ def is_never_passed(header: str) -> bool:
 
 def _judge_method(route: dict[str, Any], at: Path, reading: Reading) -> bool:
     named = [method for method in METHODS if method in route]
+    if not route.keys() & {"customer", "graphql"}:
+        reading.fault(at, "`customer` is missing: where a request says whose data it is about; all, of several")
+        return False
     if len(named) != 1:
         reading.fault(at, f"a route has one of {', '.join(f'`{method}`' for method in METHODS)}, with its path")
         return False
@@ -84,6 +92,10 @@ def _judge_method(route: dict[str, Any], at: Path, reading: Reading) -> bool:
     if method in _BODILESS and ((writes and not socket) or "body" in route):
         key = "write" if writes and not socket else "body"
         reading.fault((*at, key), f"a {method.upper()} {'only reads' if key == 'write' else 'has no body'}")
+    if "graphql" in route:
+        if "websocket" in route:
+            reading.fault((*at, "websocket"), "a route takes GraphQL or becomes a WebSocket, and not both")
+        return True
     if route.get("reads") and (method != "post" or writes):
         reading.fault((*at, "reads"), "`reads: true` is for a POST that changes nothing, instead of `write`")
     if method not in _BODILESS and not writes and not route.get("reads"):
@@ -121,7 +133,7 @@ def _judge_parameters(route: dict[str, Any], at: Path, outbound: bool, reading: 
 
 
 def _judge_customers(route: dict[str, Any], at: Path, reading: Reading) -> None:
-    for customer in route["customer"]:
+    for customer in route.get("customer", ()):
         _judge_customer(route, customer, at, reading)
 
 
@@ -170,7 +182,7 @@ def _judge_body(route: dict[str, Any], at: Path, outbound: bool, reading: Readin
         reading.fault(here, "what is passed as it came has no `fields`, and does not leave for a sub-processor")
     if media == "passed" and "content_types" not in body:
         reading.fault(here, "`content_types` is missing: what may be passed as it came")
-    if media == "passed" and any(customer.place == "body" for customer in route["customer"]):
+    if media == "passed" and any(customer.place == "body" for customer in route.get("customer", ())):
         reading.fault((*at, "customer"), "what is passed as it came is not read: the customer must be elsewhere")
     if media in {"json", "form"} and not fields:
         reading.fault(here, "`fields` is missing: nothing could be sent")
@@ -298,6 +310,12 @@ def _value(route: dict[str, Any], segment: str) -> Value | None:
 def _judge_writes(read: dict[str, Any], reading: Reading) -> None:
     routes = read["http"]["routes"]
     writing = {name: route for name, route in routes.items() if "write" in route}
+    mutating = [name for name, route in routes.items() if route.get("graphql", {}).get("mutations")]
+    if mutating and "approvers" not in read["access"]:
+        reading.fault(
+            ("http", "routes", mutating[0], "graphql", "mutations"),
+            "`access.approvers` is missing: whatever writes needs the approval of somebody else",
+        )
     if writing and "approvers" not in read["access"]:
         reading.fault(
             ("http", "routes", next(iter(writing)), "write"),
@@ -314,12 +332,23 @@ def _judge_writes(read: dict[str, Any], reading: Reading) -> None:
                     f"`{keyed[last]}` is masked with a key: who may write it could look pseudonyms up",
                 )
 
+    for name, route in routes.items():
+        for key, of, operation in graphql_consistency.operations(route):
+            for at, path in graphql_consistency.argument_paths(operation):
+                if key == "mutations" and path[-1] in keyed:
+                    reading.fault(
+                        ("http", "routes", name, "graphql", key, of, *at),
+                        f"`{keyed[path[-1]]}` is masked with a key: who may write it could look pseudonyms up",
+                    )
+
 
 def _masked(routes: dict[str, Any]) -> Iterator[tuple[str, tuple[str, ...], Any]]:
     for name, route in routes.items():
         for answer in route.get("answers", {}).values():
             for path, shown in answer.get("fields", {}).items():
                 yield f"{name} {path}", steps(path), shown.mask
+        for label, path, shown in graphql_consistency.shown_fields(route):
+            yield f"{name} {label}", path, shown.mask
 
 
 def _template(route: dict[str, Any]) -> tuple[str, ...]:

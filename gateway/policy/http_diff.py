@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from itertools import groupby
 from typing import Any
 
+from gateway.policy import graphql_diff
 from gateway.policy.difference import (
     CHANGED,
     NARROWER,
@@ -18,12 +19,10 @@ from gateway.policy.difference import (
     of_sets,
     of_values,
     text_of,
-    unmasking,
 )
-from gateway.policy.http_rules import AnswerRule, BodyRule, CustomerOf, HttpRules, Parameter, Route, Value
+from gateway.policy.graphql_diff import APPROVED, value_text
+from gateway.policy.http_rules import AnswerRule, BodyRule, CustomerOf, HttpRules, Parameter, Route
 from gateway.policy.http_values import written
-
-_APPROVED = {"statement": 0, "request": 1, "": 2}
 
 
 def differences(old: HttpRules | None, new: HttpRules | None) -> Iterator[Difference]:
@@ -37,6 +36,8 @@ def differences(old: HttpRules | None, new: HttpRules | None) -> Iterator[Differ
         if one is None or other is None:
             effect = WIDER if one is None else NARROWER
             yield Difference(effect, f"http.{name}", _request(one), _request(other))
+            operations = [of.graphql if of is not None else None for of in (one, other)]
+            yield from graphql_diff.differences(f"http.{name}", *operations)
         else:
             yield from _route(f"http.{name}", one, other)
         yield from _answers(f"http.{name}", one, other)
@@ -52,10 +53,11 @@ def _route(what: str, old: Route, new: Route) -> Iterator[Difference]:
         yield from _members(f"{what}.{kind}", *map(_parameters, pair))
     yield from _body(f"{what}.body", old.body, new.body)
     if old.approval != new.approval:
-        effect = WIDER if _APPROVED[new.approval] > _APPROVED[old.approval] else NARROWER
+        effect = WIDER if APPROVED[new.approval] > APPROVED[old.approval] else NARROWER
         yield Difference(effect, f"{what}.write", old.approval, new.approval)
     if old.websocket != new.websocket:
         yield Difference(WIDER if new.websocket else NARROWER, f"{what}.websocket", "", "")
+    yield from graphql_diff.differences(what, old.graphql, new.graphql)
 
 
 def _customers(what: str, old: Route, new: Route) -> Iterator[Difference]:
@@ -113,20 +115,10 @@ def _answer(what: str, old: AnswerRule | None, new: AnswerRule | None) -> Iterat
         if texts[0] != texts[1]:
             effect = CHANGED if all(texts) else WIDER if texts[0] else NARROWER
             yield Difference(effect, f"{what}.arrays.{path}", *texts)
-    yield from _shown(what, one, other)
-
-
-def _shown(what: str, old: AnswerRule, new: AnswerRule) -> Iterator[Difference]:
-    before, after = ({written(rule.path): rule for rule in answer.fields} for answer in (old, new))
-    for path in sorted(before.keys() | after.keys()):
-        one, other = before.get(path), after.get(path)
-        masks = [rule.mask if rule is not None else None for rule in (one, other)]
-        if masks[0] != masks[1]:
-            yield Difference(unmasking(*masks), f"{what}.{path}", *map(mask_text, masks))
-        if one is not None and other is not None:
-            yield from of_values(f"{what}.{path}.type", one.type, other.type)
-            yield from of_values(f"{what}.{path}.identifier", one.identifier, other.identifier)
-            yield from of_values(f"{what}.{path}.reveal", one.reveal, other.reveal)
+    yield from graphql_diff.shown(what, one.fields, other.fields)
+    for name in ("also", "objects", "typed"):
+        # of no policy that was loaded
+        yield from of_values(f"{what}.{name}", repr(getattr(one, name)), repr(getattr(other, name)))
 
 
 def _members(what: str, old: Mapping[str, str], new: Mapping[str, str]) -> Iterator[Difference]:
@@ -171,19 +163,6 @@ def _request(route: Route | None) -> str:
 def place_text(place: CustomerOf) -> str:
     """Where a customer is, as policies write it."""
     return f"{place.place}.{place.name}{written(place.path) if place.path else ''}"
-
-
-def value_text(value: Value, *, required: bool = False, repeated: bool = False) -> str:
-    """What a value may be, in words."""
-    bounds: dict[str, Any] = {
-        "from": value.minimum,
-        "to": value.maximum,
-        "at most": f"{value.max_length} characters" if value.type == "string" else None,
-        "like": value.pattern or None,
-        "one of": "|".join(value.choices) or None,
-    }
-    words = [value.type, *(f"{word} {bound}" for word, bound in bounds.items() if bound is not None)]
-    return ", ".join([*words, *(["required"] if required else []), *(["repeated"] if repeated else [])])
 
 
 def _array(rule: Any) -> str:

@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import Any
 
-from gateway.policy import shapes
+from gateway.policy import graphql_load, shapes
 from gateway.policy.http_rules import (
     MEDIA,
     RESERVED,
@@ -72,6 +72,7 @@ def content(found: HttpRules) -> HttpRules:
                 replace(answer, fields=tuple(sorted(answer.fields, key=lambda rule: rule.path)))
                 for answer in route.answers
             ),
+            graphql=graphql_load.content(route.graphql) if route.graphql is not None else None,
         )
         for route in found.routes
     )
@@ -83,7 +84,7 @@ def revealed(found: HttpRules) -> dict[str, frozenset[str]]:
     named = {
         route.name: frozenset(
             written(rule.path) for answer in route.answers for rule in answer.fields if rule.reveal
-        )
+        ) | (graphql_load.revealed(route.graphql) if route.graphql is not None else frozenset())
         for route in found.routes
     }  # fmt: skip
     return {name: paths for name, paths in named.items() if paths}
@@ -91,7 +92,7 @@ def revealed(found: HttpRules) -> dict[str, frozenset[str]]:
 
 def _route(name: str, read: dict[str, Any]) -> Route:
     method = next(method for method in METHODS if method in read)
-    body = read.get("body")
+    body, customer = read.get("body"), read.get("customer", (CustomerOf("none"),))
     return Route(
         name=name,
         method=method.upper(),
@@ -100,11 +101,12 @@ def _route(name: str, read: dict[str, Any]) -> Route:
         query=tuple(given.parameter(one) for one, given in _named(read, "query")),
         headers=tuple(given.parameter(one.lower()) for one, given in _named(read, "headers")),
         body=_body(body) if body is not None else None,
-        customer=None if read["customer"][0].place in {"none", ANSWER} else read["customer"][0],
+        customer=None if customer[0].place in {"none", ANSWER} else customer[0],
         answers=tuple(_answer(status, one) for status, one in _named(read, "answers")),
         approval=read.get("write", ""),
         websocket="websocket" in read,
-        also=read["customer"][1:],
+        also=customer[1:],
+        graphql=graphql_load.rules(read["graphql"]) if "graphql" in read else None,
     )
 
 
@@ -262,7 +264,7 @@ ROUTE = Record({
     ),
     "body": Field(_BODY, "the body; without this none may be sent"),
     "customer": Field(
-        AnyValue(_customers, _customers_schema), "where a request says whose data it is about; all, of several", True
+        AnyValue(_customers, _customers_schema), "where a request says whose data it is about; all, of several"
     ),
     "write": Field(
         Choice(("statement", "request")),
@@ -275,6 +277,7 @@ ROUTE = Record({
         "client may send some too",
     ),
     "answers": Field(MapOf(_Statuses(), _ANSWER), "what of an answer is shown, by its status"),
+    "graphql": Field(graphql_load.GRAPHQL, "the operations of GraphQL that may be asked for there"),
 })  # fmt: skip
 HTTP = Record({
     "direction": Field(

@@ -15,7 +15,7 @@ from gateway.policy.schema import Mask
 
 JsonPath = tuple[str, ...]
 
-PLACES = ("path", "query", "header", "body")
+PLACES = ("path", "query", "header", "body", "argument")
 VALUES = ("string", "integer", "number", "boolean", "date", "uuid")
 MEDIA = ("json", "ndjson", "csv", "unmasked", "empty")
 RESERVED = ".gateway"
@@ -81,7 +81,8 @@ class BodyRule:
 class CustomerOf:
     """Where a request says whose data it is about: in `place` (one of `PLACES`), there under `name`.
 
-    In a body, `path` is the field's path. None of a route's is `none`: it is about no customer (reference data).
+    In a body, `path` is the field's path; in an `argument` of a GraphQL operation, the path in the arguments. None of a
+    route's is `none`: it is about no customer (reference data).
     """
 
     place: str
@@ -93,7 +94,8 @@ class CustomerOf:
 class FieldRule:
     """One field of an answer: its mask, the type that the mask reads it as (as PostgreSQL spells it).
 
-    `reveal` lets an approved request see it in clear. `identifier` says that its value tells who somebody is.
+    `reveal` lets an approved request see it in clear. `identifier` says that its value tells who somebody is. `label`
+    is what grants and records call it where that is not its path: in an answer of GraphQL, clients name the fields.
     """
 
     path: JsonPath
@@ -101,6 +103,7 @@ class FieldRule:
     type: str = "text"
     reveal: bool = False
     identifier: bool = False
+    label: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +119,15 @@ class ArrayRule:
 
 
 @dataclass(frozen=True, slots=True)
+class TypedRule:
+    """A member `key` of the objects at `path` that leaves of objects of the type `type` only: theirs is the rule."""
+
+    path: JsonPath
+    key: str
+    type: str
+
+
+@dataclass(frozen=True, slots=True)
 class AnswerRule:
     """What an answer with one of `statuses` may hold. `media` is one of `MEDIA`; `content_types` are those allowed
     (empty for the usual of the media).
@@ -124,6 +136,10 @@ class AnswerRule:
     each line): another customer's is as if it were missing. Of CSV, a path has one step: the column's name.
     `headers` are further response headers that leave, beside those that always may. `max_bytes` bounds what is read
     at once; what streams (`ndjson`, `csv`, `unmasked`) is bounded line by line instead, 0 for the budgets' bounds.
+
+    Of an answer of GraphQL (`media` is `graphql`, made for one operation and in no policy), paths begin in its `data`;
+    `also` are further fields like `customer`, `objects` are single objects that are null when they are another's, and
+    `typed` are members that only objects of one type have.
     """
 
     statuses: frozenset[int]
@@ -134,6 +150,79 @@ class AnswerRule:
     content_types: tuple[str, ...] = ()
     headers: tuple[str, ...] = ()
     max_bytes: int = 8 << 20
+    also: tuple[JsonPath, ...] = ()
+    objects: tuple[ArrayRule, ...] = ()
+    typed: tuple[TypedRule, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Argument:
+    """One value in the arguments of a field, at `path` from the arguments: `("input", "iban")`.
+
+    `kind` is how GraphQL writes it: `id` (text or whole number in, text out), `enum` (a name), or empty for the usual
+    of the value's type.
+    """
+
+    path: JsonPath
+    value: Value
+    kind: str = ""
+    required: bool = False
+    nullable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class FieldArguments:
+    """The arguments of one field of an operation; `path` is empty for those of the root field."""
+
+    path: JsonPath
+    arguments: tuple[Argument, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class OwnedRule:
+    """An array or a single object that belongs to customers. `customers` are paths from the element, one for each type
+    of it; `count` is as in `ArrayRule`.
+    """
+
+    path: JsonPath
+    customers: tuple[JsonPath, ...]
+    count: JsonPath | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GraphqlOperation:
+    """One root field that may be asked for. `kind` is `query` or `mutation`; `approval` is as in `Route`.
+
+    Paths begin at the root field's value. Beside names and `*` they have steps such as `<Employee>`: what follows
+    exists where the object is of that type. `customers` are the arguments that say whose data it is about, `owners` the
+    fields that do.
+    """
+
+    kind: str
+    field: str
+    approval: str = ""
+    customers: tuple[CustomerOf, ...] = ()
+    owners: tuple[JsonPath, ...] = ()
+    arguments: tuple[FieldArguments, ...] = ()
+    fields: tuple[FieldRule, ...] = ()
+    arrays: tuple[OwnedRule, ...] = ()
+    objects: tuple[OwnedRule, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class GraphqlRules:
+    """The operations of a route that takes GraphQL. `types` are those whose names fragments may have besides.
+
+    A request has `root_fields` at most, `selections` fields in all once its fragments are in their places, `depth`
+    levels of them, and `max_bytes` of body.
+    """
+
+    operations: tuple[GraphqlOperation, ...]
+    types: tuple[str, ...] = ()
+    root_fields: int = 4
+    selections: int = 200
+    depth: int = 8
+    max_bytes: int = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +232,8 @@ class Route:
     `path` gives each placeholder's value. `customer` None: about no customer. `approval` is empty for what only reads,
     `statement` when somebody else must approve this very request, `request` when a grant for writing is enough.
     `also` are further places that name customers, all of which must be the ticket's too. `websocket` lets the
-    connection become one.
+    connection become one. `graphql` has the operations of a route that takes GraphQL; what such a route writes, shows
+    and is about depends on the operation.
     """
 
     name: str
@@ -158,11 +248,18 @@ class Route:
     approval: str = ""
     websocket: bool = False
     also: tuple[CustomerOf, ...] = ()
+    graphql: GraphqlRules | None = None
 
     @property
     def writes(self) -> bool:
         """Whether it changes anything at the target."""
         return bool(self.approval)
+
+    @property
+    def approvals(self) -> frozenset[str]:
+        """The ways in which its writing is approved; of GraphQL, that of its mutations."""
+        operations = self.graphql.operations if self.graphql is not None else ()
+        return frozenset({self.approval, *(one.approval for one in operations)} - {""})
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from decimal import Decimal
 from typing import Any
 
 from gateway.policy import kinds, shapes, types
-from gateway.policy.http_rules import VALUES, BodyField, JsonPath, Parameter, Value
+from gateway.policy.http_rules import VALUES, BodyField, FieldRule, JsonPath, Parameter, Value
 from gateway.policy.schema import Mask
 
 LONGEST_VALUE = 65_536
@@ -45,6 +45,11 @@ def written(path: JsonPath) -> str:
         for step in path
     )  # fmt: skip
     return "$" + "".join(spelled)
+
+
+def called(rule: FieldRule) -> str:
+    """What grants and records call a field of an answer."""
+    return rule.label or written(rule.path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +88,10 @@ def parameter(value: Any) -> Given:
 
 def placeholder(value: Any) -> Given:
     return _given(value, set())
+
+
+def argument(value: Any) -> Given:
+    return _given(value, {"required", "nullable"})
 
 
 def body_value(value: Any) -> Given:

@@ -187,9 +187,8 @@ class Policy:
     def approvals(self) -> frozenset[str]:
         """The ways in which writing is approved here, `statement` and `request`; empty where nothing can be written."""
         routes = self.http.routes if self.http is not None else ()
-        return frozenset(rule.approval for rule in self.write.values()) | {
-            route.approval for route in routes if route.approval
-        }
+        ways = (route.approvals for route in routes)
+        return frozenset(rule.approval for rule in self.write.values()).union(*ways)
 
     @cached_property
     def identifiers(self) -> frozenset[str]:

@@ -55,6 +55,7 @@ FENCES: dict[str, tuple[str, ...]] = {
     "ldap3": ("access/directory/",),
     "authlib": ("access/directory/oidc/",),
     "joserfc": ("access/directory/oidc/", "engines/http_tokens.py"),
+    "graphql": ("http/graphql/", "cli/graphql_schema.py"),
     "brotli": ("http/decoding.py",),
     "mitmproxy": ("engines/http_proxy/",),
     "OpenSSL": ("engines/http_proxy/",),

@@ -8,9 +8,10 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from http import HTTPStatus
 
-from gateway.engines.http_channel import Permitted
+from gateway.engines.http_channel import Permitted, frozen
 from gateway.errors import Refusal
 from gateway.http import websocket
 from gateway.http.answer import Answer, Withheld
@@ -25,7 +26,8 @@ class Reply:
 
     def __init__(self, permit: Permitted, rules: HttpRules, prefix: str = "") -> None:
         self.permit, self._rules, self._prefix = permit, rules, prefix
-        self.route: Route = next(one for one in rules.routes if one.name == permit.route)
+        route = next(one for one in rules.routes if one.name == permit.route)
+        self.route: Route = replace(route, answers=frozen(permit.answers)) if permit.answers else route
         self.window_rows, self.window_bytes = permit.window_rows, permit.window_bytes
         self.rows = self.bytes = self.status = 0
         self.window_in = self.rows_in = self.bytes_in = 0

@@ -13,14 +13,20 @@ import pytest
 from gateway.policy.diff import differences
 from gateway.policy.http_rules import (
     AnswerRule,
+    Argument,
     ArrayRule,
     BodyField,
     BodyRule,
     CustomerOf,
+    FieldArguments,
     FieldRule,
+    GraphqlOperation,
+    GraphqlRules,
     HttpRules,
+    OwnedRule,
     Parameter,
     Route,
+    TypedRule,
     Value,
 )
 from gateway.policy.load import parse_policy
@@ -39,6 +45,14 @@ FULL = Route(
         ),
     ),
     "statement",
+    graphql=GraphqlRules((
+        GraphqlOperation(
+            "mutation", "f", "statement", (CustomerOf("argument", path=("c",)),), (("c",),),
+            (FieldArguments((), (Argument(("c",), Value()),)),),
+            (FieldRule(("f",), Mask("redact"), label="$.f.f"),),
+            (OwnedRule(("l",), (("c",),), ("n",)),), (OwnedRule(("o",), (("c",),), ("n",)),),
+        ),
+    )),
 )  # fmt: skip
 OTHER: dict[str, Any] = {
     "name": "other", "method": "PUT", "template": ("z", "{b}"), "path": {"b": Value("uuid")}, "query": (),
@@ -48,6 +62,10 @@ OTHER: dict[str, Any] = {
     "pattern": "a",
     "choices": ("a",), "value": Value("date"), "required": True, "repeated": True, "media": "form", "fields": (),
     "max_bytes": 7, "content_types": ("a/b",), "mask": Mask("clear"), "category": "identity", "place": "query",
+    "graphql": None, "operations": (), "types": ("A",), "root_fields": 3, "selections": 3, "depth": 3, "kind": "query",
+    "field": "other", "customers": (), "owners": (), "arguments": (), "objects": (ArrayRule((), ()),),
+    "typed": (TypedRule((), "k", "T"),),
+    "label": "$.other",
     "statuses": frozenset({201}), "arrays": (), "count": None, "reveal": True, "identifier": True, "nullable": True,
 }  # fmt: skip
 
@@ -73,6 +91,10 @@ def mutants(value: Any) -> Iterator[Any]:
             yield replace(value, path=OTHER["path"] if isinstance(member, dict) else ("other",))
         elif field.name == "customer" and isinstance(member, tuple):
             yield replace(value, customer=("other",))
+        elif isinstance(value, GraphqlOperation) and field.name == "objects":
+            yield replace(value, objects=())
+        elif isinstance(value, GraphqlOperation) and field.name == "kind":
+            yield replace(value, kind="query", approval="")
         else:
             yield replace(value, **{field.name: OTHER[field.name]})
 
