@@ -135,13 +135,13 @@ class HttpEngine:
             message.method, message.path, message.authority, message.headers, message.body, message.version
         )
         statement = Statement(f"{inside.session.id}.{entry.number}", "", PROTOCOL)
-        plan = await self._judge(inside, request)
+        plan, identifiers = await self._judge(inside, request), inside.view.policy.identifiers
         if isinstance(plan, Refusal):
             return await self._refused(
-                entry, self._gate.refuse(inside, statement, plan, self._requests.unread(request))
+                entry, self._gate.refuse(inside, statement, plan, self._requests.unread(request, identifiers))
             )
         reveal = reveal_of(plan.route.name, inside.session.grant.reveal)
-        judged = self._requests.judgement(plan, inside.number, reveal)
+        judged = self._requests.judgement(plan, inside.number, reveal, identifiers)
         # INVARIANT: nothing is awaited between a claim and `admit`: another request of the session would find it
         if self._gate.needs_claim(inside, judged):
             await self._gate.claim(inside, judged)

@@ -18,6 +18,8 @@ JsonPath = tuple[str, ...]
 PLACES = ("path", "query", "header", "body")
 VALUES = ("string", "integer", "number", "boolean", "date", "uuid")
 MEDIA = ("json", "ndjson", "csv", "unmasked", "empty")
+STREAMED = frozenset({"ndjson", "csv"})
+"""What is masked line by line as it passes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +94,7 @@ class FieldRule:
     """One field of an answer: its mask, the type that the mask reads it as (as PostgreSQL spells it).
 
     `reveal` lets an approved request see it in clear. `identifier` says that its value tells who somebody is.
+    `category` is the category of data that it is, as a customer is told of it; empty for none.
     """
 
     path: JsonPath
@@ -99,6 +102,7 @@ class FieldRule:
     type: str = "text"
     reveal: bool = False
     identifier: bool = False
+    category: str = ""
 
 
 @dataclass(frozen=True, slots=True)
