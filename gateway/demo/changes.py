@@ -26,13 +26,15 @@ def what_alice_changes(tour: Tour) -> None:
         ("so is a condition on a masked column", "update employees set status = 'left' where salary > 50000"),
     ):
         tour.check(
-            claim, _refusal(partial(alice.open, TICKET, text, TARGET)) in {"column-not-writable", "column-masked"}, text
+            claim,
+            refusal_of(partial(alice.open, TICKET, text, TARGET)) in {"column-not-writable", "column-masked"},
+            text,
         )
 
-    asked = _asked(lambda: alice.open(TICKET, statement, TARGET))
+    asked = asked_for(lambda: alice.open(TICKET, statement, TARGET))
     tour.check("her statement waits for somebody else", bool(asked), f"{statement} -> {asked}")
-    tour.check("she cannot approve it herself", bool(_refusal(lambda: alice.approve(asked, "mine"))))
-    blind = _refusal(lambda: bea.approve(asked, "unseen"))
+    tour.check("she cannot approve it herself", bool(refusal_of(lambda: alice.approve(asked, "mine"))))
+    blind = refusal_of(lambda: bea.approve(asked, "unseen"))
     tour.check("bea cannot approve it unseen", blind == "preview-required", blind)
     shown = bea.preview(asked)
     rows = shown["rows"]
@@ -68,7 +70,8 @@ def what_alice_changes(tour: Tour) -> None:
     )
 
 
-def _refusal(act: Callable[[], object]) -> str:
+def refusal_of(act: Callable[[], object]) -> str:
+    """The code with which that is refused; empty when it is not."""
     try:
         act()
     except GatewayError as error:
@@ -76,7 +79,7 @@ def _refusal(act: Callable[[], object]) -> str:
     return ""
 
 
-def _asked(act: Callable[[], object]) -> str:
+def asked_for(act: Callable[[], object]) -> str:
     """The id of the request that now waits."""
     try:
         act()

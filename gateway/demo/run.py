@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import json
 import os
@@ -27,13 +26,13 @@ from rich.text import Text
 from gateway.demo import screen
 from gateway.demo.actor import Actor
 from gateway.demo.backoffice.process import OFFICE
+from gateway.demo.calls import bearer
 from gateway.demo.client import find_psql
 from gateway.demo.company import SECOND_TICKET, TARGET, TICKET
 from gateway.demo.data import CUSTOMER
 from gateway.demo.postgres import DemoError
 from gateway.demo.stage import Stage, claimed, staged, state_directory
 from gateway.demo.trail import Follower, sentence, style
-from gateway.engines.http_sessions import TOKEN
 
 _VISITOR = "alice"
 _CODES_SHOWN = ("alice", "carol")
@@ -181,9 +180,7 @@ def _curl_line(stage: Stage, actor: Actor) -> str:
     employees = f"{where}/companies/{CUSTOMER}/employees"
     if not (path.exists() and _answers(stage, employees, path)):
         opened = actor.open(TICKET, target=OFFICE)
-        shown = f"{opened['user']}:{opened['password']}".encode()
-        token = TOKEN + base64.urlsafe_b64encode(shown).decode().rstrip("=")
-        _write_secret(path, f"Authorization: Bearer {token}\n")
+        _write_secret(path, f"Authorization: Bearer {bearer(opened)}\n")
     return (
         f"curl --cacert {shlex.quote(str(stage.company.tls.ca))} -H @{shlex.quote(str(path))} '{employees}?per_page=2'"
     )

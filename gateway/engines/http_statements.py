@@ -157,6 +157,9 @@ def _fields(route: Route, reveal: frozenset[str]) -> tuple[tuple[str, ...], tupl
     masked: dict[str, None] = {}
     revealed: dict[str, None] = {}
     for answer in route.answers:
+        if answer.media == "unmasked":
+            # the whole of it is in clear, whatever it holds
+            revealed[f"{route.name}.$"] = None
         for field in answer.fields:
             path = written(field.path)
             kind = revealed if field.reveal and path in reveal else clear if field.mask.kind == "clear" else masked
