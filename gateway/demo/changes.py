@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from gateway.demo.claims import Tour
+from gateway.demo.claims import Tour, logins
 from gateway.demo.company import TARGET, TICKET
 from gateway.demo.data import CUSTOMER
 from gateway.errors import GatewayError
@@ -66,7 +66,7 @@ def what_alice_changes(tour: Tour) -> None:
     tour.check(
         "the trail says what was written under whose approval, and not the values",
         begun is not None and bool(begun.get("approvers")) and "'left'" not in str(begun),
-        f"{begun['columns_written']}, approved by {begun['approvers']}" if begun else "no record",
+        f"{begun['columns_written']}, approved by {logins(begun['approvers'])}" if begun else "no record",
     )
 
 

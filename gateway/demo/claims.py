@@ -21,7 +21,7 @@ from rich.text import Text
 from gateway.demo.actor import Actor
 from gateway.demo.calls import Caller, bearer
 from gateway.demo.client import Answer, Client, ConnectionRefused, bare_environment, connect
-from gateway.demo.company import TARGET
+from gateway.demo.company import PEOPLE, TARGET
 from gateway.demo.data import CUSTOMER
 from gateway.demo.stage import Stage
 from gateway.demo.trail import Follower
@@ -135,6 +135,12 @@ class Tour:
             env=environment,
             cwd=home,
         )
+
+
+def logins(ids: Iterable[str]) -> str:
+    """People by their logins, where records name them by their ids."""
+    known = {person.id: person.login for person in PEOPLE}
+    return ", ".join(known.get(one, one) for one in ids)
 
 
 def an_address(tour: Tour) -> str:

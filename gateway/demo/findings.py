@@ -9,7 +9,7 @@ from typing import Any
 from gateway.demo.actor import Actor
 from gateway.demo.api import somebody
 from gateway.demo.backoffice.process import OFFICE
-from gateway.demo.claims import StepFailed, Tour, parsed
+from gateway.demo.claims import StepFailed, Tour, logins, parsed
 from gateway.demo.data import CUSTOMER
 from gateway.demo.outbound import RECIPIENT
 from gateway.demo.simulator.process import SIMULATOR
@@ -39,8 +39,8 @@ def what_carol_finds(tour: Tour) -> None:
     written = _asked(tour, carol, "writes", "--target", OFFICE)
     tour.check(
         "what was changed, and that bob approved it",
-        [(row["login"], row["approvers"]) for row in written] == [("alice", ["p-003"])],
-        "; ".join(f"{row['sql']} by {row['login']}, approved by {row['approvers']}" for row in written),
+        [(row["login"], logins(row["approvers"])) for row in written] == [("alice", "bob")],
+        "; ".join(f"{row['sql']} by {row['login']}, approved by {logins(row['approvers'])}" for row in written),
     )
     clear = _asked(tour, carol, "reveals", "--target", OFFICE)
     tour.check(

@@ -15,7 +15,7 @@ _PATH = f"/companies/{CUSTOMER}/simulations"
 
 
 def what_leaves(tour: Tour) -> None:
-    """9. A call to a sub-processor: what leaves is anonymised, and on record before it leaves."""
+    """9. A call to a sub-processor: what leaves is anonymised, and on record."""
     simulator = tour.stage.simulator
     if tour.without_apis() or simulator is None:
         return
