@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import struct
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from gateway.http.judge import judge
 from gateway.http.message import HttpPlan, HttpRequest
 from gateway.http_settings import HttpTarget
 from gateway.policy.load import load_policy, parse_policy
+from gateway.policy.schema import Policy
 from gateway.sql.cache import Judgement
 from gateway.wire.auth import ScramVerifier, known_to, make_verifier, mock_verifier
 
@@ -114,8 +116,18 @@ def test_nonsense_closes_the_channel(data: bytes) -> None:
     assert taken == []
 
 
-def test_rules_arrive_as_they_were() -> None:
-    rules = load_policy(POLICY).http
+def with_a_json_mask() -> Policy:
+    """The policy of a route that has masks within a mask."""
+    masks = "{phone: {mask: partial, keep_end: 2}, home.city: clear}"
+    fields = f"{{$.profile: {{mask: json, paths: {masks}}}}}"
+    text = OUTBOUND.replace("  direction: outbound\n  recipient: Mailer Inc.\n", "")
+    text = text[: text.index("    send:")] + text[text.index("    templates:") :]
+    return parse_policy(text.replace("{media: empty}", f"{{media: json, fields: {fields}}}"))
+
+
+@pytest.mark.parametrize("policy", [lambda: load_policy(POLICY), with_a_json_mask], ids=["an office", "json masks"])
+def test_rules_arrive_as_they_were(policy: Callable[[], Policy]) -> None:
+    rules = policy().http
     assert rules is not None
     sent = msgspec.msgpack.decode(msgspec.msgpack.encode(ipc.Rules("digest", rules)), type=ipc.ToProcess)
     assert ipc.frozen(sent.rules) == rules
