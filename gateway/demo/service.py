@@ -70,8 +70,13 @@ class Service:
         """What its process needs to know beside its token, port and certificate."""
         return {}
 
-    def start(self, *, timeout_s: float = 30) -> None:
+    def start(self) -> None:
         """Run it until it answers. Raises `DemoError` with the end of its log."""
+        self.launch()
+        self.ready()
+
+    def launch(self) -> None:
+        """Run it; `port` is its port from here on. `ready` waits until it answers."""
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         tls = make_server_tls(self.directory / "tls", self.title, LOOPBACK)
         token = secrets.token_urlsafe(32)
@@ -90,14 +95,13 @@ class Service:
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=bare_environment(),
                 start_new_session=True,
             )  # fmt: skip
-        self._await_answer(ssl.create_default_context(cafile=str(tls.ca)), self._process, timeout_s)
 
-    def _await_answer(self, context: ssl.SSLContext, process: subprocess.Popen[bytes], timeout_s: float) -> None:
+    def ready(self, *, timeout_s: float = 60) -> None:
+        """Wait until it answers. Raises `DemoError` with the end of its log."""
         deadline = time.monotonic() + timeout_s
+        context = ssl.create_default_context(cafile=str(self.directory / "tls" / "ca.crt"))
         with httpx2.Client(trust_env=False, timeout=5, verify=context) as client:
-            while time.monotonic() < deadline:
-                if process.poll() is not None:
-                    break
+            while time.monotonic() < deadline and self.pid is not None:
                 with contextlib.suppress(httpx2.TransportError):
                     if client.get(f"https://localhost:{self.port}/").status_code == 401:
                         return

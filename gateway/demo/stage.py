@@ -202,10 +202,12 @@ def staged(directory: Path, tell: Tell, *, fresh: bool, sizes: data.Sizes = data
         else:
             tell("starting the back office and the sub-processor")
             office, simulator = Office(directory / "backoffice", postgres), Simulator(directory / "simulator")
-            office.start()
-            simulator.start()
+            office.launch()
+            simulator.launch()
         services = [one for one in (office, simulator) if one is not None]
         company, gateway = _start_gateway(directory, postgres, services, tell)
+        for one in services:
+            one.ready()
         yield Stage(directory, postgres, company, gateway, _actors(company, tell), office, simulator, why_not)
     finally:
         if gateway is not None:
