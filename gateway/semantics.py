@@ -1,6 +1,6 @@
-"""Names that OpenTelemetry's semantic conventions have for what records and spans say (database client, 1.38).
+"""Names that OpenTelemetry's semantic conventions have for what records and spans say (database client, HTTP; 1.38).
 
-INVARIANT: `db.query.text` is the text without its literals, or nothing.
+INVARIANT: `db.query.text` is the text without its literals, or nothing; `http.route` is the template, without values.
 """
 
 from __future__ import annotations
@@ -12,11 +12,20 @@ TEXT = 4_096
 """Characters of a statement that are passed on."""
 
 
-def database(record: Mapping[str, Any]) -> dict[str, Any]:
-    """The database's part of what a record says; empty for one that is of no target."""
+_SYSTEMS = {"postgres": "postgresql"}
+"""`db.system.name` by the engine that a session came through."""
+
+
+def of_target(record: Mapping[str, Any]) -> dict[str, Any]:
+    """What a record says of its target, a database or an API; empty for one that is of no target."""
     if not record.get("target"):
         return {}
-    found: dict[str, Any] = {"db.system.name": "postgresql", "db.namespace": record["target"]}
+    engine = str(record.get("engine", ""))
+    if engine == "http":
+        return _api(record)
+    # of a record that does not say through which engine, no system is made up
+    found: dict[str, Any] = {"db.system.name": _SYSTEMS[engine]} if engine in _SYSTEMS else {}
+    found["db.namespace"] = record["target"]
     verb = record.get("verb") or str(record.get("tag", "")).partition(" ")[0]
     found_in = record.get("relations")
     relations = found_in if isinstance(found_in, list | tuple) else ()
@@ -29,6 +38,25 @@ def database(record: Mapping[str, Any]) -> dict[str, Any]:
         "error.type": record.get("code") or record.get("sqlstate"),
     }
     return found | {name: value for name, value in optional.items() if value not in (None, "")}
+
+
+def http_status(tag: str) -> int | None:
+    """The status in what the end of a request is recorded as (`HTTP 200`)."""
+    name, _, rest = tag.partition(" ")
+    status = rest.partition(" ")[0]
+    return int(status) if name == "HTTP" and status.isdigit() else None
+
+
+def _api(record: Mapping[str, Any]) -> dict[str, Any]:
+    method, _, shape = str(record.get("sql", "")).partition(" ")
+    optional = {
+        "http.request.method": record.get("verb") or method,
+        "http.route": shape.partition(" ")[0].partition("?")[0][:TEXT],
+        "http.response.status_code": http_status(str(record.get("tag", ""))),
+        "error.type": record.get("code"),
+    }
+    found = {name: value for name, value in optional.items() if value not in (None, "")}
+    return {"gateway.target": record["target"], **found}
 
 
 def peer(record: Mapping[str, Any]) -> dict[str, Any]:

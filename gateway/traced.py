@@ -101,6 +101,8 @@ class TracedGate(Gate):
         now = self._tracer.now()
         receipt = super().settle(inside, permit, outcome)
         counted = {"db.response.returned_rows": outcome.rows, "db.response.status_code": outcome.code or None}
+        if inside.session.peer.engine == "http":
+            counted = {"http.response.status_code": semantics.http_status(outcome.tag)}
         error = outcome.code or ("" if outcome.status == "ok" else outcome.status)
         whole = {**found.attributes, **counted, "gateway.status": outcome.status, "error.type": error or None}
         if error:
@@ -127,12 +129,12 @@ class TracedGate(Gate):
         finally:
             self._judging = None
         verdict = judged or next((one for _, _, one in looked if isinstance(one, Judgement)), None)
-        fields = {"target": inside.session.grant.target, **(verdict.fields if verdict is not None else {})}
-        facts = semantics.database(fields) | {"session.id": inside.session.id, "gateway.statement": statement.id}
-        verb = str(facts.get("db.operation.name", "statement"))[:64]
+        fields = _place(inside.session) | (verdict.fields if verdict is not None else {})
+        facts = semantics.of_target(fields) | {"session.id": inside.session.id, "gateway.statement": statement.id}
+        verb = str(facts.get("db.operation.name") or facts.get("http.request.method", "statement"))[:64]
         session = inside.session
         found = _Open(
-            self._tracer.new_span(), session.trace, span_of(session.id), start, facts, f"{verb} {facts['db.namespace']}"
+            self._tracer.new_span(), session.trace, span_of(session.id), start, facts, f"{verb} {session.grant.target}"
         )
         for began, ended, _ in looked:
             self._child(found, "analyse", began, ended)
@@ -204,7 +206,11 @@ def _login_of(session: Session) -> bytes:
 
 
 def _target(session: Session) -> dict[str, Any]:
-    return {"db.system.name": "postgresql", "db.namespace": session.grant.target, "session.id": session.id}
+    return semantics.of_target(_place(session)) | {"session.id": session.id}
+
+
+def _place(session: Session) -> dict[str, Any]:
+    return {"target": session.grant.target, "engine": session.peer.engine}
 
 
 def _code(reason: Refusal | None) -> str:

@@ -1,6 +1,7 @@
 """What a request would do, shown to whoever has to decide about it.
 
-Of a statement it is the rows that it would meet; of a request to see columns in clear, how many rows there are to see.
+Of a statement it is the rows that it would meet; of a request to see columns in clear, how many rows there are to see;
+of fields of an API's answers, which they are, in answers to what, and how they are masked now.
 A preview is a disclosure: it needs the rights of a decision and a recent second factor, is recorded before it is made,
 and is read through the gate like anybody's statement, in a session of its own that lives for seconds, holds no pass
 and can only read. The rows are masked and scoped as the request's grant would show them.
@@ -27,6 +28,8 @@ from gateway.access.workflow import Workflow
 from gateway.access.writing import Writing, mark_of
 from gateway.errors import GatewayError, Refusal
 from gateway.model import AccessRequest, Grant, GrantState, Peer, Preview, Principal, RequestState, Session, Write
+from gateway.policy.http_rules import STREAMED, HttpRules
+from gateway.policy.http_values import written
 from gateway.record import verdict_fields
 from gateway.store import access
 
@@ -92,6 +95,10 @@ class Previews:
             await self._record(signin, by, request, peer, refusal=ready)
             return ready
         judged, write, reveal = ready
+        if write is None and judged.policy.http is not None:
+            # nothing is asked of an API for it: which requests it would answer, only their sender knows
+            await self._record(signin, by, request, peer, reveal=reveal)
+            return Previewed(request, None, fields_of(judged.policy.http, request.reveal))
         session = self._session(signin, by, request, judged, reveal, peer)
         await self._record(signin, by, request, peer, session=session, write=write)
         if write is None:
@@ -226,7 +233,7 @@ class Previews:
 
     async def _record(
         self, signin: SignIn, by: Principal, request: AccessRequest, peer: Peer, *, session: Session | None = None,
-        write: Write | None = None, refusal: Refusal | None = None,
+        write: Write | None = None, refusal: Refusal | None = None, reveal: Reveal = frozenset(),
     ) -> None:  # fmt: skip
         context = self._context
         verdict = verdict_fields(refusal) if refusal else {"decision": "permit"}
@@ -235,10 +242,30 @@ class Previews:
         await context.record(
             "request.preview", **who(by), **where(peer), **verdict, target=request.target, request=request.id,
             ticket_system=request.ticket_system, ticket=request.ticket_id, grant=grant.id if grant else "",
-            customers=list(grant.customers) if grant else [], reveal=named(grant.reveal if grant else frozenset()),
+            customers=list(grant.customers) if grant else [], reveal=named(grant.reveal if grant else reveal),
             session=session.id if session else "", factor=signin.factor, factor_age_s=max(0, int(age.total_seconds())),
             **writing_fields(context, write, request.digest),
         )  # fmt: skip
+
+
+def fields_of(rules: HttpRules, reveal: Reveal) -> Preview:
+    """What a request to see fields of an API's answers in clear is about: each field, of which request, as masked now.
+
+    `of many at once` says whether one answer shows it of all records that are listed, or of one.
+    """
+    rows: dict[tuple[str | None, ...], None] = {}
+    for route in rules.routes:
+        for answer in route.answers:
+            for rule in answer.fields:
+                path = written(rule.path)
+                if rule.reveal and (route.name, path) in reveal:
+                    row = f"{route.name}.{path}", f"{route.method} /{'/'.join(route.template)}", rule.mask.kind
+                    rows[(*row, "yes" if "*" in rule.path or answer.media in STREAMED else "")] = None
+    return Preview(FIELDS_SHOWN, tuple(rows))
+
+
+FIELDS_SHOWN = ("field", "request", "masked now as", "of many at once")
+"""What is shown of each field. The first tells it from a count of rows."""
 
 
 def _no_request() -> Refusal:

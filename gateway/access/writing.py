@@ -242,5 +242,5 @@ def _ask(grant: Grant, message: str) -> Refusal:
         "approval-required",
         message,
         "have it approved, as it is: "
-        f"gateway open {grant.ticket_id} --target {grant.target} --statement-file FILE.sql --reason WHY",
+        f"gateway open {grant.ticket_id} --target {grant.target} --statement-file FILE --reason WHY",
     )

@@ -15,7 +15,7 @@ from typing import Any
 from gateway.audit.encode import record_of
 from gateway.audit.tables import Tables, key
 
-VERSION = "7"
+VERSION = "8"
 SCHEMA = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value NOT NULL) WITHOUT ROWID;
 CREATE TABLE records (
@@ -249,6 +249,8 @@ def _tags(record: dict[str, Any], whose: tuple[Any, ...]) -> Iterator[tuple[str,
         yield "clock", ""
     if get("truncated"):
         yield "cut", ""
+    if kind == "engine.process" and get("state") != "started":
+        yield "down", ""
     if get("decision") == "deny" and (code == "second-factor-required" or reason in _WRONG_FACTOR):
         yield "factor", reason if reason in _WRONG_FACTOR else str(code)
     if code == "person-inactive" or reason == "person is not active" or (

@@ -325,10 +325,10 @@ def _gaps(asked: Asked) -> Found:
     marks = ", ".join("?" * len(_GAPS))
     where += (
         f" AND r.idx IN (SELECT idx FROM records WHERE kind IN ({marks}) "  # noqa: S608
-        "UNION ALL SELECT idx FROM tags WHERE tag IN ('clock', 'cut'))"
+        "UNION ALL SELECT idx FROM tags WHERE tag IN ('clock', 'cut', 'down'))"
     )
-    names = ("kind", "reason", "cut_bytes", "unknown", "step_us", "clock_behind_us", "login", "session", "statement",
-             "rows", "count", "version", "truncated")  # fmt: skip
+    names = ("kind", "engine", "state", "reason", "cut_bytes", "unknown", "step_us", "clock_behind_us", "login",
+             "session", "statement", "rows", "count", "version", "truncated")  # fmt: skip
     found = asked.listed(names, where, [*values, *_GAPS])
     open_ = asked.one(
         "SELECT count(*) FROM statements WHERE ended IS NULL AND idx >= ? AND idx < ?",
@@ -479,7 +479,7 @@ QUESTIONS: dict[str, Question] = {one.name: one for one in (
              (), ("person",)),
     Question("bypasses", "Which statements were seen at a target that bypassed the gateway?",
              ("time", "target", "since", "until", *_RECONCILED, "known", "login"), _bypasses, (), ("person", "target")),
-    Question("gaps", "Where does the log say less than it should: crashes, unknown ends, clocks, floods?",
+    Question("gaps", "Where does the log say less than it should: crashes, stops, unknown ends, clocks, floods?",
              ("record", "time", "kind", "reason", "unknown", "rows"), _gaps, (), ()),
     Question("whole", "Is the log whole?", ("what", "value"), whole, (), (), True),
 )}  # fmt: skip

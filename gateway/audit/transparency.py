@@ -100,7 +100,7 @@ def _sessions(file: Any, line: Mapping[str, Any], customer: str) -> tuple[list[d
             record = record_of(leaf)
             kind, session = record["kind"], record.get("session", "")
             if kind == "session.begin" and customer in record.get("customers", ()):
-                sessions[session] = {**record, "done": {}, "statements": 0, "rows": 0, "until": ""}
+                sessions[session] = {**record, "done": {}, "sent": {}, "statements": 0, "rows": 0, "until": ""}
             found = sessions.get(session)
             if found is None:
                 continue
@@ -109,6 +109,9 @@ def _sessions(file: Any, line: Mapping[str, Any], customer: str) -> tuple[list[d
                 begun[session, record["statement"]] = found
                 for name in _SEEN:
                     found["done"].setdefault(name, set()).update(record.get(name, ()))
+                # a request that names no customer may be about any of the ticket's
+                if record.get("recipient") and customer in record.get("sent_for", (customer,)):
+                    found["sent"].setdefault(record["recipient"], set()).update(record.get("categories", ()))
             elif kind in ("statement.end", "statement.unknown"):
                 found["rows"] += record.get("rows", 0)
                 begun.pop((session, record["statement"]), None)
@@ -136,13 +139,21 @@ def _access(
         "purpose": f"{_PURPOSE} {session['ticket']}", "granted": approved, "statements": session["statements"],
         "rows": session["rows"], "with_other_customers": others > 0,
         **{what: found for what, found in seen.items() if found},
+        **({"sent": {to: sorted(what) for to, what in sorted(session["sent"].items())}} if session["sent"] else {}),
     }  # fmt: skip
 
 
 def _readable(column: str) -> str:
-    """`public.employees.first_name` as `employees: first name`; a media type as it is."""
+    """`public.employees.first_name`, or `employees.$[*].first_name` of an API, as `employees: first name`.
+
+    A media type stays as it is.
+    """
     if "/" in column:
         return column
+    route, of_route, path = column.partition(".$")
+    if of_route:
+        name = path.rpartition(".")[2] if "." in path else path.strip("[*]")
+        return f"{route.replace('_', ' ')}: {name.replace('_', ' ')}" if name else route
     _, _, rest = column.partition(".")
     relation, _, name = rest.partition(".")
     return f"{relation}: {name.replace('_', ' ')}" if name else column
@@ -172,7 +183,7 @@ def _page(about: Mapping[str, Any], accesses: Iterable[Mapping[str, Any]]) -> st
         {
             "no": number, "from": _minute(one["from"]), "until": _minute(one["until"]), "staff": f"no. {one['staff']}",
             "teams": one["teams"], "purpose": one["purpose"], "granted": one["granted"],
-            "data": "; ".join(f"{what}: {', '.join(one[what])}" for what in _SEEN.values() if one.get(what)),
+            "data": "; ".join(_told(one)),
             "rows": one["rows"],
         }
         for number, one in enumerate(accesses, 1)
@@ -187,13 +198,21 @@ def _page(about: Mapping[str, Any], accesses: Iterable[Mapping[str, Any]]) -> st
         '<p class="note">Each access was made by one person with a second factor, for a ticket about this customer. A '
         "person has a number, which means something in this document only. Rows are those that left, as sums and lists "
         "alike; where a ticket was about several customers, they are counted for all of them together. Data that is "
-        "masked was shown as a placeholder, a part, or a pseudonym.</p>",
+        "masked was shown as a placeholder, a part, or a pseudonym. What was sent to another company is named with who "
+        "received it; it was masked in the same ways before it left, and was on record before.</p>",
         '<p class="note">Check it with <code>gateway audit verify FILE.zip --key KEY</code>, with the public key from '
         "somewhere else than this file. That proves that the record of each access is in the signed log, unchanged, "
         "and that the gateway took note of this very document. What the records say in detail, and that there are no "
         "others, is the word of whoever runs the gateway; an auditor can show it from the records.</p>",
     ]
     return pages.document("Who accessed your data", parts)
+
+
+def _told(access: Mapping[str, Any]) -> list[str]:
+    """What was done with which data, and to whom it was sent."""
+    seen = [f"{what}: {', '.join(access[what])}" for what in _SEEN.values() if access.get(what)]
+    sent = [f"sent to {to}: {', '.join(what) or 'no data'}" for to, what in access.get("sent", {}).items()]
+    return seen + sent
 
 
 def _minute(time: str) -> str:

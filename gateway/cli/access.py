@@ -135,10 +135,16 @@ def open_(
     ] = None,
     write: Annotated[bool, typer.Option("--write", help="Ask to write as well; somebody else must approve.")] = False,
     statement: Annotated[
-        str | None, typer.Option(help="Ask to run this one statement, once; somebody else must approve it.")
+        str | None,
+        typer.Option(
+            "--statement",
+            "--request",
+            help="Ask to run this one statement, or request to an API, once; somebody else must approve it.",
+        ),
     ] = None,
     statement_file: Annotated[
-        Path | None, typer.Option(help="The same with the statement in a file, `-` for standard input.")
+        Path | None,
+        typer.Option("--statement-file", "--request-file", help="The same in a file, `-` for standard input."),
     ] = None,
     break_glass: Annotated[
         bool, typer.Option("--break-glass", help="Do without approval, in an emergency: told at once, and reviewed.")

@@ -245,8 +245,12 @@ def _lines(shown: Mapping[str, Any], preview: Mapping[str, Any]) -> list[str]:
 
 
 def _count(preview: Mapping[str, Any]) -> str:
+    if preview["would_write"] is None and preview["columns"][:1] == ["field"]:
+        return "these fields of the ticket's customer could be seen in clear, each in answers to that request"
     if preview["would_write"] is None:
         return "so many rows of the ticket's customer could be seen in clear"
+    if _is_request(preview["would_write"]):
+        return "the request is all that there is to see: an API does not say beforehand what it would do"
     if not preview["columns"]:
         return f"it meets no row that exists; it would add at most {preview['would_write']['rows']}"
     many = f"{len(preview['rows'])} row{'' if len(preview['rows']) == 1 else 's'}"
@@ -258,9 +262,16 @@ def _count(preview: Mapping[str, Any]) -> str:
 
 def _effect(write: Mapping[str, Any]) -> str:
     columns = f" ({', '.join(write['columns'])})" if write["columns"] else ""
+    if _is_request(write):
+        return f"{write['verb']} by the route {write['relation']}{columns}, once"
     return (
         f"{write['verb']} {write['relation']}{columns}, at most {write['rows']} row{'' if write['rows'] == 1 else 's'}"
     )
+
+
+def _is_request(write: Mapping[str, Any]) -> bool:
+    """Whether it is a request to an API, and no statement of SQL."""
+    return str(write["canonical"]).startswith(f"{write['verb']} /")
 
 
 def _block(title: str, text: str) -> None:

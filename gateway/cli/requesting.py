@@ -24,8 +24,14 @@ def new(
     duration: Annotated[str | None, typer.Option(help="How long: 30m, 2h. The policy's default otherwise.")] = None,
     reveal: Annotated[list[str] | None, typer.Option(help="A column to see in clear: schema.table.column.")] = None,
     write: Annotated[bool, typer.Option("--write", help="Ask to write as well.")] = False,
-    statement: Annotated[str | None, typer.Option(help="Ask to run this one statement, once.")] = None,
-    statement_file: Annotated[Path | None, typer.Option(help="The same in a file, `-` for standard input.")] = None,
+    statement: Annotated[
+        str | None,
+        typer.Option("--statement", "--request", help="Ask to run this one statement, or request to an API, once."),
+    ] = None,
+    statement_file: Annotated[
+        Path | None,
+        typer.Option("--statement-file", "--request-file", help="The same in a file, `-` for standard input."),
+    ] = None,
 ) -> None:
     """Ask for access without opening it; `gateway open` with the same options opens it once it is approved."""
     body = {

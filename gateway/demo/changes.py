@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from gateway.demo.claims import Tour
+from gateway.demo.claims import Tour, logins
 from gateway.demo.company import TARGET, TICKET
 from gateway.demo.data import CUSTOMER
 from gateway.errors import GatewayError
@@ -26,13 +26,15 @@ def what_alice_changes(tour: Tour) -> None:
         ("so is a condition on a masked column", "update employees set status = 'left' where salary > 50000"),
     ):
         tour.check(
-            claim, _refusal(partial(alice.open, TICKET, text, TARGET)) in {"column-not-writable", "column-masked"}, text
+            claim,
+            refusal_of(partial(alice.open, TICKET, text, TARGET)) in {"column-not-writable", "column-masked"},
+            text,
         )
 
-    asked = _asked(lambda: alice.open(TICKET, statement, TARGET))
+    asked = asked_for(lambda: alice.open(TICKET, statement, TARGET))
     tour.check("her statement waits for somebody else", bool(asked), f"{statement} -> {asked}")
-    tour.check("she cannot approve it herself", bool(_refusal(lambda: alice.approve(asked, "mine"))))
-    blind = _refusal(lambda: bea.approve(asked, "unseen"))
+    tour.check("she cannot approve it herself", bool(refusal_of(lambda: alice.approve(asked, "mine"))))
+    blind = refusal_of(lambda: bea.approve(asked, "unseen"))
     tour.check("bea cannot approve it unseen", blind == "preview-required", blind)
     shown = bea.preview(asked)
     rows = shown["rows"]
@@ -64,11 +66,12 @@ def what_alice_changes(tour: Tour) -> None:
     tour.check(
         "the trail says what was written under whose approval, and not the values",
         begun is not None and bool(begun.get("approvers")) and "'left'" not in str(begun),
-        f"{begun['columns_written']}, approved by {begun['approvers']}" if begun else "no record",
+        f"{begun['columns_written']}, approved by {logins(begun['approvers'])}" if begun else "no record",
     )
 
 
-def _refusal(act: Callable[[], object]) -> str:
+def refusal_of(act: Callable[[], object]) -> str:
+    """The code with which that is refused; empty when it is not."""
     try:
         act()
     except GatewayError as error:
@@ -76,7 +79,7 @@ def _refusal(act: Callable[[], object]) -> str:
     return ""
 
 
-def _asked(act: Callable[[], object]) -> str:
+def asked_for(act: Callable[[], object]) -> str:
     """The id of the request that now waits."""
     try:
         act()

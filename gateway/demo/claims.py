@@ -19,8 +19,10 @@ from rich.console import Console
 from rich.text import Text
 
 from gateway.demo.actor import Actor
+from gateway.demo.calls import Caller, bearer
 from gateway.demo.client import Answer, Client, ConnectionRefused, bare_environment, connect
-from gateway.demo.company import TARGET
+from gateway.demo.company import PEOPLE, TARGET
+from gateway.demo.data import CUSTOMER
 from gateway.demo.stage import Stage
 from gateway.demo.trail import Follower
 
@@ -86,6 +88,18 @@ class Tour:
         answer = actor.open(ticket, target=TARGET)
         return self.enter(answer["user"], answer["password"])
 
+    def caller(self, target: str, ticket: str, statement: str = "") -> Caller:
+        """Alice with a pass for an API, or for one request to it that was approved."""
+        answer = self.alice.open(ticket, statement, target)
+        company = self.stage.company
+        return Caller(f"https://localhost:{company.ports[target]}", company.tls.ca, bearer(answer))
+
+    def without_apis(self) -> bool:
+        """Whether no API is served here; says why not."""
+        if self.stage.without:
+            self.tell(f"left out: {self.stage.without}")
+        return bool(self.stage.without)
+
     def news(self) -> list[dict[str, Any]]:
         """Records since the last look."""
         fresh = list(self.follower.news())
@@ -121,6 +135,17 @@ class Tour:
             env=environment,
             cwd=home,
         )
+
+
+def logins(ids: Iterable[str]) -> str:
+    """People by their logins, where records name them by their ids."""
+    known = {person.id: person.login for person in PEOPLE}
+    return ", ".join(known.get(one, one) for one in ids)
+
+
+def an_address(tour: Tour) -> str:
+    """The e-mail address of an employee of the customer, as it really is."""
+    return str(tour.raw("select email from employees where company_id = %s order by id limit 1", CUSTOMER)[0][0])
 
 
 def moment(record: dict[str, Any]) -> datetime:

@@ -10,7 +10,7 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
@@ -19,9 +19,11 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from gateway.access.passwords import hash_password
-from gateway.demo.backoffice.process import OFFICE, USUAL_PORT, Office
+from gateway.demo.backoffice.process import OFFICE
 from gateway.demo.data import CUSTOMER
 from gateway.demo.postgres import BACKEND_ROLE, DATABASE, DemoError, EmbeddedPostgres, free_port
+from gateway.demo.service import Service
+from gateway.demo.simulator.process import SIMULATOR
 from gateway.demo.tls import LOOPBACK, ServerTls, make_server_tls
 
 TARGET = "payroll"
@@ -128,9 +130,9 @@ def write_company(
     directory: Path,
     postgres: EmbeddedPostgres,
     choose_port: Callable[[int], int] = free_port,
-    office: Office | None = None,
+    services: Collection[Service] = (),
 ) -> Company:
-    """Write all files for a gateway in front of the running `postgres`, and of `office`, into `directory`.
+    """Write all files for a gateway in front of the running `postgres`, and of the `services`, into `directory`.
 
     `choose_port` gets the usual port of a listener and returns the one to use.
     """
@@ -141,17 +143,16 @@ def write_company(
     people, tickets, config = directory / "people.yaml", directory / "tickets.yaml", directory / "gateway.yaml"
     _replace(people, _yaml({"people": list(_people(kept))}))
     write_tickets(tickets)
-    _copy_policies(directory / "policies", office is not None)
+    _copy_policies(directory / "policies", {one.name for one in services})
     tls = make_server_tls(directory / "tls", "Gateway", LOOPBACK)
     if not (directory / "master.key").exists():
         _replace(directory / "master.key", secrets.token_urlsafe(48), mode=0o600)
     _replace(directory / "backend.password", postgres.password(BACKEND_ROLE), mode=0o600)
-    usual = PORTS | ({OFFICE: USUAL_PORT} if office else {})
+    usual = PORTS | {one.name: one.usual_port for one in services}
     ports = {name: choose_port(port) for name, port in usual.items()}
     moved = tuple(name for name, port in ports.items() if port != usual[name])
     settings = _settings(postgres, {name: ports[name] for name in PORTS}, tls)
-    if office:
-        settings["targets"][OFFICE] = office.target(ports[OFFICE])
+    settings["targets"] |= {one.name: one.target(ports[one.name]) for one in services}
     _replace(config, "# Written by the demonstration at every start.\n" + _yaml(settings))
     return Company(directory, config, tickets, people, tls, passwords, ports, moved)
 
@@ -220,15 +221,15 @@ def _people(kept: Mapping[str, Mapping[str, str]]) -> Iterator[dict[str, Any]]:
         }
 
 
-def _copy_policies(directory: Path, with_office: bool) -> None:
+def _copy_policies(directory: Path, apis: Collection[str]) -> None:
     source = Path(__file__).resolve().parents[2] / "policies"
     if not (source / f"{TARGET}.yaml").is_file():
         raise DemoError(f"the demonstration runs from the project's directory; there is no {source}")
     shutil.rmtree(directory, ignore_errors=True)
     # Contents only: the modes of a checkout are whatever its maker's umask was, and others may not change a policy.
     shutil.copytree(source, directory, copy_function=shutil.copyfile)
-    if not with_office:
-        for path in directory.glob(f"{OFFICE}*.yaml"):
+    for name in {OFFICE, SIMULATOR} - set(apis):
+        for path in directory.glob(f"{name}*.yaml"):
             path.unlink()
     for path in (directory, *directory.rglob("*")):
         path.chmod(0o755 if path.is_dir() else 0o644)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import json
 import os
@@ -27,16 +26,17 @@ from rich.text import Text
 from gateway.demo import screen
 from gateway.demo.actor import Actor
 from gateway.demo.backoffice.process import OFFICE
+from gateway.demo.calls import bearer, curl_line
 from gateway.demo.client import find_psql
 from gateway.demo.company import SECOND_TICKET, TARGET, TICKET
 from gateway.demo.data import CUSTOMER
 from gateway.demo.postgres import DemoError
+from gateway.demo.simulator.process import SIMULATOR
 from gateway.demo.stage import Stage, claimed, staged, state_directory
 from gateway.demo.trail import Follower, sentence, style
-from gateway.engines.http_sessions import TOKEN
 
 _VISITOR = "alice"
-_CODES_SHOWN = ("alice", "carol")
+_CODES_SHOWN = ("alice", "bob", "carol")
 _TICK_S = 0.2
 
 
@@ -117,7 +117,7 @@ def _instruct(console: Console, stage: Stage) -> None:
             ),
         ],
         tickets=f"sed -i '/{TICKET}/,/status/s/open/closed/' {shlex.quote(str(company.tickets))}",
-        curl=_curl_line(stage, alice) if stage.office else "",
+        apis=list(_api_lines(stage, alice, f"{gateway} --config {company.config}")),
         audit=f"GATEWAY_LOGIN=carol {gateway} --config {company.config} audit search --person alice",
     )
 
@@ -150,6 +150,8 @@ def _alive(stage: Stage) -> bool:
     parts = [("the gateway", stage.gateway.pid), ("PostgreSQL", stage.postgres.pid)]
     if stage.office is not None:
         parts.append(("the back office", stage.office.pid))
+    if stage.simulator is not None:
+        parts.append(("the sub-processor", stage.simulator.pid))
     for what, pid in parts:
         if pid is None:
             raise DemoError(f"{what} ended by itself:\n{stage.gateway.log_tail()}")
@@ -172,28 +174,81 @@ def _pass_for(stage: Stage, actor: Actor) -> str:
     return _passfile(stage, opened, path)
 
 
-def _curl_line(stage: Stage, actor: Actor) -> str:
-    """A line to paste, with the pass in a file that curl reads its header from: no secret stands on the screen.
-
-    The pass of the last start is used again while it lives, as that of the database is.
-    """
-    path, where = stage.company.directory / "alice.header", f"https://localhost:{stage.company.ports[OFFICE]}"
-    employees = f"{where}/companies/{CUSTOMER}/employees"
-    if not (path.exists() and _answers(stage, employees, path)):
-        opened = actor.open(TICKET, target=OFFICE)
-        shown = f"{opened['user']}:{opened['password']}".encode()
-        token = TOKEN + base64.urlsafe_b64encode(shown).decode().rstrip("=")
-        _write_secret(path, f"Authorization: Bearer {token}\n")
-    return (
-        f"curl --cacert {shlex.quote(str(stage.company.tls.ca))} -H @{shlex.quote(str(path))} '{employees}?per_page=2'"
+def _api_lines(stage: Stage, actor: Actor, gateway: str) -> Iterator[tuple[str, list[str]]]:
+    """What to do with the APIs; nothing where none is served."""
+    if stage.office is None or stage.simulator is None:
+        return
+    (header, office), (to_simulator, simulator) = _api_passes(stage, actor, OFFICE, SIMULATOR)
+    ca, company = stage.company.tls.ca, f"{office}/companies/{CUSTOMER}"
+    yield (
+        "Ask the back office's API about the same people, and find the same pseudonyms; the last is a page:",
+        [
+            curl_line(ca, header, f"{company}/employees?per_page=2"),
+            curl_line(ca, header, f"{company}/export.csv"),
+            curl_line(ca, header, f"{company}/overview"),
+        ],
     )
+    number = stage.postgres.sql("select min(id) from employees where company_id = %s", CUSTOMER)[0][0]
+    patch = f'PATCH /companies/{CUSTOMER}/employees/{number} {{"status": "notice"}}'
+    yield (
+        "Ask for a change through it as alice, and approve that very request as bob (with their codes):",
+        [
+            f"GATEWAY_LOGIN=alice {gateway} open {TICKET} --target {OFFICE} --request {shlex.quote(patch)} "
+            "--reason 'her contract ends' --no-wait",
+            f"GATEWAY_LOGIN=bob {gateway} requests",
+            f"GATEWAY_LOGIN=bob {gateway} approve REQUEST --reason 'as agreed'",
+        ],
+    )
+    body = stage.company.directory / "simulation.json"
+    _write_secret(body, _simulation(stage))
+    send = curl_line(
+        ca, to_simulator, f"{simulator}/companies/{CUSTOMER}/simulations", "-H", "Content-Type: application/json",
+        "--data-binary", f"@{body}",
+    )  # fmt: skip
+    yield (
+        "Send somebody's data to a sub-processor, see what it received, and ask about it as carol:",
+        [
+            send,
+            f"cat {shlex.quote(str(stage.simulator.kept))}",
+            f"GATEWAY_LOGIN=carol {gateway} audit ask transmissions --customer {CUSTOMER}",
+        ],
+    )
+
+
+def _api_passes(stage: Stage, actor: Actor, *targets: str) -> Iterator[tuple[Path, str]]:
+    """For each target a file that curl reads its header from, so that no secret is on the screen; and where the API is.
+
+    The passes of the last start are used again while they live, as that of the database is: they were made together, so
+    the first is asked for all.
+    """
+    places = [
+        (stage.company.directory / f"alice.{name}", f"https://localhost:{stage.company.ports[name]}")
+        for name in targets
+    ]
+    path, where = places[0]
+    known = all(file.exists() for file, _ in places)
+    if not (known and _answers(stage, f"{where}/companies/{CUSTOMER}/employees?per_page=1", path)):
+        for name, (file, _) in zip(targets, places, strict=True):
+            _write_secret(file, f"Authorization: Bearer {bearer(actor.open(TICKET, target=name))}\n")
+    yield from places
+
+
+def _simulation(stage: Stage) -> str:
+    """What alice would send to the sub-processor: what the ticket says of somebody, as it says it."""
+    names = "first_name, last_name, email, nir, birth_date::text"
+    (row,) = stage.postgres.sql(
+        f"select {names} from employees where company_id = %s order by id limit 1",
+        CUSTOMER,
+    )
+    employee = dict(zip(names.replace("::text", "").split(", "), row, strict=True))
+    return json.dumps({"employee": employee, "period": "2026-09", "gross": 3140.55}, ensure_ascii=False, indent=1)
 
 
 def _answers(stage: Stage, url: str, header: Path) -> bool:
     name, _, value = header.read_text().strip().partition(": ")
     verify = ssl.create_default_context(cafile=str(stage.company.tls.ca))
     with httpx2.Client(verify=verify, trust_env=False, timeout=10) as client:
-        return client.get(url, params={"per_page": 1}, headers={name: value}).status_code == 200
+        return client.get(url, headers={name: value}).status_code == 200
 
 
 def _passfile(stage: Stage, opened: Mapping[str, str], path: Path) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import segno
 from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
@@ -36,11 +38,11 @@ def show_instructions(
     queries: list[tuple[str, str]],
     tickets: str,
     audit: str,
-    curl: str = "",
+    apis: Sequence[tuple[str, Sequence[str]]] = (),
 ) -> None:
-    """Print the screen. `client`, `direct`, `curl` are lines to paste, `queries` are (SQL, what to look at).
+    """Print the screen. `client` and `direct` are lines to paste, `queries` are (SQL, what to look at).
 
-    `curl` is empty where no API is served.
+    `apis` are (what for, lines to paste), none where no API is served.
     """
     teams = {person.login: ", ".join(person.teams) for person in PEOPLE}
     people = Table.grid(padding=(0, 2))
@@ -81,9 +83,10 @@ def show_instructions(
     _paste(console, direct)
     _heading(console, "5", "Read the trail as carol, the auditor, with her password and code:")
     _paste(console, audit)
-    if curl:
-        _heading(console, "6", "Ask the back office's API about the same people, and find the same pseudonyms:")
-        _paste(console, curl)
+    for number, (what, lines) in enumerate(apis, 6):
+        _heading(console, str(number), what)
+        for line in lines:
+            _paste(console, line)
     console.print()
     console.rule("the audit trail, as it grows", style="dim")
 

@@ -14,7 +14,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,8 @@ from gateway.demo.postgres import (
     find_binaries,
     private_log,
 )
+from gateway.demo.service import Service
+from gateway.demo.simulator.process import Simulator
 from gateway.engines.http_support import unsupported
 
 VERSION = 1
@@ -154,6 +156,9 @@ class Stage:
     gateway: Gateway
     actors: dict[str, Actor]
     office: Office | None = None
+    simulator: Simulator | None = None
+    without: str = ""
+    """Why no API is served here; empty where both are."""
 
     def login_as(self, user: str) -> dict[str, Any]:
         """libpq's parameters for that user name at the gateway."""
@@ -178,6 +183,7 @@ def staged(directory: Path, tell: Tell, *, fresh: bool, sizes: data.Sizes = data
     postgres = EmbeddedPostgres(directory / "postgres", find_binaries(tls=False))
     gateway: Gateway | None = None
     office: Office | None = None
+    simulator: Simulator | None = None
     try:
         tell("starting PostgreSQL")
         postgres.start()
@@ -192,27 +198,32 @@ def staged(directory: Path, tell: Tell, *, fresh: bool, sizes: data.Sizes = data
             # also where the data are those of an earlier release
             allow_writes(owner)
         if why_not := unsupported():
-            tell(f"without the back office's API: {why_not}")
+            tell(f"without the back office's API and the sub-processor: {why_not}")
         else:
-            tell("starting the back office")
-            office = Office(directory / "backoffice", postgres)
-            office.start()
-        company, gateway = _start_gateway(directory, postgres, office, tell)
-        yield Stage(directory, postgres, company, gateway, _actors(company, tell), office)
+            tell("starting the back office and the sub-processor")
+            office, simulator = Office(directory / "backoffice", postgres), Simulator(directory / "simulator")
+            office.launch()
+            simulator.launch()
+        services = [one for one in (office, simulator) if one is not None]
+        company, gateway = _start_gateway(directory, postgres, services, tell)
+        for one in services:
+            one.ready()
+        yield Stage(directory, postgres, company, gateway, _actors(company, tell), office, simulator, why_not)
     finally:
         if gateway is not None:
             gateway.stop()
-        if office is not None:
-            office.stop()
+        for service in (office, simulator):
+            if service is not None:
+                service.stop()
         postgres.stop()
 
 
 def _start_gateway(
-    directory: Path, postgres: EmbeddedPostgres, office: Office | None, tell: Tell
+    directory: Path, postgres: EmbeddedPostgres, services: Collection[Service], tell: Tell
 ) -> tuple[Company, Gateway]:
     attempts = 3
     for attempt in range(attempts):
-        company = write_company(directory / "company", postgres, office=office)
+        company = write_company(directory / "company", postgres, services=services)
         gateway = Gateway(company, directory / "gateway.log")
         tell("starting the gateway")
         try:

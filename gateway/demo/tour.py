@@ -7,16 +7,36 @@ from __future__ import annotations
 
 import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from rich.console import Console
 from rich.text import Text
 
+from gateway.demo.api import what_the_api_shows
+from gateway.demo.api_changes import what_alice_changes_in_the_api
+from gateway.demo.changes import what_alice_changes
 from gateway.demo.claims import StepFailed, Tour
 from gateway.demo.client import find_psql
+from gateway.demo.findings import what_carol_finds
+from gateway.demo.outbound import what_leaves
+from gateway.demo.proofs import what_carol_proves, what_survives_a_kill
 from gateway.demo.stage import claimed, staged, state_directory
-from gateway.demo.story import PARTS
+from gateway.demo.story import how_access_ends, what_alice_sees, who_is_refused
 from gateway.demo.trail import Follower
+
+PARTS: tuple[Callable[[Tour], None], ...] = (
+    who_is_refused,
+    what_alice_sees,
+    how_access_ends,
+    what_carol_proves,
+    what_survives_a_kill,
+    what_alice_changes,
+    what_the_api_shows,
+    what_alice_changes_in_the_api,
+    what_leaves,
+    what_carol_finds,
+)
 
 
 def run_tour(state: Path | None = None) -> int:

@@ -175,13 +175,13 @@ class HttpEngine:
             message.version,
         )  # fmt: skip
         statement = Statement(f"{inside.session.id}.{entry.number}", "", PROTOCOL)
-        plan = await self._judge(entry, request)
+        plan, identifiers = await self._judge(entry, request), inside.view.policy.identifiers
         if isinstance(plan, Refusal):
             return await self._refused(
-                entry, self._gate.refuse(inside, statement, plan, self._requests.unread(request))
+                entry, self._gate.refuse(inside, statement, plan, self._requests.unread(request, identifiers))
             )
         reveal = reveal_of(plan.route.name, inside.session.grant.reveal)
-        judged = self._requests.judgement(plan, inside.number, reveal)
+        judged = self._requests.judgement(plan, inside.number, reveal, identifiers)
         credentials = await self.credentials.headers(message.target)
         if entry.ending is not None:
             return entry.ending

@@ -291,7 +291,7 @@ def frozen(rules: T) -> T:
 
     def again(value: Any) -> Any:
         if isinstance(value, Mask):
-            return Mask(value.kind, tuple((name, _tuples(option)) for name, option in value.options))
+            return _mask(value.kind, value.options)
         if isinstance(value, tuple):
             return tuple(again(one) for one in value)
         if hasattr(value, "__dataclass_fields__"):
@@ -304,5 +304,12 @@ def frozen(rules: T) -> T:
     return found
 
 
-def _tuples(value: Any) -> Any:
-    return tuple(_tuples(one) for one in value) if isinstance(value, list | tuple) else value
+def _mask(kind: str, options: Any) -> Mask:
+    return Mask(kind, tuple((name, _option(option)) for name, option in options))
+
+
+def _option(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return tuple(_option(one) for one in value)
+    # the only mapping among options is the mask of a path, of a `json` mask
+    return _mask(**value) if isinstance(value, dict) else value

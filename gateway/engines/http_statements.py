@@ -3,18 +3,23 @@
 Its begin record has the method as `verb`, the request without its values as `sql`, the route as the relation that it
 is about, and the fields of the route's answers by their masks; of a request that leaves for a sub-processor, what it
 transmits (`transmission`): nothing is forwarded before that is on durable record. INVARIANT: no value of a request is
-in a record but the ticket's customers that it names; they travel beside it (`said`), to be sealed.
+in a record but the ticket's customers that it names; they travel beside it (`said`), to be sealed, and
+those that may tell who somebody is have tokens (`http/subjects.py`).
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import Any
 
 from gateway.errors import Refusal
+from gateway.http.bodies import FORM
 from gateway.http.judge import judge
 from gateway.http.message import HttpPlan, HttpRequest
+from gateway.http.subjects import telling, unread
 from gateway.model import Write
+from gateway.policy.http_load import TOKEN
 from gateway.policy.http_rules import HttpRules, Route
 from gateway.policy.http_values import called, written
 from gateway.ports import Mark
@@ -22,6 +27,7 @@ from gateway.sql.cache import Judgement, plan_fields
 from gateway.sql.said import Said, in_text
 from gateway.sql.statement import Kind, Plan
 
+_HEADER = re.compile(rf"({TOKEN}):[ \t]*([^\n]*?)[ \t]*(?:\n|\Z)")
 PROTOCOL = "http"
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "QUERY"})
 _SHAPES = 2048
@@ -34,9 +40,11 @@ class Requests:
         self._mark = mark
         self._known: dict[tuple[int, str, str], Judgement] = {}
 
-    def judgement(self, plan: HttpPlan, number: int, reveal: frozenset[str]) -> Judgement:
-        """What the gate needs to know of a plan; `number` is its view's."""
-        said = in_text(plan.text)
+    def judgement(
+        self, plan: HttpPlan, number: int, reveal: frozenset[str], identifiers: frozenset[str] = frozenset()
+    ) -> Judgement:
+        """What the gate needs to know of a plan; `number` is its view's, `identifiers` are the policy's."""
+        said = in_text(plan.text, telling(plan.given, identifiers))
         if plan.route.writes or plan.recipient:
             made = plan_of(plan, reveal)
             return Judgement(made, self._fields(made, plan) | transmission(plan), "", said)
@@ -54,11 +62,11 @@ class Requests:
         passed = unmasked(plan.route)
         return plan_fields(made, self._mark) | ({"unmasked": passed} if passed else {}) | _protection(plan)
 
-    def unread(self, request: HttpRequest) -> Judgement:
+    def unread(self, request: HttpRequest, identifiers: frozenset[str] = frozenset()) -> Judgement:
         """What is known of a request that no route is for, or that does not fit one: its method, and no more."""
         verb = request.method if request.method in METHODS else ""
         made = Plan("", (), (verb,) if verb else (), "", "", "")
-        return Judgement(made, plan_fields(made, self._mark), "", _all_of(request))
+        return Judgement(made, plan_fields(made, self._mark), "", _all_of(request, identifiers))
 
 
 def unmasked(route: Route) -> list[str]:
@@ -120,18 +128,27 @@ def write_of(plan: HttpPlan) -> Write:
 
 
 def study(rules: HttpRules, customers: tuple[str, ...], text: str) -> Write | Refusal:
-    """What a request that was written out would change: `PATCH /employees/7`, and below it the body, if it has one."""
-    head, _, body = text.strip().partition("\n")
+    """What a request that was written out would change: `PATCH /employees/7`, below it headers, and the body.
+
+    Both may be missing. A body is JSON or, where it does not begin as JSON does, a form, unless a header says what it
+    is; JSON may also stand in the first line.
+    """
+    head, _, rest = text.strip().replace("\r\n", "\n").partition("\n")
     method, blank, target = head.strip().partition(" ")
-    if method not in METHODS or not blank or not target.startswith("/") or " " in target:
+    target, _, beside = target.partition(" ")
+    if beside.lstrip()[:1] in ("{", "["):
+        rest, beside = f"{beside}\n{rest}", ""
+    if method not in METHODS or not blank or not target.startswith("/") or beside:
         return Refusal(
             "request-invalid", "a request to approve begins with its method and path",
-            "write it as: PATCH /path?query, and the JSON body in the lines below",
+            "write it as: PATCH /path?query, headers if it needs some, and the body in the lines below",
         )  # fmt: skip
-    body = body.strip()
-    headers = [(b"host", b"localhost")]
+    given, body = _headers_and_body(rest)
+    headers = [(b"host", b"localhost"), *given]
     if body:
-        headers += [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body.encode()))]
+        if all(name != b"content-type" for name, _ in given):
+            headers.append((b"content-type", b"application/json" if body[0] in "{[" else FORM.encode()))
+        headers.append((b"content-length", b"%d" % len(body.encode())))
     request = HttpRequest(method, target, "localhost", tuple(headers), body.encode())
     plan = judge(request, rules, customers)
     if isinstance(plan, Refusal):
@@ -141,11 +158,23 @@ def study(rules: HttpRules, customers: tuple[str, ...], text: str) -> Write | Re
     return write_of(plan)
 
 
+def _headers_and_body(text: str) -> tuple[list[tuple[bytes, bytes]], str]:
+    """What stands below the first line: headers as long as lines are some, and the rest."""
+    headers: list[tuple[bytes, bytes]] = []
+    while found := _HEADER.match(text):
+        headers.append((found[1].lower().encode(), found[2].encode("utf-8", "replace")))
+        text = text[found.end() :]
+    return headers, text.strip()
+
+
 def _fields(route: Route, reveal: frozenset[str]) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
     clear: dict[str, None] = {}
     masked: dict[str, None] = {}
     revealed: dict[str, None] = {}
     for answer in route.answers:
+        if answer.media == "unmasked":
+            # the whole of it is in clear, whatever it holds
+            revealed[f"{route.name}.$"] = None
         for field in answer.fields:
             path = called(field)
             kind = revealed if field.reveal and path in reveal else clear if field.mask.kind == "clear" else masked
@@ -153,6 +182,7 @@ def _fields(route: Route, reveal: frozenset[str]) -> tuple[tuple[str, ...], tupl
     return tuple(clear), tuple(masked), tuple(revealed)
 
 
-def _all_of(request: HttpRequest) -> Said:
+def _all_of(request: HttpRequest, identifiers: frozenset[str]) -> Said:
     body = request.body.decode("utf-8", "replace")
-    return in_text(f"{request.method} {request.target}\n{body}" if body else f"{request.method} {request.target}")
+    text = f"{request.method} {request.target}\n{body}" if body else f"{request.method} {request.target}"
+    return in_text(text, telling(unread(request.target, request.body), identifiers))

@@ -101,7 +101,7 @@ def _log(message: Message) -> LogRecord:
 def _attributes(record: Any) -> dict[str, Any]:
     found = {f"gateway.{name}": record[name] for name in _PLAIN if name in record}
     found["log.record.uid"] = record.get("id")
-    return found | semantics.database(record) | semantics.peer(record)
+    return found | semantics.of_target(record) | semantics.peer(record)
 
 
 _PLAIN = (

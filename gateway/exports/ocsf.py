@@ -30,7 +30,8 @@ _UNKNOWN, _SUCCESS, _FAILURE, _OTHER = 0, 1, 2, 99
 _STATUSES = {0: "Unknown", 1: "Success", 2: "Failure"}
 _SESSIONS_KEPT = 10_000
 _ENVELOPE = frozenset({"v", "origin", "index", "id", "time", "kind"})
-_WHOSE = ("person", "login", "teams", "address", "user", "application", "target", "ticket", "customers", "factor")
+_WHOSE = ("person", "login", "teams", "address", "user", "application", "target", "ticket", "customers", "factor",
+          "engine")  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +159,12 @@ KINDS_AS: dict[str, As] = {
     "audit.read": As(_API, 2),
 }
 _UNLISTED = As(_EVENT, _OTHER)
+_STATEMENTS = frozenset(kind for kind in KINDS_AS if kind.startswith("statement."))
+
+
+def _of_method(record: Record) -> int | str:
+    verb = str(record.get("verb", "")).upper()
+    return {"POST": 1, "PUT": 3, "PATCH": 3, "DELETE": 4, "GET": 2, "HEAD": 2, "": 2}.get(verb, verb)
 
 
 class Sessions:
@@ -186,6 +193,9 @@ def event_of(record: Record, whose: Record) -> dict[str, Any]:
     """The event of a record; `whose` is what `Sessions.whose` said of it."""
     kind = str(record.get("kind", ""))
     told = KINDS_AS.get(kind, _UNLISTED)
+    if kind in _STATEMENTS and whose.get("engine") == "http":
+        # a request to an API is none to a datastore
+        told = As(_API, _of_method, told.severity)
     activity = told.activity(record) if callable(told.activity) else told.activity
     number, name = (_OTHER, activity or "Other") if isinstance(activity, str) else (activity, "")
     name = name or told.of.activities.get(number, "Other")

@@ -77,7 +77,9 @@ def _is_address(host: str) -> bool:
 
 def datastore_parts(event: dict[str, Any], record: Record, whose: Record, _: str) -> Used:
     event["actor"], event["src_endpoint"] = _actor(whose), _source(whose)
-    database = {"name": str(whose.get("target") or "unknown"), "type_id": 1, "type": "Relational"}
+    # a session through an API says so, and what it begins is no database
+    kind = (99, "API") if whose.get("engine") == "http" else (1, "Relational")
+    database = {"name": str(whose.get("target") or "unknown"), "type_id": kind[0], "type": kind[1]}
     event |= {"database": database, "type_id": 1, "type": "Database"}
     used = {"person", "login", "teams", "address", "target", "session", "application"}
     if record.get("sql"):
@@ -166,5 +168,14 @@ def log_parts(event: dict[str, Any], record: Record, _: Record, __: str) -> Used
 
 def api_parts(event: dict[str, Any], record: Record, whose: Record, _: str) -> Used:
     event |= {"actor": _actor(whose), "src_endpoint": _source(whose)}
+    if whose.get("engine") == "http" and whose.get("target"):
+        return _request_parts(event, record, whose)
     event["api"] = {"operation": str(record.get("query") or record["kind"]), "service": {"name": "gateway"}}
     return frozenset({"person", "login", "teams", "address", "application", "query"})
+
+
+def _request_parts(event: dict[str, Any], record: Record, whose: Record) -> Used:
+    """A request to an API behind the gateway: the operation is its shape, without values."""
+    operation = str(record.get("sql") or record.get("verb") or record["kind"])
+    event["api"] = {"operation": operation, "service": {"name": str(whose["target"])}}
+    return frozenset({"person", "login", "teams", "address", "target", "session", "application", "sql"})

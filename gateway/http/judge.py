@@ -9,6 +9,7 @@ Another customer's object is answered like one that is not there (`not-found`), 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from gateway.errors import GatewayError, Refusal
@@ -97,6 +98,7 @@ def _plan(request: HttpRequest, rules: HttpRules, customers: tuple[str, ...], ke
         masked=(*_parameters(parts), *parts.body.sent) if rules.recipient else (),
         about=about,
         recipient=rules.recipient,
+        given=tuple(_given(parts)),
     )
 
 
@@ -138,6 +140,27 @@ def _parameters(parts: _Parts) -> list[SentField]:
     query_names, header_names = ((name for name, _ in pairs) for pairs in (parts.query, parts.headers))
     places = (("path", parts.placed), ("query", query_names), ("header", header_names))
     return [SentField(f"{place}.{name}", "", "clear") for place, names in places for name in dict.fromkeys(names)]
+
+
+def _given(parts: _Parts) -> Iterator[tuple[str, str]]:
+    """The values that are not of a few choices and name no customer, each with the name of its place."""
+    route = parts.route
+    customers = {(one.place, one.path or one.name) for one in (route.customer, *route.also) if one is not None}
+    placed = [("path", name, route.path[name], text) for name, text in parts.placed.items()]
+    for place, rules, pairs in (("query", route.query, parts.query), ("header", route.headers, parts.headers)):
+        known = {rule.name: rule.value for rule in rules}
+        placed += [(place, name, known[name], text) for name, text in pairs]
+    for place, name, value, text in placed:
+        if _is_free(value) and (place, name) not in customers:
+            yield name, text
+    for one in route.body.fields if route.body is not None else ():
+        if _is_free(one.value) and ("body", one.path) not in customers:
+            name = next((step for step in reversed(one.path) if step != "*"), "")
+            yield from ((name, text) for text in parts.body.values.get(one.path, ()))
+
+
+def _is_free(value: Value) -> bool:
+    return value.type != "boolean" and not value.choices
 
 
 def _judge_customers(parts: _Parts, customers: tuple[str, ...]) -> tuple[str, ...]:

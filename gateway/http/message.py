@@ -53,7 +53,8 @@ class HttpPlan:
     add). `text` is the canonical request as a person reads it, with values; `shape` is the same without values, and is
     what the trail shows in clear. `digest` (SHA-256, hexadecimal) identifies the canonical request, byte for byte, as
     it is before any mask, whatever their key: what an approval is for. `about` are those of the ticket's customers that
-    the request names. Outbound, `recipient` is who gets it and `masked` is what leaves.
+    the request names. `given` are the values that the client chose freely, each with the name of its place, as they
+    came. Outbound, `recipient` is who gets it and `masked` is what leaves.
     """
 
     route: Route
@@ -69,6 +70,7 @@ class HttpPlan:
     masked: tuple[SentField, ...] = ()
     about: tuple[str, ...] = field(default=(), repr=False)
     recipient: str = ""
+    given: tuple[tuple[str, str], ...] = field(default=(), repr=False)
 
     @property
     def target(self) -> str:

@@ -12,12 +12,11 @@ from typing import Any
 
 from gateway.policy import graphql_consistency, kinds, shapes
 from gateway.policy.http_load import ANSWER, METHODS, statuses_of
-from gateway.policy.http_rules import CustomerOf, JsonPath, Value
+from gateway.policy.http_rules import STREAMED, CustomerOf, JsonPath, Value
 from gateway.policy.http_values import Given, fits, steps
 from gateway.policy.shapes import Path, Reading
 
-_STREAMED = frozenset({"ndjson", "csv"})
-_READ = _STREAMED | {"json"}
+_READ = STREAMED | {"json"}
 _BODILESS = frozenset({"get", "head"})
 _NEVER_PASSED = frozenset({
     "authorization", "proxy-authorization", "cookie", "cookie2", "host", "content-length", "content-type",
@@ -230,7 +229,7 @@ def _judge_answers(route: dict[str, Any], at: Path, reading: Reading) -> None:
             reading.fault(here, 'CSV has columns only: write `$.name` or `$["a name"]`')
         if media == "csv" and len(answer.get("customer", ("one",))) != 1:
             reading.fault((*here, "customer"), 'CSV has columns only: write `$.name` or `$["a name"]`')
-        if media in _STREAMED and "max_bytes" in answer:
+        if media in STREAMED and "max_bytes" in answer:
             reading.fault((*here, "max_bytes"), "what streams is bounded by `limits`")
         _judge_below(fields, (*here, "fields"), reading)
         _judge_arrays(answer, here, reading)

@@ -90,6 +90,17 @@ def revealed(found: HttpRules) -> dict[str, frozenset[str]]:
     return {name: paths for name, paths in named.items() if paths}
 
 
+def categories(found: HttpRules) -> dict[str, frozenset[str]]:
+    """The fields of answers by the category of data that they are, each as records name it (`employee.$.iban`)."""
+    named: dict[str, set[str]] = {}
+    for route in found.routes:
+        for answer in route.answers:
+            for rule in answer.fields:
+                if rule.category:
+                    named.setdefault(rule.category, set()).add(f"{route.name}.{written(rule.path)}")
+    return {category: frozenset(fields) for category, fields in named.items()}
+
+
 def _route(name: str, read: dict[str, Any]) -> Route:
     method = next(method for method in METHODS if method in read)
     body, customer = read.get("body"), read.get("customer", (CustomerOf("none"),))
@@ -129,7 +140,7 @@ def _answer(status: str, read: dict[str, Any]) -> AnswerRule:
         read["media"],
         read.get("customer"),
         tuple(
-            FieldRule(steps(path), one.mask, one.type, one.reveal, one.identifier)
+            FieldRule(steps(path), one.mask, one.type, one.reveal, one.identifier, one.category)
             for path, one in read.get("fields", {}).items()
         ),
         tuple(ArrayRule(steps(path), one["customer"], one.get("count")) for path, one in _named(read, "arrays")),

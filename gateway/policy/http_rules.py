@@ -20,6 +20,8 @@ VALUES = ("string", "integer", "number", "boolean", "date", "uuid")
 MEDIA = ("json", "ndjson", "csv", "unmasked", "empty")
 RESERVED = ".gateway"
 """The first segment of the gateway's own pages on a target's address: no route begins with it."""
+STREAMED = frozenset({"ndjson", "csv"})
+"""What is masked line by line as it passes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +98,7 @@ class FieldRule:
 
     `reveal` lets an approved request see it in clear. `identifier` says that its value tells who somebody is. `label`
     is what grants and records call it where that is not its path: in an answer of GraphQL, clients name the fields.
+    `category` is the category of data that it is, as a customer is told of it; empty for none.
     """
 
     path: JsonPath
@@ -104,6 +107,7 @@ class FieldRule:
     reveal: bool = False
     identifier: bool = False
     label: str = ""
+    category: str = ""
 
 
 @dataclass(frozen=True, slots=True)

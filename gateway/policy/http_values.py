@@ -80,6 +80,7 @@ class Shown:
     type: str
     reveal: bool
     identifier: bool
+    category: str = ""
 
 
 def parameter(value: Any) -> Given:
@@ -96,9 +97,7 @@ def argument(value: Any) -> Given:
 
 def body_value(value: Any) -> Given:
     given = dict(value) if isinstance(value, dict) else {"type": value}
-    mask, category = None, given.pop("category", "")
-    if not isinstance(category, str) or (category and not re.fullmatch(r"[^\x00-\x1f]{1,100}", category)):
-        raise ValueError("`category` is the name of a category of data")
+    mask, category = None, _category(given)
     if "mask" in given:
         others = {*_PARAMETER_OPTIONS, "required", "nullable"}
         kind, options = written_mask({name: one for name, one in given.items() if name not in others}, "a field")
@@ -111,6 +110,14 @@ def body_value(value: Any) -> Given:
     if problem:
         raise ValueError(problem)
     return replace(read, mask=mask, category=category)
+
+
+def _category(given: dict[str, Any]) -> str:
+    """Take the category out of what is given. Raises: ValueError."""
+    category = given.pop("category", "")
+    if not isinstance(category, str) or (category and not re.fullmatch(r"[^\x00-\x1f]{1,100}", category)):
+        raise ValueError("`category` is the name of a category of data")
+    return category
 
 
 BODY_TYPES = {
@@ -196,6 +203,7 @@ def written_mask(value: Any, what: str) -> tuple[str, dict[str, Any]]:
 
 def shown(value: Any) -> Shown:
     kind, given = written_mask(value, "a field")
+    category = _category(given)
     flags = [given.pop(name, False) for name in ("reveal", "identifier")]
     if not all(isinstance(flag, bool) for flag in flags):
         raise ValueError("`reveal` and `identifier` can only be true or false")
@@ -212,7 +220,7 @@ def shown(value: Any) -> Shown:
     problem = kinds.misfit(mask, of)
     if problem:
         raise ValueError(problem)
-    return Shown(mask, declared, *flags)
+    return Shown(mask, declared, flags[0], flags[1], category)
 
 
 def given_schema(*also: str) -> dict[str, Any]:
@@ -245,7 +253,9 @@ def body_schema() -> dict[str, Any]:
 
 def shown_schema() -> dict[str, Any]:
     def beside(name: str) -> dict[str, Any]:
-        own: dict[str, Any] = {"identifier": {"type": "boolean"}, "type": {"type": "string"}}
+        own: dict[str, Any] = {
+            "identifier": {"type": "boolean"}, "type": {"type": "string"}, "category": {"type": "string"}
+        }  # fmt: skip
         return own if name == "clear" else own | {"reveal": {"type": "boolean"}}
 
     return kinds.mask_schema(beside)

@@ -231,7 +231,8 @@ def _policy(read: dict[str, Any], source: str) -> Policy:
             )
             for name, rule in read.get("write", {}).items()
         },
-        categories={name: frozenset(columns) for name, columns in read.get("categories", {}).items()},
+        categories={name: frozenset(columns) for name, columns in read.get("categories", {}).items()}
+        | (http_load.categories(http) if http is not None else {}),
         mode=read.get("mode", "protect"),
         literals=read.get("literals", "sealed"),
         http=http,

@@ -192,9 +192,12 @@ class Policy:
 
     @cached_property
     def identifiers(self) -> frozenset[str]:
-        """The names of columns whose values tell who somebody is, in whatever relation they are."""
-        tables = self.tables.values()
-        return frozenset(name for table in tables for name, rule in table.columns.items() if rule.identifier)
+        """The names of columns, and of fields of answers, whose values tell who somebody is, wherever they are."""
+        tables, routes = self.tables.values(), self.http.routes if self.http is not None else ()
+        columns = {name for table in tables for name, rule in table.columns.items() if rule.identifier}
+        answers = (answer for route in routes for answer in route.answers)
+        fields = (rule.path for answer in answers for rule in answer.fields if rule.identifier)
+        return frozenset(columns | {next((step for step in reversed(path) if step != "*"), "") for path in fields})
 
     @cached_property
     def identified(self) -> frozenset[str]:

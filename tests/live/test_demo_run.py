@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -17,6 +18,8 @@ from pathlib import Path
 
 import pytest
 from emitted import EMITTED
+
+from gateway.engines.http_support import unsupported
 
 GATEWAY = [sys.executable, "-P", "-m", "gateway"]
 
@@ -88,8 +91,32 @@ def test_every_claim_of_the_tour_holds(state: Path) -> None:
         [*GATEWAY, "demo", "--tour", "--state", str(state)], capture_output=True, text=True, check=False, timeout=300
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert re.search(r"All \d\d claims hold", done.stdout)
+    assert re.search(r"All \d+ claims hold", done.stdout)
     assert "FAIL" not in done.stdout
+
+
+def pasted_line(line: str) -> str:
+    """What a line to paste printed."""
+    done = subprocess.run(shlex.split(line), capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.skipif(bool(unsupported()), reason=unsupported() or "HTTP targets can be served")
+def test_the_lines_for_the_apis_work_when_pasted(state: Path) -> None:
+    demo = Demo(state)
+    try:
+        demo.wait_for("the audit trail, as it grows")
+        people = pasted_line(demo.wait_for(r"^\s+curl .*per_page=2"))
+        assert {one["company_id"] for one in json.loads(people)["employees"]} == {42}
+        assert pasted_line(demo.wait_for(r"^\s+curl .*/overview")).startswith("<!doctype html>")
+        sent = json.loads(pasted_line(demo.wait_for(r"^\s+curl .*/simulations")))
+        kept = json.loads(pasted_line(demo.wait_for(r"^\s+cat .*received\.jsonl")))
+        assert kept["employee"]["last_name"] == sent["for"]
+        assert kept["employee"]["nir"] == "***"
+        demo.wait_for(r"statement\.begin\s+alice\s+SUP-1423\s+POST /companies/\{company_id\}/simulations")
+    finally:
+        assert demo.end(signal.SIGINT) == 0
 
 
 def test_the_demo_s_lines_work_when_pasted_and_the_trail_shows_it(state: Path) -> None:
@@ -121,8 +148,9 @@ def test_a_second_start_is_quick_and_other_ends_are_as_orderly(state: Path, how:
     demo = Demo(state)
     demo.wait_for("the audit trail, as it grows")
     # 5 s is the promise on an idle machine; a test machine is seldom idle.
-    assert time.monotonic() - begun < 15
-    assert not any("making" in line or "enrolling" in line for line in demo.lines), "nothing is made twice"
+    assert time.monotonic() - begun < 60
+    again = [line for line in demo.lines if re.search("making|enrolling|waiting", line)]
+    assert again == [], "nothing is made twice, and no code is needed"
     started = descendants(demo.process.pid)
     assert demo.end(how) == 0
     assert {pid for pid in started if Path(f"/proc/{pid}").exists()} == set()

@@ -9,6 +9,7 @@ import pytest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from gateway import semantics
 from gateway.otlp import Answer
 from gateway.outgoing import Telemetry
 from gateway.telemetry import Metrics
@@ -129,3 +130,31 @@ def test_the_figures_are_those_of_the_metrics_page() -> None:
 def test_off_is_no_tracer_at_all() -> None:
     assert tracer_of("o", Telemetry()) is None
     assert tracer_of("o", Telemetry(url="http://localhost:4318/")) is not None
+
+
+@pytest.mark.parametrize(
+    ("record", "facts"),
+    [
+        ({"engine": "postgres", "verb": "SELECT"}, {"db.system.name": "postgresql", "db.operation.name": "SELECT"}),
+        ({"verb": "SELECT"}, {"db.operation.name": "SELECT"}),
+    ],
+    ids=["of a database", "of an engine that nobody named"],
+)
+def test_a_database_is_named_by_its_engine(record: dict[str, Any], facts: dict[str, Any]) -> None:
+    assert semantics.of_target({"target": "payroll", **record}) == {"db.namespace": "payroll", **facts}
+
+
+def test_a_request_to_an_api_has_the_names_of_http() -> None:
+    record = {
+        "target": "office",
+        "engine": "http",
+        "verb": "GET",
+        "sql": "GET /companies/{id}/employees?page",
+        "rows": 1,
+    }
+    found = semantics.of_target({**record, "tag": "HTTP 200"})
+    assert found == {
+        "gateway.target": "office", "http.request.method": "GET", "http.route": "/companies/{id}/employees",
+        "http.response.status_code": 200,
+    }  # fmt: skip
+    assert semantics.of_target({"engine": "http", "verb": "GET"}) == {}

@@ -6,21 +6,22 @@ It is what many internal APIs are: it shows every column it has, and it does not
 from __future__ import annotations
 
 import csv
-import hmac
 import json
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from datetime import date
 from io import StringIO
 from typing import Annotated, Any, Literal
 
 import psycopg
-from fastapi import FastAPI, HTTPException, Query, Request, Response
-from fastapi.responses import JSONResponse, StreamingResponse
+from fastapi import FastAPI, HTTPException, Query
+from fastapi.responses import HTMLResponse, StreamingResponse
 from psycopg.rows import dict_row
 from psycopg.types.numeric import FloatLoader
 from pydantic import BaseModel, ConfigDict
 
+from gateway.demo.backoffice.overview import overview
 from gateway.demo.data import DEPARTMENTS
+from gateway.demo.served import only_with
 
 Row = dict[str, Any]
 Status = Literal["active", "on_leave", "sick_leave", "notice"]
@@ -62,12 +63,7 @@ def back_office(dsn: str, token: str) -> FastAPI:
             cursor.itersize = _BATCH
             yield from cursor.execute(_EXPORT, (company,))
 
-    @app.middleware("http")
-    async def only_the_gateway(request: Request, go_on: Callable[[Request], Awaitable[Response]]) -> Response:
-        shown = request.headers.get("authorization", "").encode()
-        if not hmac.compare_digest(shown, f"Bearer {token}".encode()):
-            return JSONResponse({"detail": "the service's token is missing"}, 401, {"WWW-Authenticate": "Bearer"})
-        return await go_on(request)
+    only_with(app, token)
 
     @app.get("/companies/{company_id}")
     def company(company_id: int) -> Row:
@@ -113,6 +109,16 @@ def back_office(dsn: str, token: str) -> FastAPI:
             company_id, employee_id,
         )  # fmt: skip
         return {"total": len(found), "payslips": found}
+
+    @app.get("/companies/{company_id}/overview", response_class=HTMLResponse)
+    def page(company_id: int) -> HTMLResponse:
+        company = one("select * from public.companies where id = %s", company_id)
+        found = rows(
+            "select d.label, count(*) as staff from public.employees e join public.departments d "
+            "on d.code = e.department where e.company_id = %s group by d.label order by count(*) desc, d.label",
+            company_id,
+        )
+        return HTMLResponse(overview(company, found))
 
     @app.get("/companies/{company_id}/export.ndjson")
     def lines(company_id: int) -> StreamingResponse:

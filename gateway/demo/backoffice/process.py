@@ -2,108 +2,26 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
-import os
-import secrets
-import shutil
-import ssl
-import subprocess
-import sys
-import time
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
-import httpx2
-
-from gateway.demo.client import bare_environment
-from gateway.demo.postgres import BACKEND_ROLE, DemoError, EmbeddedPostgres, end, free_port, private_log
-from gateway.demo.tls import LOOPBACK, make_server_tls
+from gateway.demo.postgres import BACKEND_ROLE, EmbeddedPostgres
+from gateway.demo.service import Service
 
 OFFICE = "backoffice"
-USUAL_PORT = 8444
 
 
-@dataclass
-class Office:
-    """The process. `directory` holds its certificate, its settings and its log."""
+class Office(Service):
+    """The process, over the payroll database."""
 
-    directory: Path
-    postgres: EmbeddedPostgres
-    port: int = 0
-    _process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
+    name: ClassVar[str] = OFFICE
+    title: ClassVar[str] = "back office"
+    usual_port: ClassVar[int] = 8444
 
-    @property
-    def pid(self) -> int | None:
-        """Its process id while it runs."""
-        return self._process.pid if self._process is not None and self._process.poll() is None else None
+    def __init__(self, directory: Path, postgres: EmbeddedPostgres, port: int = 0) -> None:
+        super().__init__(directory, port)
+        self._postgres = postgres
 
-    @property
-    def token(self) -> Path:
-        """The service's token, which nobody but the gateway has."""
-        return self.directory / "service.token"
-
-    @property
-    def log(self) -> Path:
-        """What it said."""
-        return self.directory / "backoffice.log"
-
-    def target(self, port: int) -> dict[str, Any]:
-        """The gateway's target for it, which people reach at `port`."""
-        return {
-            "engine": "http",
-            "url": f"https://localhost:{self.port}",
-            "ca": str(self.directory / "tls" / "ca.crt"),
-            "listen": {"port": port},
-            "credentials": {"kind": "bearer", "token": {"file": str(self.token)}},
-            "pseudonyms_of": "payroll",
-        }
-
-    def start(self, *, timeout_s: float = 30) -> None:
-        """Run it until it answers. Raises `DemoError` with the end of its log."""
-        self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        tls = make_server_tls(self.directory / "tls", "Back office", LOOPBACK)
-        token = secrets.token_urlsafe(32)
-        _write_secret(self.token, token)
-        self.port = free_port()
-        settings = {
-            "dsn": self.postgres.dsn(BACKEND_ROLE), "token": token, "port": self.port,
-            "certificate": str(tls.certificate), "key": str(tls.key),
-        }  # fmt: skip
-        _write_secret(self.directory / "settings.json", json.dumps(settings))
-        command = [sys.executable, "-P", "-m", "gateway.demo.backoffice", str(self.directory / "settings.json")]
-        setpriv = shutil.which("setpriv")
-        if setpriv:
-            command = [setpriv, "--pdeathsig", "TERM", *command]
-        with private_log(self.log) as log:
-            self._process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=bare_environment(),
-                start_new_session=True,
-            )  # fmt: skip
-        self._await_answer(ssl.create_default_context(cafile=str(tls.ca)), self._process, timeout_s)
-
-    def _await_answer(self, context: ssl.SSLContext, process: subprocess.Popen[bytes], timeout_s: float) -> None:
-        deadline = time.monotonic() + timeout_s
-        with httpx2.Client(trust_env=False, timeout=5, verify=context) as client:
-            while time.monotonic() < deadline:
-                if process.poll() is not None:
-                    break
-                with contextlib.suppress(httpx2.TransportError):
-                    if client.get(f"https://localhost:{self.port}/").status_code == 401:
-                        return
-                time.sleep(0.03)
-        self.stop()
-        raise DemoError(f"the back office did not start:\n{self.log.read_text(errors='replace')[-2000:]}")
-
-    def stop(self, *, timeout_s: float = 10) -> None:
-        """End it; kill it when that takes too long."""
-        process, self._process = self._process, None
-        if process is not None:
-            end(process, timeout_s)
-
-
-def _write_secret(path: Path, text: str) -> None:
-    path.unlink(missing_ok=True)
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-        file.write(text)
+    def settings(self) -> dict[str, Any]:
+        """See `Service`."""
+        return {"dsn": self._postgres.dsn(BACKEND_ROLE)}

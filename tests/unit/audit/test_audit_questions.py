@@ -337,6 +337,14 @@ def test_gaps_name_crashes_unknown_ends_and_clock_steps(day):
     assert any(note.startswith("0 statements have no end") for note in day.ask("gaps")["notes"])
 
 
+def test_gaps_name_the_engines_that_stopped_and_not_those_that_began(day):
+    began = day.add("engine.process", engine="http", state="started")
+    ended = day.add("engine.process", engine="http", state="ended", reason="signal SIGKILL", count=2)
+    rows = {row["record"]: row for row in day.ask("gaps")["rows"]}
+    assert began not in rows
+    assert (rows[ended]["engine"], rows[ended]["reason"], rows[ended]["count"]) == ("http", "signal SIGKILL", 2)
+
+
 def test_whether_the_log_is_whole(day):
     answer = day.ask("whole")
     facts = {row["what"]: row["value"] for row in answer["rows"]}

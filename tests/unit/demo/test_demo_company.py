@@ -25,6 +25,7 @@ from gateway.demo.company import (
     write_tickets,
 )
 from gateway.demo.postgres import Binaries, EmbeddedPostgres
+from gateway.demo.simulator.process import SIMULATOR, Simulator
 
 
 def a_server(directory: Path) -> EmbeddedPostgres:
@@ -67,7 +68,7 @@ def test_nobody_else_may_change_a_policy_whatever_the_umask_of_the_checkout(
     source.chmod(0o775)
     (source / "payroll.yaml").chmod(0o664)
     monkeypatch.setattr(company_module, "__file__", str(module))
-    company_module._copy_policies(tmp_path / "copy", True)
+    company_module._copy_policies(tmp_path / "copy", {OFFICE})
     assert {path.stat().st_mode & 0o022 for path in (tmp_path / "copy", tmp_path / "copy" / "payroll.yaml")} == {0}
 
 
@@ -159,16 +160,18 @@ def test_a_second_start_keeps_passwords_and_key_and_mends_what_was_edited(tmp_pa
     assert load_config(second.config, environ={}).listen.postgres.port == PORTS["postgres"] + 1
 
 
-def test_only_a_company_with_a_back_office_has_its_target_and_policy(tmp_path: Path, company: Company) -> None:
+def test_only_a_company_with_apis_has_their_targets_and_policies(tmp_path: Path, company: Company) -> None:
     server = a_server(tmp_path / "postgres")
-    (tmp_path / "office").mkdir(mode=0o700)
-    office = Office(tmp_path / "office", server, port=5998)
-    office.token.write_text("t" * 32)
-    with_office = write_company(tmp_path / "company", server, lambda usual: usual, office)
-    found = load_config(with_office.config, environ={})
-    assert set(found.targets) | set(found.apis) == {"payroll", OFFICE}
-    assert found.apis[OFFICE].pseudonyms_of == "payroll"
-    assert with_office.ports[OFFICE] == found.apis[OFFICE].listen.port
-    assert (with_office.directory / "policies" / f"{OFFICE}.yaml").is_file()
+    services = (Office(tmp_path / "office", server, port=5998), Simulator(tmp_path / "simulator", port=5997))
+    for one in services:
+        one.directory.mkdir(mode=0o700)
+        one.token.write_text("t" * 32)
+    with_both = write_company(tmp_path / "company", server, lambda usual: usual, services)
+    found = load_config(with_both.config, environ={})
+    assert set(found.targets) | set(found.apis) == {"payroll", OFFICE, SIMULATOR}
+    for name in (OFFICE, SIMULATOR):
+        assert found.apis[name].pseudonyms_of == "payroll"
+        assert with_both.ports[name] == found.apis[name].listen.port
+        assert (with_both.directory / "policies" / f"{name}.yaml").is_file()
+        assert not list((company.directory / "policies").glob(f"{name}*"))
     assert set(load_config(company.config, environ={}).apis) == set()
-    assert not list((company.directory / "policies").glob(f"{OFFICE}*"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import struct
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from gateway.http.judge import judge
 from gateway.http.message import HttpPlan, HttpRequest
 from gateway.http_settings import HttpTarget
 from gateway.policy.load import load_policy, parse_policy
+from gateway.policy.schema import Policy
 from gateway.sql.cache import Judgement
 from gateway.wire.auth import ScramVerifier, known_to, make_verifier, mock_verifier
 
@@ -114,8 +116,18 @@ def test_nonsense_closes_the_channel(data: bytes) -> None:
     assert taken == []
 
 
-def test_rules_arrive_as_they_were() -> None:
-    rules = load_policy(POLICY).http
+def with_a_json_mask() -> Policy:
+    """The policy of a route that has masks within a mask."""
+    masks = "{phone: {mask: partial, keep_end: 2}, home.city: clear}"
+    fields = f"{{$.profile: {{mask: json, paths: {masks}}}}}"
+    text = OUTBOUND.replace("  direction: outbound\n  recipient: Mailer Inc.\n", "")
+    text = text[: text.index("    send:")] + text[text.index("    templates:") :]
+    return parse_policy(text.replace("{media: empty}", f"{{media: json, fields: {fields}}}"))
+
+
+@pytest.mark.parametrize("policy", [lambda: load_policy(POLICY), with_a_json_mask], ids=["an office", "json masks"])
+def test_rules_arrive_as_they_were(policy: Callable[[], Policy]) -> None:
+    rules = policy().http
     assert rules is not None
     sent = msgspec.msgpack.decode(msgspec.msgpack.encode(ipc.Rules("digest", rules)), type=ipc.ToProcess)
     assert ipc.frozen(sent.rules) == rules
@@ -192,8 +204,10 @@ def test_the_record_of_what_leaves_says_to_whom_about_whom_and_how_it_is_masked_
     }
     assert not any(value in str(found.fields) for value in ("ann", "Ann", "1990"))
     # the seal keeps what left, which is the masked request
-    assert "Dear Ann" in str(found.said)
-    assert "ann@" not in str(found.said)
+    assert "Dear Ann" in str(found.said.texts)
+    assert "ann@" not in str(found.said.texts)
+    # whoever asks for Ann by her address finds it
+    assert found.said.subjects == ("1990-05-17", "Dear Ann", "ann@example.org")
     record.event("statement.begin", **found.fields)
     record.event("statement.refused", **found.fields)
 
@@ -281,3 +295,138 @@ def test_a_fault_of_a_target_is_told_where_it_stands(tmp_path: Path) -> None:
     message = refused.value.refusal.message
     assert ":2:44: `targets.api.port`" in message
     assert ":3:17: `targets.db.por`" in message
+
+
+FORM_ROUTE = """
+target: mailer
+access:
+  teams: [support]
+  ticket: {projects: [SUP], states: [open]}
+  duration: {default: 1h, max: 8h}
+  approvers: {teams: [security]}
+http:
+  direction: outbound
+  recipient: Mailer Inc.
+  routes:
+    send:
+      post: /companies/{company_id}/messages
+      path: {company_id: integer}
+      customer: path.company_id
+      headers: {X-Campaign: {type: string, choices: [spring, summer]}}
+      write: statement
+      body:
+        media: form
+        fields:
+          $.to: {mask: email, domain: keyed, category: contact, required: true}
+          $.subject: {mask: clear, category: free text}
+      answers: {202: {media: empty}}
+"""
+
+
+def sent(rules: Any, body: bytes, *more: tuple[bytes, bytes]) -> HttpPlan:
+    headers = (
+        (b"host", b"api.test"), (b"content-type", b"application/x-www-form-urlencoded"),
+        (b"content-length", b"%d" % len(body)), *more,
+    )  # fmt: skip
+    found = judge(HttpRequest("POST", "/companies/42/messages", "api.test", headers, body), rules, ("42",), key=b"k")
+    assert isinstance(found, HttpPlan), found
+    return found
+
+
+@pytest.mark.parametrize(
+    "filed",
+    [
+        "POST /companies/42/messages\nto=ann%40example.org&subject=Hello",
+        "POST /companies/42/messages\nContent-Type: application/x-www-form-urlencoded\n\n"
+        "to=ann%40example.org&subject=Hello",
+        "POST /companies/42/messages\r\n\r\nto=ann%40example.org&subject=Hello\r\n",
+    ],
+    ids=["body below", "with its media type", "as curl prints it"],
+)
+def test_a_form_that_leaves_can_be_filed_and_is_the_request_that_is_sent(filed: str) -> None:
+    rules = parse_policy(FORM_ROUTE).http
+    assert rules is not None
+    write = study(rules, ("42",), filed)
+    assert not isinstance(write, Refusal), write
+    assert write.digest == sent(rules, b"to=ann%40example.org&subject=Hello").digest
+    assert write.digest != sent(rules, b"to=ann%40example.org&subject=Hullo").digest
+    assert "ann" not in write.canonical
+
+
+def test_a_header_that_is_passed_on_is_a_part_of_what_is_filed() -> None:
+    rules = parse_policy(FORM_ROUTE).http
+    assert rules is not None
+    write = study(rules, ("42",), "POST /companies/42/messages\nX-Campaign: spring\n\nto=ann%40example.org")
+    assert not isinstance(write, Refusal), write
+    assert "x-campaign: spring" in write.canonical
+    assert write.digest == sent(rules, b"to=ann%40example.org", (b"x-campaign", b"spring")).digest
+    assert write.digest != sent(rules, b"to=ann%40example.org").digest
+    unknown = study(rules, ("42",), "POST /companies/42/messages\nX-Campaign: autumn\n\nto=ann%40example.org")
+    assert isinstance(unknown, Refusal)
+
+
+def test_json_may_stand_in_the_first_line() -> None:
+    rules = load_policy(POLICY).http
+    assert rules is not None
+    below = study(rules, ("42",), 'PATCH /companies/42/employees/7\n{"status":"left"}')
+    beside = study(rules, ("42",), 'PATCH /companies/42/employees/7 {"status": "left"}')
+    assert not isinstance(below, Refusal)
+    assert not isinstance(beside, Refusal)
+    assert below.digest == beside.digest
+    assert isinstance(study(rules, ("42",), "PATCH /companies/42/employees/7 HTTP/1.1"), Refusal)
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "body", "found"),
+    [
+        ("GET", "/companies/42/employees/71234", b"", ("71234",)),
+        # too short to tell who somebody is, of a few choices, the ticket's customer
+        ("GET", "/companies/42/employees/7", b"", ()),
+        ("PATCH", "/companies/42/employees/71234", b'{"status":"left"}', ("71234",)),
+    ],
+    ids=["in the path", "too short", "a choice is none"],
+)
+def test_values_that_tell_who_somebody_is_are_told_of_a_request(
+    method: str, target: str, body: bytes, found: tuple[str, ...]
+) -> None:
+    policy = load_policy(POLICY)
+    assert policy.http is not None
+    headers = [(b"host", b"api.test")]
+    if body:
+        headers += [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+    plan = judge(HttpRequest(method, target, "api.test", tuple(headers), body), policy.http, ("42",))
+    assert isinstance(plan, HttpPlan), plan
+    said = Requests(lambda digest: digest).judgement(plan, 1, frozenset(), policy.identifiers).said
+    assert said.subjects == found
+
+
+@pytest.mark.parametrize(
+    ("target", "body", "found"),
+    [
+        ("/companies/42/employees?email=ann%40example.org", b"", {"ann@example.org"}),
+        ("/employees/ann%40example.org/", b"", {"ann@example.org"}),
+        ("/x", b'{"people":[{"iban":"FR76"},{"nir":285}],"n":12}', {"FR76", "285"}),
+        ("/x", b"iban=FR76&n=12", {"FR76"}),
+        ("/x", b'{"iban":"FR76"', set()),
+        ("/x", b"[" * 60_000, set()),
+        ("/x?" + "a=b&" * 5_000, b"\xff\xfe", set()),
+    ],
+    ids=["query", "path", "document", "form", "broken", "deep", "many and binary"],
+)
+def test_a_refused_request_tells_its_values_as_far_as_it_can_be_read(target: str, body: bytes, found: set[str]) -> None:
+    request = HttpRequest("GET", target, "api.test", (), body)
+    said = Requests(lambda digest: digest).unread(request, frozenset({"iban", "nir"})).said
+    names = {"companies", "employees"}
+    assert {str(one) for one in said.subjects} - names == found
+
+
+def test_the_fields_of_answers_name_identifiers_and_categories() -> None:
+    text = OUTBOUND.replace("  direction: outbound\n  recipient: Mailer Inc.\n", "").replace(
+        "answers: {200: {media: empty}}",
+        'answers: {200: {media: json, fields: {"$[*].iban": {mask: partial, keep_end: 3, identifier: true, '
+        'category: bank}, "$[*].total": {mask: clear, category: counts}}}}',
+    )
+    text = text[: text.index("    send:")] + text[text.index("    templates:") :]
+    policy = parse_policy(text)
+    assert policy.identifiers == {"iban"}
+    assert policy.categories == {"bank": {"templates.$[*].iban"}, "counts": {"templates.$[*].total"}}

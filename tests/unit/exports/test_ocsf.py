@@ -192,3 +192,23 @@ def test_a_security_event_is_as_severe_as_its_rule_says(word: str, number: int) 
     assert found["severity_id"] == number
     assert found["finding_info"]["title"] == "security event: rows-at-night"
     assert ocsf_problems(found) == []
+
+
+@pytest.mark.parametrize(
+    ("verb", "activity"), [("GET", "Read"), ("POST", "Create"), ("PATCH", "Update"), ("DELETE", "Delete")]
+)
+def test_a_request_to_an_api_is_no_statement_of_a_database(verb: str, activity: str) -> None:
+    sessions = Sessions()
+    begin = {**bare("session.begin"), "session": "S1", "target": "office", "engine": "http", "login": "alice"}
+    connected = event_of(begin, sessions.whose(begin))
+    assert connected["database"] == {"name": "office", "type_id": 99, "type": "API"}
+    asked = {**bare("statement.begin"), "session": "S1", "statement": "S1.1", "verb": verb, "sql": f"{verb} /a/{{id}}"}
+    ended = {**bare("statement.end"), "session": "S1", "statement": "S1.1", "tag": "HTTP 404 not-found"}
+    events = [event_of(one, sessions.whose(one)) for one in (asked, ended)]
+    assert [ocsf_problems(one) for one in (connected, *events)] == [[], [], []]
+    assert {one["class_name"] for one in events} == {"API Activity"}
+    assert "database" not in str(events)
+    operation, service = f"{verb} /a/{{id}}", {"name": "office"}
+    assert events[0]["api"] == {"operation": operation, "service": service}
+    assert events[0]["activity_name"] == activity
+    assert events[1]["unmapped"]["tag"] == "HTTP 404 not-found"
