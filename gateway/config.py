@@ -50,10 +50,9 @@ class Listener(_Model):
         return is_loopback(self.host)
 
 
-class PostgresListener(Listener):
-    """Where PostgreSQL clients connect. `tls: off` is for loopback only."""
+class DatabaseListener(Listener):
+    """Where clients of a database connect. `tls: off` is for loopback only."""
 
-    port: int = Field(default=6432, ge=0, le=65535)
     tls: Literal["required", "off"] = "required"
     max_connections: int = Field(default=500, ge=1, le=100_000)
     max_connections_per_person: int = Field(default=100, ge=1, le=100_000)
@@ -61,10 +60,16 @@ class PostgresListener(Listener):
     idle_timeout: Seconds = 3600.0
 
     @model_validator(mode="after")
-    def _plain_stays_home(self) -> PostgresListener:
+    def _plain_stays_home(self) -> DatabaseListener:
         if self.tls == "off" and not self.loopback:
             raise ValueError("`tls: off` is for a loopback host only")
         return self
+
+
+class PostgresListener(DatabaseListener):
+    """Where PostgreSQL clients connect."""
+
+    port: int = Field(default=6432, ge=0, le=65535)
 
 
 class ApiListener(Listener):

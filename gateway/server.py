@@ -46,8 +46,9 @@ from gateway.console.ops import create_ops_app
 from gateway.console.serve import CIPHERS, local_socket, serve_app, server_context
 from gateway.custody.custody import Custody
 from gateway.engines import http_statements
+from gateway.engines.doors import Doors
 from gateway.engines.http_serving import HttpServing
-from gateway.engines.postgres import Doors, PostgresEngine
+from gateway.engines.postgres import PostgresEngine
 from gateway.engines.postgres_preview import PostgresPreview
 from gateway.engines.targets import Targets
 from gateway.errors import GatewayError, Refusal

@@ -23,9 +23,9 @@ from typing import Any
 from gateway.access.context import durable
 from gateway.admitted import Admitted, Refused
 from gateway.engines import http_channel as ipc
+from gateway.engines.doors import Doors
 from gateway.engines.http_sessions import Entry, Running, Sessions
 from gateway.engines.http_statements import PROTOCOL, Requests, reveal_of
-from gateway.engines.postgres import Doors
 from gateway.errors import CODES, GatewayError, Refusal
 from gateway.gate import Gate
 from gateway.http.judge import judge

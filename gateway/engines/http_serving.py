@@ -10,10 +10,10 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from gateway.config import Config
+from gateway.engines.doors import Doors
 from gateway.engines.http import HttpEngine
 from gateway.engines.http_process import HttpProcess
 from gateway.engines.http_support import unsupported
-from gateway.engines.postgres import Doors
 from gateway.errors import Refusal
 from gateway.gate import Gate
 from gateway.http_settings import HttpListener
