@@ -61,7 +61,7 @@ from gateway.literals.service import Literals
 from gateway.model import Preview, Session, Write
 from gateway.quick.opening import open_shared
 from gateway.sql.cache import PlanCache
-from gateway.sql.postgres import analyse, free_literals, judged, normalise, telling
+from gateway.sql.rooms import analyse, free_literals, judged, normalise, telling
 from gateway.sql.worker import Workers, is_short
 from gateway.store.opening import open_store
 from gateway.telemetry import Log, Metrics, configure_logging, way_to
@@ -179,7 +179,7 @@ class Server:
             check=self.access.check,
             view=self.targets.view,
             plans=plans,
-            normalise=normalise,
+            normalise=lambda text, view: normalise(text, view.policy),
             workers=self.workers,
             budgets=budgets,
             claims=Claims(self.access.claim, self.access.release),

@@ -24,7 +24,7 @@ from gateway.policy.load import Document, load_document
 from gateway.policy.schema import Policy
 from gateway.sql.catalog import Catalog
 from gateway.sql.fit import check_against
-from gateway.sql.postgres import analyse
+from gateway.sql.rooms import analyse
 from gateway.sql.statement import Plan, View
 
 

@@ -155,8 +155,9 @@ class Policy:
     functions vouched for by the owner, qualified. `write` maps a relation to what may be written to it. `purpose` is
     what keyed masks are bound to. `categories` are names for groups of qualified columns, as customers are told of
     them. `mode` is `protect` or `observe`. `literals` is what becomes of the values in
-    statements: `sealed` (kept where two people can open them) or `none` (kept nowhere). `http` has the routes of an
-    HTTP target, which has no tables and whose `reveal` maps a route to paths of its answers; None for a database.
+    statements: `sealed` (kept where two people can open them) or `none` (kept nowhere). `dialect` is the SQL that the
+    target speaks, one of `DIALECTS`. `http` has the routes of an HTTP target, which has no tables and whose `reveal`
+    maps a route to paths of its answers; None for a database.
     """
 
     target: str
@@ -173,6 +174,7 @@ class Policy:
     mode: str = "protect"
     categories: dict[str, frozenset[str]] = field(default_factory=dict)
     literals: str = "sealed"
+    dialect: str = "postgres"
     http: HttpRules | None = None
 
     @property
