@@ -10,14 +10,14 @@ import contextlib
 import socket
 import ssl
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from gateway.errors import CODES, GatewayError
 from gateway.wire.mysql import auth, handshake
 from gateway.wire.mysql.answers import Answer, Part, State
-from gateway.wire.mysql.base import MORE_DATA, Capability, Status
+from gateway.wire.mysql.base import Capability, Status
 from gateway.wire.mysql.commands import (
     SILENT,
     Bound,
@@ -242,7 +242,8 @@ class Statement:
 class Relay:
     """Serves clients with our server's half and asks a target with our client's half, one thread per client.
 
-    People sign in as `user` with `password`, by `plugin`; `offered` is what clients may have.
+    People sign in as `user` with `password`, by `plugin`; `offered` is what clients may have. `verified`: the relay has a
+    verifier of the password, and is not only able to tell it when it sees it.
     """
 
     def __init__(
@@ -256,6 +257,7 @@ class Relay:
         offered: Capability = handshake.OFFERED,
         wanted: Capability = handshake.TOWARDS_TARGETS,
         ask_password: bool = False,
+        verified: bool = True,
     ) -> None:
         from gateway import certificates
         from gateway.demo.postgres import HOST, free_port
@@ -270,7 +272,8 @@ class Relay:
         self.tls.load_cert_chain(directory / "relay.pem", directory / "relay.key")
         self.user, self.password = "alice", "a-pass-of-128-bits"
         self.target, self.target_user, self.target_ca = target, target_user, ca
-        self.plugin, self.offered, self.wanted, self.ask = plugin, offered, wanted, ask_password
+        self.plugin, self.offered, self.wanted = plugin, offered, wanted
+        self.ask, self.verified = ask_password, verified
         self.problems: list[BaseException] = []
         self.attributes: list[dict[bytes, bytes]] = []
         self.commands: list[Command] = []
@@ -371,7 +374,8 @@ class Session:
         login = handshake.decode_login(line.read(), relay.offered)
         assert isinstance(login, handshake.HandshakeResponse)
         relay.attributes.append(dict(login.attributes))
-        verifiers = [auth.Verifier.of(b"another"), auth.Verifier.of(relay.password.encode())]
+        secrets = [b"another", relay.password.encode()] if relay.verified else [b"another"]
+        verifiers = [auth.Verifier.of(secret) for secret in secrets]
         server = auth.ServerAuth(relay.plugin, nonce, verifiers, secure=True, ask_password=relay.ask)
         judged = server.start(login.plugin, login.auth)
         while True:
@@ -436,6 +440,8 @@ class Session:
             if not payload:
                 raise ConnectionResetError("closed by the target")
             out.part(answer, state, answer.take(payload), payload)
+        if out.divider_due:
+            out.send(encode_eof())
         out.flush()
 
     def _told(self, ok: Ok) -> Ok:
@@ -449,6 +455,7 @@ class Outgoing:
         self.session = session
         self.buffer: list[bytes] = []
         self.size = 0
+        self.divider_due = False
 
     def send(self, payload: bytes) -> None:
         framer = self.session.line.framer
@@ -465,6 +472,11 @@ class Outgoing:
     def part(self, answer: Answer, state: State, part: Part, payload: bytes) -> None:
         capabilities, target = self.session.capabilities, self.session.target.capabilities
         old = Capability.DEPRECATE_EOF not in capabilities
+        if self.divider_due:
+            # where the rows wait behind a cursor, the end of the answer is the only EOF packet
+            self.divider_due = False
+            if not (part == Part.END and answer.ok is not None and Status.CURSOR_EXISTS in answer.ok.status):
+                self.send(encode_eof())
         if part == Part.ERROR:
             error = parse_error(payload)
             self.send(encode_error(error.errno, error.sqlstate, error.message))
@@ -483,7 +495,7 @@ class Outgoing:
             ended = answer.state != state
             # a target that sends EOF packets sends one now, which becomes the client's; who sends none leaves it to us
             if ended and old and Capability.DEPRECATE_EOF in target and not listed:
-                self.send(encode_eof())
+                self.divider_due = True
         elif part == Part.DIVIDER:
             if old:
                 self.send(encode_eof())
@@ -496,6 +508,3 @@ class Outgoing:
             assert part == Part.END
             assert answer.ok is not None
             self.send(encode_end(self.session._told(answer.ok), capabilities))
-
-
-assert MORE_DATA == 1
