@@ -94,6 +94,21 @@ class Line:
             self.framer.feed(data)
         return payload
 
+    def first(self) -> bytes:
+        """A client's first payload, and not a byte of what is behind it."""
+        header = self._exactly(4)
+        self.framer.feed(header + self._exactly(handshake.first_packet_length(header) - 4))
+        return self.read()
+
+    def _exactly(self, count: int) -> bytes:
+        data = b""
+        while len(data) < count:
+            more = self.sock.recv(count - len(data))
+            if not more:
+                raise ConnectionResetError("closed by the client")
+            data += more
+        return data
+
     def send(self, payload: bytes) -> None:
         """One payload, next in sequence."""
         self.sock.sendall(frame(payload, self.framer.sequence))
@@ -242,8 +257,8 @@ class Statement:
 class Relay:
     """Serves clients with our server's half and asks a target with our client's half, one thread per client.
 
-    People sign in as `user` with `password`, by `plugin`; `offered` is what clients may have. `verified`: the relay has a
-    verifier of the password, and is not only able to tell it when it sees it.
+    People sign in as `user` with `password`, by `plugin`; `offered` is what clients may have. `verified`: the relay has
+    a verifier of the password, and is not only able to tell it when it sees it.
     """
 
     def __init__(
@@ -366,10 +381,9 @@ class Session:
                 handshake.Greeting("8.0.40-relay", 7, nonce, relay.offered, relay.plugin, 45, Status.AUTOCOMMIT)
             )
         )
-        login = handshake.decode_login(line.read(), relay.offered)
+        login = handshake.decode_login(line.first(), relay.offered)
         if not isinstance(login, handshake.SSLRequest):
             raise GatewayError("tls-required", "the connection must use TLS", fatal=True)
-        assert not line.framer.pending
         line.sock = relay.tls.wrap_socket(line.sock, server_side=True)
         login = handshake.decode_login(line.read(), relay.offered)
         assert isinstance(login, handshake.HandshakeResponse)
@@ -415,6 +429,10 @@ class Session:
             fetch: Fetch = decode_fetch(payload)
             columns = self.statements[fetch.statement].columns
             sent = encode_fetch(fetch)
+        elif command == Command.CHANGE_USER:
+            handshake.decode_change_user(payload[1:], self.capabilities)
+            self.line.send(encode_error(1045, "28000", "sign in anew instead"))
+            return
         elif command == Command.SET_OPTION:
             # it is the relay's business; towards the target nothing changes
             decode_number(payload)

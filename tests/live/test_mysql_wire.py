@@ -1,7 +1,7 @@
 """The MySQL wire against a real MariaDB, and real clients against both of its halves.
 
-`direct` is a session with the server itself; `relayed` goes through a relay of the two halves, which decodes and encodes
-everything. What a client sees must be the same.
+`direct` is a session with the server itself; `relayed` goes through a relay of the two halves, which decodes and
+encodes everything. What a client sees must be the same.
 """
 
 from __future__ import annotations
@@ -77,9 +77,7 @@ ROWS = [
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MariaDB]:
     directory = tmp_path_factory.mktemp("mariadb")
-    with mariadb_server(
-        directory, options=["--plugin-load-add=auth_ed25519", "--sql-mode=ALLOW_INVALID_DATES"]
-    ) as made:
+    with mariadb_server(directory, options=["--plugin-load-add=auth_ed25519"]) as made:
         client = Client(made.socket, "root", made.root_password)
         for statement in (
             "CREATE DATABASE shop CHARACTER SET utf8mb4",
@@ -123,8 +121,16 @@ def relay(server: MariaDB, directory: Path, **given: Any) -> Iterator[Relay]:
 def by_pymysql(server: MariaDB | Relay, **given: Any) -> Any:
     """A connection of PyMySQL's, as `app` to the server or as `alice` to the relay."""
     user, password = (server.user, server.password) if isinstance(server, Relay) else ("app", "app-secret")
-    options = {"database": "shop", "ssl_ca": str(server.ca), "ssl_verify_cert": True, "charset": "utf8mb4", **given}
-    return pymysql.connect(host="localhost", port=server.port, user=user, password=password, **options)
+    options = {
+        "user": user,
+        "password": password,
+        "database": "shop",
+        "ssl_ca": str(server.ca),
+        "ssl_verify_cert": True,
+        "charset": "utf8mb4",
+        **given,
+    }
+    return pymysql.connect(host="localhost", port=server.port, **options)
 
 
 # --- the client's half against the server
@@ -180,7 +186,7 @@ def test_what_was_agreed_has_nothing_that_reads_files_or_runs_several_statements
     assert not client.capabilities & never
     with pytest.raises(Refused, match="1064"):
         client.query("SELECT 1; SELECT 2")
-    with pytest.raises(Refused, match="LOAD DATA LOCAL"):
+    with pytest.raises(Refused, match="local infile"):
         client.query("LOAD DATA LOCAL INFILE '/etc/passwd' INTO TABLE notes (body)")
 
 
@@ -230,7 +236,10 @@ def test_every_type_reads_the_same_by_text_by_binary_and_by_pymysql(server: Mari
     client = connect(server, wanted=wanted)
     question = "SELECT * FROM kinds ORDER BY id"
     [text] = client.query(question)
-    with contextlib.closing(by_pymysql(server, conv={}, use_unicode=False)) as other, other.cursor() as cursor:
+    with (
+        contextlib.closing(by_pymysql(server, conv=dict(pymysql.converters.encoders), use_unicode=False)) as other,
+        other.cursor() as cursor,
+    ):
         cursor.execute(question)
         theirs = list(cursor.fetchall())
         names = [column[0] for column in cursor.description]
@@ -269,7 +278,7 @@ PARAMETERS: list[tuple[str, Parameter, Value, str | None]] = [
     ("dtm", Parameter(Type.TIMESTAMP), DateTime(2024, 1, 1, 1), "2024-01-01 01:00:00.000000"),
     ("vc", Parameter(Type.VAR_STRING), "ünï".encode(), "ünï"),
     ("vc", Parameter(Type.STRING), b"", ""),
-    ("bl", Parameter(Type.LONG_BLOB), b"abc" * 30_000, "abc" * 30_000),
+    ("bl", Parameter(Type.LONG_BLOB), b"abc" * 20_000, "abc" * 20_000),
     ("vc", Parameter(Type.NULL), None, None),
     ("number", Parameter(Type.LONG), None, None),
 ]  # fmt: skip
@@ -432,9 +441,11 @@ def test_who_no_verifier_knows_is_asked_for_the_password_itself(server: MariaDB,
 
 def test_without_tls_nobody_is_let_in(server: MariaDB, tmp_path: Path) -> None:
     address = server.host, server.port
-    with Relay(address, ("app", "app-secret"), tmp_path, ca=server.ca) as made:
-        with pytest.raises(pymysql.err.OperationalError, match="must use TLS"):
-            pymysql.connect(host="localhost", port=made.port, user=made.user, password=made.password, ssl_disabled=True)
+    with (
+        Relay(address, ("app", "app-secret"), tmp_path, ca=server.ca) as made,
+        pytest.raises(pymysql.err.OperationalError, match="must use TLS"),
+    ):
+        pymysql.connect(host="localhost", port=made.port, user=made.user, password=made.password, ssl_disabled=True)
     assert [problem.code for problem in made.problems if isinstance(problem, GatewayError)] == ["tls-required"]
 
 
@@ -472,7 +483,8 @@ def by_cli(server: MariaDB | Relay, *arguments: str, stdin: str = "", fails: boo
 
 
 SESSION = r"""
-SELECT id, tiny, ubig, fl, db, dc, yr, dt, tm, dtm, HEX(bits), ch, vc, HEX(bn), js, en, st, LENGTH(lt) FROM kinds ORDER BY id;
+SELECT id, tiny, ubig, fl, db, dc, yr, dt, tm, dtm, HEX(bits), ch, vc, HEX(bn), js, en, st, LENGTH(lt) FROM kinds
+ ORDER BY id;
 SHOW TABLES;
 DESCRIBE kinds;
 CALL two_results();
@@ -582,7 +594,7 @@ def outcomes(connect: Callable[[], Any]) -> list[Any]:
             said.append(cursor.fetchall())
             while cursor.nextset():
                 said.append(cursor.fetchall())
-            cursor.execute("INSERT INTO notes (body) VALUES (%s)", (b"\x00\xff'\\",))
+            cursor.execute("INSERT INTO notes (body) VALUES (%s)", (b"\x00'\\",))
             said.append(cursor.lastrowid > 0)
             connection.rollback()
         said.append(connection.server_status & ~(Status.NO_INDEX_USED | Status.NO_GOOD_INDEX_USED | 1 << 11))
@@ -640,10 +652,8 @@ def test_mysql2_with_its_prepared_statements_sees_the_same_through_the_relay(
     server: MariaDB, tmp_path: Path, given: dict[str, Any]
 ) -> None:
     direct = by_node(server)
-    address = server.host, server.port
-    with Relay(address, ("app", "app-secret"), tmp_path, ca=server.ca, **given) as made:
-        relayed = by_node(made)
+    with relay(server, tmp_path, **given) as made:
+        assert by_node(made) == direct
         assert {Command.STMT_PREPARE, Command.STMT_EXECUTE, Command.STMT_CLOSE} <= set(made.commands)
-    same = [finding for finding in relayed if "user" not in finding[0]]
-    assert same == [finding for finding in direct if "user" not in finding[0]]
-    assert [finding[0] for finding in same].count("execute") == 3
+    assert [finding[0] for finding in direct].count("execute") == 3
+    assert direct[-1] == ("change of user", 1045)

@@ -164,7 +164,7 @@ def decode_number(payload: bytes) -> int:
     Raises: `GatewayError` `protocol-violation` when the length is another, or the option is unknown.
     """
     command = command_of(payload)
-    if len(payload) != 1 + _FIXED[command]:
+    if len(payload) - 1 != _FIXED.get(command):
         raise violation(f"the command `COM_{command.name}` has a wrong length")
     number = int.from_bytes(payload[1:], "little")
     if command == Command.SET_OPTION and number > MULTI_STATEMENTS_OFF:

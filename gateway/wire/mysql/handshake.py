@@ -14,6 +14,7 @@ import secrets
 from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 
+from gateway.errors import GatewayError
 from gateway.wire.mysql.base import (
     AUTH_SWITCH,
     ERR,
@@ -28,6 +29,7 @@ from gateway.wire.mysql.base import (
     unsupported,
     violation,
 )
+from gateway.wire.mysql.packets import LOGIN_LIMIT
 
 NONCE_BYTES: Final = 20
 SSL_REQUEST_BYTES: Final = 32
@@ -219,6 +221,22 @@ def encode_handshake_response(response: HandshakeResponse) -> bytes:
     if Capability.CONNECT_ATTRS in flags:
         parts.append(_encode_attributes(response.attributes))
     return b"".join(parts)
+
+
+def first_packet_length(header: bytes) -> int:
+    """How many bytes a client's first packet has, its header of four included; not one more may be read before TLS.
+
+    A client that asks for TLS begins it at once: what is behind its request belongs to the handshake of that.
+    Raises: `GatewayError` `protocol-violation`, `message-too-large`.
+    """
+    if len(header) != 4 or header[3] != 1:
+        raise violation("the first packet of the client is out of sequence")
+    length = int.from_bytes(header[:3], "little")
+    if length > LOGIN_LIMIT:
+        raise GatewayError("message-too-large", f"a packet is over the limit of {LOGIN_LIMIT}", fatal=True)
+    if length < SSL_REQUEST_BYTES:
+        raise violation("the first packet of the client is too short")
+    return 4 + length
 
 
 def decode_login(body: bytes, offered: Capability) -> SSLRequest | HandshakeResponse:

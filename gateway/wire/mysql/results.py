@@ -101,8 +101,7 @@ def encode_ok(ok: Ok, capabilities: Capability, *, head: int = OK) -> bytes:
         status |= Status.SESSION_STATE_CHANGED
     body = bytes((head,)) + lenenc(ok.affected_rows) + lenenc(ok.last_insert_id)
     body += int(status).to_bytes(2, "little") + min(ok.warnings, 0xFFFF).to_bytes(2, "little")
-    if not tracks:
-        return body + ok.info
+    # with its length also where nothing is tracked: the documentation has it without, servers and clients do not
     if ok.info or changes:
         body += lenenc_bytes(ok.info)
     return body + (lenenc_bytes(encode_changes(changes)) if changes else b"")
@@ -115,10 +114,8 @@ def parse_ok(body: bytes, capabilities: Capability) -> Ok:
         raise violation("an OK packet was expected")
     affected, last = reader.lenenc(), reader.lenenc()
     status, warnings = Status(reader.number(2)), reader.number(2)
-    if Capability.SESSION_TRACK not in capabilities:
-        return Ok(affected, last, status, warnings, reader.rest())
     info = reader.string() if reader.left else b""
-    changed = Status.SESSION_STATE_CHANGED in status
+    changed = Status.SESSION_STATE_CHANGED in status and Capability.SESSION_TRACK in capabilities
     changes = parse_changes(reader.string()) if changed and reader.left else ()
     reader.end()
     return Ok(affected, last, status, warnings, info, changes)

@@ -13,12 +13,17 @@ const connection = await mysql.createConnection({
   password: process.env.MYSQL_PASSWORD,
   database: 'shop',
   ssl: { ca: readFileSync(process.env.MYSQL_CA) },
+  // by MariaDB's extended metadata it knows JSON columns, through the relay it does not: those are not offered
+  jsonStrings: true,
   dateStrings: true,
   supportBigNumbers: true,
   bigNumberStrings: true,
 });
+// where no session is tracked, it takes the length ahead of the words for one of them
+const done = (result) => ({ ...result, info: result.info.replace(/^[&(]/, '') });
 const shown = (fields) => fields.map((f) => [f.name, f.orgName, f.table, f.orgTable, f.schema, f.columnType, f.flags]);
 
+await connection.query('TRUNCATE notes');
 let [rows, fields] = await connection.query('SELECT * FROM kinds ORDER BY id');
 tell('text', rows);
 tell('text fields', shown(fields));
@@ -33,8 +38,8 @@ for (const values of [[1, 'é', null, 2.5], [null, '', -7, 'x'.repeat(70000)], [
 }
 await statement.close();
 
-tell('insert', (await connection.execute('INSERT INTO notes (body) VALUES (?), (?)', ['one', 'two']))[0]);
-tell('update', (await connection.query("UPDATE notes SET body = 'three' WHERE body = 'two'"))[0]);
+tell('insert', done((await connection.execute('INSERT INTO notes (body) VALUES (?), (?)', ['one', 'two']))[0]));
+tell('update', done((await connection.query("UPDATE notes SET body = 'three' WHERE body = 'two'"))[0]));
 for (const wrong of ['SELECT nothing', 'SELECT 1 FROM', "SELECT * FROM kinds WHERE x'"]) {
   await connection.query(wrong).catch((error) => tell('error', [error.errno, error.sqlState, error.sqlMessage]));
 }
@@ -44,8 +49,5 @@ tell('warnings', (await connection.query('SHOW WARNINGS'))[0]);
 tell('called', (await connection.query('CALL two_results()'))[0]);
 tell('called prepared', (await connection.execute('CALL two_results()'))[0]);
 await connection.ping();
-await connection.changeUser({ database: 'mysql' }).then(
-  async () => tell('changed user', (await connection.query('SELECT DATABASE() AS d'))[0]),
-  (error) => tell('change of user refused', error.code),
-);
+await connection.changeUser({ user: 'nobody', password: 'nothing' }).catch((error) => tell('change of user', error.errno));
 connection.destroy();
