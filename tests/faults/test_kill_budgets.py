@@ -21,6 +21,8 @@ SEED = 2026
 ROWS, SEARCHES, SUMS = 20_000, 4, 4
 POLICY = (Path(__file__).parents[2] / "policies" / "payroll.yaml").read_text()
 MANY = "select n from generate_series(1, {}) n"
+# more than what lies between two processes holds, so that a statement that is cut had not ended before
+WIDE = "select n, repeat('x', 2000) from generate_series(1, {}) n"
 SEARCH = "select id from employees where email = 'nobody@x.example'"
 SUM = "select avg(salary) from employees union all select sum(salary) from employees"
 
@@ -89,7 +91,7 @@ def test_rows_of_a_statement_that_the_kill_cut_are_used(house: House) -> None:
     while True:
         with Raw(house) as raw:
             raw.log_in()
-            raw.send(query(MANY.format(ROWS - 1)))
+            raw.send(query(WIDE.format(ROWS - 1)))
             rows = 0
             while rows < 3000 and (kind := raw.needed()[0]) != wire.ERROR_RESPONSE:
                 rows += kind == wire.DATA_ROW
