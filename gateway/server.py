@@ -220,6 +220,7 @@ class Server:
         self.http = HttpServing(
             config, gate=self.gate, doors=traced_doors(self.tracer, doors), key=self.targets.mask_key,
             mark=self.access.mark, bind=_bound, ciphers=CIPHERS, trail=self.trail, report=report,
+            workers=self.workers,
         )  # fmt: skip
         self.previews = PostgresPreview(self.gate, self.targets.upstreams, self.targets.session_pins)
         self.targets.renewed = self._renew_target

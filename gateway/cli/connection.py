@@ -182,11 +182,11 @@ def save_options(opened: Connection, directory: Path) -> Path:
     return path
 
 
-def with_options(child: list[str], path: Path) -> list[str]:
+def with_options(child: tuple[str, ...], path: Path) -> tuple[str, ...]:
     """A program of MySQL's or MariaDB's with that file as its only one; any other as it is."""
     program = Path(child[0]).name
     known = program in _PROGRAMS or program.startswith(("mariadb-", "mysql"))
-    return [child[0], f"--defaults-file={path}", *child[1:]] if known else child
+    return (child[0], f"--defaults-file={path}", *child[1:]) if known else child
 
 
 def save_pgpass(opened: Connection, environ: Mapping[str, str]) -> Path:

@@ -25,6 +25,7 @@ from gateway.admitted import Admitted, Refused
 from gateway.engines import http_channel as ipc
 from gateway.engines.doors import Doors
 from gateway.engines.http_sessions import Entry, Running, Sessions
+from gateway.engines.http_sql import SqlRequests, with_keys
 from gateway.engines.http_statements import PROTOCOL, Requests, reveal_of
 from gateway.errors import CODES, GatewayError, Refusal
 from gateway.gate import Gate
@@ -33,6 +34,7 @@ from gateway.http.message import HttpPlan, HttpRequest
 from gateway.http_settings import HttpTarget
 from gateway.model import Outcome, Peer, Session, Statement
 from gateway.ports import Mark
+from gateway.sql.worker import Workers
 
 _LARGE = 32 * 1024
 """Bytes of a body from which on a request is judged in a thread."""
@@ -56,7 +58,9 @@ class HttpEngine:
         key: Callable[[Session], bytes],
         mark: Mark,
         report: Report,
+        workers: Workers,
     ) -> None:
+        self._sql = SqlRequests(mark, workers)
         self._targets, self._gate, self._mask_key, self._report = targets, gate, key, report
         self._requests = Requests(mark)
         # read once: a credential that cannot be read stops the start, and not the first request
@@ -141,7 +145,14 @@ class HttpEngine:
                 entry, self._gate.refuse(inside, statement, plan, self._requests.unread(request))
             )
         reveal = reveal_of(plan.route.name, inside.session.grant.reveal)
-        judged = self._requests.judgement(plan, inside.number, reveal)
+        if plan.sql is not None:
+            ready = await self._sql.ready(plan, inside.view, inside.session.principal.id)
+            if isinstance(ready, Refusal):
+                unread = self._sql.unread(plan, inside.view)
+                return await self._refused(entry, self._gate.refuse(inside, statement, ready, unread))
+            plan, judged = with_keys(ready.plan, self.key(inside)), ready.judgement
+        else:
+            judged = self._requests.judgement(plan, inside.number, reveal)
         # INVARIANT: nothing is awaited between a claim and `admit`: another request of the session would find it
         if self._gate.needs_claim(inside, judged):
             await self._gate.claim(inside, judged)

@@ -19,6 +19,7 @@ from gateway.gate import Gate
 from gateway.http_settings import HttpListener
 from gateway.model import Session
 from gateway.ports import Mark, Trail
+from gateway.sql.worker import Workers
 
 
 class HttpServing:
@@ -36,9 +37,10 @@ class HttpServing:
         ciphers: str,
         trail: Trail,
         report: Callable[[str, BaseException], None],
+        workers: Workers,
     ) -> None:
         apis = {} if unsupported() else config.apis
-        self.engine = HttpEngine(apis, gate=gate, doors=doors, key=key, mark=mark, report=report)
+        self.engine = HttpEngine(apis, gate=gate, doors=doors, key=key, mark=mark, report=report, workers=workers)
         self._sockets: dict[str, socket.socket] = {}
         self._process: HttpProcess | None = None
         if not apis:

@@ -16,7 +16,7 @@ from collections.abc import Callable
 
 from gateway.engines.mysql_link import Link
 from gateway.engines.mysql_words import refusal_packet
-from gateway.engines.postgres_client import ahead, exactly, last_words
+from gateway.engines.postgres_client import exactly, last_words
 from gateway.errors import GatewayError, Refusal
 from gateway.wire.mysql.auth import CACHING_SHA2, CLEAR, ServerAuth
 from gateway.wire.mysql.base import Capability
@@ -56,10 +56,9 @@ class Client:
         body = await exactly(loop, self._sock, first_packet_length(head) - 4)
         asked = decode_login(body, CAPABILITIES)
         if not isinstance(asked, SSLRequest):
-            raise GatewayError(
-                "tls-required", "the connection must use TLS", hint="connect with --ssl-mode=REQUIRED or --ssl", fatal=True
-            )
-        if ahead(self._sock) and not _begins_tls(self._sock):
+            hint = "connect with --ssl-mode=REQUIRED or --ssl"
+            raise GatewayError("tls-required", "the connection must use TLS", hint=hint, fatal=True)
+        if not _begins_tls(self._sock):
             raise GatewayError("protocol-violation", "data was sent ahead of the TLS handshake", fatal=True)
         self.encrypting = True
         reader = asyncio.StreamReader(limit=_DEEP, loop=loop)
@@ -117,7 +116,7 @@ class _Protocol(asyncio.StreamReaderProtocol):
 
 
 def _begins_tls(sock: socket.socket) -> bool:
-    """Whether what came is the beginning of a TLS handshake, which a client need not wait with."""
+    """Whether what came, if something did, begins a TLS handshake, with which a client need not wait."""
     with contextlib.suppress(BlockingIOError):
         return sock.recv(1, socket.MSG_PEEK) == b"\x16"
     return True

@@ -32,7 +32,7 @@ class Link:
         return self._writer.is_closing()
 
     async def packet(self) -> bytes:
-        """The next payload, joined. Raises `GatewayError` for one that may not be, `ConnectionResetError` at the end."""
+        """The next payload, joined. Raises `GatewayError` for what may not be, `ConnectionResetError` at the end."""
         parts: list[bytes] = []
         total = 0
         while True:

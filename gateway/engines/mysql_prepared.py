@@ -34,7 +34,7 @@ class Prepared:
     sizes: dict[int, int] = field(default_factory=dict)
 
     def take_long(self, piece: LongData) -> bool:
-        """Take a piece of a value; False for a parameter that there is not. Raises `GatewayError` when it is too long."""
+        """Take a piece of a value; False for a parameter that there is not. Raises `GatewayError` for too much."""
         if piece.parameter >= self.parameters:
             return False
         size = self.sizes.get(piece.parameter, 0) + len(piece.data)

@@ -29,6 +29,7 @@ from gateway.policy.schema import Policy
 from gateway.ports import Trail
 from gateway.record import event
 from gateway.sql.catalog import Catalog
+from gateway.sql.declared import declared
 from gateway.sql.fit import check_against, unknown_to
 from gateway.sql.postgres import load_catalog
 from gateway.sql.render import mask_settings
@@ -107,6 +108,7 @@ class Targets:
                 detail=state.problem,
             )
         write = write and bool(policy.write)
+        catalog = catalog if policy.http is None else declared(policy)
         return View(policy, catalog, customers, reveal, policy.schemas, write, self._limits, fixed)
 
     def session_pins(self, session: Session) -> dict[str, str]:

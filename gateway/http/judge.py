@@ -12,7 +12,7 @@ import hashlib
 from dataclasses import dataclass
 
 from gateway.errors import GatewayError, Refusal
-from gateway.http import bodies, paths, query, request_headers
+from gateway.http import bodies, paths, query, request_headers, sql_requests
 from gateway.http.bodies import Body
 from gateway.http.message import HttpPlan, HttpRequest, SentField
 from gateway.http.refusing import malformed, no_route, not_allowed
@@ -52,6 +52,8 @@ def _plan(request: HttpRequest, rules: HttpRules, customers: tuple[str, ...], ke
         raise not_allowed("the request has a method that is not let through here", "use one that the policy names")
     segments, text = paths.split(request.target)
     route, placed = _route(rules, request.method, segments)
+    if route.dialect:
+        return sql_requests.plan(route, request, found, text or "", customers)
     parts = _Parts(
         route,
         placed,

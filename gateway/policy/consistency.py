@@ -12,11 +12,16 @@ def judge(read: dict[str, Any], reading: Reading) -> None:
     """Note the faults of a policy whose parts do not fit together."""
     if "http" in read:
         http_consistency.judge(read, reading)
-        _judge_access(read["access"], http_consistency.reveals(read), reading)
+        if "tables" in read:
+            _judge_scopes(read["tables"], reading)
+            _judge_reveal(read, reading)
+            _judge_categories(read, reading)
+        _judge_access(read["access"], http_consistency.reveals(read) or bool(read.get("reveal")), reading)
         return
     if "tables" not in read:
         reading.fault((), "`tables` is missing, or `http` for an HTTP target: nothing would exist")
         return
+    _judge_types(read["tables"], reading)
     _judge_scopes(read["tables"], reading)
     _judge_reveal(read, reading)
     _judge_access(read["access"], bool(read.get("reveal")), reading)
@@ -24,6 +29,15 @@ def judge(read: dict[str, Any], reading: Reading) -> None:
     _judge_categories(read, reading)
     _judge_aggregates(read, reading)
     _judge_writes(read, reading)
+
+
+def _judge_types(tables: dict[str, Any], reading: Reading) -> None:
+    for name, table in tables.items():
+        for column, rule in table["columns"].items():
+            if rule.type:
+                reading.fault(
+                    ("tables", name, "columns", column), "`type` is for SQL over HTTP: a database's catalog tells it"
+                )
 
 
 def _judge_scopes(tables: dict[str, Any], reading: Reading) -> None:

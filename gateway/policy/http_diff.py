@@ -54,6 +54,7 @@ def _route(what: str, old: Route, new: Route) -> Iterator[Difference]:
     if old.approval != new.approval:
         effect = WIDER if _APPROVED[new.approval] > _APPROVED[old.approval] else NARROWER
         yield Difference(effect, f"{what}.write", old.approval, new.approval)
+    yield from of_values(f"{what}.dialect", old.dialect, new.dialect)
     if old.websocket != new.websocket:
         yield Difference(WIDER if new.websocket else NARROWER, f"{what}.websocket", "", "")
 

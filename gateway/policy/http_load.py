@@ -12,7 +12,8 @@ import re
 from dataclasses import dataclass, replace
 from typing import Any
 
-from gateway.policy import shapes
+from gateway.policy import http_dialects, shapes
+from gateway.policy.dialects import HTTP_DIALECTS
 from gateway.policy.http_rules import (
     MEDIA,
     AnswerRule,
@@ -62,6 +63,11 @@ def rules(read: dict[str, Any]) -> HttpRules:
     return HttpRules(routes, read.get("direction", "inbound"), read.get("recipient", ""))
 
 
+def dialect(found: HttpRules) -> str:
+    """The SQL that routes of these take; that of databases where none does."""
+    return next((route.dialect for route in found.routes if route.dialect), "postgres")
+
+
 def content(found: HttpRules) -> HttpRules:
     """The same whatever the order of the fields: what a digest is of."""
     routes = (
@@ -90,6 +96,8 @@ def revealed(found: HttpRules) -> dict[str, frozenset[str]]:
 
 def _route(name: str, read: dict[str, Any]) -> Route:
     method = next(method for method in METHODS if method in read)
+    if "dialect" in read:
+        return http_dialects.route(name, method.upper(), read[method], read["dialect"])
     body = read.get("body")
     return Route(
         name=name,
@@ -259,13 +267,14 @@ ROUTE = Record({
     ),
     "body": Field(_BODY, "the body; without this none may be sent"),
     "customer": Field(
-        AnyValue(_customers, _customers_schema), "where a request says whose data it is about; all, of several", True
+        AnyValue(_customers, _customers_schema), "where a request says whose data it is about; all, of several"
     ),
     "write": Field(
         Choice(("statement", "request")),
         "it changes something, and somebody else approves this very request, or the request for a grant that may write",
     ),
     "reads": Field(Flag(), "a POST that changes nothing, such as a search (false)"),
+    "dialect": Field(Choice(HTTP_DIALECTS), "it takes a SELECT in that SQL over `tables`, which say whose each row is"),
     "websocket": Field(Flag(), "whether the connection may become a WebSocket (false)"),
     "answers": Field(MapOf(_Statuses(), _ANSWER), "what of an answer is shown, by its status"),
 })  # fmt: skip

@@ -141,7 +141,8 @@ class Route:
     `path` gives each placeholder's value. `customer` None: about no customer. `approval` is empty for what only reads,
     `statement` when somebody else must approve this very request, `request` when a grant for writing is enough.
     `also` are further places that name customers, all of which must be the ticket's too. `websocket` lets the
-    connection become one.
+    connection become one. `dialect` says that it takes a SELECT in that SQL over the policy's tables, which say whose
+    each row is.
     """
 
     name: str
@@ -156,6 +157,7 @@ class Route:
     approval: str = ""
     websocket: bool = False
     also: tuple[CustomerOf, ...] = ()
+    dialect: str = ""
 
     @property
     def writes(self) -> bool:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from gateway.errors import Refusal
 from gateway.policy.schema import Policy
-from gateway.sql import postgres
+from gateway.sql import postgres, tree
 from gateway.sql.said import Subject
 from gateway.sql.statement import Plan, View
 
@@ -27,13 +27,20 @@ class Room:
 
     analyse: Callable[[str, View], Plan | Refusal]
     judged: Callable[[str, View], Plan | Refusal]
-    normalise: Callable[[str], str]
+    normalise: Callable[[str, Policy], str]
     free_literals: Callable[[str], frozenset[int]]
     telling: Callable[[str, Policy], tuple[Subject, ...]]
 
 
 _ROOMS = {
-    "postgres": Room(postgres.analyse, postgres.judged, postgres.normalise, postgres.free_literals, postgres.telling),
+    "postgres": Room(
+        postgres.analyse,
+        postgres.judged,
+        lambda text, _policy: postgres.normalise(text),
+        postgres.free_literals,
+        postgres.telling,
+    ),
+    "clickhouse": Room(tree.analyse, tree.analyse, tree.normalise, lambda _text: frozenset(), tree.telling),
 }
 
 
@@ -59,7 +66,7 @@ def free_literals(text: str, policy: Policy) -> frozenset[int]:
 
 def normalise(text: str, policy: Policy) -> str:
     """The text without its literals, for the record of a text that no plan was made of."""
-    return room_of(policy).normalise(text)
+    return room_of(policy).normalise(text, policy)
 
 
 def telling(text: str, policy: Policy) -> tuple[Subject, ...]:

@@ -49,6 +49,7 @@ OTHER: dict[str, Any] = {
     "choices": ("a",), "value": Value("date"), "required": True, "repeated": True, "media": "form", "fields": (),
     "max_bytes": 7, "content_types": ("a/b",), "mask": Mask("clear"), "category": "identity", "place": "query",
     "statuses": frozenset({201}), "arrays": (), "count": None, "reveal": True, "identifier": True, "nullable": True,
+    "dialect": "clickhouse",
 }  # fmt: skip
 
 
