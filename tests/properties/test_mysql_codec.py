@@ -113,7 +113,7 @@ DECODERS: dict[str, Callable[[bytes], object]] = {
     "greeting": handshake.parse_greeting,
     "first packet": handshake.first_packet_length,
     "login": lambda body: handshake.decode_login(body, handshake.OFFERED),
-    "login, anything offered": lambda body: handshake.decode_login(body, Capability(0xFFFFFFFF)),
+    "login, anything offered": lambda body: handshake.decode_login(body, 0xFFFFFFFF),
     "change user": lambda body: handshake.decode_change_user(body, handshake.OFFERED),
     "auth switch": handshake.parse_auth_switch,
     "command": commands.command_of,
@@ -164,7 +164,7 @@ def test_a_decoder_reads_or_refuses_with_a_documented_code(decode: Callable[[byt
     capabilities,
     st.data(),
 )
-def test_an_answer_is_followed_to_its_end_or_refused(command: Command, agreed: Capability, data: st.DataObject) -> None:
+def test_an_answer_is_followed_to_its_end_or_refused(command: Command, agreed: int, data: st.DataObject) -> None:
     columns = COLUMNS if command == Command.STMT_FETCH else None
     answer = Answer(command, agreed, columns)
     likely = [
@@ -311,7 +311,7 @@ changes = st.lists(
     ),
     max_size=5,
 ).map(tuple)
-statuses = st.integers(0, 0x3FFF).map(Status)
+statuses = st.integers(0, 0x3FFF)
 oks = st.builds(
     Ok,
     st.integers(0, 2**64 - 1),
@@ -324,9 +324,9 @@ oks = st.builds(
 
 
 @given(oks, capabilities, st.sampled_from([0x00, 0xFE]))
-def test_an_ok_comes_back_with_what_its_reader_can_read(ok: Ok, agreed: Capability, head: int) -> None:
+def test_an_ok_comes_back_with_what_its_reader_can_read(ok: Ok, agreed: int, head: int) -> None:
     read = results.parse_ok(results.encode_ok(ok, agreed, head=head), agreed)
-    told = ok.changes if Capability.SESSION_TRACK in agreed else ()
+    told = ok.changes if agreed & Capability.SESSION_TRACK else ()
     assert read == ok._replace(changes=told, status=ok.status | (Status.SESSION_STATE_CHANGED if told else 0))
 
 
@@ -383,9 +383,9 @@ def test_a_handshake_response_comes_back(
         45,
         user,
         answer,
-        database if Capability.CONNECT_WITH_DB in agreed else None,
+        database if agreed & Capability.CONNECT_WITH_DB else None,
         "caching_sha2_password",
-        attributes if Capability.CONNECT_ATTRS in agreed else {},
+        attributes if agreed & Capability.CONNECT_ATTRS else {},
     )
     sent = handshake.encode_handshake_response(login)
     assert handshake.decode_login(sent, handshake.OFFERED) == login

@@ -60,7 +60,7 @@ def refusal(act: Callable[[], object]) -> str:
     return refused.value.code
 
 
-def end(capabilities: Capability, status: Status = Status.AUTOCOMMIT) -> bytes:
+def end(capabilities: int, status: int = Status.AUTOCOMMIT) -> bytes:
     return encode_end(Ok(status=status), capabilities)
 
 
@@ -74,7 +74,7 @@ def said(answer: Answer, payloads: list[bytes]) -> str:
     return " ".join(names)
 
 
-DIALOGUES: list[tuple[str, Command, Capability, list[bytes], str]] = [
+DIALOGUES: list[tuple[str, Command, int, list[bytes], str]] = [
     ("a write", Command.QUERY, NEW, [OK], "OK"),
     ("an error", Command.QUERY, NEW, [ERR], "ERROR"),
     ("a ping", Command.PING, NEW, [OK], "OK"),
@@ -138,7 +138,7 @@ DIALOGUES: list[tuple[str, Command, Capability, list[bytes], str]] = [
     ids=[dialogue[0] for dialogue in DIALOGUES],
 )
 def test_each_packet_of_an_answer_is_known_for_what_it_is(
-    command: Command, capabilities: Capability, payloads: list[bytes], expected: str
+    command: Command, capabilities: int, payloads: list[bytes], expected: str
 ) -> None:
     columns = [text_column(b"a"), integer_column(b"n")] if command == Command.STMT_FETCH else None
     answer = Answer(command, capabilities, columns)
@@ -174,9 +174,7 @@ def test_each_packet_of_an_answer_is_known_for_what_it_is(
         (Command.FIELD_LIST, NEW, [*[LISTED] * MAX_COLUMNS, LISTED]),
     ],
 )
-def test_what_has_no_place_in_an_answer_is_refused(
-    command: Command, capabilities: Capability, payloads: list[bytes]
-) -> None:
+def test_what_has_no_place_in_an_answer_is_refused(command: Command, capabilities: int, payloads: list[bytes]) -> None:
     answer = Answer(command, capabilities)
     for payload in payloads[:-1]:
         answer.take(payload)

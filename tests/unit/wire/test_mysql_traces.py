@@ -13,7 +13,7 @@ from gateway.errors import GatewayError
 from gateway.wire.mysql import auth
 from gateway.wire.mysql import handshake as hs
 from gateway.wire.mysql.answers import Answer
-from gateway.wire.mysql.base import UTF8MB4, Capability
+from gateway.wire.mysql.base import UTF8MB4
 from gateway.wire.mysql.commands import SILENT, Command, Parameter, bind, command_of, decode_execute
 from gateway.wire.mysql.packets import Framer, frame
 from gateway.wire.mysql.results import parse_error, parse_ok
@@ -52,7 +52,7 @@ def test_our_clients_half_says_what_the_client_said(name: str) -> None:
         framer.sequence += 1
 
     half = auth.ClientAuth(b"pencil", secure=True)
-    agreed = Capability(0)
+    agreed = 0
     ended = ""
     for side, _, packet in lines:
         if side == "C":
