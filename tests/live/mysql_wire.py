@@ -139,7 +139,7 @@ class Client(Line):
         *,
         ca: Path | None = None,
         database: str = "",
-        wanted: Capability = handshake.TOWARDS_TARGETS,
+        wanted: int = handshake.TOWARDS_TARGETS,
     ) -> None:
         if isinstance(address, Path):
             sock = socket.socket(socket.AF_UNIX)
@@ -155,7 +155,7 @@ class Client(Line):
             self.sock.close()
             raise
 
-    def _login(self, user: bytes, password: bytes, ca: Path | None, database: bytes, wanted: Capability) -> None:
+    def _login(self, user: bytes, password: bytes, ca: Path | None, database: bytes, wanted: int) -> None:
         first = self.read()
         if handshake.is_error(first):
             raise Refused(parse_error(first))
@@ -269,8 +269,8 @@ class Relay:
         *,
         ca: Path | None = None,
         plugin: str = auth.CACHING_SHA2,
-        offered: Capability = handshake.OFFERED,
-        wanted: Capability = handshake.TOWARDS_TARGETS,
+        offered: int = handshake.OFFERED,
+        wanted: int = handshake.TOWARDS_TARGETS,
         ask_password: bool = False,
         verified: bool = True,
     ) -> None:
@@ -358,7 +358,7 @@ class Session:
             *relay.target_user,
             ca=relay.target_ca,
             database=self.database,
-            wanted=relay.wanted if Capability.FOUND_ROWS in capabilities else relay.wanted & ~Capability.FOUND_ROWS,
+            wanted=relay.wanted if capabilities & Capability.FOUND_ROWS else relay.wanted & ~Capability.FOUND_ROWS,
         )
         self.target = target
         try:
@@ -489,11 +489,11 @@ class Outgoing:
 
     def part(self, answer: Answer, state: State, part: Part, payload: bytes) -> None:
         capabilities, target = self.session.capabilities, self.session.target.capabilities
-        old = Capability.DEPRECATE_EOF not in capabilities
+        old = not capabilities & Capability.DEPRECATE_EOF
         if self.divider_due:
             # where the rows wait behind a cursor, the end of the answer is the only EOF packet
             self.divider_due = False
-            if not (part == Part.END and answer.ok is not None and Status.CURSOR_EXISTS in answer.ok.status):
+            if not (part == Part.END and answer.ok is not None and answer.ok.status & Status.CURSOR_EXISTS):
                 self.send(encode_eof())
         if part == Part.ERROR:
             error = parse_error(payload)
@@ -512,7 +512,7 @@ class Outgoing:
             self.send(encode_column(parse_column(payload, listed=listed), listed=listed))
             ended = answer.state != state
             # a target that sends EOF packets sends one now, which becomes the client's; who sends none leaves it to us
-            if ended and old and Capability.DEPRECATE_EOF in target and not listed:
+            if ended and old and target & Capability.DEPRECATE_EOF and not listed:
                 self.divider_due = True
         elif part == Part.DIVIDER:
             if old:

@@ -118,7 +118,7 @@ class Answer:
         "state",
     )
 
-    def __init__(self, command: Command, capabilities: Capability, columns: list[Column] | None = None) -> None:
+    def __init__(self, command: Command, capabilities: int, columns: list[Column] | None = None) -> None:
         if command not in _BEGINS:
             raise ValueError(f"the answer to {command.name} is none of this kind")
         self.command = command
@@ -173,11 +173,11 @@ class Answer:
 
     @property
     def _deprecated(self) -> bool:
-        return Capability.DEPRECATE_EOF in self._capabilities
+        return bool(self._capabilities & Capability.DEPRECATE_EOF)
 
     def _end(self, ok: Ok) -> None:
         self.ok = ok
-        more = Status.MORE_RESULTS_EXISTS in ok.status and self.command in (Command.QUERY, Command.STMT_EXECUTE)
+        more = ok.status & Status.MORE_RESULTS_EXISTS and self.command in (Command.QUERY, Command.STMT_EXECUTE)
         self.state = State.HEAD if more else State.OVER
 
     def _simple(self, payload: bytes, first: int) -> Part:
@@ -213,7 +213,7 @@ class Answer:
 
     def _columns_end(self, payload: bytes, _first: int) -> Part:
         warnings, status = parse_eof(payload)
-        if Status.CURSOR_EXISTS in status and self.command == Command.STMT_EXECUTE:
+        if status & Status.CURSOR_EXISTS and self.command == Command.STMT_EXECUTE:
             # the rows wait behind a cursor, so this is the end of the answer
             self._end(Ok(status=status, warnings=warnings))
             return Part.END

@@ -11,7 +11,7 @@ never escapes.
 
 from __future__ import annotations
 
-from enum import IntEnum, IntFlag
+from enum import IntEnum
 from typing import Final
 
 from gateway.errors import GatewayError
@@ -30,8 +30,12 @@ UTF8MB4: Final = 45
 BINARY: Final = 63
 
 
-class Capability(IntFlag):
-    """The flags that both sides announce; a session has those that both set."""
+class Capability:
+    """The flags that both sides announce; a session has those that both set.
+
+    Plain numbers, as those of `Status`: an `IntFlag` keeps every combination that it ever saw, and combinations come
+    from whoever connects.
+    """
 
     LONG_PASSWORD = 1
     """MariaDB calls it CLIENT_MYSQL: who sets it has none of MariaDB's extended flags."""
@@ -68,7 +72,7 @@ class Capability(IntFlag):
     REMEMBER_OPTIONS = 1 << 31
 
 
-class Status(IntFlag):
+class Status:
     """The server's status flags, in OK and EOF packets."""
 
     IN_TRANS = 1

@@ -80,16 +80,16 @@ class Greeting(NamedTuple):
     version: str
     connection_id: int
     nonce: bytes
-    capabilities: Capability
+    capabilities: int
     plugin: str
     charset: int = UTF8MB4
-    status: Status = Status.AUTOCOMMIT
+    status: int = Status.AUTOCOMMIT
 
 
 class SSLRequest(NamedTuple):
     """A client asks for TLS; what it sends next is the handshake of that."""
 
-    capabilities: Capability
+    capabilities: int
     max_packet: int
     charset: int
 
@@ -100,7 +100,7 @@ class HandshakeResponse(NamedTuple):
     Names are bytes in the client's character set. `database` is None where none is named.
     """
 
-    capabilities: Capability
+    capabilities: int
     max_packet: int
     charset: int
     user: bytes
@@ -171,8 +171,8 @@ def parse_greeting(body: bytes) -> Greeting:
     nonce = reader.take(8)
     reader.take(1)
     low = reader.number(2)
-    charset, status = reader.number(1), Status(reader.number(2))
-    capabilities = Capability(low | reader.number(2) << 16)
+    charset, status = reader.number(1), reader.number(2)
+    capabilities = low | reader.number(2) << 16
     size = reader.number(1)
     # MariaDB keeps flags of its own in the last four; none of them is taken up
     reader.take(10)
@@ -188,7 +188,7 @@ def parse_greeting(body: bytes) -> Greeting:
     return Greeting(words, connection, nonce, capabilities, plugin, charset, status)
 
 
-def agree(greeting: Greeting, wanted: Capability, *, tls: bool) -> Capability:
+def agree(greeting: Greeting, wanted: int, *, tls: bool) -> int:
     """What is agreed with a target that greeted so, of what is wanted of it.
 
     Raises: `GatewayError` `tls-required` when it is to be TLS and the target has none; `feature-not-supported` when
@@ -196,12 +196,12 @@ def agree(greeting: Greeting, wanted: Capability, *, tls: bool) -> Capability:
     """
     asked = (wanted & TOWARDS_TARGETS) | _NEEDED
     asked = asked | Capability.SSL if tls else asked & ~Capability.SSL
-    if tls and Capability.SSL not in greeting.capabilities:
+    if tls and not greeting.capabilities & Capability.SSL:
         raise tls_required("the target offers no TLS")
     return asked & greeting.capabilities
 
 
-def encode_ssl_request(capabilities: Capability, charset: int = UTF8MB4, max_packet: int = MAX_PACKET) -> bytes:
+def encode_ssl_request(capabilities: int, charset: int = UTF8MB4, max_packet: int = MAX_PACKET) -> bytes:
     """The SSLRequest; `capabilities` are those of the answer that follows inside TLS."""
     return _head(capabilities | Capability.SSL, charset, max_packet)
 
@@ -210,15 +210,15 @@ def encode_handshake_response(response: HandshakeResponse) -> bytes:
     """HandshakeResponse41. A database or attributes are sent where their capabilities are set."""
     flags = response.capabilities
     parts = [_head(flags, response.charset, response.max_packet), nul(response.user, "user name")]
-    if Capability.PLUGIN_AUTH_LENENC_CLIENT_DATA in flags:
+    if flags & Capability.PLUGIN_AUTH_LENENC_CLIENT_DATA:
         parts.append(lenenc_bytes(response.auth))
     else:
         parts.append(_short(response.auth))
-    if Capability.CONNECT_WITH_DB in flags:
+    if flags & Capability.CONNECT_WITH_DB:
         parts.append(nul(response.database or b"", "database's name"))
-    if Capability.PLUGIN_AUTH in flags:
+    if flags & Capability.PLUGIN_AUTH:
         parts.append(nul(response.plugin.encode(), "plugin's name"))
-    if Capability.CONNECT_ATTRS in flags:
+    if flags & Capability.CONNECT_ATTRS:
         parts.append(_encode_attributes(response.attributes))
     return b"".join(parts)
 
@@ -239,40 +239,43 @@ def first_packet_length(header: bytes) -> int:
     return 4 + length
 
 
-def decode_login(body: bytes, offered: Capability) -> SSLRequest | HandshakeResponse:
+def decode_login(body: bytes, offered: int) -> SSLRequest | HandshakeResponse:
     """What a client answers to the greeting; the capabilities are those that were offered too.
+
+    Who asks for TLS answers again inside it. One that does not, in clear, has sent an answer to a nonce, not a secret:
+    the caller refuses it, and a second request for TLS.
 
     Raises: `GatewayError` `protocol-violation`; `feature-not-supported` for clients from before 4.1 and 5.5, and for
     one that compresses unasked.
     """
     reader = Reader(body, "handshake response")
-    announced = Capability(reader.number(4))
-    if Capability.PROTOCOL_41 not in announced:
+    announced = reader.number(4)
+    if not announced & Capability.PROTOCOL_41:
         raise unsupported("the protocol of before MySQL 4.1 is not supported", "use a newer client")
     if announced & ~offered & _COMPRESSION:
         raise unsupported("compression is not offered", "turn compression off in the client")
     max_packet, charset = reader.number(4), reader.number(1)
     filler = reader.take(23)
     # a client of MariaDB that does not pose as one of MySQL has its own flags in the last four; none was offered
-    if any(filler[:19] if Capability.LONG_PASSWORD not in announced else filler):
+    if any(filler[:19] if not announced & Capability.LONG_PASSWORD else filler):
         raise violation("the handshake response has something where nothing belongs")
-    if not reader.left and Capability.SSL in announced:
-        if Capability.SSL not in offered:
+    if not reader.left and announced & Capability.SSL:
+        if not offered & Capability.SSL:
             raise violation("the client asks for TLS that was not offered")
         return SSLRequest(announced & offered, max_packet, charset)
     if _NEEDED & ~announced:
         raise unsupported("clients without authentication plugins are not supported", "use a newer client")
     user = reader.nul()
-    lenenc_auth = Capability.PLUGIN_AUTH_LENENC_CLIENT_DATA in announced
+    lenenc_auth = announced & Capability.PLUGIN_AUTH_LENENC_CLIENT_DATA
     auth = reader.string() if lenenc_auth else reader.take(reader.number(1))
-    database = reader.nul() if Capability.CONNECT_WITH_DB in announced else None
+    database = reader.nul() if announced & Capability.CONNECT_WITH_DB else None
     plugin = _ascii(reader.nul(), "plugin's name")
-    attributes = _attributes(reader) if Capability.CONNECT_ATTRS in announced else {}
+    attributes = _attributes(reader) if announced & Capability.CONNECT_ATTRS else {}
     reader.end()
     return HandshakeResponse(announced & offered, max_packet, charset, user, auth, database, plugin, attributes)
 
 
-def decode_change_user(body: bytes, capabilities: Capability) -> ChangeUser:
+def decode_change_user(body: bytes, capabilities: int) -> ChangeUser:
     """COM_CHANGE_USER, without its command byte. What is behind the database may be left out from some point on."""
     reader = Reader(body, "COM_CHANGE_USER")
     user = reader.nul()
@@ -283,18 +286,18 @@ def decode_change_user(body: bytes, capabilities: Capability) -> ChangeUser:
         charset = reader.number(2)
         if reader.left:
             plugin = _ascii(reader.nul(), "plugin's name")
-            if Capability.CONNECT_ATTRS in capabilities and reader.left:
+            if capabilities & Capability.CONNECT_ATTRS and reader.left:
                 attributes = _attributes(reader)
     reader.end()
     return ChangeUser(user, auth, database, charset, plugin, attributes)
 
 
-def encode_change_user(change: ChangeUser, capabilities: Capability) -> bytes:
+def encode_change_user(change: ChangeUser, capabilities: int) -> bytes:
     """COM_CHANGE_USER, without its command byte."""
     parts = [nul(change.user, "user name"), _short(change.auth), nul(change.database, "database's name")]
     if change.charset is not None:
         parts += [change.charset.to_bytes(2, "little"), nul(change.plugin.encode(), "plugin's name")]
-        if Capability.CONNECT_ATTRS in capabilities:
+        if capabilities & Capability.CONNECT_ATTRS:
             parts.append(_encode_attributes(change.attributes))
     return b"".join(parts)
 
@@ -328,7 +331,7 @@ def is_error(body: bytes) -> bool:
     return bool(body) and body[0] == ERR
 
 
-def _head(capabilities: Capability, charset: int, max_packet: int) -> bytes:
+def _head(capabilities: int, charset: int, max_packet: int) -> bytes:
     return int(capabilities).to_bytes(4, "little") + max_packet.to_bytes(4, "little") + bytes((charset,)) + bytes(23)
 
 

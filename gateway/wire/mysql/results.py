@@ -30,6 +30,8 @@ from gateway.wire.mysql.base import (
 from gateway.wire.mysql.tracking import Change, encode_changes, parse_changes
 from gateway.wire.mysql.values import Value, read_value, type_of, write_value
 
+MAX_COLUMN_BYTES: Final = 65_536
+"""The longest column definition without a default value: its six names are never over 1 KiB each."""
 MAX_MESSAGE_BYTES: Final = 512
 """What clients keep of an error's text (`MYSQL_ERRMSG_SIZE`)."""
 
@@ -41,7 +43,7 @@ class Ok(NamedTuple):
 
     affected_rows: int = 0
     last_insert_id: int = 0
-    status: Status = Status.AUTOCOMMIT
+    status: int = Status.AUTOCOMMIT
     warnings: int = 0
     info: bytes = b""
     changes: tuple[Change, ...] = ()
@@ -89,12 +91,12 @@ UNSIGNED: Final = 1 << 5
 BINARY_FLAG: Final = 1 << 7
 
 
-def encode_ok(ok: Ok, capabilities: Capability, *, head: int = OK) -> bytes:
+def encode_ok(ok: Ok, capabilities: int, *, head: int = OK) -> bytes:
     """An OK packet; `head` is `EOF` for one that ends rows, where EOF packets are deprecated.
 
     Whether the status tells of changes is set here, by whether there are any and the client can read them.
     """
-    tracks = Capability.SESSION_TRACK in capabilities
+    tracks = bool(capabilities & Capability.SESSION_TRACK)
     changes = ok.changes if tracks else ()
     status = ok.status & ~Status.SESSION_STATE_CHANGED
     if changes:
@@ -107,42 +109,42 @@ def encode_ok(ok: Ok, capabilities: Capability, *, head: int = OK) -> bytes:
     return body + (lenenc_bytes(encode_changes(changes)) if changes else b"")
 
 
-def parse_ok(body: bytes, capabilities: Capability) -> Ok:
+def parse_ok(body: bytes, capabilities: int) -> Ok:
     """An OK packet of either head. Raises: `GatewayError` `protocol-violation`; `feature-not-supported`."""
     reader = Reader(body, "OK packet")
     if reader.number(1) not in (OK, EOF):
         raise violation("an OK packet was expected")
     affected, last = reader.lenenc(), reader.lenenc()
-    status, warnings = Status(reader.number(2)), reader.number(2)
+    status, warnings = reader.number(2), reader.number(2)
     info = reader.string() if reader.left else b""
-    changed = Status.SESSION_STATE_CHANGED in status and Capability.SESSION_TRACK in capabilities
+    changed = status & Status.SESSION_STATE_CHANGED and capabilities & Capability.SESSION_TRACK
     changes = parse_changes(reader.string()) if changed and reader.left else ()
     reader.end()
     return Ok(affected, last, status, warnings, info, changes)
 
 
-def encode_eof(warnings: int = 0, status: Status = Status.AUTOCOMMIT) -> bytes:
+def encode_eof(warnings: int = 0, status: int = Status.AUTOCOMMIT) -> bytes:
     """An EOF packet."""
     return bytes((EOF,)) + min(warnings, 0xFFFF).to_bytes(2, "little") + int(status).to_bytes(2, "little")
 
 
-def parse_eof(body: bytes) -> tuple[int, Status]:
+def parse_eof(body: bytes) -> tuple[int, int]:
     """The warnings and the status of an EOF packet."""
     if len(body) != 5 or body[0] != EOF:
         raise violation("an EOF packet was expected")
-    return int.from_bytes(body[1:3], "little"), Status(int.from_bytes(body[3:5], "little"))
+    return int.from_bytes(body[1:3], "little"), int.from_bytes(body[3:5], "little")
 
 
-def encode_end(ok: Ok, capabilities: Capability) -> bytes:
+def encode_end(ok: Ok, capabilities: int) -> bytes:
     """The packet that ends rows: an OK packet of its own head where EOF packets are deprecated, else an EOF packet."""
-    if Capability.DEPRECATE_EOF in capabilities:
+    if capabilities & Capability.DEPRECATE_EOF:
         return encode_ok(ok, capabilities, head=EOF)
     return encode_eof(ok.warnings, ok.status & ~Status.SESSION_STATE_CHANGED)
 
 
-def parse_end(body: bytes, capabilities: Capability) -> Ok:
+def parse_end(body: bytes, capabilities: int) -> Ok:
     """The packet that ends rows."""
-    if Capability.DEPRECATE_EOF in capabilities:
+    if capabilities & Capability.DEPRECATE_EOF:
         return parse_ok(body, capabilities)
     warnings, status = parse_eof(body)
     return Ok(status=status, warnings=warnings)
@@ -190,6 +192,8 @@ def parse_column(body: bytes, *, listed: bool = False) -> Column:
 
     Raises: `GatewayError` `protocol-violation`; `feature-not-supported` for an unknown type.
     """
+    if len(body) > MAX_COLUMN_BYTES and not listed:
+        raise violation("a column definition is too long")
     reader = Reader(body, "column definition")
     if reader.string() != b"def":
         raise violation("a column is of an unknown catalog")

@@ -69,7 +69,7 @@ def parse_changes(data: bytes) -> tuple[Change, ...]:
         entry = Reader(reader.string(), "session state")
         if kind == Tracked.SYSTEM_VARIABLES:
             # MariaDB puts several into one entry
-            while entry.left:
+            while entry.left and len(changes) <= MAX_CHANGES:
                 name = entry.string()
                 changes.append(Change(kind, entry.string(), name))
         elif kind == Tracked.GTIDS:
@@ -78,9 +78,9 @@ def parse_changes(data: bytes) -> tuple[Change, ...]:
             changes.append(Change(kind, entry.string()))
         else:
             changes.append(Change(kind, entry.string()))
-        entry.end()
         if len(changes) > MAX_CHANGES:
             raise violation("too many changes of session state at once")
+        entry.end()
     return tuple(changes)
 
 

@@ -37,7 +37,7 @@ class DateTime(NamedTuple):
 
 
 class Time(NamedTuple):
-    """A span of time, or a time of day; up to 838:59:59."""
+    """A span of time, or a time of day. Servers keep up to 838:59:59; the wire has room for more days."""
 
     negative: bool
     days: int
@@ -207,7 +207,7 @@ def _checked_moment(value: DateTime) -> DateTime:
 
 
 def _checked_time(value: Time) -> Time:
-    for part, most in zip(value[1:], (34, 23, 59, 59, 999_999), strict=True):
+    for part, most in zip(value[1:], (0xFFFFFFFF, 23, 59, 59, 999_999), strict=True):
         if not 0 <= part <= most:
             raise violation("a time has a part outside of its range")
     return value
