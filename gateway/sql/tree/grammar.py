@@ -99,7 +99,8 @@ CLICKHOUSE = Grammar(
         {_COMMON} addDays addHours addMinutes addMonths addWeeks addYears any anyLast argMax argMin avgIf
         concatWithSeparator countIf dateDiff empty endsWith formatDateTime ifNull intDivOrZero isNotNull isNull left
         lengthUTF8 lowerUTF8 maxIf median minIf mod multiIf notEmpty now nullIf positionCaseInsensitive positionUTF8
-        quantile right startsWith stddevPop stddevSamp substring substringUTF8 subtractDays subtractHours subtractMinutes
+        quantile right startsWith stddevPop stddevSamp substring substringUTF8 subtractDays subtractHours
+        subtractMinutes
         subtractMonths subtractWeeks subtractYears sumIf toDate toDateTime toDayOfMonth toDayOfWeek toDayOfYear toHour
         toInt32OrNull toInt64OrNull toFloat64OrNull toMinute toMonday toMonth toQuarter toSecond toStartOfDay
         toStartOfHour toStartOfMinute toStartOfMonth toStartOfQuarter toStartOfWeek toStartOfYear toString today
