@@ -120,7 +120,7 @@ class MysqlEngine(Reception[MysqlSession]):
         challenge = challenge.proven(place or 0)
         return await doors.admit_pass(challenge, place is not None and challenge.pass_id is not None, peer)
 
-    async def _enter(self, client: Client, session: Session, capabilities: Capability) -> None:
+    async def _enter(self, client: Client, session: Session, capabilities: int) -> None:
         upstream = self._upstreams.get(session.grant.target)
         if upstream is None:
             raise GatewayError("target-not-available", f"`{session.grant.target}` is no database of MySQL", fatal=True)

@@ -84,7 +84,7 @@ class MysqlSession:
         upstream: MysqlUpstream,
         gate: Gate,
         inside: Admitted,
-        capabilities: Capability,
+        capabilities: int,
         *,
         pin: Callable[[Backend], Awaitable[None]],
         kill: Callable[[MysqlSession, int, bool], bool],
@@ -95,7 +95,7 @@ class MysqlSession:
         self._gate, self._inside, self._capabilities = gate, inside, capabilities
         self._pin, self._kill, self._closed, self._report = pin, kill, closed, report
         self._number = 0
-        self._multi = Capability.MULTI_STATEMENTS in capabilities
+        self._multi = bool(capabilities & Capability.MULTI_STATEMENTS)
         self._status = Status.AUTOCOMMIT
         self._statements = Statements()
         self._running: _Running | None = None
@@ -382,7 +382,7 @@ class MysqlSession:
         elif part in (Part.OK, Part.END):
             ok = answer.ok
             assert ok is not None
-            if Status.MORE_RESULTS_EXISTS in ok.status:
+            if ok.status & Status.MORE_RESULTS_EXISTS:
                 raise GatewayError("target-unavailable", "the target answered more than it was asked", fatal=True)
             self._status = ok.status & _OURS
             told = Ok(ok.affected_rows, ok.last_insert_id, self._told(more=more), len(permit.notices))
@@ -390,7 +390,7 @@ class MysqlSession:
         else:
             raise GatewayError("target-unavailable", "the target answered what nobody asked", fatal=True)
 
-    def _told(self, *, more: bool = False) -> Status:
+    def _told(self, *, more: bool = False) -> int:
         return self._status | Status.MORE_RESULTS_EXISTS if more else self._status
 
     def _done(self, running: _Running, status: str, code: str = "") -> None:
@@ -421,7 +421,7 @@ class MysqlSession:
         client.send(encode_count(len(columns)))
         for column in columns:
             client.send(encode_column(column))
-        if Capability.DEPRECATE_EOF not in self._capabilities:
+        if not self._capabilities & Capability.DEPRECATE_EOF:
             client.send(encode_eof(0, self._told(more=more)))
         for row in rows:
             running.rows += 1

@@ -46,8 +46,8 @@ class Backend(Link):
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         super().__init__(reader, writer, LOGIN_LIMIT)
-        self.capabilities = Capability(0)
-        self.greeting = Greeting("", 0, b"", Capability(0), "")
+        self.capabilities = 0
+        self.greeting = Greeting("", 0, b"", 0, "")
 
     async def run(self, text: str) -> Rows:
         """Run one statement of the gateway's own; its rows, as text. Raises `GatewayError("target-unavailable")`."""
@@ -96,7 +96,7 @@ class MysqlUpstream:
         """The one database that the gateway opens there."""
         return self._target.database
 
-    async def open(self, statements: Sequence[str] = (), wanted: Capability = WANTED) -> Backend:
+    async def open(self, statements: Sequence[str] = (), wanted: int = WANTED) -> Backend:
         """A new connection on which `statements` were run. Raises `GatewayError("target-unavailable")`."""
         target = self._target
         try:
@@ -114,7 +114,7 @@ class MysqlUpstream:
             raise unavailable("the target cannot be reached", str(error)) from error
         return backend
 
-    async def _log_in(self, backend: Backend, writer: asyncio.StreamWriter, wanted: Capability) -> None:
+    async def _log_in(self, backend: Backend, writer: asyncio.StreamWriter, wanted: int) -> None:
         target = self._target
         first = await backend.heard()
         if is_error(first):

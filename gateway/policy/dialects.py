@@ -13,6 +13,8 @@ from gateway.policy.schema import Mask
 from gateway.policy.types import ColumnType
 
 DIALECTS = ("postgres", "mysql", "mariadb", "clickhouse")
+DATABASE_DIALECTS = ("postgres", "mysql", "mariadb")
+"""Those that a database can have."""
 HTTP_DIALECTS = ("clickhouse",)
 """Those that a route can have."""
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from gateway.policy import consistency, http_load, kinds, shapes, types
+from gateway.policy import consistency, dialects, http_load, kinds, shapes, types
 from gateway.policy.http_values import written_mask
 from gateway.policy.schema import (
     AccessRule,
@@ -241,7 +241,7 @@ def _policy(read: dict[str, Any], source: str) -> Policy:
         categories={name: frozenset(columns) for name, columns in read.get("categories", {}).items()},
         mode=read.get("mode", "protect"),
         literals=read.get("literals", "sealed"),
-        dialect=http_load.dialect(http) if http is not None else "postgres",
+        dialect=http_load.dialect(http) if http is not None else read.get("dialect", "postgres"),
         http=http,
     )  # fmt: skip
 
@@ -329,6 +329,9 @@ POLICY = Record({
     "target": Field(Text("a name of letters, digits, hyphens", r"[a-z][a-z0-9_-]{0,62}"), "the target", True),
     "mode": Field(
         Choice(("protect", "observe")), "`observe` forwards all as it is and only records what this says (protect)"
+    ),
+    "dialect": Field(
+        Choice(dialects.DATABASE_DIALECTS), "the SQL of a database: that of the target's `engine` (postgres)"
     ),
     "literals": Field(
         Choice(("sealed", "none")), "the values in statements: kept where two people can open them, or not (sealed)"

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from gateway.errors import Refusal
 from gateway.policy.schema import Policy
-from gateway.sql import postgres, tree
+from gateway.sql import mysql, postgres, tree
 from gateway.sql.said import Subject
 from gateway.sql.statement import Plan, View
 
@@ -39,6 +39,10 @@ _ROOMS = {
         lambda text, _policy: postgres.normalise(text),
         postgres.free_literals,
         postgres.telling,
+    ),
+    **dict.fromkeys(
+        ("mysql", "mariadb"),
+        Room(mysql.analyse, mysql.analyse, tree.normalise, lambda _text: frozenset(), tree.telling),
     ),
     "clickhouse": Room(tree.analyse, tree.analyse, tree.normalise, lambda _text: frozenset(), tree.telling),
 }
