@@ -9,7 +9,7 @@
 #                                     their twins in Python serve, and the next call tries again
 #   prepare.sh node LOCK DIRECTORY    install the locked packages of npm, so that DIRECTORY/node_modules has them
 #   prepare.sh debian WHAT...         see that system software is there: server client jdbc node pgbouncer strace go rsyslog slapd
-#                                     chromium redis testssl nginx wrk
+#                                     chromium redis testssl nginx wrk mariadb
 #   prepare.sh wish WHAT...           the same for what one can do without: root gets it, others hear nothing
 set -eu
 
@@ -180,6 +180,10 @@ missing_package() {
             ;;
         chromium) command -v chromium >/dev/null || echo chromium ;;
         redis) command -v redis-server >/dev/null || echo redis-server ;;
+        mariadb)
+            [ -x /usr/sbin/mariadbd ] || command -v mariadbd >/dev/null || echo mariadb-server
+            command -v mariadb >/dev/null || echo mariadb-client
+            ;;
         strace) command -v strace >/dev/null || echo strace ;;
         testssl) command -v testssl >/dev/null || echo "testssl.sh bsdextrautils" ;;
         nginx) [ -x /usr/sbin/nginx ] || echo nginx-light ;;

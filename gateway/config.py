@@ -51,10 +51,9 @@ class Listener(_Model):
         return is_loopback(self.host)
 
 
-class PostgresListener(Listener):
-    """Where PostgreSQL clients connect. `tls: off` is for loopback only."""
+class DatabaseListener(Listener):
+    """Where clients of a database connect. `tls: off` is for loopback only."""
 
-    port: int = Field(default=6432, ge=0, le=65535)
     tls: Literal["required", "off"] = "required"
     max_connections: int = Field(default=500, ge=1, le=100_000)
     max_connections_per_person: int = Field(default=100, ge=1, le=100_000)
@@ -62,10 +61,23 @@ class PostgresListener(Listener):
     idle_timeout: Seconds = 3600.0
 
     @model_validator(mode="after")
-    def _plain_stays_home(self) -> PostgresListener:
+    def _plain_stays_home(self) -> DatabaseListener:
         if self.tls == "off" and not self.loopback:
             raise ValueError("`tls: off` is for a loopback host only")
         return self
+
+
+class PostgresListener(DatabaseListener):
+    """Where PostgreSQL clients connect."""
+
+    port: int = Field(default=6432, ge=0, le=65535)
+
+
+class MysqlListener(DatabaseListener):
+    """Where clients of MySQL and MariaDB connect, if a target is one; over TLS always, since the password travels."""
+
+    port: int = Field(default=3307, ge=0, le=65535)
+    tls: Literal["required"] = "required"
 
 
 class ApiListener(Listener):
@@ -90,6 +102,7 @@ class Listen(_Model):
     """All listening sockets."""
 
     postgres: PostgresListener = PostgresListener()
+    mysql: MysqlListener = MysqlListener()
     api: ApiListener = ApiListener()
     ops: OpsListener = OpsListener()
 
@@ -128,11 +141,35 @@ class Target(_Model):
         return self
 
 
+class MysqlTarget(_Model):
+    """A database of MySQL or MariaDB. `tls` towards it is `verify-full`, or `off` on loopback only."""
+
+    engine: Literal["mysql"]
+    host: str
+    port: int = Field(default=3306, ge=1, le=65535)
+    database: str
+    user: str
+    password: Secret
+    tls: Literal["verify-full", "off"] = "verify-full"
+    ca: Path | None = None
+    connect_timeout: Seconds = 10.0
+    pseudonyms_of: str = ""
+
+    @model_validator(mode="after")
+    def _plain_stays_home(self) -> MysqlTarget:
+        if self.tls == "off" and not Listener(host=self.host, port=self.port).loopback:
+            raise ValueError("`tls: off` is for a target on a loopback host only")
+        return self
+
+
 def _engine(target: object) -> object:
     return target.get("engine", "postgres") if isinstance(target, dict) else getattr(target, "engine", None)
 
 
-AnyTarget = Annotated[Annotated[Target, Tag("postgres")] | Annotated[HttpTarget, Tag("http")], Discriminator(_engine)]
+AnyTarget = Annotated[
+    Annotated[Target, Tag("postgres")] | Annotated[MysqlTarget, Tag("mysql")] | Annotated[HttpTarget, Tag("http")],
+    Discriminator(_engine),
+]
 
 
 class Roles(_Model):
@@ -367,8 +404,13 @@ class Config(_Model):
 
     @property
     def databases(self) -> dict[str, Target]:
-        """The targets that are databases."""
+        """The targets that are databases of PostgreSQL."""
         return {name: target for name, target in self.targets.items() if isinstance(target, Target)}
+
+    @property
+    def mysql(self) -> dict[str, MysqlTarget]:
+        """The targets that are databases of MySQL or MariaDB."""
+        return {name: target for name, target in self.targets.items() if isinstance(target, MysqlTarget)}
 
     @property
     def apis(self) -> dict[str, HttpTarget]:
@@ -380,9 +422,9 @@ class Config(_Model):
         for name in self.targets:
             if not re.fullmatch(r"[a-z][a-z0-9_-]{0,62}", name):
                 raise ValueError(f"a target's name is lower case letters, digits, `_` and `-`: `{name}`")
-        for name, api in self.apis.items():
-            if api.pseudonyms_of and api.pseudonyms_of not in self.targets:
-                raise ValueError(f"`{name}` shares the pseudonyms of `{api.pseudonyms_of}`, which is no target")
+        for name, sharing in (self.apis | self.mysql).items():
+            if sharing.pseudonyms_of and sharing.pseudonyms_of not in self.targets:
+                raise ValueError(f"`{name}` shares the pseudonyms of `{sharing.pseudonyms_of}`, which is no target")
         unclear = [_at(("targets", name, "listen", setting), reason) for name, setting, reason in faults(self.apis)]
         if unclear:
             raise ValidationError.from_exception_data("Config", unclear)
@@ -463,7 +505,7 @@ def _validated(model: type[M], data: dict[str, Any], tree: CommentedMap, path: P
 
 def _written(location: tuple[int | str, ...]) -> tuple[int | str, ...]:
     """A fault's place as the file has it: without the kind of a target, which is no level there."""
-    of_target = location[:1] == ("targets",) and location[2:3] in (("postgres",), ("http",))
+    of_target = location[:1] == ("targets",) and location[2:3] in (("postgres",), ("mysql",), ("http",))
     return (*location[:2], *location[3:]) if of_target else location
 
 
@@ -492,7 +534,7 @@ def _settings(model: type[BaseModel], prefix: str) -> Iterator[tuple[str, str]]:
             kinds = reversed(directory_settings.KINDS)
             yield from {one: said for kind in kinds for one, said in _settings(kind, "directory.")}.items()
         elif name == "targets":
-            for one in (HttpTarget, Target):
+            for one in (HttpTarget, MysqlTarget, Target):
                 yield from _settings(one, "targets.NAME.")
             for credential in CREDENTIALS:
                 yield from _settings(credential, "targets.NAME.credentials.")

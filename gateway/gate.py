@@ -55,7 +55,7 @@ class Gate:
         check: Callable[[Session], Refusal | None],
         view: Callable[[Session], View],
         plans: PlanCache,
-        normalise: Callable[[str], str],
+        normalise: Callable[[str, View], str],
         workers: Workers,
         budgets: Budgets,
         claims: Claims,
@@ -263,7 +263,7 @@ class Gate:
         self.refused += 1
         self._forgo(inside)
         text = statement.text if judged is None and is_short(statement.text) else ""
-        fields = judged.fields if judged is not None else {"sql": self._normalise(text) if text else ""}
+        fields = judged.fields if judged is not None else {"sql": text and self._normalise(text, inside.view)}
         try:
             receipt = self._trail.append(
                 record.event(

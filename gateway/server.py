@@ -46,8 +46,10 @@ from gateway.console.ops import create_ops_app
 from gateway.console.serve import CIPHERS, local_socket, serve_app, server_context
 from gateway.custody.custody import Custody
 from gateway.engines import http_statements
+from gateway.engines.doors import Doors
 from gateway.engines.http_serving import HttpServing
-from gateway.engines.postgres import Doors, PostgresEngine
+from gateway.engines.mysql import MysqlEngine
+from gateway.engines.postgres import PostgresEngine
 from gateway.engines.postgres_preview import PostgresPreview
 from gateway.engines.targets import Targets
 from gateway.errors import GatewayError, Refusal
@@ -60,7 +62,7 @@ from gateway.literals.service import Literals
 from gateway.model import Preview, Session, Write
 from gateway.quick.opening import open_shared
 from gateway.sql.cache import PlanCache
-from gateway.sql.postgres import analyse, free_literals, judged, normalise, telling
+from gateway.sql.rooms import analyse, free_literals, judged, normalise, telling
 from gateway.sql.worker import Workers, is_short
 from gateway.store.opening import open_store
 from gateway.telemetry import Log, Metrics, configure_logging, way_to
@@ -88,6 +90,7 @@ class Ports:
     postgres: int
     api: int
     ops: int
+    mysql: int = 0
 
 
 def utc_now() -> datetime:
@@ -178,7 +181,7 @@ class Server:
             check=self.access.check,
             view=self.targets.view,
             plans=plans,
-            normalise=normalise,
+            normalise=lambda text, view: normalise(text, view.policy),
             workers=self.workers,
             budgets=budgets,
             claims=Claims(self.access.claim, self.access.release),
@@ -205,13 +208,23 @@ class Server:
             report=report,
         )
         self.logins = logins_of(self.directory, self.access)
+        self.mysql = MysqlEngine(
+            config.listen.mysql,
+            config.limits,
+            gate=self.gate,
+            doors=traced_doors(self.tracer, doors),
+            upstreams=self.targets.mysql_upstreams,
+            mask_key=self.targets.mask_key,
+            tls=database_context(config),
+            report=report,
+        )
         self.http = HttpServing(
             config, gate=self.gate, doors=traced_doors(self.tracer, doors), key=self.targets.mask_key,
             mark=self.access.mark, bind=_bound, ciphers=CIPHERS, trail=self.trail, report=report,
-            access=self.access, admit=warm(self.access.admit_signed_in), logins=self.logins,
+            access=self.access, admit=warm(self.access.admit_signed_in), workers=self.workers, logins=self.logins,
         )  # fmt: skip
         self.previews = PostgresPreview(self.gate, self.targets.upstreams, self.targets.session_pins)
-        self.targets.renewed = self.engine.renew_target
+        self.targets.renewed = self._renew_target
         self.search = open_search(config, self.trail.verifier, lambda: self.trail.durable_size)
         await Resets(self.access.context, self.search).join(self.access.news)
         self.alerts = Alerting(config, self.access.context, self.trail, self._alert)
@@ -258,6 +271,9 @@ class Server:
         config, listen = self.config, self.config.listen
         postgres, api, ops = (_bound(one) for one in (listen.postgres, listen.api, listen.ops))
         self._sockets = [postgres, api, ops]
+        if config.mysql:
+            self._sockets.append(_bound(listen.mysql))
+            self.mysql.start(self._sockets[-1])
         self.ports = Ports(*(sock.getsockname()[1] for sock in self._sockets))
         self.engine.start(postgres)
         logins = self.logins
@@ -273,6 +289,7 @@ class Server:
             custody=self.custody,
             key=self.trail.verifier.text,
             address=(_reachable(listen.postgres), self.ports.postgres),
+            mysql_address=(_reachable(listen.mysql), self.ports.mysql) if config.mysql else None,
             tokens=self.literals.tokens,
             spent=self.budgets.spent,
             logins=logins,
@@ -320,8 +337,13 @@ class Server:
         self.metrics.reloads.labels("done").inc()
         self.log.info("reloaded", changed=changed)
 
+    def _renew_target(self, target: str) -> None:
+        self.engine.renew_target(target)
+        self.mysql.renew_target(target)
+
     def _cut_target(self, target: str, refusal: Refusal) -> None:
         self.engine.cut_target(target, refusal)
+        self.mysql.cut_target(target, refusal)
         self.http.cut_target(target, refusal)
 
     async def stop(self, grace_s: float = DRAIN_S) -> None:
@@ -329,7 +351,7 @@ class Server:
         if hasattr(self, "http"):
             await self.http.stop(grace_s)
         if hasattr(self, "engine") and self._sockets:
-            await self.engine.stop(grace_s)
+            await asyncio.gather(self.engine.stop(grace_s), self.mysql.stop(grace_s))
         self._stop_serving.set()
         for task in self._tasks:
             if task.get_coro().__name__ != serve_app.__name__:  # type: ignore[union-attr]  # our coroutines have names
@@ -418,7 +440,7 @@ class Server:
 
     def _measure(self, plans: PlanCache) -> None:
         watch = self.metrics.watch
-        watch("gateway_sessions", "Database sessions inside", lambda: float(self.engine.sessions))
+        watch("gateway_sessions", "Database sessions inside", lambda: float(self.engine.sessions + self.mysql.sessions))
         watch("gateway_http_sessions", "HTTP sessions inside", lambda: float(len(self.http.engine.sessions)))
         watch("gateway_sessions_begun", "Database sessions that began", lambda: float(self.gate.entered))
         watch("gateway_statements_permitted", "Statements that were permitted", lambda: float(self.gate.permitted))
@@ -546,6 +568,7 @@ async def _run(config: Config, ready: Callable[[Server], None] | None) -> int:
         postgres=server.ports.postgres,
         api=server.ports.api,
         ops=server.ports.ops,
+        **({"mysql": server.ports.mysql} if server.ports.mysql else {}),
         **({"http": server.http.ports} if server.http.ports else {}),
     )
     notify("READY=1")
@@ -556,7 +579,7 @@ async def _run(config: Config, ready: Callable[[Server], None] | None) -> int:
         ready(server)
     await server.wait()
     notify("STOPPING=1")
-    log.info("stopping", sessions=server.engine.sessions)
+    log.info("stopping", sessions=server.engine.sessions + server.mysql.sessions)
     await server.stop(0.0 if server.failed else DRAIN_S)
     return 1 if server.failed else 0
 
@@ -580,6 +603,14 @@ def audit_signer(config: Config) -> Signer:
     """The key that signs the trail's heads; made at the first start, below the state directory."""
     path = audit_key_path(config)
     return load_signer(path) if path.exists() else create_signer(path, config.origin)
+
+
+def database_context(config: Config) -> ssl.SSLContext:
+    """The TLS that clients of MySQL's protocol get: the API's, without names of protocols."""
+    context = server_context(config.tls)
+    context.set_alpn_protocols([])
+    context.num_tickets = 0
+    return context
 
 
 def postgres_context(config: Config) -> ssl.SSLContext:

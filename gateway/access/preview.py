@@ -244,7 +244,7 @@ class Previews:
             ticket_system=request.ticket_system, ticket=request.ticket_id, grant=grant.id if grant else "",
             customers=list(grant.customers) if grant else [], reveal=named(grant.reveal if grant else reveal),
             session=session.id if session else "", factor=signin.factor, factor_age_s=max(0, int(age.total_seconds())),
-            **writing_fields(context, write, request.digest),
+            **writing_fields(context, write, request),
         )  # fmt: skip
 
 

@@ -15,16 +15,17 @@ from gateway.errors import Refusal
 from gateway.model import AccessRequest, Grant, Peer, Principal, RequestState, Ticket, Write
 from gateway.policy.schema import Policy
 from gateway.record import verdict_fields
-from gateway.sql.postgres import normalise
+from gateway.sql.rooms import normalise
 
 
 async def record_refused(context: Context, wanted: Wanted, refusal: Refusal, peer: Peer) -> None:
     """Record a request that was not even filed."""
     # What names no target and cannot name a ticket may be a secret typed into the wrong field.
-    known = context.policies(wanted.target) is not None
+    policy = context.policies(wanted.target)
+    known = policy is not None
     formed = is_ticket_id(wanted.ticket_id)
     shown = refusal if known and formed else Refusal(refusal.code, refusal.meaning.meaning)
-    sql = await context.work(normalise, wanted.statement) if wanted.statement and known else ""
+    sql = await context.work(normalise, wanted.statement, policy) if wanted.statement and policy is not None else ""
     await context.record(
         "request", **who(wanted.person), **where(peer), **verdict_fields(shown), target=wanted.target if known else "",
         ticket=wanted.ticket_id if formed else "", state="refused", write=wanted.write or None, sql=sql,
@@ -46,7 +47,7 @@ async def record_request(
         policy=policy.digest if policy else "", target=request.target, state=state.value,
         by=by.id if by else "gateway", reveal=named(request.reveal), duration_s=request.duration_s,
         in_name_of=in_name_of, grant=request.extends,
-        write=request.write or None, **writing_fields(context, write, request.digest),
+        write=request.write or None, **writing_fields(context, write, request),
     )  # fmt: skip
 
 
@@ -66,16 +67,17 @@ async def record_grant(
     )  # fmt: skip
 
 
-def writing_fields(context: Context, write: Write | None, digest: str) -> dict[str, Any]:
+def writing_fields(context: Context, write: Write | None, request: AccessRequest) -> dict[str, Any]:
     """What a statement would write, as a record says it; the digest alone where that is all that is known."""
-    if write is None:
-        return {"digest": context.keys.mark(digest)}
+    policy = context.policies(request.target)
+    if write is None or policy is None:
+        return {"digest": context.keys.mark(request.digest)}
     return {
         "verb": write.verb,
         "relation": write.relation,
         "columns": list(write.columns),
         "limit": write.rows,
-        "sql": normalise(write.canonical),
+        "sql": normalise(write.canonical, policy),
         "digest": context.keys.mark(write.digest),
     }
 

@@ -182,15 +182,19 @@ def open_(
     if break_glass:
         say("you broke the glass: security was told, and somebody else will review it (gateway reviews)")
     opened = connection.from_answer(answer, client.state_directory(options.environ))
-    if opened.engine == "http" and (save_pgpass or save_service):
-        raise typer.BadParameter("a password file and a service entry are for databases; this target is an API")
+    if opened.engine != "postgres" and (save_pgpass or save_service):
+        raise typer.BadParameter("a password file and a service entry are PostgreSQL's; this target is none")
     if save_pgpass:
         say(f"pass kept in {connection.save_pgpass(opened, options.environ)}")
     if save_service:
         say(f"service `{opened.service}` kept in {connection.save_service(opened, options.environ)}")
     if execute and options.child:
         say(f"customer {opened.customer}, until {moment(opened.expires_at)}")
-        _become(options.child, connection.child_environment(opened, options.environ))
+        child = options.child
+        if opened.engine == "mysql":
+            kept = connection.save_options(opened, client.state_directory(options.environ))
+            child = connection.with_options(child, kept)
+        _become(child, connection.child_environment(opened, options.environ))
     elif options.as_json:
         emit_json(opened.as_json())
     else:
@@ -303,6 +307,11 @@ def _show_opened(opened: connection.Connection) -> None:
         ]
     )
     emit_text("")
+    if opened.engine == "mysql":
+        kept = connection.save_options(opened, client.state_directory(setup().environ))
+        emit_text(f"mariadb --defaults-file={shlex.quote(str(kept))}")
+        say("the password is shown this once; the file has it too, until the pass ends")
+        return
     emit_text(f"psql '{opened.uri(with_password=False)}'")
     say("the password is shown this once; `--exec psql` starts a client without showing it")
 

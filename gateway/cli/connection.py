@@ -26,6 +26,7 @@ _FOREIGN = re.compile(
     "PG(HOST|HOSTADDR|PORT|DATABASE|USER|PASSWORD|PASSFILE|SERVICE|SERVICEFILE|OPTIONS|SSL.*|REQUIRE.*|CHANNELBINDING"
     "|GSS.*|KRB.*|TARGETSESSIONATTRS|LOADBALANCEHOSTS|OAUTH.*)"
 )
+_PROGRAMS = frozenset({"mariadb", "mycli"})
 _OURS = frozenset({"GATEWAY_PASSWORD", "GATEWAY_OTP"})
 
 
@@ -82,6 +83,28 @@ class Connection:
             f"{quote(self.database, safe='')}?{options}"
         )
 
+    def _addresses(self) -> dict[str, str]:
+        if self.engine == "http":
+            return {"url": self.url, "token": self.token}
+        if self.engine == "mysql":
+            secret = quote(self.password, safe="")
+            host = f"[{self.host}]" if ":" in self.host else self.host
+            return {"uri": f"mysql://{quote(self.user, safe='')}:{secret}@{host}:{self.port}/{self.database}"}
+        return {"uri": self.uri(with_password=True)}
+
+    def options_file(self) -> str:
+        """The content of a file for `--defaults-file` of MySQL's and MariaDB's programs."""
+        password = self.password.replace("\\", "\\\\").replace('"', '\\"')
+        lines = [
+            "[client]", f"host={self.host}", f"port={self.port}", "protocol=tcp", f"user={self.user}",
+            f'password="{password}"', "default-character-set=utf8mb4",
+        ]  # fmt: skip
+        if self.sslrootcert != SYSTEM_ROOTS:
+            lines.append(f"ssl-ca={self.sslrootcert}")
+        # whose certificate it is: by the name that was connected to, in the words of either family of programs
+        lines += ["loose-ssl-verify-server-cert", "loose-ssl-mode=VERIFY_IDENTITY"]
+        return "\n".join([*lines, "[mysql]", f"database={self.database}", ""])
+
     def as_json(self) -> dict[str, Any]:
         """What `--output json` prints."""
         return {
@@ -100,11 +123,7 @@ class Connection:
             "expires_at": self.expires_at,
             "write": self.write,
             "statement": self.statement,
-            **(
-                {"uri": self.uri(with_password=True)}
-                if self.engine == "postgres"
-                else {"url": self.url, "token": self.token}
-            ),
+            **self._addresses(),
         }
 
 
@@ -141,6 +160,10 @@ def from_answer(answer: Mapping[str, Any], keep: Path) -> Connection:
 def child_environment(opened: Connection, environ: Mapping[str, str]) -> dict[str, str]:
     """The environment for a client: its own without what would lead elsewhere, plus the connection."""
     kept = {name: value for name, value in environ.items() if not _FOREIGN.fullmatch(name) and name not in _OURS}
+    if opened.engine == "mysql":
+        return kept | {
+            "MYSQL_HOST": opened.host, "MYSQL_TCP_PORT": str(opened.port), "MYSQL_PWD": opened.password,
+        }  # fmt: skip
     kept |= {
         "PGHOST": opened.host,
         "PGPORT": str(opened.port),
@@ -152,6 +175,20 @@ def child_environment(opened: Connection, environ: Mapping[str, str]) -> dict[st
     if opened.sslmode != "disable":
         kept["PGSSLROOTCERT"] = opened.sslrootcert
     return kept
+
+
+def save_options(opened: Connection, directory: Path) -> Path:
+    """Keep what MySQL's and MariaDB's programs need, the pass included, where only its owner reads it."""
+    path = directory / f"my-{opened.target}.cnf"
+    write_private(path, opened.options_file())
+    return path
+
+
+def with_options(child: tuple[str, ...], path: Path) -> tuple[str, ...]:
+    """A program of MySQL's or MariaDB's with that file as its only one; any other as it is."""
+    program = Path(child[0]).name
+    known = program in _PROGRAMS or program.startswith(("mariadb-", "mysql"))
+    return (child[0], f"--defaults-file={path}", *child[1:]) if known else child
 
 
 def save_pgpass(opened: Connection, environ: Mapping[str, str]) -> Path:

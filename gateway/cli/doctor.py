@@ -62,7 +62,15 @@ def examine(config: Config) -> Iterator[Finding]:
         yield from check(config)
     # imported here: they bring the SQL room, the web server and the collectors' messages along, which no other command
     # needs
-    from gateway.cli import doctor_exports, doctor_http, doctor_redis, doctor_replica, doctor_store, doctor_target
+    from gateway.cli import (
+        doctor_exports,
+        doctor_http,
+        doctor_mysql,
+        doctor_redis,
+        doctor_replica,
+        doctor_store,
+        doctor_target,
+    )
 
     yield from doctor_store.examine(config)
     yield from doctor_redis.examine(config)
@@ -70,6 +78,8 @@ def examine(config: Config) -> Iterator[Finding]:
     yield from doctor_exports.examine(config)
     for name, target in config.databases.items():
         yield from doctor_target.examine(name, target, config)
+    for name, database in config.mysql.items():
+        yield from doctor_mysql.examine(name, database, config)
     for name, api in config.apis.items():
         yield from doctor_http.examine(name, api, config)
 

@@ -12,9 +12,9 @@ from typing import Any
 from gateway.access.directory.opening import open_directory
 from gateway.access.tickets.sources import open_sources
 from gateway.cli.judging_http import came_of
-from gateway.config import Config, Target
+from gateway.config import Config
 from gateway.console.schemas import columns
-from gateway.engines.targets import load_policies, policy_files, read_catalog
+from gateway.engines.targets import catalog_of, load_policies, policy_files
 from gateway.errors import GatewayError, Refusal
 from gateway.model import Principal, Write
 from gateway.policy.cases import Case, judge_statement, load_cases, run_case
@@ -24,7 +24,7 @@ from gateway.policy.load import Document, load_document
 from gateway.policy.schema import Policy
 from gateway.sql.catalog import Catalog
 from gateway.sql.fit import check_against
-from gateway.sql.postgres import analyse
+from gateway.sql.rooms import analyse
 from gateway.sql.statement import Plan, View
 
 
@@ -65,7 +65,7 @@ def tested(paths: list[Path], config: Config | None) -> list[dict[str, Any]]:
         catalog = None
         cases = load_cases(document.tests)
         if config is not None and any(case.sql for case in cases):
-            catalog = read_catalog(_target(config, document.policy))
+            catalog = catalog_of(config, document.policy.target)
         for case in cases:
             wrong = run_case(document.policy, case, datetime.now(UTC))
             if case.sql and catalog is not None and not wrong:
@@ -101,13 +101,6 @@ def _came(policy: Policy, case: Case, catalog: Catalog) -> dict[str, Any]:
     return _judged(judged)
 
 
-def _target(config: Config, policy: Policy) -> Target:
-    settings = config.databases.get(policy.target)
-    if settings is None:
-        raise GatewayError("target-not-available", f"the configuration has no target `{policy.target}`")
-    return settings
-
-
 def explained(
     config: Config,
     target: str,
@@ -137,7 +130,7 @@ def explained(
         raise GatewayError(
             "request-invalid", f"`{target}` is no database", hint="ask with --request and --customer instead"
         )
-    catalog = read_catalog(config.databases[target])
+    catalog = catalog_of(config, target)
     view = View(policy, catalog, justification.customers, wanted, policy.schemas, write=bool(policy.write))
     judged = analyse(query, view)
     return answer | _judged(judged), judged if isinstance(judged, Refusal) else None
@@ -161,12 +154,11 @@ def _read(paths: list[Path]) -> tuple[list[Document], list[str]]:
 def _misfits(config: Config, policy: Policy) -> list[dict[str, Any]]:
     if policy.http is not None and policy.target in config.targets:
         return []
-    settings = config.databases.get(policy.target)
-    if settings is None:
+    if policy.target not in config.targets:
         return [{"ok": False, "message": f"{policy.source}: the configuration has no target `{policy.target}`"}]
     return [
         {"ok": one.severity != "error", "message": f"{policy.source}: {one.message}"}
-        for one in check_against(policy, read_catalog(settings))
+        for one in check_against(policy, catalog_of(config, policy.target))
     ]
 
 

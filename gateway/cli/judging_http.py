@@ -6,8 +6,10 @@ The same functions as the gateway's own are asked.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
+from gateway.engines.http_sql import judged
 from gateway.errors import GatewayError, Refusal
 from gateway.http.answer import Answer, Withheld
 from gateway.http.judge import judge
@@ -17,6 +19,8 @@ from gateway.policy.http_diff import place_text
 from gateway.policy.http_rules import AnswerRule, HttpRules, Route
 from gateway.policy.http_values import written
 from gateway.policy.schema import Policy
+from gateway.sql.declared import declared
+from gateway.sql.statement import View
 
 _JSON = "application/json"
 _KEY = bytes(32)
@@ -62,6 +66,7 @@ def came_of(policy: Policy, case: Case) -> dict[str, Any]:
     """What a case's request comes to, and what of its answer leaves."""
     customers = case.ticket.customers if case.ticket is not None else ()
     plan = judge(asked(case.request, case.headers, case.body), routes_of(policy), customers, key=_KEY)
+    plan = _with_statement(plan, policy, customers, case.reveal)
     if isinstance(plan, Refusal):
         return {"code": plan.code, "reason": plan.message}
     came = {
@@ -83,9 +88,21 @@ def explained_request(
     """What a request under a ticket of those customers comes to."""
     plan = judge(request, routes_of(policy), customers, key=_KEY)
     answer: dict[str, Any] = {"target": policy.target, "policy": policy.digest, "mode": policy.mode}
+    plan = _with_statement(plan, policy, customers, frozenset())
     if isinstance(plan, Refusal):
         return answer | {"request": "refused", "code": plan.code, "reason": plan.message, "hint": plan.hint}, plan
     return answer | _planned(plan), None
+
+
+def _with_statement(
+    plan: HttpPlan | Refusal, policy: Policy, customers: tuple[str, ...], reveal: Iterable[tuple[str, str]]
+) -> HttpPlan | Refusal:
+    """The same; of a request that brings SQL, with its statement as it would run, and that to be read."""
+    if isinstance(plan, Refusal) or plan.sql is None:
+        return plan
+    view = View(policy, declared(policy), customers, frozenset(reveal), policy.schemas)
+    ready = judged(plan, view)
+    return ready if isinstance(ready, Refusal) else replace(ready.plan, text=ready.judgement.text)
 
 
 def _planned(plan: HttpPlan) -> dict[str, Any]:
@@ -93,7 +110,8 @@ def _planned(plan: HttpPlan) -> dict[str, Any]:
     return {
         "request": _NEEDS[route.approval],
         "route": route.name,
-        "customer": [place_text(place) for place in (route.customer, *route.also) if place is not None] or ["none"],
+        "customer": [place_text(place) for place in (route.customer, *route.also) if place is not None]
+        or ["tables" if route.dialect else "none"],
         "rewritten": plan.text,
         "shape": plan.shape,
         "digest": plan.digest,

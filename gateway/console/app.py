@@ -23,7 +23,7 @@ from gateway.access.values import Opened
 from gateway.alerts.cases import Cases
 from gateway.audit.log import FileLog
 from gateway.audit.search import Search
-from gateway.config import Config
+from gateway.config import Config, DatabaseListener
 from gateway.console import acts as act_routes
 from gateway.console import cases as case_routes
 from gateway.console import custody as custody_routes
@@ -76,6 +76,7 @@ def create_app(
     hooks: Hooks | None = None,
     key: str = "",
     address: tuple[str, int] | None = None,
+    mysql_address: tuple[str, int] | None = None,
     clock: Clock = lambda: datetime.now(UTC),
     tokens: Callable[[str], list[str]] = lambda _: [],
     spent: Spending = lambda *_: [],
@@ -90,7 +91,7 @@ def create_app(
         raise GatewayError("configuration-invalid", "`audit.witness_token` must be at least 32 characters")
     app.state.parts = Parts(
         access, trail, search, config, directory, policies, cases, custody, key, address, clock, witness, tokens, hooks,
-        spent, logins, http or {}, unserved,
+        spent, logins, http or {}, unserved, mysql_address,
     )  # fmt: skip
     app.include_router(_open_routes())
     app.include_router(provider_routes.routes())
@@ -327,8 +328,9 @@ def _people_routes() -> APIRouter:
 
 def _opened(of: Parts, opened: Opened, hostname: str) -> schemas.OpenAnswer:
     api = of.config.apis.get(opened.grant.target)
-    listener = of.config.listen.postgres
-    host, port = of.address or (listener.host, listener.port)
+    mysql = opened.grant.target in of.config.mysql
+    listener: DatabaseListener = of.config.listen.mysql if mysql else of.config.listen.postgres
+    host, port = (of.mysql_address if mysql else of.address) or (listener.host, listener.port)
     if api is not None:
         # under a name of its own TLS and requests have to name that
         host = api.listen.server_name or api.listen.host
@@ -353,7 +355,7 @@ def _opened(of: Parts, opened: Opened, hostname: str) -> schemas.OpenAnswer:
         user=opened.user,
         password=opened.secret,
         sslmode="disable" if listener.tls == "off" and api is None else "verify-full",
-        engine="postgres" if api is None else "http",
+        engine="http" if api is not None else "mysql" if mysql else "postgres",
         ca=pem,
         ticket=opened.ticket_id,
         customers=list(opened.customers),

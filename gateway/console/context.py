@@ -65,6 +65,7 @@ class Parts:
     logins: Logins | None = None
     http: Mapping[str, int] = field(default_factory=dict)
     unserved: Callable[[str], Refusal | None] = lambda _: None
+    mysql_address: tuple[str, int] | None = None
 
     def is_witness(self, bearer: str) -> bool:
         """Whether that is the token that witnesses of the audit log have."""

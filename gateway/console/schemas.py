@@ -129,7 +129,7 @@ class OpenAnswer(_Body):
     """
 
     target: str
-    engine: Literal["postgres", "http"] = "postgres"
+    engine: Literal["postgres", "mysql", "http"] = "postgres"
     host: str
     port: int
     prefix: str

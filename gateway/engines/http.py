@@ -28,12 +28,13 @@ from gateway.access.context import durable
 from gateway.access.service import Access
 from gateway.admitted import Refused
 from gateway.engines import http_channel as ipc
+from gateway.engines.doors import Doors
 from gateway.engines.http_addresses import Addresses
 from gateway.engines.http_credentials import Credentials, Headers
 from gateway.engines.http_sessions import Entry, Running, Sessions
 from gateway.engines.http_signing import Admit, Signing
+from gateway.engines.http_sql import SqlRequests, with_keys
 from gateway.engines.http_statements import PROTOCOL, Requests, reveal_of
-from gateway.engines.postgres import Doors
 from gateway.errors import CODES, GatewayError, Refusal
 from gateway.gate import Gate
 from gateway.http.browser import is_page, without_cookies
@@ -43,6 +44,7 @@ from gateway.http.pages import Page
 from gateway.http_settings import HttpTarget
 from gateway.model import Outcome, Peer, Session, Statement
 from gateway.ports import Mark
+from gateway.sql.worker import Workers
 
 if TYPE_CHECKING:
     from gateway.access.directory.oidc.logins import Logins
@@ -77,8 +79,10 @@ class HttpEngine:
         report: Report,
         access: Access,
         admit: Admit,
+        workers: Workers,
         logins: Logins | None = None,
     ) -> None:
+        self._sql = SqlRequests(mark, workers)
         self._targets, self._gate, self._mask_key, self._report = targets, gate, key, report
         self._requests, self.mark = Requests(mark), mark
         self._addresses = Addresses(targets)
@@ -181,7 +185,14 @@ class HttpEngine:
                 entry, self._gate.refuse(inside, statement, plan, self._requests.unread(request, identifiers))
             )
         reveal = reveal_of(plan.route.name, inside.session.grant.reveal)
-        judged = self._requests.judgement(plan, inside.number, reveal, identifiers)
+        if plan.sql is not None:
+            ready = await self._sql.ready(plan, inside.view, inside.session.principal.id)
+            if isinstance(ready, Refusal):
+                unread = self._sql.unread(plan, inside.view)
+                return await self._refused(entry, self._gate.refuse(inside, statement, ready, unread))
+            plan, judged = with_keys(ready.plan, self.key(entry)), ready.judgement
+        else:
+            judged = self._requests.judgement(plan, inside.number, reveal, identifiers)
         credentials = await self.credentials.headers(message.target)
         if entry.ending is not None:
             return entry.ending

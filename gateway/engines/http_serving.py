@@ -12,16 +12,17 @@ from typing import TYPE_CHECKING, Any
 
 from gateway.access.service import Access
 from gateway.config import Config
+from gateway.engines.doors import Doors
 from gateway.engines.http import HttpEngine
 from gateway.engines.http_process import HttpProcess, see_certificates
 from gateway.engines.http_signing import Admit
 from gateway.engines.http_support import unsupported
-from gateway.engines.postgres import Doors
 from gateway.errors import Refusal
 from gateway.gate import Gate
 from gateway.http_settings import HttpListener, sharing
 from gateway.model import Session
 from gateway.ports import Mark, Trail
+from gateway.sql.worker import Workers
 
 if TYPE_CHECKING:
     from gateway.access.directory.oidc.logins import Logins
@@ -44,12 +45,14 @@ class HttpServing:
         report: Callable[[str, BaseException], None],
         access: Access,
         admit: Admit,
+        workers: Workers,
         logins: Logins | None,
     ) -> None:
         apis = {} if unsupported() else config.apis
         self.engine = HttpEngine(
-            apis, gate=gate, doors=doors, key=key, mark=mark, report=report, access=access, admit=admit, logins=logins
-        )
+            apis, gate=gate, doors=doors, key=key, mark=mark, report=report, access=access, admit=admit,
+            workers=workers, logins=logins,
+        )  # fmt: skip
         self._groups = sharing(apis)
         self._sockets: list[socket.socket] = []
         self._processes: list[HttpProcess] = []

@@ -24,7 +24,7 @@ from typing import Any
 from gateway.access.context import durable
 from gateway.admitted import Admitted
 from gateway.engines.crowd import Crowd
-from gateway.engines.postgres import Doors
+from gateway.engines.doors import Doors
 from gateway.errors import GatewayError, Refusal
 from gateway.gate import Gate
 from gateway.model import Peer, Permit, Session

@@ -11,22 +11,19 @@ import asyncio
 import secrets
 import socket
 import ssl
-import time
-from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
-from functools import partial
-from typing import Generic, Protocol, Self, TypeVar, cast
+from collections.abc import Callable, Mapping
+from typing import Generic, cast
 
 from gateway.access.context import durable
 from gateway.admitted import Admitted
-from gateway.config import Limits, PostgresListener
-from gateway.engines.crowd import Crowd
+from gateway.config import DatabaseListener, Limits
+from gateway.engines.doors import C, Doors
 from gateway.engines.postgres_client import AnyRelay, Client, TlsClient, ahead, exactly, last_words, peek
 from gateway.engines.postgres_observed import ObservedRelay
 from gateway.engines.postgres_relay import Relay
 from gateway.engines.postgres_scrub import SHOWN, refusal_bytes
 from gateway.engines.postgres_startup import Wishes, judge_startup
+from gateway.engines.reception import STOPPING, Reception
 from gateway.engines.upstream import Backend, Rejected, Upstream
 from gateway.errors import GatewayError, Refusal
 from gateway.gate import Gate
@@ -34,46 +31,16 @@ from gateway.model import Peer, Session
 from gateway.wire import auth
 from gateway.wire import postgres as wire
 
-_GREETING_SLOTS = 100
 _DIRECT_TLS = 0x16
 _MAX_PREAMBLES = 3
-_STOPPING = Refusal("shutting-down", "the gateway is stopping", hint="connect again in a moment", fatal=True)
 
 
-class Challenge(Protocol):
-    """How a client must prove itself; see `access`."""
-
-    @property
-    def method(self) -> str: ...
-    @property
-    def verifier(self) -> str: ...
-    @property
-    def pass_id(self) -> str | None: ...
-    @property
-    def others(self) -> tuple[tuple[str, str], ...]: ...
-    def proven(self, place: int, /) -> Self: ...
-
-
-C = TypeVar("C", bound=Challenge)
-
-
-@dataclass(frozen=True, slots=True)
-class Doors(Generic[C]):
-    """The calls of `access` that an engine makes; `ready` before each `challenge`, whoever it is for."""
-
-    ready: Callable[[], Awaitable[None]]
-    challenge: Callable[..., C]
-    admit_pass: Callable[[C, bool, Peer], Awaitable[Session | Refusal]]
-    admit_direct: Callable[[C, str, Peer], Awaitable[Session | Refusal]]
-    attach: Callable[[Session, Callable[[Refusal], None]], Callable[[], None]]
-
-
-class PostgresEngine(Generic[C]):
+class PostgresEngine(Reception[AnyRelay], Generic[C]):
     """Serves PostgreSQL clients on one listening socket."""
 
     def __init__(
         self,
-        settings: PostgresListener,
+        settings: DatabaseListener,
         limits: Limits,
         *,
         gate: Gate,
@@ -84,77 +51,11 @@ class PostgresEngine(Generic[C]):
         binding: bytes | None,
         report: Callable[[str, BaseException], None],
     ) -> None:
-        self._settings, self._limits = settings, limits
-        self._gate, self._doors, self._upstreams, self._pins = gate, doors, upstreams, pins
+        super().__init__(settings, gate, report)
+        self._limits, self._doors, self._upstreams, self._pins = limits, doors, upstreams, pins
         self._tls, self._binding = tls, binding
-        self._report = report
-        self._relays: dict[AnyRelay, tuple[tuple[int, bytes], Callable[[], None]]] = {}
         self._keys: dict[tuple[int, bytes], AnyRelay] = {}
-        self._crowd = Crowd((_GREETING_SLOTS + settings.max_connections) // 2)
-        self._people: Counter[str] = Counter()
-        self._greetings: set[asyncio.Task[None]] = set()
-        self._tasks: list[asyncio.Task[None]] = []
-        self._sock: socket.socket | None = None
-
-    @property
-    def sessions(self) -> int:
-        """How many sessions are inside."""
-        return len(self._relays)
-
-    def start(self, sock: socket.socket) -> None:
-        """Accept clients on a listening, non-blocking socket."""
-        self._sock = sock
-        loop = asyncio.get_running_loop()
-        self._tasks = [loop.create_task(self._accept(sock)), loop.create_task(self._tick())]
-
-    async def stop(self, grace_s: float) -> None:
-        """Accept nobody new, let running statements end for that long, then cut what is left."""
-        for task in [*self._tasks, *self._greetings]:
-            task.cancel()
-        if self._sock is not None:
-            self._sock.close()
-        deadline = time.monotonic() + grace_s
-        while any(relay.busy for relay in self._relays) and time.monotonic() < deadline:  # noqa: ASYNC110 (polls once)
-            await asyncio.sleep(0.02)
-        for relay in list(self._relays):
-            relay.cut(_STOPPING)
-
-    def renew_target(self, target: str) -> None:
-        """Let every session on a target see its catalog as it is now."""
-        for relay in list(self._relays):
-            if relay.inside.session.grant.target == target:
-                self._gate.renew(relay.inside)
-
-    def cut_target(self, target: str, refusal: Refusal) -> None:
-        """End every session on a target."""
-        for relay in list(self._relays):
-            if relay.inside.session.grant.target == target:
-                relay.cut(refusal)
-
-    async def _accept(self, sock: socket.socket) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            try:
-                client, address = await loop.sock_accept(sock)
-            except OSError as error:
-                # out of descriptors, or a client that left already: the listener must outlive both
-                self._report("accept", error)
-                await asyncio.sleep(0.05)
-                continue
-            slots = _GREETING_SLOTS + self._settings.max_connections
-            if len(self._greetings) >= slots or not self._crowd.admit(address[0]):
-                client.close()
-                continue
-            client.setblocking(False)
-            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            client.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-            task = loop.create_task(self._greet(client, f"{address[0]}:{address[1]}"))
-            self._greetings.add(task)
-            task.add_done_callback(partial(self._greeted, address[0]))
-
-    def _greeted(self, host: str, task: asyncio.Task[None]) -> None:
-        self._greetings.discard(task)
-        self._crowd.leave(host)
+        self._key_of: dict[AnyRelay, tuple[int, bytes]] = {}
 
     async def _greet(self, sock: socket.socket, address: str) -> None:
         """Everything from the first byte to the relay. Nothing that a client does may raise out of here."""
@@ -173,7 +74,7 @@ class PostgresEngine(Generic[C]):
         except OSError:
             pass  # the client is gone, or its TLS failed; there is nobody to tell
         except asyncio.CancelledError:
-            self._say(client, sock, _STOPPING)
+            self._say(client, sock, STOPPING)
             raise
         except BaseException as error:
             self._say(client, sock, Refusal("internal-error", "the gateway met a fault; the connection ends"))
@@ -238,8 +139,7 @@ class PostgresEngine(Generic[C]):
             await relay.cancel()
 
     async def _log_in(self, client: Client, packet: wire.StartupMessage, address: str) -> None:
-        if len(self._relays) >= self._settings.max_connections:
-            raise GatewayError("too-many-connections", "all connection slots are in use", hint="try again later")
+        self._room()
         wishes = judge_startup(packet.parameters)
         if packet.minor > wire.NEWEST_MINOR or packet.protocol_options:
             minor = min(packet.minor, wire.NEWEST_MINOR)
@@ -255,13 +155,7 @@ class PostgresEngine(Generic[C]):
             client.send(wire.encode_auth_cleartext())
             secret = wire.decode_password(await client.message(wire.PASSWORD_MESSAGE))
             session = await self._doors.admit_direct(challenge, secret.decode("utf-8", "replace"), peer)
-        if isinstance(session, Refusal):
-            if self._crowd.failed(peer.host):
-                self._report(
-                    "log-in", GatewayError("too-many-attempts", f"failed log-ins from {peer.host}; it must wait")
-                )
-            raise GatewayError.of(session)
-        await self._let_in(client, session, wishes, packet.minor)
+        await self._let_in(client, self._judged(session, peer.host), wishes, packet.minor)
 
     async def _scram(self, client: Client, challenge: C, peer: Peer, *, bound: bool) -> Session | Refusal:
         binding = self._binding if bound else None
@@ -284,21 +178,11 @@ class PostgresEngine(Generic[C]):
         return session
 
     async def _let_in(self, client: Client, session: Session, wishes: Wishes, minor: int) -> None:
-        # log-ins at the same moment passed the first look together
-        if self._people.total() >= self._settings.max_connections:
-            raise GatewayError("too-many-connections", "all connection slots are in use", hint="try again later")
-        person, most = session.principal.id, self._settings.max_connections_per_person
-        if self._people[person] >= most:
-            raise GatewayError("too-many-connections", f"you have {most} sessions", hint="close one of them")
-        barred = self._gate.floods.barred(person)
-        if barred is not None:
-            self._crowd.failed(session.peer.host)
-            raise GatewayError.of(barred)
-        self._people[person] += 1
+        self._take_place(session)
         try:
             await self._enter(client, session, wishes, minor)
         except BaseException:
-            self._left(person)
+            self._left(session.principal.id)
             raise
 
     async def _enter(self, client: Client, session: Session, wishes: Wishes, minor: int) -> None:
@@ -353,8 +237,8 @@ class PostgresEngine(Generic[C]):
             relay = ObservedRelay(*ends, closed=self._closed, buffer_limit=limit)
         else:
             relay = Relay(*ends, closed=self._closed, restore=restore, buffer_limit=limit)
-        self._relays[relay] = key, self._doors.attach(session, relay.cut)
-        self._keys[key] = relay
+        self._relays[relay] = self._doors.attach(session, relay.cut)
+        self._keys[key], self._key_of[relay] = relay, key
         client.send(_welcome(backend.facts.parameters, inside, key))
         client.hand_over(relay, self._limits.message)
 
@@ -365,24 +249,10 @@ class PostgresEngine(Generic[C]):
                 return key
 
     def _closed(self, relay: AnyRelay) -> None:
-        found = self._relays.pop(relay, None)
-        if found is not None:
-            key, detach = found
-            self._keys.pop(key, None)
-            self._left(relay.inside.session.principal.id)
-            detach()
-
-    def _left(self, person: str) -> None:
-        self._people[person] -= 1
-        if not self._people[person]:
-            del self._people[person]
-
-    async def _tick(self) -> None:
-        while True:
-            await asyncio.sleep(1.0)
-            now = time.monotonic()
-            for relay in list(self._relays):
-                relay.tick(now, self._settings.idle_timeout)
+        key = self._key_of.pop(relay, None)
+        if key is not None:
+            del self._keys[key]
+        super()._closed(relay)
 
 
 def _welcome(parameters: Mapping[str, str], inside: Admitted, key: tuple[int, bytes]) -> bytes:

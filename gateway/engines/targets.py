@@ -14,8 +14,10 @@ from typing import Any
 
 import psycopg
 
-from gateway.config import AnyTarget, Config, Target
+from gateway.config import AnyTarget, Config, MysqlTarget, Target
+from gateway.engines import mysql_catalog
 from gateway.engines.http_support import unsupported
+from gateway.engines.mysql_upstream import MysqlUpstream
 from gateway.engines.upstream import Upstream
 from gateway.errors import GatewayError, Refusal
 from gateway.http_settings import HttpTarget
@@ -27,6 +29,7 @@ from gateway.policy.schema import Policy
 from gateway.ports import Trail
 from gateway.record import event
 from gateway.sql.catalog import Catalog
+from gateway.sql.declared import declared
 from gateway.sql.fit import check_against, unknown_to
 from gateway.sql.postgres import load_catalog
 from gateway.sql.render import mask_settings
@@ -35,6 +38,7 @@ from gateway.sql.statement import Limits, View
 _REFRESH_S = 30.0
 _RETRY_S = 3.0
 _MOST_NEWS = 100
+MYSQL_DIALECTS = ("mysql", "mariadb")
 
 Drift = Mapping[str, tuple[str, ...]]
 Report = Callable[[str, BaseException], None]
@@ -47,7 +51,7 @@ class _State:
 
     config: AnyTarget
     policy: Policy
-    upstream: Upstream | None
+    upstream: Upstream | MysqlUpstream | None
     catalog: Catalog | None = None
     problem: str = "the target's catalog was not read yet"
     announced: Drift = field(default_factory=dict)
@@ -65,8 +69,13 @@ class Targets:
 
     @property
     def upstreams(self) -> dict[str, Upstream]:
-        """The connections to each target, by its name."""
-        return {name: state.upstream for name, state in self._states.items() if state.upstream is not None}
+        """The connections to each target of PostgreSQL, by its name."""
+        return {name: one.upstream for name, one in self._states.items() if isinstance(one.upstream, Upstream)}
+
+    @property
+    def mysql_upstreams(self) -> dict[str, MysqlUpstream]:
+        """The same for each target of MySQL or MariaDB."""
+        return {name: one.upstream for name, one in self._states.items() if isinstance(one.upstream, MysqlUpstream)}
 
     def policy(self, target: str) -> Policy | None:
         """The policy in force, or None when there is no such target."""
@@ -99,6 +108,7 @@ class Targets:
                 detail=state.problem,
             )
         write = write and bool(policy.write)
+        catalog = catalog if policy.http is None else declared(policy)
         return View(policy, catalog, customers, reveal, policy.schemas, write, self._limits, fixed)
 
     def session_pins(self, session: Session) -> dict[str, str]:
@@ -112,10 +122,10 @@ class Targets:
         return pins
 
     def mask_key(self, session: Session) -> bytes:
-        """The key of what masks make up for that session; of an API, where it says so, another target's."""
+        """The key of what masks make up for that session; another target's, where the session's says so."""
         grant, state = session.grant, self._states[session.grant.target]
         name = grant.target
-        if isinstance(state.config, HttpTarget) and state.config.pseudonyms_of:
+        if not isinstance(state.config, Target) and state.config.pseudonyms_of:
             name = state.config.pseudonyms_of
         purpose = state.policy.purpose
         if purpose == "ticket":
@@ -164,7 +174,7 @@ class Targets:
                 )
             )  # fmt: skip
             state.policy = policy
-            if state.upstream is not None:
+            if isinstance(state.upstream, Upstream):
                 state.upstream.repin(self._pins(name, policy))
             cut(name, Refusal("policy-changed", "the policy changed; connect again", fatal=True))
         return changed
@@ -177,14 +187,21 @@ class Targets:
     def _state(self, name: str, target: AnyTarget, policy: Policy) -> _State:
         if isinstance(target, Target):
             return _State(target, policy, Upstream(name, target, self._pins(name, policy)))
+        if isinstance(target, MysqlTarget):
+            return _State(target, policy, MysqlUpstream(name, target))
         problem = unsupported()
         return _State(target, policy, None, None if problem else Catalog(), problem)
 
     async def _refresh(self, name: str, state: _State) -> None:
-        if not isinstance(state.config, Target):
+        upstream = state.upstream
+        if upstream is None:
             return
         try:
-            catalog = await asyncio.to_thread(read_catalog, state.config)
+            if isinstance(upstream, MysqlUpstream):
+                catalog = await mysql_catalog.read_catalog(upstream)
+            else:
+                assert isinstance(state.config, Target)
+                catalog = await asyncio.to_thread(read_catalog, state.config)
             drift = _fit(state.policy, catalog)
         except GatewayError as error:
             if state.problem != error.refusal.message:
@@ -258,6 +275,9 @@ def load_policies(config: Config) -> dict[str, Policy]:
         if name in found and isinstance(target, HttpTarget) != (found[name].http is not None):
             wanted = "`http`, as the target is an API" if isinstance(target, HttpTarget) else "`tables`"
             raise GatewayError("policy-invalid", f"`{found[name].source}` needs the section {wanted}")
+        if name in found and isinstance(target, MysqlTarget) != (found[name].dialect in MYSQL_DIALECTS):
+            wanted = f"`dialect: {' | '.join(MYSQL_DIALECTS)}`" if isinstance(target, MysqlTarget) else "no `dialect`"
+            raise GatewayError("policy-invalid", f"`{found[name].source}` needs {wanted}, as its target's engine is")
         if name not in found:
             raise GatewayError(
                 "policy-invalid",
@@ -284,6 +304,16 @@ def read_catalog(target: Target) -> Catalog:
         raise GatewayError(
             "target-unavailable", "the target's catalog cannot be read", detail=str(error).strip()
         ) from error
+
+
+def catalog_of(config: Config, target: str) -> Catalog:
+    """The catalog of the database of that name. Blocks. Raises `GatewayError`."""
+    settings = config.targets.get(target)
+    if isinstance(settings, MysqlTarget):
+        return mysql_catalog.catalog_of(target, settings)
+    if not isinstance(settings, Target):
+        raise GatewayError("target-not-available", f"the configuration has no database `{target}`")
+    return read_catalog(settings)
 
 
 def connection_settings(target: Target) -> dict[str, Any]:

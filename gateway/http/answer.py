@@ -27,6 +27,7 @@ from gateway.http.decoding import Decoder
 from gateway.http.graphql.answering import GraphqlBody
 from gateway.http.lines import NdjsonBody
 from gateway.http.masking import Tree, belongs, tree
+from gateway.http.sql_rows import OUTPUT, rows_body
 from gateway.http.statuses import REDIRECTS, unnamed
 from gateway.http.withheld import NOT_FOUND, Limits, Withheld
 from gateway.policy.http_rules import AnswerRule, Route
@@ -91,7 +92,7 @@ class Answer:
         # the end of a coding is the end of what it holds
         self._proven = framed or coding != "identity"
         try:
-            self._body = _Nothing() if is_head else _body(rule, customers, key, reveal, limits)
+            self._body = _Nothing() if is_head else _body(rule, headers, customers, key, reveal, limits)
         except ValueError:
             # FAIL CLOSED: a rule that was not checked when the policy was loaded shows nothing.
             raise Withheld(Refusal("policy-invalid", "the policy contradicts itself about this answer")) from None
@@ -249,8 +250,15 @@ def _bound(rule: AnswerRule) -> int:
 
 
 def _body(
-    rule: AnswerRule, customers: Collection[str], key: bytes | None, reveal: frozenset[str], limits: Limits
+    rule: AnswerRule,
+    headers: heads.Headers,
+    customers: Collection[str],
+    key: bytes | None,
+    reveal: frozenset[str],
+    limits: Limits,
 ) -> _Body:
+    if rule.media == "rows":
+        return rows_body(heads.values(headers, OUTPUT), _bound(rule), limits)
     if rule.media == "json":
         return _JsonBody(rule, tree(rule, reveal), customers, key, limits)
     if rule.media == "graphql":

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from gateway.errors import GatewayError, Refusal
-from gateway.http import bodies, paths, query, request_headers
+from gateway.http import bodies, paths, query, request_headers, sql_requests
 from gateway.http.bodies import Body
 from gateway.http.browser import is_reserved
 from gateway.http.graphql import judging as graphql
@@ -59,6 +59,8 @@ def _plan(request: HttpRequest, rules: HttpRules, customers: tuple[str, ...], ke
         # FAIL CLOSED: what the gateway's own pages are called is no value of any placeholder
         raise no_route()
     route, placed = _route(rules, request.method, segments)
+    if route.dialect:
+        return sql_requests.plan(route, request, found, text or "", customers)
     pairs = query.pairs(text or "")
     if route.graphql is not None:
         asks = graphql.judged(route, request.body, pairs, found)

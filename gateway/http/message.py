@@ -46,6 +46,17 @@ class SentField:
 
 
 @dataclass(frozen=True, slots=True)
+class SqlAsked:
+    """A statement that a request brings, as it came; `schema` is the one that it means, `output` the form of the
+    answer that it asks for. Both are empty where it does not say.
+    """
+
+    text: str = field(repr=False)
+    schema: str = ""
+    output: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class HttpPlan:
     """What may go to the target in a request's place.
 
@@ -55,6 +66,9 @@ class HttpPlan:
     it is before any mask, whatever their key: what an approval is for. `about` are those of the ticket's customers that
     the request names. `given` are the values that the client chose freely, each with the name of its place, as they
     came. Outbound, `recipient` is who gets it and `masked` is what leaves.
+
+    INVARIANT: of a request that brings SQL, nothing is in the plan until its statement was rewritten and proven: `sql`
+    is what came, and `body` is empty.
     """
 
     route: Route
@@ -71,6 +85,7 @@ class HttpPlan:
     about: tuple[str, ...] = field(default=(), repr=False)
     recipient: str = ""
     given: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    sql: SqlAsked | None = None
 
     @property
     def target(self) -> str:

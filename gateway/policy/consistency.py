@@ -11,12 +11,19 @@ from gateway.policy.shapes import Reading
 def judge(read: dict[str, Any], reading: Reading) -> None:
     """Note the faults of a policy whose parts do not fit together."""
     if "http" in read:
+        if "dialect" in read:
+            reading.fault(("dialect",), "an HTTP target's routes say their `dialect` themselves")
         http_consistency.judge(read, reading)
-        _judge_access(read["access"], http_consistency.reveals(read), reading)
+        if "tables" in read:
+            _judge_scopes(read["tables"], reading)
+            _judge_reveal(read, reading)
+            _judge_categories(read, reading)
+        _judge_access(read["access"], http_consistency.reveals(read) or bool(read.get("reveal")), reading)
         return
     if "tables" not in read:
         reading.fault((), "`tables` is missing, or `http` for an HTTP target: nothing would exist")
         return
+    _judge_types(read["tables"], reading)
     _judge_scopes(read["tables"], reading)
     _judge_reveal(read, reading)
     _judge_access(read["access"], bool(read.get("reveal")), reading)
@@ -24,6 +31,34 @@ def judge(read: dict[str, Any], reading: Reading) -> None:
     _judge_categories(read, reading)
     _judge_aggregates(read, reading)
     _judge_writes(read, reading)
+    if read.get("dialect", "postgres") != "postgres":
+        _judge_dialect(read, reading)
+
+
+def _judge_dialect(read: dict[str, Any], reading: Reading) -> None:
+    """What only PostgreSQL has so far."""
+    for part in ("write", "functions"):
+        if part in read:
+            reading.fault((part,), f"`{part}` is not available with `dialect: {read['dialect']}`: leave it out")
+    if read.get("mode", "protect") != "protect":
+        reading.fault(("mode",), f"a target with `dialect: {read['dialect']}` is protected; it cannot be observed")
+    if "schemas" not in read:
+        reading.fault(("dialect",), "`schemas` must name the databases, as the first of which the target is opened")
+    for name, table in read["tables"].items():
+        for column, rule in table["columns"].items():
+            for part in ("search", "aggregate"):
+                if getattr(rule, part):
+                    at = ("tables", name, "columns", column)
+                    reading.fault(at, f"`{part}` is not available with `dialect: {read['dialect']}`: leave it out")
+
+
+def _judge_types(tables: dict[str, Any], reading: Reading) -> None:
+    for name, table in tables.items():
+        for column, rule in table["columns"].items():
+            if rule.type:
+                reading.fault(
+                    ("tables", name, "columns", column), "`type` is for SQL over HTTP: a database's catalog tells it"
+                )
 
 
 def _judge_scopes(tables: dict[str, Any], reading: Reading) -> None:

@@ -44,7 +44,7 @@ def differences(old: Policy, new: Policy) -> list[Difference]:
     found += _writes(old, new)
     found += http_diff.differences(old.http, new.http)
     found += of_sets("functions", old.functions, new.functions)
-    for name in ("target", "schemas", "purpose", "categories", "literals"):
+    for name in ("target", "schemas", "purpose", "categories", "literals", "dialect"):
         found += of_values(name, getattr(old, name), getattr(new, name))
     # the mode before all else: what is observed is not protected, whatever the rest says
     return sorted(found, key=lambda one: ((WIDER, CHANGED, NARROWER).index(one.effect), one.what != "mode", one.what))
@@ -134,6 +134,9 @@ def _columns(relation: str, old: TableRule | None, new: TableRule | None) -> Ite
         sums = [rule.aggregate if rule is not None else None for rule in (one, other)]
         if sums[0] != sums[1]:
             yield Difference(_summing(*sums), f"{what}.aggregate", *map(_aggregate, sums))
+        kinds = [rule.type if rule is not None else "" for rule in (one, other)]
+        if one is not None and other is not None and kinds[0] != kinds[1]:
+            yield Difference(CHANGED, f"{what}.type", *kinds)
         marks = [rule.identifier if rule is not None else False for rule in (one, other)]
         if marks[0] != marks[1]:
             yield Difference(CHANGED, f"{what}.identifier", *map(text_of, marks))

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from itertools import combinations
 from typing import Any
 
-from gateway.policy import graphql_consistency, kinds, shapes
+from gateway.policy import graphql_consistency, http_dialects, kinds, shapes
 from gateway.policy.http_load import ANSWER, METHODS, statuses_of
 from gateway.policy.http_rules import STREAMED, CustomerOf, JsonPath, Value
 from gateway.policy.http_values import Given, fits, steps
@@ -35,8 +35,9 @@ _NEVER_BEGIN = ("x-forwarded-", "proxy-", "sec-", "access-control-")
 def judge(read: dict[str, Any], reading: Reading) -> None:
     """Note the faults of a policy with `http` whose parts do not fit together."""
     http = read["http"]
+    takes_sql = http_dialects.judge(read, reading)
     for name in ("tables", "reveal", "write", "functions", "schemas", "categories"):
-        if name in read:
+        if name in read and not (takes_sql and name in http_dialects.TABLES):
             reading.fault((name,), f"`{name}` is for databases; this policy has `http`")
     outbound = http.get("direction", "inbound") == "outbound"
     if outbound != ("recipient" in http):
@@ -76,11 +77,15 @@ def is_never_passed(header: str) -> bool:
 
 def _judge_method(route: dict[str, Any], at: Path, reading: Reading) -> bool:
     named = [method for method in METHODS if method in route]
-    if not route.keys() & {"customer", "graphql"}:
+    if not route.keys() & {"customer", "graphql", "dialect"}:
         reading.fault(at, "`customer` is missing: where a request says whose data it is about; all, of several")
         return False
     if len(named) != 1:
         reading.fault(at, f"a route has one of {', '.join(f'`{method}`' for method in METHODS)}, with its path")
+        return False
+    if "dialect" in route:
+        if named[0] not in {"get", "post"}:
+            reading.fault((*at, named[0]), "SQL is sent by GET or POST")
         return False
     method, writes = named[0], "write" in route
     socket = method == "get" and "websocket" in route

@@ -55,6 +55,7 @@ def _route(what: str, old: Route, new: Route) -> Iterator[Difference]:
     if old.approval != new.approval:
         effect = WIDER if APPROVED[new.approval] > APPROVED[old.approval] else NARROWER
         yield Difference(effect, f"{what}.write", old.approval, new.approval)
+    yield from of_values(f"{what}.dialect", old.dialect, new.dialect)
     if old.websocket != new.websocket:
         yield Difference(WIDER if new.websocket else NARROWER, f"{what}.websocket", "", "")
     yield from graphql_diff.differences(what, old.graphql, new.graphql)

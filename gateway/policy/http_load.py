@@ -12,7 +12,8 @@ import re
 from dataclasses import dataclass, replace
 from typing import Any
 
-from gateway.policy import graphql_load, shapes
+from gateway.policy import graphql_load, http_dialects, shapes
+from gateway.policy.dialects import HTTP_DIALECTS
 from gateway.policy.http_rules import (
     MEDIA,
     RESERVED,
@@ -63,6 +64,11 @@ def rules(read: dict[str, Any]) -> HttpRules:
     return HttpRules(routes, read.get("direction", "inbound"), read.get("recipient", ""))
 
 
+def dialect(found: HttpRules) -> str:
+    """The SQL that routes of these take; that of databases where none does."""
+    return next((route.dialect for route in found.routes if route.dialect), "postgres")
+
+
 def content(found: HttpRules) -> HttpRules:
     """The same whatever the order of the fields: what a digest is of."""
     routes = (
@@ -103,6 +109,8 @@ def categories(found: HttpRules) -> dict[str, frozenset[str]]:
 
 def _route(name: str, read: dict[str, Any]) -> Route:
     method = next(method for method in METHODS if method in read)
+    if "dialect" in read:
+        return http_dialects.route(name, method.upper(), read[method], read["dialect"])
     body, customer = read.get("body"), read.get("customer", (CustomerOf("none"),))
     return Route(
         name=name,
@@ -282,6 +290,7 @@ ROUTE = Record({
         "it changes something, and somebody else approves this very request, or the request for a grant that may write",
     ),
     "reads": Field(Flag(), "a POST that changes nothing, such as a search (false)"),
+    "dialect": Field(Choice(HTTP_DIALECTS), "it takes a SELECT in that SQL over `tables`, which say whose each row is"),
     "websocket": Field(
         Choice(("unmasked",)),
         "the connection becomes a WebSocket whose messages are forwarded as they come; with `write: request` the "

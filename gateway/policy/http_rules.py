@@ -237,7 +237,8 @@ class Route:
     `statement` when somebody else must approve this very request, `request` when a grant for writing is enough.
     `also` are further places that name customers, all of which must be the ticket's too. `websocket` lets the
     connection become one. `graphql` has the operations of a route that takes GraphQL; what such a route writes, shows
-    and is about depends on the operation.
+    and is about depends on the operation. `dialect` says that it takes a SELECT in that SQL over the policy's tables,
+    which say whose each row is.
     """
 
     name: str
@@ -253,6 +254,7 @@ class Route:
     websocket: bool = False
     also: tuple[CustomerOf, ...] = ()
     graphql: GraphqlRules | None = None
+    dialect: str = ""
 
     @property
     def writes(self) -> bool:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from gateway.policy import consistency, http_load, kinds, shapes
+from gateway.policy import consistency, dialects, http_load, kinds, shapes, types
 from gateway.policy.http_values import written_mask
 from gateway.policy.schema import (
     AccessRule,
@@ -124,10 +124,12 @@ def digest(policy: Policy) -> str:
         }
         | {"break_glass": _members(policy.access.break_glass) if policy.access.break_glass else None},
         "tables": {
-            name: {"scope": _members(table.scope), "columns": {c: _members(rule) for c, rule in table.columns.items()}}
+            name: {"scope": _members(table.scope), "columns": {c: _column(rule) for c, rule in table.columns.items()}}
             for name, table in policy.tables.items()
         },
     }
+    if policy.dialect != "postgres":
+        content["dialect"] = policy.dialect
     if policy.http is not None:
         content["http"] = http_load.content(policy.http)
     if policy.categories:
@@ -142,6 +144,11 @@ def digest(policy: Policy) -> str:
         }
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), default=_members)
     return hashlib.sha256(b"gateway policy 1\n" + text.encode()).hexdigest()[:32]
+
+
+def _column(rule: ColumnRule) -> dict[str, Any]:
+    # what has no type keeps the digest that it had before there was such a thing
+    return {name: value for name, value in _members(rule).items() if name != "type" or value}
 
 
 def nameable(relation: str, column: str = "") -> bool:
@@ -160,7 +167,7 @@ def json_schema() -> dict[str, Any]:
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Policy of one target of the gateway",
         **POLICY.schema(),
-        "oneOf": [{"required": ["tables"]}, {"required": ["http"]}],
+        "anyOf": [{"required": ["tables"]}, {"required": ["http"]}],
     }
 
 
@@ -235,6 +242,7 @@ def _policy(read: dict[str, Any], source: str) -> Policy:
         | (http_load.categories(http) if http is not None else {}),
         mode=read.get("mode", "protect"),
         literals=read.get("literals", "sealed"),
+        dialect=http_load.dialect(http) if http is not None else read.get("dialect", "postgres"),
         http=http,
     )  # fmt: skip
 
@@ -255,6 +263,9 @@ def _scope(text: str) -> Scope:
 def _column_rule(value: Any) -> ColumnRule:
     kind, given = written_mask(value, "a column")
     search, identifier = given.pop("search", ""), given.pop("identifier", False)
+    declared = given.pop("type", "")
+    if not isinstance(declared, str) or (declared and types.column_type(declared).group == types.OTHER):
+        raise ValueError(f"`type` is a type as PostgreSQL spells it, not `{declared}`")
     aggregate = _aggregate(given.pop("aggregate")) if "aggregate" in given else None
     if search not in {"", "exact"} or not isinstance(identifier, bool):
         raise ValueError("`search` can only be `exact`, and `identifier` is true or false")
@@ -262,7 +273,7 @@ def _column_rule(value: Any) -> ColumnRule:
         raise ValueError("`search: exact` is for masked columns; a clear one can be searched anyway")
     if aggregate and kind == "clear":
         raise ValueError("`aggregate` is for masked columns; a clear one can be aggregated anyway")
-    return ColumnRule("", kinds.checked(kind, given), search, identifier, aggregate)
+    return ColumnRule("", kinds.checked(kind, given), search, identifier, aggregate, declared)
 
 
 def _aggregate(value: Any) -> AggregateRule:
@@ -277,7 +288,9 @@ def _aggregate(value: Any) -> AggregateRule:
 
 def _column_schema() -> dict[str, Any]:
     def beside(name: str) -> dict[str, Any]:
-        own: dict[str, Any] = {"search": {"const": "exact"}, "identifier": {"type": "boolean"}}
+        own: dict[str, Any] = {
+            "search": {"const": "exact"}, "identifier": {"type": "boolean"}, "type": {"type": "string"},
+        }  # fmt: skip
         return own if name == "clear" else own | {"aggregate": _AGGREGATE_SCHEMA}
 
     return kinds.mask_schema(beside)
@@ -317,6 +330,9 @@ POLICY = Record({
     "target": Field(Text("a name of letters, digits, hyphens", r"[a-z][a-z0-9_-]{0,62}"), "the target", True),
     "mode": Field(
         Choice(("protect", "observe")), "`observe` forwards all as it is and only records what this says (protect)"
+    ),
+    "dialect": Field(
+        Choice(dialects.DATABASE_DIALECTS), "the SQL of a database: that of the target's `engine` (postgres)"
     ),
     "literals": Field(
         Choice(("sealed", "none")), "the values in statements: kept where two people can open them, or not (sealed)"
@@ -362,7 +378,7 @@ POLICY = Record({
     "tables": Field(MapOf(_QUALIFIED, Record({
         "scope": Field(Text(_SCOPE_WANTED, check=_scope, described=_SCOPE_SCHEMA), "which rows exist", True),
         "columns": Field(MapOf(_NAMED, AnyValue(_column_rule, _column_schema)), "the columns that exist", True),
-    })), "the relations that exist, of a database; whatever is not named does not"),
+    })), "the relations that exist, of a database or of routes with a `dialect`; whatever is not named does not"),
     "http": Field(http_load.HTTP, "the requests that exist, of an HTTP target; whatever is not named does not"),
     "reveal": Field(MapOf(_QUALIFIED, ListOf(_NAMED)), "columns that an approved request may see in clear"),
     "write": Field(MapOf(_QUALIFIED, Record({

@@ -52,7 +52,8 @@ class AggregateRule:
 class ColumnRule:
     """One named column: its mask, and whether `=` on it may reach the raw value (`search` is `exact` or empty).
 
-    `aggregate` lets sums over large enough groups reach the raw values, None for never.
+    `aggregate` lets sums over large enough groups reach the raw values, None for never. `type` is the column's, as
+    PostgreSQL spells it, where no catalog says it: of SQL over HTTP.
     """
 
     name: str
@@ -60,6 +61,7 @@ class ColumnRule:
     search: str = ""
     identifier: bool = False
     aggregate: AggregateRule | None = None
+    type: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,8 +157,9 @@ class Policy:
     functions vouched for by the owner, qualified. `write` maps a relation to what may be written to it. `purpose` is
     what keyed masks are bound to. `categories` are names for groups of qualified columns, as customers are told of
     them. `mode` is `protect` or `observe`. `literals` is what becomes of the values in
-    statements: `sealed` (kept where two people can open them) or `none` (kept nowhere). `http` has the routes of an
-    HTTP target, which has no tables and whose `reveal` maps a route to paths of its answers; None for a database.
+    statements: `sealed` (kept where two people can open them) or `none` (kept nowhere). `dialect` is the SQL that the
+    target speaks, one of `dialects.DIALECTS`. `http` has the routes of an HTTP target, whose `reveal` maps a route to
+    paths of its answers, and whose tables, if it has some, are those that SQL may name; None for a database.
     """
 
     target: str
@@ -173,6 +176,7 @@ class Policy:
     mode: str = "protect"
     categories: dict[str, frozenset[str]] = field(default_factory=dict)
     literals: str = "sealed"
+    dialect: str = "postgres"
     http: HttpRules | None = None
 
     @property

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from gateway.policy import kinds, types
+from gateway.policy import dialects, kinds, types
 from gateway.policy.schema import Policy, TableRule
 from gateway.policy.shapes import nearest
 from gateway.policy.types import column_type
@@ -41,7 +41,7 @@ def check_against(policy: Policy, catalog: Catalog) -> list[Mismatch]:
             near = nearest(table.name, catalog.relations)
             found.append(Mismatch("error", table.name, "", f"relation `{table.name}` is not in the target{near}"))
             continue
-        found += _columns(table, relation, policy.schemas)
+        found += _columns(table, relation, policy)
         found += _scope(table, relation, catalog)
     for name in policy.write:
         found += _writes(policy, catalog, name)
@@ -71,7 +71,7 @@ def unknown_to(policy: Policy, catalog: Catalog) -> dict[str, tuple[str, ...]]:
     return found
 
 
-def _columns(table: TableRule, relation: Relation, schemas: tuple[str, ...]) -> Iterator[Mismatch]:
+def _columns(table: TableRule, relation: Relation, policy: Policy) -> Iterator[Mismatch]:
     names = {column.name: column for column in relation.columns}
     for rule in table.columns.values():
         column = names.get(rule.name)
@@ -80,13 +80,14 @@ def _columns(table: TableRule, relation: Relation, schemas: tuple[str, ...]) -> 
             yield Mismatch("error", table.name, rule.name, message)
             continue
         of = column_type(column.type, column.base)
-        problem = kinds.misfit(rule.mask, of)
+        postgres = policy.dialect == "postgres"
+        problem = kinds.misfit(rule.mask, of) if postgres else dialects.misfit(policy.dialect, rule.mask, of)
         if problem:
             yield Mismatch("error", table.name, rule.name, f"column `{rule.name}`: {problem}")
         if rule.aggregate is not None:
             yield from _aggregate(table.name, rule.name, of, names.get(rule.aggregate.subject))
         home = column.base.rpartition(".")[0]
-        if of.ignores_case and home not in schemas:
+        if of.ignores_case and home not in policy.schemas:
             # FAIL CLOSED: `=` would be that of text, and the same query would find other rows than without a gateway.
             message = f"column `{rule.name}` is citext, whose operators are in `{home}`: name `{home}` in `schemas`"
             yield Mismatch("error", table.name, rule.name, message)

@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from gateway.errors import Refusal
+from gateway.policy.schema import Policy
 from gateway.sql.said import Subject
 from gateway.sql.statement import Kind, Plan, View
 
@@ -32,8 +33,8 @@ _NUMBER, _STRING = 918_273_000, "stand-in 5d2e9c1f "
 _LONGEST = 4_096
 _MOST = 60
 
-FreeLiterals = Callable[[str], frozenset[int]]
-"""Gives the character offsets of the literals of a text that are free."""
+FreeLiterals = Callable[[str, Policy], frozenset[int]]
+"""Gives the character offsets of the literals of a text that are free, in the dialect of a policy."""
 
 
 class Shape(NamedTuple):
@@ -121,7 +122,7 @@ def make_template(
     """The template of a text that was analysed already, and which of its literals are free; None when it has none."""
     if plan.kinds != (Kind.READ,) or any(relation.startswith("pg_catalog.") for relation in plan.relations):
         return None
-    places = free(text)
+    places = free(text, view.policy)
     is_free = tuple(offset in places for offset in shape.offsets)
     if not any(is_free):
         return None

@@ -24,7 +24,7 @@ from typing import Any, BinaryIO
 import msgspec
 
 from gateway.errors import Refusal
-from gateway.sql.postgres import judged
+from gateway.sql.rooms import judged
 from gateway.sql.statement import Plan, View
 
 DEADLINE_S = 2.0

@@ -29,7 +29,7 @@ from gateway.literals.seal import Seals
 from gateway.model import Grant, GrantState, Peer, Preview, Principal, Session, Ticket
 from gateway.record import Form
 from gateway.sql.cache import PlanCache
-from gateway.sql.postgres import analyse, free_literals, normalise, telling
+from gateway.sql.rooms import analyse, free_literals, normalise, telling
 from gateway.sql.worker import Workers
 from gateway.store.database import Database
 
@@ -67,7 +67,7 @@ class Window:
             check=lambda _: None,
             view=self.targets.view,
             plans=PlanCache(analyse, free_literals, str),
-            normalise=normalise,
+            normalise=lambda text, view: normalise(text, view.policy),
             workers=self.workers,
             budgets=Budgets(time.time),
             claims=Claims(_never, lambda *_: None),

@@ -15,7 +15,7 @@ from sqlviews import view
 
 from gateway.errors import Refusal
 from gateway.sql.cache import Judgement, PlanCache, plan_fields
-from gateway.sql.postgres import analyse, free_literals
+from gateway.sql.rooms import analyse, free_literals
 
 VIEW = view()
 OTHER = view(customers=("918273000",))

@@ -39,6 +39,7 @@ ABOVE_ALL = {"__main__"}
 
 FENCES: dict[str, tuple[str, ...]] = {
     "postgast": ("sql/postgres/",),
+    "sqlglot": ("sql/tree/",),
     "sqlalchemy": ("store/", "audit/"),
     "alembic": ("store/migrate.py", "store/migrations/"),
     "uvloop": ("server.py", "demo/", "engines/http_proxy/server.py"),

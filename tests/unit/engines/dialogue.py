@@ -160,8 +160,8 @@ class Dialogue:
             trail=self.trail,
             check=lambda _session: self.check,
             view=lambda _session: view,
-            plans=PlanCache(analyse, lambda _text: frozenset(), str),
-            normalise=lambda text: f"<{text}>",
+            plans=PlanCache(analyse, lambda _text, _policy: frozenset(), str),
+            normalise=lambda text, _view: f"<{text}>",
             workers=self,  # type: ignore[arg-type]
             budgets=Budgets(NOW.timestamp),
             claims=Claims(self.claim, lambda _session, digest: self.released.append(digest)),

@@ -56,8 +56,8 @@ class Observed:
             trail=self.trail,
             check=lambda _session: self.check,
             view=lambda _session: View(self.policy, Catalog(), ("42",)),
-            plans=PlanCache(observed_plan, lambda _text: frozenset(), str),
-            normalise=lambda text: f"<{text}>",
+            plans=PlanCache(observed_plan, lambda _text, _policy: frozenset(), str),
+            normalise=lambda text, _view: f"<{text}>",
             workers=self,  # type: ignore[arg-type]
             budgets=Budgets(NOW.timestamp),
             claims=NO_CLAIMS,

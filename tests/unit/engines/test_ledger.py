@@ -77,8 +77,8 @@ class Process:
             trail=self.trail,
             check=lambda _: None,
             view=lambda _: view,
-            plans=PlanCache(analyse, lambda _: frozenset(), str),
-            normalise=lambda text: text,
+            plans=PlanCache(analyse, lambda _text, _policy: frozenset(), str),
+            normalise=lambda text, _view: text,
             workers=None,  # type: ignore[arg-type]
             budgets=self.budgets,
             claims=None,  # type: ignore[arg-type]

@@ -24,7 +24,7 @@ from gateway.model import Grant, GrantState, Peer, Permit, Principal, Session, S
 from gateway.policy.load import parse_policy
 from gateway.sql.cache import Judgement, PlanCache
 from gateway.sql.catalog import Catalog, Column, Relation
-from gateway.sql.postgres import free_literals, judged, normalise, telling
+from gateway.sql.rooms import free_literals, judged, normalise, telling
 from gateway.sql.statement import View
 from gateway.store.acts import Act, ActState
 from gateway.store.database import Database
@@ -92,7 +92,8 @@ class World:
         view = View(self.policy, catalog(), ("42",))
         self.plans = PlanCache(judged, free_literals, str)
         self.gate = Gate(
-            trail=self.trail, check=lambda _: None, view=lambda _: view, plans=self.plans, normalise=normalise,
+            trail=self.trail, check=lambda _: None, view=lambda _: view, plans=self.plans,
+            normalise=lambda text, view: normalise(text, view.policy),
             workers=None, budgets=Budgets(time.time), claims=Claims(None, lambda *_: None),  # type: ignore[arg-type]
             windows=Windows(), seals=self.literals.seals,
         )  # fmt: skip

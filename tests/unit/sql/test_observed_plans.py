@@ -10,7 +10,8 @@ from sqlviews import view
 from gateway.errors import Refusal
 from gateway.sql.cache import PlanCache, plan_fields, union
 from gateway.sql.observed import denied, unread, verdict_of
-from gateway.sql.postgres import free_literals, judged, may_copy
+from gateway.sql.postgres import may_copy
+from gateway.sql.rooms import free_literals, judged
 from gateway.sql.statement import Plan, View
 
 PROTECTED = view()

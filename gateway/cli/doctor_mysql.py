@@ -1,0 +1,79 @@
+"""The doctor's look at one target of MySQL or MariaDB: reached, read, its policy, and what its account may do."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+from collections.abc import Iterator
+
+from gateway.cli.finding import FAIL, OK, WARN, Finding, failed
+from gateway.config import Config, MysqlTarget
+from gateway.engines.mysql_catalog import read_catalog
+from gateway.engines.mysql_upstream import MysqlUpstream, Rows
+from gateway.engines.targets import load_policies
+from gateway.errors import GatewayError
+from gateway.sql.catalog import Catalog
+from gateway.sql.fit import check_against
+
+_READS = frozenset({"USAGE", "SELECT", "SHOW VIEW"})
+_GRANT = re.compile(r"GRANT (.+?) ON (.+?) TO ", re.IGNORECASE)
+
+
+def examine(name: str, target: MysqlTarget, config: Config) -> Iterator[Finding]:
+    """All findings about that target."""
+    check = f"target {name}"
+    try:
+        upstream = MysqlUpstream(name, target)
+        catalog, grants = asyncio.run(_look(upstream))
+    except GatewayError as error:
+        yield failed(check, error, f"correct `targets.{name}`, or mend the account on the server")
+        return
+    how = "TLS, certificate verified" if target.tls == "verify-full" else "plain text"
+    yield Finding(check, OK, f"reached over {how}; {upstream.version}")
+    if target.tls == "off":
+        yield Finding(check, WARN, "the connection to the target is plain text on loopback", "set `tls: verify-full`")
+    excess = sorted(_excess(grants))
+    if excess:
+        yield Finding(
+            check, FAIL, f"the account `{target.user}` may more than read: {', '.join(excess)[:300]}",
+            f"REVOKE it, and GRANT SELECT ON `{target.database}`.* alone",
+        )  # fmt: skip
+    else:
+        yield Finding(check, OK, f"the account `{target.user}` can read and do no harm")
+    try:
+        policy = load_policies(config)[name]
+    except GatewayError as error:
+        for line in error.refusal.message.splitlines():
+            yield Finding(check, FAIL, line, error.refusal.hint or "`gateway policy check` reads it again")
+        return
+    problems = check_against(policy, catalog)
+    for problem in problems:
+        level = FAIL if problem.severity == "error" else WARN
+        yield Finding(check, level, problem.message, "correct the policy, or give the account SELECT on it")
+    if not problems:
+        yield Finding(check, OK, "the policy fits the database")
+
+
+async def _look(upstream: MysqlUpstream) -> tuple[Catalog, Rows]:
+    catalog = await read_catalog(upstream)
+    backend = await upstream.open()
+    try:
+        return catalog, await backend.run("SHOW GRANTS")
+    finally:
+        with contextlib.suppress(OSError):
+            backend.goodbye()
+
+
+def _excess(grants: Rows) -> Iterator[str]:
+    """What the account may do beyond reading, as its grants say it."""
+    for row in grants:
+        match = _GRANT.match(row[0] or "")
+        if match is None:
+            # a role, or a proxy: what it brings is not looked into
+            yield (row[0] or "").partition(" TO ")[0].removeprefix("GRANT ")
+            continue
+        rights = re.sub(r"\([^)]*\)", "", match[1])
+        for right in rights.split(","):
+            if right.strip().upper() not in _READS:
+                yield f"{right.strip()} ON {match[2]}"

@@ -1,0 +1,191 @@
+"""The engine of MySQL and MariaDB: accepts clients, authenticates them, and hands each to a session."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import socket
+import ssl
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from gateway.access.context import durable
+from gateway.config import Limits, MysqlListener
+from gateway.engines.doors import Doors
+from gateway.engines.mysql_client import Client
+from gateway.engines.mysql_session import MysqlSession
+from gateway.engines.mysql_upstream import WANTED, Backend, MysqlUpstream
+from gateway.engines.reception import STOPPING, Reception
+from gateway.errors import GatewayError, Refusal
+from gateway.gate import Gate
+from gateway.model import Peer, Session
+from gateway.sql.mysql import session_statements
+from gateway.sql.statement import View
+from gateway.wire.auth import ScramVerifier, known_to
+from gateway.wire.mysql.base import Capability
+from gateway.wire.mysql.handshake import HandshakeResponse
+from gateway.wire.mysql.results import Ok, encode_ok
+
+_UNKNOWN_VERSION = "8.0.0"
+_CHARSETS = frozenset({11, 33, 45, 46, 63, 65, 83, *range(192, 216), 223, *range(224, 256)})
+"""Collations of ASCII, UTF-8 and of bytes, as a handshake numbers them."""
+
+
+class MysqlEngine(Reception[MysqlSession]):
+    """Serves clients of MySQL's protocol on one listening socket."""
+
+    def __init__(
+        self,
+        settings: MysqlListener,
+        limits: Limits,
+        *,
+        gate: Gate,
+        doors: Doors[Any],
+        upstreams: Mapping[str, MysqlUpstream],
+        mask_key: Callable[[Session], bytes],
+        tls: ssl.SSLContext,
+        report: Callable[[str, BaseException], None],
+    ) -> None:
+        super().__init__(settings, gate, report)
+        self._limits, self._doors, self._upstreams, self._mask_key, self._tls = limits, doors, upstreams, mask_key, tls
+        self._numbers = itertools.count(1)
+        self._by_number: dict[int, MysqlSession] = {}
+
+    async def _greet(self, sock: socket.socket, address: str) -> None:
+        """Everything from the first byte to the session. Nothing that a client does may raise out of here."""
+        client = Client(sock, next(self._numbers) & 0xFFFFFFFF)
+        inside = False
+        try:
+            async with asyncio.timeout(self._settings.login_timeout):
+                response = await client.greet(self._version(), self._tls, self._settings.login_timeout)
+                await self._log_in(client, response, address)
+                inside = True
+        except GatewayError as error:
+            client.say(error.refusal)
+        except TimeoutError:
+            client.say(Refusal("handshake-timeout", "the log-in took too long"))
+        except OSError:
+            pass  # the client is gone, or its TLS failed; there is nobody to tell
+        except asyncio.CancelledError:
+            client.say(STOPPING)
+            raise
+        except BaseException as error:
+            client.say(Refusal("internal-error", "the gateway met a fault; the connection ends"))
+            self._report("log-in", error)
+        finally:
+            if not inside:
+                client.close()
+
+    def _version(self) -> str:
+        """What the gateway says that it is, before it knows for whom: the first target that told its own."""
+        return next((one.version for one in self._upstreams.values() if one.version), _UNKNOWN_VERSION)
+
+    async def _log_in(self, client: Client, response: HandshakeResponse, address: str) -> None:
+        self._room()
+        assert client.link is not None
+        user = response.user.decode("utf-8", "replace")
+        target = self._target_of((response.database or b"").decode("utf-8", "replace"))
+        application = response.attributes.get(b"program_name") or response.attributes.get(b"_client_name") or b""
+        version = _tls_version(client)
+        peer = Peer(address, application.decode("utf-8", "replace")[:63], "mysql", version, user)
+        secret = await client.secret(response)
+        session = self._judged(await self._admitted(user, target, secret, peer), peer.host)
+        if response.charset not in _CHARSETS:
+            raise GatewayError(
+                "setting-not-allowed", "the connection's character set is not available; only UTF-8 is",
+                hint="connect with --default-character-set=utf8mb4", fatal=True,
+            )  # fmt: skip
+        self._take_place(session)
+        try:
+            await self._enter(client, session, response.capabilities)
+        except BaseException:
+            self._left(session.principal.id)
+            raise
+
+    def _target_of(self, database: str) -> str:
+        """Which target a client means by the database that it names: a target's name, or its database's."""
+        if database in self._upstreams:
+            return database
+        meant = [name for name, one in self._upstreams.items() if database in ("", one.database)]
+        return meant[0] if len(meant) == 1 else database
+
+    async def _admitted(self, user: str, target: str, secret: str, peer: Peer) -> Session | Refusal:
+        doors = self._doors
+        await doors.ready()
+        challenge = doors.challenge(user, target, peer, tls=True)
+        if challenge.method != "scram":
+            return await doors.admit_direct(challenge, secret, peer)
+        verifiers = [challenge.verifier, *(verifier for verifier, _ in challenge.others)]
+        place = await asyncio.to_thread(known_to, secret, [ScramVerifier.parse(one) for one in verifiers])
+        challenge = challenge.proven(place or 0)
+        return await doors.admit_pass(challenge, place is not None and challenge.pass_id is not None, peer)
+
+    async def _enter(self, client: Client, session: Session, capabilities: int) -> None:
+        upstream = self._upstreams.get(session.grant.target)
+        if upstream is None:
+            raise GatewayError("target-not-available", f"`{session.grant.target}` is no database of MySQL", fatal=True)
+        inside = self._gate.enter(session)
+        backend: Backend | None = None
+        try:
+            if inside.view.policy.observed:
+                raise GatewayError("feature-not-supported", "a target of MySQL cannot be observed", fatal=True)
+            await durable(inside.begin)
+            wanted = WANTED & (capabilities | ~Capability.DEPRECATE_EOF)
+            backend = await upstream.open(self._pins(session, inside.view), wanted)
+            self._gate.connected(inside, upstream.tie(backend))
+            assert client.link is not None
+            if client.link.closing:
+                raise ConnectionResetError("the client is gone")
+            if not self._gate.is_current(inside):
+                # a reload cuts the sessions that are inside; this one was on its way in
+                raise GatewayError("policy-changed", "the policy changed; connect again", fatal=True)
+        except BaseException as error:
+            if backend is not None:
+                backend.abort()
+            self._gate.leave(inside, error.refusal if isinstance(error, GatewayError) else None)
+            raise
+        client.link.limit = self._limits.message
+        link = client.link
+
+        async def pin(connection: Backend) -> None:
+            for statement in self._pins(session, inside.view):
+                await connection.run(statement)
+
+        relay = MysqlSession(
+            link, backend, upstream, self._gate, inside, capabilities, pin=pin, kill=self._kill, closed=self._closed,
+            report=self._report,
+        )  # fmt: skip
+        self._by_number[client.number] = relay
+        detach = self._doors.attach(session, relay.cut)
+
+        def leave() -> None:
+            self._by_number.pop(client.number, None)
+            detach()
+
+        self._relays[relay] = leave
+        client.lost = relay.finish
+        link.send(encode_ok(Ok(), capabilities))
+        relay.start()
+
+    def _pins(self, session: Session, view: View) -> tuple[str, ...]:
+        return session_statements(view, self._mask_key(session))
+
+    def _kill(self, by: MysqlSession, number: int, query: bool) -> bool:
+        """Stop what another session of the same person runs, or end that session; False when there is none."""
+        other = self._by_number.get(number)
+        if other is None:
+            other = next((one for one in self._relays if one.backend.greeting.connection_id == number), None)
+        mine = other is not None and other.inside.session.principal.id == by.inside.session.principal.id
+        if other is None or not mine or other is by:
+            return False
+        if query:
+            other.stop_statement()
+        else:
+            other.cut(Refusal("cancelled", "the session was ended by a KILL of yours", fatal=True))
+        return True
+
+
+def _tls_version(client: Client) -> str:
+    assert client.link is not None
+    tls = client.link.name("ssl_object")
+    return (tls.version() or "TLS") if isinstance(tls, ssl.SSLObject | ssl.SSLSocket) else "TLS"

@@ -1,0 +1,192 @@
+"""Connections to a target of MySQL or MariaDB: opened, authenticated and pinned by the gateway, one for each session.
+
+The target proves itself by TLS (`verify-full`); the gateway's password goes over TLS or, on a loopback host, answers a
+nonce. What a session's safety rests on is set by statements of ours before the client's first, and again after
+whatever can undo it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ssl
+from collections.abc import Sequence
+
+from gateway.config import MysqlTarget
+from gateway.engines.mysql_link import Link
+from gateway.errors import GatewayError
+from gateway.wire.mysql.answers import Answer, Part
+from gateway.wire.mysql.auth import ClientAuth
+from gateway.wire.mysql.base import UTF8MB4, Capability
+from gateway.wire.mysql.commands import Command, encode_number, encode_text
+from gateway.wire.mysql.handshake import (
+    MAX_PACKET,
+    TOWARDS_TARGETS,
+    Greeting,
+    HandshakeResponse,
+    agree,
+    encode_handshake_response,
+    encode_ssl_request,
+    is_error,
+    parse_greeting,
+)
+from gateway.wire.mysql.packets import LOGIN_LIMIT
+from gateway.wire.mysql.results import parse_error, parse_text_row
+
+ROW_LIMIT = 64 * 1024**2
+"""The longest payload that is taken from a target (bytes)."""
+WANTED = TOWARDS_TARGETS & ~(Capability.SESSION_TRACK | Capability.CONNECT_ATTRS | Capability.FOUND_ROWS)
+Rows = list[tuple[str | None, ...]]
+
+
+class Backend(Link):
+    """One authenticated connection to a target."""
+
+    __slots__ = ("capabilities", "greeting")
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        super().__init__(reader, writer, LOGIN_LIMIT)
+        self.capabilities = 0
+        self.greeting = Greeting("", 0, b"", 0, "")
+
+    async def run(self, text: str) -> Rows:
+        """Run one statement of the gateway's own; its rows, as text. Raises `GatewayError("target-unavailable")`."""
+        self.command(encode_text(Command.QUERY, text.encode()))
+        answer = Answer(Command.QUERY, self.capabilities)
+        rows: Rows = []
+        while not answer.over:
+            payload = await self.heard()
+            part = answer.take(payload)
+            if part == Part.ERROR:
+                error = parse_error(payload)
+                raise unavailable("the target refused the session's settings", f"{error.errno}: {error.message}")
+            if part == Part.ROW:
+                cells = parse_text_row(payload, len(answer.columns))
+                rows.append(tuple(None if one is None else one.decode("utf-8", "replace") for one in cells))
+        return rows
+
+    async def heard(self) -> bytes:
+        """The next payload. Raises `GatewayError("target-unavailable")` when the target is gone."""
+        try:
+            return await self.packet()
+        except OSError as lost:
+            raise unavailable("the target closed the connection", str(lost)) from lost
+
+    def goodbye(self) -> None:
+        """Say goodbye and close."""
+        if not self.closing:
+            with contextlib.suppress(OSError):
+                self.command(encode_number(Command.QUIT))
+            self.close()
+
+
+class MysqlUpstream:
+    """One target: opens connections, passes on KILL."""
+
+    def __init__(self, name: str, target: MysqlTarget) -> None:
+        self.name = name
+        self._target = target
+        self._tls = _tls_context(target)
+        self._password = target.password.read()
+        self.version = ""
+        self._kills: set[asyncio.Task[None]] = set()
+
+    @property
+    def database(self) -> str:
+        """The one database that the gateway opens there."""
+        return self._target.database
+
+    async def open(self, statements: Sequence[str] = (), wanted: int = WANTED) -> Backend:
+        """A new connection on which `statements` were run. Raises `GatewayError("target-unavailable")`."""
+        target = self._target
+        try:
+            async with asyncio.timeout(target.connect_timeout):
+                reader, writer = await asyncio.open_connection(target.host, target.port)
+                backend = Backend(reader, writer)
+                try:
+                    await self._log_in(backend, writer, wanted)
+                    for statement in statements:
+                        await backend.run(statement)
+                except BaseException:
+                    backend.abort()
+                    raise
+        except (OSError, TimeoutError) as error:
+            raise unavailable("the target cannot be reached", str(error)) from error
+        return backend
+
+    async def _log_in(self, backend: Backend, writer: asyncio.StreamWriter, wanted: int) -> None:
+        target = self._target
+        first = await backend.heard()
+        if is_error(first):
+            raise unavailable("the target refused the gateway's connection", parse_error(first).message)
+        greeting = parse_greeting(first)
+        flags = agree(greeting, (wanted | Capability.CONNECT_WITH_DB) & WANTED, tls=self._tls is not None)
+        if (flags ^ wanted) & Capability.DEPRECATE_EOF:
+            raise unavailable("the target is older than MySQL 5.7 and MariaDB 10.2", greeting.version)
+        if self._tls is not None:
+            backend.send(encode_ssl_request(flags))
+            if backend.pending:
+                # FAIL CLOSED: what came in clear must not count as part of what is protected
+                raise unavailable("the target sent data ahead of TLS")
+            await writer.start_tls(self._tls, server_hostname=target.host)
+        auth = ClientAuth(self._password, secure=self._tls is not None)
+        plugin, answer = auth.start(greeting.plugin, greeting.nonce)
+        backend.send(
+            encode_handshake_response(
+                HandshakeResponse(
+                    flags, MAX_PACKET, UTF8MB4, target.user.encode(), answer, target.database.encode(), plugin, {}
+                )
+            )
+        )
+        while True:
+            payload = await backend.heard()
+            if is_error(payload):
+                error = parse_error(payload)
+                raise unavailable("the target refused the gateway's connection", f"{error.errno}: {error.message}")
+            if auth.accepts(payload):
+                break
+            reply = auth.respond(payload)
+            if reply is not None:
+                backend.send(reply)
+        backend.capabilities, backend.greeting = flags, greeting
+        backend.limit = ROW_LIMIT
+        self.version = greeting.version
+
+    def tie(self, backend: Backend) -> dict[str, int | str]:
+        """What the target's own log says of that connection in each of its lines, and no client can choose."""
+        name = backend.name("sockname")
+        address = f"{name[0]}:{name[1]}" if isinstance(name, tuple) else ""
+        whose = {"backend_role": self._target.user, "backend_database": self._target.database}
+        return {"backend": backend.greeting.connection_id, "backend_address": address, **whose}
+
+    def kill_soon(self, backend: Backend) -> None:
+        """Have the target stop what that connection runs, without waiting; its errors are the target's business."""
+        task = asyncio.get_running_loop().create_task(self._kill(backend.greeting.connection_id))
+        self._kills.add(task)
+        task.add_done_callback(self._kills.discard)
+
+    async def _kill(self, connection: int) -> None:
+        with contextlib.suppress(GatewayError, OSError):
+            other = await self.open()
+            try:
+                await other.run(f"KILL QUERY {connection:d}")
+            finally:
+                other.goodbye()
+
+
+def unavailable(message: str, detail: str = "") -> GatewayError:
+    """The refusal of a target that cannot be used."""
+    return GatewayError(
+        "target-unavailable", message, hint="operators: `gateway doctor` says what is wrong", detail=detail
+    )
+
+
+def _tls_context(target: MysqlTarget) -> ssl.SSLContext | None:
+    if target.tls == "off":
+        return None
+    try:
+        context = ssl.create_default_context(cafile=target.ca)
+    except (OSError, ssl.SSLError) as error:
+        raise GatewayError("configuration-invalid", f"the target's CA `{target.ca}` cannot be read: {error}") from error
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context

@@ -1,0 +1,10 @@
+"""MySQL's and MariaDB's SQL: SELECTs by `sql/tree`, and around them what their clients say: settings, transactions,
+SHOW, DESCRIBE, and the catalog, which is made from the policy.
+"""
+
+from gateway.sql.mysql.analysis import analyse
+from gateway.sql.mysql.introspect import catalog_from_rows, catalog_queries
+from gateway.sql.mysql.lexer import split
+from gateway.sql.mysql.pins import session_statements
+
+__all__ = ["analyse", "catalog_from_rows", "catalog_queries", "session_statements", "split"]

@@ -1,0 +1,43 @@
+"""What the gateway sets on a connection to a target before anything of its client runs there.
+
+INVARIANT: what is written by `sql/tree` means what was proven only under these settings; the client's own SETs never
+reach the target as they came, so nothing of a client's undoes one of them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+from gateway.sql.statement import View
+from gateway.sql.tree.mysql_masks import INNER, OUTER
+
+SQL_MODE = "STRICT_TRANS_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION"
+"""Neither ANSI_QUOTES nor PIPES_AS_CONCAT nor NO_BACKSLASH_ESCAPES: each would give a text another meaning."""
+_BLOCK = 64
+
+
+def session_statements(view: View, key: bytes) -> tuple[str, ...]:
+    """The statements, in order. `key` is that of what masks make up, see `policy.masks.derive_key`."""
+    seconds = view.policy.limits.statement_timeout_ms / 1000
+    limit = (
+        f"SET SESSION max_statement_time = {seconds:.3f}"
+        if view.policy.dialect == "mariadb"
+        else f"SET SESSION max_execution_time = {view.policy.limits.statement_timeout_ms:d}"
+    )
+    block = key.ljust(_BLOCK, b"\0")
+    inner, outer = (bytes(byte ^ pad for byte in block).hex() for pad in (0x36, 0x5C))
+    return (
+        "SET NAMES utf8mb4",
+        f"SET SESSION sql_mode = '{SQL_MODE}'",
+        "SET SESSION TRANSACTION READ ONLY",
+        "SET SESSION autocommit = 1",
+        limit,
+        "SET SESSION sql_select_limit = DEFAULT",
+        "SET SESSION group_concat_max_len = 1048576",
+        f"SET {INNER} = '{inner}', {OUTER} = '{outer}'",
+    )
+
+
+def fingerprint(text: str) -> str:
+    """Sixteen hexadecimal digits that stand for a normalised text."""
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

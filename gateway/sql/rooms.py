@@ -1,0 +1,78 @@
+"""Which room reads the statements of which target: by the dialect that its policy says.
+
+INVARIANT: a view is read by one room only, that of its own policy; a dialect without a room is refused when the policy
+is read, and a look-up that fails here is a fault of ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from gateway.errors import Refusal
+from gateway.policy.schema import Policy
+from gateway.sql import mysql, postgres, tree
+from gateway.sql.said import Subject
+from gateway.sql.statement import Plan, View
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """What every grammar offers.
+
+    `analyse` makes a plan of a text under a view, or says why there is none; `judged` the same, where an observed
+    target always has a plan. `normalise` gives a text without its literals, and of one that cannot be read next to
+    nothing. `free_literals` and `telling` are as `template` and `literals.seal` need them.
+    """
+
+    analyse: Callable[[str, View], Plan | Refusal]
+    judged: Callable[[str, View], Plan | Refusal]
+    normalise: Callable[[str, Policy], str]
+    free_literals: Callable[[str], frozenset[int]]
+    telling: Callable[[str, Policy], tuple[Subject, ...]]
+
+
+_ROOMS = {
+    "postgres": Room(
+        postgres.analyse,
+        postgres.judged,
+        lambda text, _policy: postgres.normalise(text),
+        postgres.free_literals,
+        postgres.telling,
+    ),
+    **dict.fromkeys(
+        ("mysql", "mariadb"),
+        Room(mysql.analyse, mysql.analyse, tree.normalise, lambda _text: frozenset(), tree.telling),
+    ),
+    "clickhouse": Room(tree.analyse, tree.analyse, tree.normalise, lambda _text: frozenset(), tree.telling),
+}
+
+
+def room_of(policy: Policy) -> Room:
+    """The room of a policy's dialect."""
+    return _ROOMS[policy.dialect]
+
+
+def analyse(text: str, view: View) -> Plan | Refusal:
+    """A plan of the text for this view, or why there is none. Pure."""
+    return room_of(view.policy).analyse(text, view)
+
+
+def judged(text: str, view: View) -> Plan | Refusal:
+    """The same; of an observed target there always is a plan."""
+    return room_of(view.policy).judged(text, view)
+
+
+def free_literals(text: str, policy: Policy) -> frozenset[int]:
+    """The character offsets of the literals of a text that are free, see `template`."""
+    return room_of(policy).free_literals(text)
+
+
+def normalise(text: str, policy: Policy) -> str:
+    """The text without its literals, for the record of a text that no plan was made of."""
+    return room_of(policy).normalise(text, policy)
+
+
+def telling(text: str, policy: Policy) -> tuple[Subject, ...]:
+    """The values of a text that may tell who somebody is; nothing in one that cannot be read."""
+    return room_of(policy).telling(text, policy)

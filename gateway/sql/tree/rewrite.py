@@ -1,0 +1,119 @@
+"""Every relation becomes a derived table that holds the customer's rows and the masks; all else stays as it was.
+
+    (SELECT <mask of gateway_q.gateway_1> AS `email`, ...
+       FROM (SELECT gateway_t.`email` AS gateway_1, ... FROM `shop`.`people` AS gateway_t
+              WHERE <customer> LIMIT <fence>) AS gateway_q) AS `people`
+
+INVARIANT: the person's expressions see the outer SELECT's columns only. The inner one gives the real columns names that
+nobody else can write, so that no alias of the outer one stands in the condition for the column of that name, as it does
+in ClickHouse; its LIMIT keeps conditions that a server would push down from rows of others.
+"""
+
+from __future__ import annotations
+
+from sqlglot import exp
+
+from gateway.errors import GatewayError
+from gateway.policy import types
+from gateway.policy.schema import Scope
+from gateway.policy.types import column_type
+from gateway.sql.catalog import Column, Relation
+from gateway.sql.statement import View
+from gateway.sql.tree.grammar import Grammar
+from gateway.sql.tree.masks import literal_sql, mask_sql
+from gateway.sql.tree.outputs import output_names
+from gateway.sql.tree.reading import Read
+from gateway.sql.tree.scopes import Names
+from gateway.sql.tree.writing import Writer, quoted
+
+ROWS, RAW = "gateway_q", "gateway_t"
+
+
+def rewritten(asked: Read, names: Names, view: View, grammar: Grammar) -> str:
+    """The text that may run instead of a statement that was judged and resolved. Raises: GatewayError."""
+
+    shown = names.shown(view)
+
+    def source(table: exp.Table) -> str:
+        relation = names.relations.get(id(table))
+        alias = quoted(table.alias or table.name)
+        if relation is None:
+            return f"{quoted(table.name)} AS {alias}"
+        return f"{_derived(relation, shown[relation.qualified], view, grammar)} AS {alias}"
+
+    return Writer(grammar, source).query(asked.tree, output_names(asked, grammar) or ())
+
+
+def normalised(tree: exp.Expr, names: Names, grammar: Grammar) -> str:
+    """The person's statement without its literals, relations qualified."""
+
+    def source(table: exp.Table) -> str:
+        relation = names.relations.get(id(table))
+        name = quoted(table.name) if relation is None else f"{quoted(relation.schema)}.{quoted(relation.name)}"
+        return f"{name} AS {quoted(table.alias)}" if table.alias else name
+
+    return Writer(grammar, source, normalised=True).query(tree)
+
+
+def _derived(relation: Relation, columns: tuple[str, ...], view: View, grammar: Grammar) -> str:
+    rule = view.policy.tables[relation.qualified]
+    masked, raw = [], []
+    for number, name in enumerate(columns, start=1):
+        column = _column(relation, name)
+        here = f"{quoted(ROWS)}.{quoted(f'gateway_{number}')}"
+        clear = (relation.qualified, name) in view.reveal
+        value = here if clear else mask_sql(rule.columns[name].mask, here, column, grammar.name)
+        masked.append(f"{value} AS {quoted(name)}")
+        raw.append(f"{quoted(RAW)}.{quoted(name)} AS {quoted(f'gateway_{number}')}")
+    if not masked:
+        raise GatewayError("relation-not-available", f"the relation `{relation.qualified}` has no columns here")
+    table = f"{quoted(relation.schema)}.{quoted(relation.name)} AS {quoted(RAW)}"
+    condition = _condition(relation, rule.scope, view, grammar, RAW, 0)
+    end = f" WHERE {condition} LIMIT {grammar.fence}" if condition else ""
+    inner = f"SELECT {', '.join(raw)} FROM {table}{end}"
+    return f"(SELECT {', '.join(masked)} FROM ({inner}) AS {quoted(ROWS)})"
+
+
+def _condition(relation: Relation, scope: Scope, view: View, grammar: Grammar, alias: str, depth: int) -> str:
+    """Which rows of a relation exist; empty for all."""
+    if scope.kind == "none":
+        return ""
+    column = _column(relation, scope.column)
+    here = f"{quoted(alias)}.{quoted(column.name)}"
+    if scope.kind == "customer":
+        if not view.customers:
+            raise GatewayError("customer-invalid", "the ticket names no customer")
+        values = [literal_sql(one, column) for one in view.customers]
+        return " OR ".join(f"({one})" for one in (_equal(here, value, column, grammar) for value in values))
+    other = view.catalog.relation(scope.other)
+    if other is None or depth > 8:
+        raise GatewayError("policy-invalid", f"the scope of `{relation.qualified}` cannot be followed")
+    above = f"gateway_s{depth + 1}"
+    inside = _condition(other, view.policy.tables[scope.other].scope, view, grammar, above, depth + 1)
+    key = f"{quoted(above)}.{quoted(scope.other_column)}"
+    table = f"{quoted(other.schema)}.{quoted(other.name)} AS {quoted(above)}"
+    here, key = (_exact(one, column, grammar) for one in (here, key))
+    return f"{here} IN (SELECT {key} FROM {table}{f' WHERE {inside}' if inside else ''})"
+
+
+def _equal(here: str, value: str, column: Column, grammar: Grammar) -> str:
+    """That a column is a customer, to the letter."""
+    exact = _exact(here, column, grammar)
+    # an index serves the first
+    return f"{here} = {value}" if exact == here else f"{here} = {value} AND {exact} = {_exact(value, column, grammar)}"
+
+
+def _exact(value: str, column: Column, grammar: Grammar) -> str:
+    """A text to be compared to the letter: MySQL's collations take letters for one another, blanks for nothing."""
+    if not grammar.folds or column_type(column.type, column.base).group != types.TEXT:
+        return value
+    return f"CAST(CONVERT({value} USING utf8mb4) AS BINARY)"
+
+
+def _column(relation: Relation, name: str) -> Column:
+    column = relation.column(name)
+    if column is None:
+        raise GatewayError(
+            "policy-invalid", f"`{relation.qualified}` has no column `{name}`", "run `gateway policy check`"
+        )
+    return column

@@ -1,0 +1,194 @@
+"""What the names in a statement stand for: relations of the policy, CTEs, derived tables, columns.
+
+INVARIANT: a name without a schema is a CTE where one of an enclosing WITH is visible, and a relation of the policy
+otherwise; no name can be both, since a CTE named like a relation, or like another CTE, is refused. Hidden relations
+and columns are unknown names.
+
+Which of several columns a name means is for the server to say: whatever it says, it sees masked rows only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from sqlglot import exp
+
+from gateway.errors import GatewayError
+from gateway.sql.catalog import Relation
+from gateway.sql.statement import View
+from gateway.sql.tree.grammar import Grammar
+
+
+@dataclass(slots=True)
+class Names:
+    """What was found. `relations` has each Table node (by its identity) that is a relation, all others are CTEs;
+    `columns` are the columns of each relation that the statement may read.
+    """
+
+    relations: dict[int, Relation] = field(default_factory=dict)
+    columns: dict[str, dict[str, None]] = field(default_factory=dict)
+
+    def shown(self, view: View) -> dict[str, tuple[str, ...]]:
+        """The columns that a relation's derived table has: those that may be read, or one, in the catalog's order."""
+        found = {}
+        for relation in self.relations.values():
+            columns = visible(view, relation)
+            read = self.columns[relation.qualified]
+            found[relation.qualified] = tuple(one for one in columns if one in read) or columns[:1]
+        return found
+
+
+def visible(view: View, relation: Relation) -> tuple[str, ...]:
+    """The columns that exist for the person, in the catalog's order."""
+    rule = view.policy.tables[relation.qualified]
+    return tuple(column.name for column in relation.columns if column.name in rule.columns)
+
+
+def find(view: View, schema: str, name: str) -> Relation | None:
+    """The relation of that name: qualified, or in the search path."""
+    for one in (schema,) if schema else view.search_path:
+        relation = view.catalog.relation(f"{one}.{name}")
+        if relation is not None and relation.qualified in view.policy.tables:
+            return relation
+    return None
+
+
+def resolve(tree: exp.Expr, view: View, grammar: Grammar) -> Names:
+    """What the names stand for. Raises: GatewayError for one that stands for nothing."""
+    found = Names()
+    ctes = _ctes(tree, view)
+    for table in tree.find_all(exp.Table):
+        if not table.db and table.name in ctes:
+            _judge_visible(table, ctes[table.name])
+            continue
+        relation = find(view, table.db, table.name)
+        if relation is None:
+            name = f"{table.db}.{table.name}" if table.db else table.name
+            raise GatewayError("relation-not-available", f"there is no relation `{name[:130]}`")
+        found.relations[id(table)] = relation
+    _Columns(tree, view, grammar, found).judge()
+    return found
+
+
+def _ctes(tree: exp.Expr, view: View) -> dict[str, exp.CTE]:
+    ctes: dict[str, exp.CTE] = {}
+    folded: set[str] = set()
+    named = {name.partition(".")[2].lower() for name in view.policy.tables}
+    for cte in tree.find_all(exp.CTE):
+        name = cte.alias
+        if name.lower() in folded or name.lower() in named:
+            raise GatewayError("statement-not-supported", f"`{name}` is the name of a relation or of another CTE",
+                               "give the CTE a name of its own")  # fmt: skip
+        if not isinstance(cte.this, exp.Select | exp.Union):
+            raise GatewayError("statement-not-supported", "WITH takes a SELECT in parentheses here")
+        folded.add(name.lower())
+        ctes[name] = cte
+    return ctes
+
+
+def _judge_visible(table: exp.Table, cte: exp.CTE) -> None:
+    """The CTE is an earlier one of the same WITH, or one of an enclosing query's. Raises: GatewayError."""
+    owner = cte.parent.parent if cte.parent is not None else None
+    above: exp.Expr | None = table
+    inside: exp.Expr | None = None
+    while above is not None and above is not owner:
+        if isinstance(above, exp.CTE) and above.parent is cte.parent:
+            inside = above
+        above = above.parent
+    siblings = cte.parent.expressions if cte.parent is not None else []
+    earlier = inside is None or _place(siblings, cte) < _place(siblings, inside)
+    if above is None or not earlier:
+        raise GatewayError("relation-not-available", f"there is no relation `{table.name}`")
+
+
+def _place(nodes: list[exp.Expr], wanted: exp.Expr) -> int:
+    return next(place for place, node in enumerate(nodes) if node is wanted)
+
+
+class _Columns:
+    def __init__(self, tree: exp.Expr, view: View, grammar: Grammar, found: Names) -> None:
+        self._tree, self._view, self._grammar, self._found = tree, view, grammar, found
+        self._known: set[str] = set()
+        self._relations: dict[str, Relation] = {}
+        for relation in found.relations.values():
+            self._relations[relation.qualified] = relation
+            self._found.columns.setdefault(relation.qualified, {})
+            self._known |= {self._fold(name) for name in visible(view, relation)}
+        for alias in tree.find_all(exp.Alias):
+            self._known.add(self._fold(alias.alias))
+
+    def judge(self) -> None:
+        """Every name is known somewhere, every qualifier where it stands. Raises: GatewayError."""
+        for select in self._tree.find_all(exp.Select):
+            sources = list(_sources(select))
+            names = [_alias(one) for one in sources]
+            if len({name.lower() for name in names}) != len(names):
+                raise GatewayError("statement-not-supported", "two relations of one FROM have the same name",
+                                   "give them aliases")  # fmt: skip
+            if any(isinstance(one, exp.Star) for one in select.expressions):
+                for source in sources:
+                    self._read_all(source)
+        for column in self._tree.find_all(exp.Column):
+            self._judge(column)
+        for join in self._tree.find_all(exp.Join):
+            for one in join.args.get("using") or ():
+                self._name(one.name)
+
+    def _judge(self, column: exp.Column) -> None:
+        source = self._source(column) if column.table else None
+        if isinstance(column.this, exp.Star):
+            if source is not None:
+                self._read_all(source)
+            return
+        relation = self._found.relations.get(id(source)) if source is not None else None
+        if relation is None:
+            self._name(column.name)
+            return
+        name = next((one for one in visible(self._view, relation) if self._fold(one) == self._fold(column.name)), None)
+        if name is None:
+            raise _no_column(column.name)
+        self._found.columns[relation.qualified][name] = None
+
+    def _name(self, name: str) -> None:
+        if self._fold(name) not in self._known:
+            raise _no_column(name)
+        for qualified, relation in self._relations.items():
+            for one in visible(self._view, relation):
+                if self._fold(one) == self._fold(name):
+                    self._found.columns[qualified][one] = None
+
+    def _source(self, column: exp.Column) -> exp.Expr:
+        """What the qualifier names, here or in an enclosing query. Raises: GatewayError."""
+        above = column.parent
+        while above is not None:
+            if isinstance(above, exp.Select):
+                for source in _sources(above):
+                    if _alias(source) == column.table:
+                        return source
+            above = above.parent
+        raise GatewayError("column-not-available", f"there is no relation `{column.table}` in this FROM")
+
+    def _read_all(self, source: exp.Expr) -> None:
+        relation = self._found.relations.get(id(source))
+        if relation is not None:
+            self._found.columns[relation.qualified] |= dict.fromkeys(visible(self._view, relation))
+
+    def _fold(self, name: str) -> str:
+        return name.lower() if self._grammar.folds else name
+
+
+def _sources(select: exp.Expr) -> Iterator[exp.Expr]:
+    found = select.args.get("from_")
+    if found is not None:
+        yield found.this
+    for join in select.args.get("joins") or ():
+        yield join.this
+
+
+def _alias(source: exp.Expr) -> str:
+    return str(source.alias or source.name)
+
+
+def _no_column(name: str) -> GatewayError:
+    return GatewayError("column-not-available", f"there is no column `{name[:64]}`")

@@ -1,0 +1,162 @@
+"""A tree written as text: the allowed nodes and no others, every operation in parentheses, every name in quotes.
+
+INVARIANT: what is written is read by every server of the dialect as that very tree: no precedence, no escape and no
+keyword is left to its settings. Comments are never written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from sqlglot import exp
+
+from gateway.errors import GatewayError
+from gateway.sql.tree.grammar import Grammar
+
+Source = Callable[[exp.Table], str]
+"""What stands in the place of a named relation, its alias included."""
+
+BINARY: dict[Any, str] = {
+    exp.And: "AND", exp.Or: "OR", exp.EQ: "=", exp.NEQ: "<>", exp.GT: ">", exp.GTE: ">=", exp.LT: "<", exp.LTE: "<=",
+    exp.Is: "IS", exp.Add: "+", exp.Sub: "-", exp.Mul: "*", exp.Div: "/", exp.Mod: "%", exp.Like: "LIKE",
+    exp.ILike: "ILIKE", exp.DPipe: "||", exp.IntDiv: "DIV", exp.NullSafeEQ: "<=>",
+}  # fmt: skip
+_CHAINED = (exp.And, exp.Or, exp.Add, exp.Sub, exp.Mul, exp.DPipe)
+CALLS = (exp.Anonymous, exp.AnonymousAggFunc, exp.CombinedAggFunc)
+
+
+def quoted(name: str) -> str:
+    """A name as every dialect here takes it. Raises: GatewayError for a name that could end early."""
+    if not name or any(c in name for c in "`\\\0"):
+        raise GatewayError("statement-not-supported", "a name has a character that is not supported")
+    return f"`{name}`"
+
+
+def string(value: str) -> str:
+    """A string's text, the same for servers that know backslashes; control characters stand as they are."""
+    return "'" + value.replace("\\", "\\\\").replace("'", "''") + "'"
+
+
+class Writer:
+    """Writes trees of one grammar. `normalised` has a question mark in the place of every literal."""
+
+    def __init__(self, grammar: Grammar, source: Source, *, normalised: bool = False) -> None:
+        self._grammar, self._source, self._normalised = grammar, source, normalised
+
+    def query(self, node: exp.Expr, outputs: Sequence[str] = ()) -> str:
+        """A SELECT, or several with UNION; `outputs` are names for its columns, empty for those that have one."""
+        head = self._with(node.args.get("with_"))
+        if isinstance(node, exp.Union):
+            word = "UNION DISTINCT" if node.args.get("distinct") else "UNION ALL"
+            return f"{head}{self.query(node.this, outputs)} {word} {self.query(node.expression)}{self._end(node)}"
+        return head + " ".join(self._select(node, outputs)) + self._end(node)
+
+    def _with(self, node: exp.Expr | None) -> str:
+        if node is None:
+            return ""
+        parts = (f"{quoted(one.alias)} AS ({self.query(one.this)})" for one in node.expressions)
+        return f"WITH {', '.join(parts)} "
+
+    def _select(self, node: exp.Expr, outputs: Sequence[str]) -> Iterator[str]:
+        yield "SELECT DISTINCT" if node.args.get("distinct") else "SELECT"
+        named = zip(node.expressions, outputs or [""] * len(node.expressions), strict=True)
+        yield ", ".join(self.value(one) + (f" AS {quoted(name)}" if name else "") for one, name in named)
+        found = node.args.get("from_")
+        if found is not None:
+            yield f"FROM {self._from(found.this)}"
+        for join in node.args.get("joins") or ():
+            yield self._join(join)
+        for name, word in (("where", "WHERE"), ("group", "GROUP BY"), ("having", "HAVING")):
+            part = node.args.get(name)
+            if part is not None:
+                yield f"{word} {self._list(part.expressions) if name == 'group' else self.value(part.this)}"
+
+    def _end(self, node: exp.Expr) -> str:
+        order, limit, offset = (node.args.get(name) for name in ("order", "limit", "offset"))
+        text = f" ORDER BY {', '.join(self._ordered(one) for one in order.expressions)}" if order else ""
+        text += f" LIMIT {self.value(limit.expression)}" if limit else ""
+        return text + (f" OFFSET {self.value(offset.expression)}" if offset else "")
+
+    def _ordered(self, node: exp.Expr) -> str:
+        text = self.value(node.this) + (" DESC" if node.args.get("desc") else "")
+        return text + (" NULLS FIRST" if node.args.get("nulls_first") and not self._grammar.folds else "")
+
+    def _from(self, node: exp.Expr) -> str:
+        if isinstance(node, exp.Table):
+            return self._source(node)
+        return f"({self.query(node.this)}) AS {quoted(node.alias)}"
+
+    def _join(self, node: exp.Expr) -> str:
+        side, kind = (str(node.args.get(name) or "").upper() for name in ("side", "kind"))
+        on, using = node.args.get("on"), node.args.get("using")
+        if not side and (kind == "CROSS" or not (on or using)):
+            return f"CROSS JOIN {self._from(node.this)}"
+        text = f"{side or 'INNER'} JOIN {self._from(node.this)}"
+        if using:
+            return f"{text} USING ({', '.join(quoted(one.name) for one in using)})"
+        return f"{text} ON {self.value(on)}" if on is not None else text
+
+    def _list(self, nodes: list[exp.Expr]) -> str:
+        return ", ".join(self.value(one) for one in nodes)
+
+    def value(self, node: exp.Expr) -> str:
+        """An expression."""
+        if isinstance(node, exp.Paren):
+            return self.value(node.this)
+        if isinstance(node, exp.Alias):
+            return f"{self.value(node.this)} AS {quoted(node.alias)}"
+        if isinstance(node, exp.Column):
+            above = f"{quoted(node.table)}." if node.table else ""
+            return above + ("*" if isinstance(node.this, exp.Star) else quoted(node.name))
+        if isinstance(node, exp.Star):
+            return "*"
+        if isinstance(node, exp.Literal):
+            return "?" if self._normalised else string(node.this) if node.is_string else str(node.this)
+        if isinstance(node, exp.Null):
+            return "NULL"
+        if isinstance(node, exp.Boolean):
+            return "TRUE" if node.this else "FALSE"
+        if isinstance(node, exp.Neg):
+            return f"(- {self.value(node.this)})"
+        if isinstance(node, exp.Not):
+            return f"(NOT {self.value(node.this)})"
+        if isinstance(node, exp.Between):
+            low, high = self.value(node.args["low"]), self.value(node.args["high"])
+            return f"({self.value(node.this)} BETWEEN {low} AND {high})"
+        if isinstance(node, exp.In):
+            query = node.args.get("query")
+            inside = self.query(query.this) if query is not None else self._list(node.expressions)
+            return f"({self.value(node.this)} IN ({inside}))"
+        if isinstance(node, exp.Exists):
+            return f"EXISTS({self.query(node.this)})"
+        if isinstance(node, exp.Subquery):
+            return f"({self.query(node.this)})"
+        if isinstance(node, exp.Case):
+            return self._case(node)
+        if isinstance(node, exp.Interval):
+            return f"INTERVAL {'?' if self._normalised else node.this.this} {node.args['unit'].name}"
+        if isinstance(node, CALLS):
+            return f"{node.this}({self._arguments(node.expressions)})"
+        word = BINARY.get(type(node))
+        if word is None:
+            raise GatewayError("statement-not-supported", "the statement has a part that is not supported")
+        return f"({self._chain(node, word)} {word} {self.value(node.expression)})"
+
+    def _chain(self, node: exp.Expr, word: str) -> str:
+        """The left side: of a chain of one operator, which groups to the left by itself, without its parentheses."""
+        left = node.this
+        if type(left) is not type(node) or type(node) not in _CHAINED:
+            return self.value(left)
+        return f"{self._chain(left, word)} {word} {self.value(left.expression)}"
+
+    def _arguments(self, nodes: list[exp.Expr]) -> str:
+        if len(nodes) == 1 and isinstance(nodes[0], exp.Distinct):
+            return f"DISTINCT {self._list(nodes[0].expressions)}"
+        return self._list(nodes)
+
+    def _case(self, node: exp.Expr) -> str:
+        subject = f" {self.value(node.this)}" if node.this is not None else ""
+        whens = "".join(f" WHEN {self.value(one.this)} THEN {self.value(one.args['true'])}" for one in node.args["ifs"])
+        default = node.args.get("default")
+        return f"CASE{subject}{whens}{f' ELSE {self.value(default)}' if default is not None else ''} END"
