@@ -291,7 +291,10 @@ class HttpEngine:
         spent = (time.monotonic_ns() - running.permit.started_ns) // 1000
         entry.running.discard(running)
         try:
-            whole = outcome._replace(duration_us=spent, digest=self._passed(outcome.digest))
+            whole = Outcome(
+                outcome.status, outcome.rows, outcome.bytes, duration_us=spent, tag=outcome.tag,
+                rows_in=outcome.rows_in, bytes_in=outcome.bytes_in, digest=self._passed(outcome.digest),
+            )  # fmt: skip
             receipt = self._gate.settle(entry.inside, running.permit, whole)
             self.sessions.rest(entry)
             if running.permit.plan.writes:

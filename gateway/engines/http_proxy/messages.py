@@ -42,7 +42,7 @@ class Relay(layer.Layer):
         super().__init__(context)
         self._flow, self._reply = flow, reply
         self._client, self._target = Connection(ConnectionType.SERVER), Connection(ConnectionType.CLIENT)
-        self._held: dict[Connection, list[bytes]] = {self._client: [], self._target: []}
+        self._held = {self._client: bytearray(), self._target: bytearray()}
         self._ended = False
 
     def _handle_event(self, event: events.Event) -> Commands:
@@ -66,14 +66,17 @@ class Relay(layer.Layer):
             yield from self._end(int(getattr(fault.event_hint, "code", CloseReason.PROTOCOL_ERROR)))
 
     def _take(self, side: Connection, found: ws.Event) -> Commands:
-        if isinstance(found, ws.Message):
+        if isinstance(found, ws.Message) and side is self._client and not self._reply.permit.writes:
+            yield from self._end(CloseReason.POLICY_VIOLATION)
+        elif isinstance(found, ws.Message):
             part = found.data.encode() if isinstance(found.data, str) else bytes(found.data)
             held = self._held[side]
-            held.append(part)
-            if sum(map(len, held)) > LARGEST:
+            held += part
+            if len(held) > LARGEST:
                 yield from self._end(CloseReason.MESSAGE_TOO_BIG)
             elif found.message_finished:
-                message, self._held[side] = b"".join(held), []
+                message = bytes(held)
+                held.clear()
                 yield from self._pass(side, message, text=isinstance(found, ws.TextMessage))
         elif isinstance(found, ws.Ping):
             yield commands.SendData(self._tcp(side), side.send(found.response()))
@@ -85,9 +88,6 @@ class Relay(layer.Layer):
 
     def _pass(self, side: Connection, message: bytes, *, text: bool) -> Commands:
         reply, inward = self._reply, side is self._client
-        if inward and not reply.permit.writes:
-            yield from self._end(CloseReason.POLICY_VIOLATION)
-            return
         wanted = reply.wants_message(len(message), inward=inward)
         if wanted is not None:
             yield ReleaseHook(self._flow, *wanted)

@@ -173,6 +173,15 @@ def test_a_message_beyond_the_bound_is_not_held(parts: int) -> None:
     assert stage.codes == {stage.client: 1009, stage.server: 1009}
 
 
+def test_a_message_of_many_pieces_is_one_message() -> None:
+    stage = Stage()
+    pieces_of = [ws.TextMessage("x", message_finished=number == 19_999) for number in range(20_000)]
+    for start in range(0, 20_000, 1000):
+        stage.feed(stage.server, stage.said(stage.server, *pieces_of[start : start + 1000]))
+    assert stage.heard[stage.client] == ["x" * 20_000]
+    assert (stage.reply.rows, stage.reply.bytes) == (1, 20_000)
+
+
 @pytest.mark.parametrize(("code", "told"), [
     (1000, 1000), (1001, 1001), (1011, 1011), (3000, 3000), (4999, 4999), (1005, 1000), (1004, 1000), (5000, 1000),
 ])  # fmt: skip
