@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import struct
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from gateway.errors import GatewayError, Refusal
 from gateway.http.judge import judge
 from gateway.http.message import HttpPlan, HttpRequest
 from gateway.http_settings import HttpTarget
+from gateway.policy.http_rules import AnswerRule
 from gateway.policy.load import load_policy, parse_policy
 from gateway.policy.schema import Policy
 from gateway.sql.cache import Judgement
@@ -430,3 +432,20 @@ def test_the_fields_of_answers_name_identifiers_and_categories() -> None:
     policy = parse_policy(text)
     assert policy.identifiers == {"iban"}
     assert policy.categories == {"bank": {"templates.$[*].iban"}, "counts": {"templates.$[*].total"}}
+
+
+def test_the_record_of_a_route_that_passes_what_comes_says_so() -> None:
+    """Its fields are those of every statement, and the media types that leave as they are."""
+    rules = load_policy(POLICY).http
+    assert rules is not None
+    masked = judge(
+        HttpRequest("GET", "/companies/42/employees/7", "api.test", ((b"host", b"api.test"),)), rules, ("42",)
+    )
+    assert isinstance(masked, HttpPlan)
+    passed = AnswerRule(frozenset({200}), "unmasked", content_types=("text/html", "application/pdf"))
+    passing = replace(masked, route=replace(masked.route, name="page", answers=(passed,)))
+    requests = Requests(str)
+    fields = [requests.judgement(plan, 1, frozenset()).fields for plan in (masked, passing)]
+    assert "unmasked" not in fields[0]
+    assert fields[1]["unmasked"] == ["text/html", "application/pdf"]
+    assert "unmasked" in record.KINDS["statement.begin"]
