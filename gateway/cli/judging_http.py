@@ -140,10 +140,11 @@ def _answer(rule: AnswerRule) -> dict[str, Any]:
 
 
 def _scopes(rule: AnswerRule) -> Iterable[str]:
-    if rule.customer is not None:
-        yield f"{written(rule.customer)} is the ticket's customer"
-    for array in rule.arrays:
-        yield f"{written((*array.path, '*', *array.customer))} is the ticket's customer"
+    owners = (rule.customer, *rule.also) if rule.customer is not None else ()
+    elements = [(*array.path, "*", *array.customer) for array in rule.arrays]
+    objects = [(*one.path, *one.customer) for one in rule.objects]
+    for path in (*owners, *elements, *objects):
+        yield f"{written(path)} is the ticket's customer"
 
 
 def _statuses(statuses: frozenset[int]) -> str:

@@ -126,6 +126,9 @@ def _judge_owned(
         path, here, count = typed_steps(text), (*at, "arrays", text), rule.get("count")
         if not _leads((*path, "*"), fields):
             reading.fault(here, "it is no array of `fields`: wanted its path, without `[*]` at its end")
+        if (*path, "*") in fields or _leads((*path, "*", "*"), fields):
+            # FAIL CLOSED: nothing could be asked of its elements
+            reading.fault(here, "its elements are no objects, which could say whose they are")
         if count is not None and (count not in fields or not _is_beside(count, path)):
             reading.fault(here, "`count` is no value of `fields` beside the array that it counts, or around it")
         if count in counts:

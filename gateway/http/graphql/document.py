@@ -10,7 +10,7 @@ GraphQL (October 2021), sections 2 and 6.1; graphql-core reads.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 
 from graphql import GraphQLError, parse
@@ -104,8 +104,7 @@ def _nesting(text: str) -> Iterator[int]:
         yield depth
 
 
-def _once(name: str, known: dict[str, object] | dict[str, OperationDefinitionNode] | dict[str, FragmentDefinitionNode]
-          | dict[str, VariableDefinitionNode], what: str) -> None:  # fmt: skip
+def _once(name: str, known: Container[str], what: str) -> None:
     if name in known:
         raise malformed(f"the document has two {what}s of one name" if name else "the document has two operations")
 

@@ -116,6 +116,8 @@ def test_what_is_no_path_is_refused(text: str) -> None:
         ("            customer: answer\n", "            customer: answer.$.id\n", "is no single object"),
         (LISTS, "            arrays: {$.id: {customer: $.id}}\n", "it is no array"),
         (LISTS, '            arrays: {"$": {customer: "$"}}\n', "the path of one"),
+        ("$.employees: {customer: $.companyId}", '"$.employees[*].tags": {customer: $.companyId}', "are no objects"),
+        ("$.employees: {customer: $.companyId}", '"$.employees[*].grid": {customer: $.companyId}', "are no objects"),
         ("count: $.totalCount", "count: $.pageInfo", "no value of `fields` beside"),
         ("count: $.totalCount", "count: '$.edges[*].cursor'", "no value of `fields` beside"),
         ("{customer: $.companyId}\n            fields:\n              $.totalCount",
