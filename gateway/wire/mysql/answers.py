@@ -109,6 +109,7 @@ class Answer:
 
     __slots__ = (
         "_capabilities",
+        "_held",
         "_left",
         "binary",
         "columns",
