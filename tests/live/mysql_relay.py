@@ -210,22 +210,43 @@ class Session:
         login = handshake.decode_login(line.read(), relay.offered)
         assert isinstance(login, handshake.HandshakeResponse)
         relay.attributes.append(dict(login.attributes))
-        secrets = [b"another", relay.password.encode()] if relay.verified else [b"another"]
-        verifiers = [auth.Verifier.of(secret) for secret in secrets]
-        server = auth.ServerAuth(relay.plugin, nonce, verifiers, secure=True, ask_password=relay.ask)
-        judged = server.start(login.plugin, login.auth)
-        while True:
-            if judged.send:
-                line.send(judged.send)
-            if not judged.more:
-                break
-            judged = server.go_on(line.read())
-        knows = judged.proven == 1 or judged.password == relay.password.encode()
-        if login.user != relay.user.encode() or not knows:
+        proven = self._judge(nonce, login.plugin, login.auth)
+        if login.user != relay.user.encode() or not proven:
             line.send(encode_error(1045, "28000", "not you"))
             return None
         self.database = (login.database or b"").decode()
         return login.capabilities
+
+    def _judge(self, nonce: bytes, plugin: str, answer: bytes) -> bool:
+        """Whether the client proves that it knows the password, as often as it takes."""
+        line, relay = self.line, self.relay
+        secrets = [b"another", relay.password.encode()] if relay.verified else [b"another"]
+        verifiers = [auth.Verifier.of(secret) for secret in secrets]
+        server = auth.ServerAuth(relay.plugin, nonce, verifiers, secure=True, ask_password=relay.ask)
+        judged = server.start(plugin, answer)
+        while True:
+            if judged.send:
+                line.send(judged.send)
+            if not judged.more:
+                return judged.proven == 1 or judged.password == relay.password.encode()
+            judged = server.go_on(line.read())
+
+    def _change_user(self, payload: bytes) -> None:
+        """Prove it again, to a new nonce, and begin with a session as new."""
+        line, target = self.line, self.target
+        change = handshake.decode_change_user(payload[1:], self.capabilities)
+        line.framer.commands = False
+        proven = self._judge(handshake.make_nonce(), "", b"")
+        if change.user != self.relay.user.encode() or not proven:
+            line.send(encode_error(1045, "28000", "not you"))
+            raise ConnectionResetError("refused")
+        target.simple(Command.RESET_CONNECTION)
+        if change.database:
+            target.command(encode_text(Command.INIT_DB, change.database))
+            target.answer(Answer(Command.INIT_DB, target.capabilities))
+        self.statements.clear()
+        line.send(encode_ok(Ok(), self.capabilities))
+        line.framer.commands = True
 
     def _command(self, command: Command, payload: bytes) -> None:
         target = self.target
@@ -252,8 +273,7 @@ class Session:
             columns = self.statements[fetch.statement].columns
             sent = encode_fetch(fetch)
         elif command == Command.CHANGE_USER:
-            handshake.decode_change_user(payload[1:], self.capabilities)
-            self.line.send(encode_error(1045, "28000", "sign in anew instead"))
+            self._change_user(payload)
             return
         elif command == Command.SET_OPTION:
             # it is the relay's business; towards the target nothing changes

@@ -202,6 +202,18 @@ class Client(Line):
         self.command(encode_number(command, number))
         return self.answer(Answer(command, self.capabilities))
 
+    def change_user(self, user: str, password: str, database: str = "") -> None:
+        """COM_CHANGE_USER."""
+        half = auth.ClientAuth(password.encode(), secure=True)
+        plugin, answer = half.start(self.greeting.plugin, self.greeting.nonce)
+        change = handshake.ChangeUser(user.encode(), answer, database.encode(), 45, plugin, {b"_client_name": b"codec"})
+        self.command(bytes((Command.CHANGE_USER,)) + handshake.encode_change_user(change, self.capabilities))
+        while not half.accepts(body := self.read()):
+            if handshake.is_error(body):
+                raise Refused(parse_error(body))
+            if (more := half.respond(body)) is not None:
+                self.send(more)
+
     def close(self) -> None:
         """COM_QUIT."""
         with contextlib.suppress(OSError):

@@ -263,6 +263,16 @@ def test_several_results_fields_and_the_small_commands(server: MariaDB, wanted: 
     client.close()
 
 
+def test_a_session_becomes_somebody_elses_by_proving_it_again(server: MariaDB) -> None:
+    client = connect(server)
+    client.query("SET @kept = 1")
+    client.change_user("app", "app-secret", "shop")
+    assert client.rows("SELECT CURRENT_USER(), @kept, DATABASE()") == [(b"app@%", None, b"shop")]
+    with pytest.raises(Refused, match=r"1045 \(28000\)"):
+        client.change_user("root", "wrong")
+    client.sock.close()
+
+
 def test_changes_of_the_session_are_told(client: Client) -> None:
     client.query("SET SESSION session_track_system_variables = 'autocommit,time_zone'")
     [result] = client.query("SET autocommit = 0, time_zone = '+01:00'")
