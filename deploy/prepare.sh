@@ -159,6 +159,7 @@ missing_package() {
         client) command -v psql >/dev/null || echo postgresql-client ;;
         jdbc)
             [ -e /usr/share/java/postgresql.jar ] || echo libpostgresql-jdbc-java
+            [ -e /usr/share/java/mariadb-java-client.jar ] || echo libmariadb-java
             command -v javac >/dev/null || echo default-jdk-headless
             ;;
         node)

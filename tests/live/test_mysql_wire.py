@@ -1,34 +1,21 @@
-"""The MySQL wire against a real MariaDB, and real clients against both of its halves.
-
-`direct` is a session with the server itself; `relayed` goes through a relay of the two halves, which decodes and
-encodes everything. What a client sees must be the same.
-"""
+"""The MySQL wire's client half against a real MariaDB."""
 
 from __future__ import annotations
 
 import contextlib
-import json
-import os
-import pty
-import re
-import shutil
 import struct
-import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pymysql
 import pytest
-from mariadb_server import MariaDB, mariadb_server
-from mysql_wire import Client, Refused, Relay
-from pymysql.constants import CLIENT
-from pymysql.cursors import SSCursor
+from mariadb_server import MariaDB
+from mysql_wire import Client, Refused
+from mysql_world import OLD, by_pymysql, connect, shop
 
-from gateway.demo.client import bare_environment
 from gateway.errors import GatewayError
-from gateway.wire.mysql import auth, handshake
-from gateway.wire.mysql.answers import Answer, Part
+from gateway.wire.mysql import handshake
+from gateway.wire.mysql.answers import Answer, Part, State
 from gateway.wire.mysql.base import Capability, Status, Type
 from gateway.wire.mysql.commands import (
     READ_ONLY_CURSOR,
@@ -49,57 +36,11 @@ from gateway.wire.mysql.tracking import Change, Tracked
 from gateway.wire.mysql.values import Date, DateTime, Time, Value
 from gateway.wire.mysql.walk import walk_rows
 
-ROOT = Path(__file__).parents[2]
-NODE = Path(__file__).parent / "node"
-CACHE = ROOT / ".cache" / "node"
-OLD = handshake.OFFERED & ~(Capability.DEPRECATE_EOF | Capability.SESSION_TRACK)
-
-KINDS = """
-id INT PRIMARY KEY, tiny TINYINT, utiny TINYINT UNSIGNED, small SMALLINT, usmall SMALLINT UNSIGNED, medium MEDIUMINT,
-umedium MEDIUMINT UNSIGNED, number INT, unumber INT UNSIGNED, big BIGINT, ubig BIGINT UNSIGNED, fl FLOAT, db DOUBLE,
-dc DECIMAL(30,10), yr YEAR, dt DATE, tm TIME(6), dtm DATETIME(6), ts TIMESTAMP(3) NULL, bits BIT(20), ch CHAR(5),
-vc VARCHAR(40), bn BINARY(4), vb VARBINARY(40), tt TINYTEXT, tx TEXT, mt MEDIUMTEXT, lt LONGTEXT, bl BLOB, js JSON,
-en ENUM('a','b'), st SET('x','y','z'), ge GEOMETRY, ip INET6, uu UUID
-"""
-ROWS = [
-    "(1, -128, 255, -32768, 65535, -8388608, 16777215, -2147483648, 4294967295, -9223372036854775808,"
-    " 18446744073709551615, 1.5, 0.1, -12345678901234567890.0123456789, 2024, '2024-02-29', '-838:59:59.999999',"
-    " '2024-12-31 23:59:59.000001', '2024-07-01 12:00:00.250', b'10101010101010101010', 'é', 'ünï', x'00ff', x'0001fe',"
-    " 't', 'text', 'medium', REPEAT('l', 70000), x'fffefdfc', '{\"a\": [1, null]}', 'b', 'x,z',"
-    " ST_GeomFromText('POINT(1 2)'), '::1', '123e4567-e89b-12d3-a456-426655440000')",
-    "(2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1901, '0001-01-01', '00:00:00', '1000-01-01 00:00:00',"
-    " '1970-01-02 00:00:00', b'0', '', '', '', '', '', '', '', '', '', '0', 'a', '',"
-    " ST_GeomFromText('LINESTRING(0 0,1 1)'), '::', '00000000-0000-0000-0000-000000000001')",
-    f"(3{', NULL' * 34})",
-]
-
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MariaDB]:
-    directory = tmp_path_factory.mktemp("mariadb")
-    with mariadb_server(directory, options=["--plugin-load-add=auth_ed25519"]) as made:
-        client = Client(made.socket, "root", made.root_password)
-        for statement in (
-            "CREATE DATABASE shop CHARACTER SET utf8mb4",
-            "CREATE USER app@'%' IDENTIFIED BY 'app-secret' REQUIRE SSL",
-            "CREATE USER curved@'%' IDENTIFIED VIA ed25519 USING PASSWORD('curve')",
-            "CREATE USER open@'%'",
-            "GRANT ALL ON shop.* TO app@'%'",
-            "USE shop",
-            f"CREATE TABLE kinds ({KINDS})",
-            f"INSERT INTO kinds VALUES {', '.join(ROWS)}",
-            "CREATE TABLE notes (id INT AUTO_INCREMENT PRIMARY KEY, body LONGTEXT)",
-            "CREATE TABLE many (id INT PRIMARY KEY, body VARCHAR(300))",
-            "INSERT INTO many SELECT seq, REPEAT('m', seq % 300) FROM seq_1_to_20000",
-            "CREATE PROCEDURE two_results() BEGIN SELECT 1 AS a; SELECT 'b' AS b, NULL AS c; END",
-        ):
-            client.query(statement)
-        client.close()
+    with shop(tmp_path_factory.mktemp("mariadb")) as made:
         yield made
-
-
-def connect(server: MariaDB, **given: Any) -> Client:
-    return Client((server.host, server.port), "app", "app-secret", ca=server.ca, database="shop", **given)
 
 
 @pytest.fixture
@@ -107,33 +48,6 @@ def client(server: MariaDB) -> Iterator[Client]:
     made = connect(server)
     yield made
     made.close()
-
-
-@contextlib.contextmanager
-def relay(server: MariaDB, directory: Path, **given: Any) -> Iterator[Relay]:
-    """A relay; what went wrong in it fails the test."""
-    address = server.host, server.port
-    with Relay(address, ("app", "app-secret"), directory, ca=server.ca, **given) as made:
-        yield made
-    assert made.problems == []
-
-
-def by_pymysql(server: MariaDB | Relay, **given: Any) -> Any:
-    """A connection of PyMySQL's, as `app` to the server or as `alice` to the relay."""
-    user, password = (server.user, server.password) if isinstance(server, Relay) else ("app", "app-secret")
-    options = {
-        "user": user,
-        "password": password,
-        "database": "shop",
-        "ssl_ca": str(server.ca),
-        "ssl_verify_cert": True,
-        "charset": "utf8mb4",
-        **given,
-    }
-    return pymysql.connect(host="localhost", port=server.port, **options)
-
-
-# --- the client's half against the server
 
 
 @pytest.mark.parametrize("tls", [True, False], ids=["tls", "socket"])
@@ -349,6 +263,16 @@ def test_several_results_fields_and_the_small_commands(server: MariaDB, wanted: 
     client.close()
 
 
+def test_a_session_becomes_somebody_elses_by_proving_it_again(server: MariaDB) -> None:
+    client = connect(server)
+    client.query("SET @kept = 1")
+    client.change_user("app", "app-secret", "shop")
+    assert client.rows("SELECT CURRENT_USER(), @kept, DATABASE()") == [(b"app@%", None, b"shop")]
+    with pytest.raises(Refused, match=r"1045 \(28000\)"):
+        client.change_user("root", "wrong")
+    client.sock.close()
+
+
 def test_changes_of_the_session_are_told(client: Client) -> None:
     client.query("SET SESSION session_track_system_variables = 'autocommit,time_zone'")
     [result] = client.query("SET autocommit = 0, time_zone = '+01:00'")
@@ -385,271 +309,19 @@ def test_rows_walked_in_place_are_as_many_as_rows_taken(client: Client, binary: 
     answer = Answer(Command.STMT_EXECUTE if binary else Command.QUERY, client.capabilities)
     for _ in range(3):
         answer.take(client.read())
-    held = bytearray(client.framer._buffer)
-    sequence, walked = client.framer.sequence, 0
-    while True:
-        position, rows, sequence = walk_rows(held, 0, len(held), 1 << 30, 1 << 30, sequence, binary)
+    framer, passed = client.framer, 0
+    while answer.state == State.ROWS:
+        held = framer.release()
+        position, rows, framer.sequence = walk_rows(held, 0, len(held), 1 << 30, 1 << 30, framer.sequence, binary)
         answer.count_rows(rows)
-        walked += rows
-        del held[:position]
-        if walked == 20_000 and len(held) >= 11:
-            break
-        held += client.sock.recv(1 << 16)
-    assert held[3] == sequence
-    assert answer.take(bytes(held[4:])) == Part.END
+        passed += rows
+        framer.feed(held[position:])
+        # what the walk stopped at, if it is complete
+        payload = framer.take()
+        if payload is None:
+            framer.feed(client.sock.recv(1 << 16))
+        else:
+            assert answer.take(payload) == Part.END
+    assert passed == 20_000
     assert answer.over
     assert answer.rows == 20_000
-
-
-# --- real clients against the server's half
-
-
-@pytest.mark.parametrize(
-    ("plugin", "ask"),
-    [(auth.CACHING_SHA2, False), (auth.CACHING_SHA2, True), (auth.NATIVE, False), (auth.CLEAR, False)],
-    ids=["sha2", "sha2-full", "native", "clear"],
-)
-def test_clients_sign_in_by_each_plugin_and_not_with_a_wrong_password(
-    server: MariaDB, tmp_path: Path, plugin: str, ask: bool
-) -> None:
-    with relay(server, tmp_path, plugin=plugin, ask_password=ask) as made:
-        with contextlib.closing(by_pymysql(made)) as connection, connection.cursor() as cursor:
-            cursor.execute("SELECT CURRENT_USER()")
-            assert cursor.fetchone() == ("app@%",)
-        Client(("localhost", made.port), made.user, made.password, ca=made.ca).close() if plugin != auth.CLEAR else None
-        done = by_cli(made, "-e", "SELECT CURRENT_USER()", "-N")
-        assert done == "app@%\n"
-        assert made.attributes[0][b"_client_name"] == b"pymysql"
-        made.password, right = "changed", made.password
-        with pytest.raises(pymysql.err.OperationalError, match="1045"):
-            by_pymysql(made, password=right)
-
-
-def test_who_no_verifier_knows_is_asked_for_the_password_itself(server: MariaDB, tmp_path: Path) -> None:
-    with relay(server, tmp_path, plugin=auth.CACHING_SHA2, ask_password=True, verified=False) as made:
-        with contextlib.closing(by_pymysql(made)) as connection:
-            connection.ping(reconnect=False)
-        assert by_cli(made, "-N", "-e", "SELECT 1") == "1\n"
-        client = Client(("localhost", made.port), made.user, made.password, ca=made.ca)
-        assert client.rows("SELECT 2") == [(b"2",)]
-        client.close()
-
-
-def test_without_tls_nobody_is_let_in(server: MariaDB, tmp_path: Path) -> None:
-    address = server.host, server.port
-    with (
-        Relay(address, ("app", "app-secret"), tmp_path, ca=server.ca) as made,
-        pytest.raises(pymysql.err.OperationalError, match="must use TLS"),
-    ):
-        pymysql.connect(host="localhost", port=made.port, user=made.user, password=made.password, ssl_disabled=True)
-    assert [problem.code for problem in made.problems if isinstance(problem, GatewayError)] == ["tls-required"]
-
-
-def cli(server: MariaDB | Relay, *arguments: str) -> list[str]:
-    program = shutil.which("mariadb")
-    assert program is not None, "mariadb-client is missing"
-    return [
-        program,
-        "--no-defaults",
-        "--host=localhost",
-        "--protocol=TCP",
-        f"--port={server.port}",
-        f"--user={server.user if isinstance(server, Relay) else 'app'}",
-        f"--ssl-ca={server.ca}",
-        "--ssl-verify-server-cert",
-        "shop",
-        *arguments,
-    ]
-
-
-def by_cli(server: MariaDB | Relay, *arguments: str, stdin: str = "", fails: bool = False) -> str:
-    """What the `mariadb` command line prints."""
-    password = server.password if isinstance(server, Relay) else "app-secret"
-    done = subprocess.run(
-        cli(server, *arguments),
-        input=stdin,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        env={**bare_environment(), "MYSQL_PWD": password},
-        check=False,
-    )
-    assert fails or done.returncode == 0, done.stderr
-    return done.stdout + done.stderr if fails else done.stdout
-
-
-SESSION = r"""
-SELECT id, tiny, ubig, fl, db, dc, yr, dt, tm, dtm, HEX(bits), ch, vc, HEX(bn), js, en, st, LENGTH(lt) FROM kinds
- ORDER BY id;
-SHOW TABLES;
-DESCRIBE kinds;
-CALL two_results();
-INSERT INTO notes (body) VALUES ('a'), ('b');
-SELECT ROW_COUNT(), LAST_INSERT_ID() > 0;
-UPDATE notes SET body = 'c' WHERE body = 'b';
-DROP TABLE IF EXISTS nowhere;
-SHOW WARNINGS;
-SELECT 1 WHERE FALSE;
-SELECT nothing FROM kinds;
-SELECT COUNT(*) FROM notes;
-DELETE FROM notes;
-USE shop
-status_is_no_command
-;
-SELECT 'é', NULL, '';
-"""
-
-MODES = [
-    pytest.param({}, id="new"),
-    pytest.param({"offered": OLD}, id="old-client"),
-    pytest.param({"wanted": OLD}, id="old-target"),
-    pytest.param({"offered": OLD, "wanted": OLD}, id="old"),
-]
-
-
-@pytest.mark.parametrize("given", MODES)
-@pytest.mark.parametrize(
-    "shape", [("--table",), ("--batch",), ("-vvv",), ("--vertical", "--show-warnings")], ids="_".join
-)
-def test_the_command_line_prints_the_same_through_the_relay(
-    server: MariaDB, tmp_path: Path, shape: tuple[str, ...], given: dict[str, Any]
-) -> None:
-    arguments = (*shape, "--force", "--default-character-set=utf8mb4")
-    direct = by_cli(server, *arguments, stdin=SESSION, fails=True)
-    with relay(server, tmp_path, **given) as made:
-        relayed = by_cli(made, *arguments, stdin=SESSION, fails=True)
-        assert {Command.QUERY, Command.INIT_DB} <= set(made.commands)
-    assert untimed(relayed) == untimed(direct)
-    assert "1054" in direct
-
-
-def untimed(text: str) -> str:
-    """Without how long it took."""
-    return re.sub(r"\(?\d+\.\d{3} sec\)?", "", text)
-
-
-def test_the_command_line_learns_the_columns_that_it_completes_through_the_relay(
-    server: MariaDB, tmp_path: Path
-) -> None:
-    with relay(server, tmp_path) as made:
-        terminal, other = pty.openpty()
-        session = subprocess.Popen(
-            cli(made, "--auto-rehash", "--prompt=>>"),
-            stdin=other,
-            stdout=other,
-            stderr=other,
-            env={**bare_environment(), "MYSQL_PWD": made.password, "TERM": "dumb"},
-        )
-        os.close(other)
-        try:
-            said = b""
-            os.write(terminal, b"SELECT kinds.umed\t + 0 FROM kinds WHERE id = 1;\nexit\n")
-            with contextlib.suppress(OSError):
-                while more := os.read(terminal, 65536):
-                    said += more
-            assert session.wait(60) == 0
-        finally:
-            session.kill()
-            session.wait()
-            os.close(terminal)
-    assert b"16777215" in said
-    assert made.commands.count(Command.FIELD_LIST) == 3
-
-
-def outcomes(connect: Callable[[], Any]) -> list[Any]:
-    """What PyMySQL says of a mixed workload."""
-    said: list[Any] = []
-    with contextlib.closing(connect()) as connection:
-        with connection.cursor() as cursor:
-            for text in (
-                "SELECT * FROM kinds ORDER BY id",
-                "SELECT REPEAT('z', 17000000), NULL, 1",
-                f"SELECT LENGTH('{'q' * 17_000_000}')",
-                "INSERT INTO notes (body) VALUES ('x'), ('y')",
-                "UPDATE notes SET body = 'w'",
-                "UPDATE notes SET body = 'w'",
-                "DELETE FROM notes",
-                "DROP TABLE IF EXISTS nowhere",
-                "SELECT nothing",
-                "SELEC 1",
-                "INSERT INTO kinds (id) VALUES (1)",
-                "SELECT CAST('a' AS SIGNED)",
-                "SHOW WARNINGS",
-                "SET NAMES latin1",
-                "SELECT x'e9'",
-                "SET NAMES utf8mb4",
-                "",
-            ):
-                try:
-                    count = cursor.execute(text)
-                except pymysql.err.Error as error:
-                    said.append((type(error).__name__, error.args))
-                else:
-                    said.append((count, cursor.rowcount, cursor.description, cursor.fetchall()))
-            cursor.execute("CALL two_results()")
-            said.append(cursor.fetchall())
-            while cursor.nextset():
-                said.append(cursor.fetchall())
-            cursor.execute("INSERT INTO notes (body) VALUES (%s)", (b"\x00'\\",))
-            said.append(cursor.lastrowid > 0)
-            connection.rollback()
-        said.append(connection.server_status & ~(Status.NO_INDEX_USED | Status.NO_GOOD_INDEX_USED | 1 << 11))
-        connection.ping(reconnect=False)
-        connection.select_db("shop")
-        with connection.cursor(SSCursor) as cursor:
-            cursor.execute("SELECT id, body FROM many ORDER BY id")
-            said.append([cursor.fetchone() for _ in range(10)])
-            said.append(sum(1 for _ in cursor.fetchall_unbuffered()))
-    return said
-
-
-@pytest.mark.parametrize("given", MODES)
-@pytest.mark.parametrize("found_rows", [False, True], ids=["changed", "found"])
-def test_pymysql_sees_the_same_through_the_relay(
-    server: MariaDB, tmp_path: Path, given: dict[str, Any], found_rows: bool
-) -> None:
-    flags = CLIENT.FOUND_ROWS if found_rows else 0
-    direct = outcomes(lambda: by_pymysql(server, client_flag=flags))
-    with relay(server, tmp_path, **given) as made:
-        assert outcomes(lambda: by_pymysql(made, client_flag=flags)) == direct
-    assert any(isinstance(entry, tuple) and entry[0] == "ProgrammingError" for entry in direct)
-
-
-def by_node(server: MariaDB | Relay) -> list[tuple[str, Any]]:
-    node = shutil.which("node")
-    if node is None or shutil.which("npm") is None:
-        wanted = "Node.js and npm are needed: apt-get install nodejs npm"
-        if os.geteuid() != 0 and not os.environ.get("CI"):
-            pytest.skip(wanted)
-        pytest.fail(wanted)
-    subprocess.run([ROOT / "deploy" / "prepare.sh", "node", NODE, CACHE], check=True, timeout=120)
-    user, password = (server.user, server.password) if isinstance(server, Relay) else ("app", "app-secret")
-    done = subprocess.run(
-        [node, str(NODE / "mysql.mjs")],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-        env={
-            **bare_environment(),
-            "JOURNEY_MODULES": str(CACHE),
-            "MYSQL_PORT": str(server.port),
-            "MYSQL_USER_NAME": user,
-            "MYSQL_PASSWORD": password,
-            "MYSQL_CA": str(server.ca),
-        },
-    )
-    assert done.returncode == 0, done.stdout[-2000:] + done.stderr
-    return [tuple(json.loads(line)) for line in done.stdout.splitlines()]
-
-
-@pytest.mark.parametrize("given", MODES)
-def test_mysql2_with_its_prepared_statements_sees_the_same_through_the_relay(
-    server: MariaDB, tmp_path: Path, given: dict[str, Any]
-) -> None:
-    direct = by_node(server)
-    with relay(server, tmp_path, **given) as made:
-        assert by_node(made) == direct
-        assert {Command.STMT_PREPARE, Command.STMT_EXECUTE, Command.STMT_CLOSE} <= set(made.commands)
-    assert [finding[0] for finding in direct].count("execute") == 3
-    assert direct[-1] == ("change of user", 1045)

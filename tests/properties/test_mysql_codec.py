@@ -471,3 +471,38 @@ def test_renumbered_packets_are_those_with_other_numbers(sent: list[bytes], sequ
     expected, after = frames(sent, other)
     assert renumber(held, 0, len(held), other) == after
     assert held == expected
+
+
+@given(
+    st.lists(st.binary(min_size=1, max_size=20), max_size=20), st.integers(0, 255), cuts, st.integers(1, 5), st.data()
+)
+def test_walking_and_taking_by_turns_gives_every_packet_once(
+    sent: list[bytes], sequence: int, at: list[int], most: int, data: st.DataObject
+) -> None:
+    framer = Framer(sequence=sequence)
+    relayed = bytearray()
+    number = sequence
+    for chunk in pieces(frames(sent, sequence)[0], at):
+        framer.feed(chunk)
+        while True:
+            if data.draw(st.booleans()):
+                held = framer.release()
+                position, rows, framer.sequence = walk_rows(held, 0, len(held), most, 1 << 20, framer.sequence, False)
+                relayed += held[:position]
+                framer.feed(held[position:])
+                number = (number + rows) & 0xFF
+            payload = framer.take()
+            if payload is None:
+                break
+            relayed += frame(payload, number)
+            number = framer.sequence
+    assert relayed == frames(sent, sequence)[0]
+    assert framer.pending == 0
+
+
+def test_nothing_is_released_within_a_payload() -> None:
+    framer = Framer(2 * MAX_PAYLOAD)
+    framer.feed(frame(bytes(MAX_PAYLOAD + 1))[: MAX_PAYLOAD + 6])
+    assert framer.take() is None
+    with pytest.raises(ValueError, match="not complete"):
+        framer.release()

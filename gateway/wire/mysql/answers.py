@@ -44,6 +44,8 @@ from gateway.wire.mysql.results import (
 
 MAX_COLUMNS: Final = 4096
 """The most columns that a table can have."""
+MAX_DEFINITION_BYTES: Final = 16 << 20
+"""The most that the definitions of one result or statement may take together: they are held."""
 
 
 class Part(Enum):
@@ -107,6 +109,7 @@ class Answer:
 
     __slots__ = (
         "_capabilities",
+        "_held",
         "_left",
         "binary",
         "columns",
@@ -131,6 +134,7 @@ class Answer:
         self.rows = 0
         self._capabilities = capabilities
         self._left = 0
+        self._held = 0
 
     @property
     def over(self) -> bool:
@@ -202,10 +206,12 @@ class Answer:
             raise violation("the target asks for a file of the client's")
         self._left = parse_count(payload, MAX_COLUMNS)
         self.columns = []
+        self._held = 0
         self.state = State.COLUMNS
         return Part.COUNT
 
     def _column(self, payload: bytes, _first: int) -> Part:
+        self._hold(payload)
         self.columns.append(parse_column(payload))
         if not self._next():
             self.state = State.ROWS if self._deprecated else State.COLUMNS_END
@@ -230,6 +236,7 @@ class Answer:
         return Part.PREPARED
 
     def _parameter(self, payload: bytes, _first: int) -> Part:
+        self._hold(payload)
         self.parameters.append(parse_column(payload))
         if not self._next():
             if self._deprecated:
@@ -251,6 +258,7 @@ class Answer:
         self.state = State.DEFINED if self._left else State.OVER
 
     def _defined(self, payload: bytes, _first: int) -> Part:
+        self._hold(payload)
         self.columns.append(parse_column(payload))
         if not self._next():
             self.state = State.OVER if self._deprecated else State.DEFINED_END
@@ -267,8 +275,14 @@ class Answer:
             return Part.END
         if len(self.columns) == MAX_COLUMNS:
             raise violation("a table has an impossible number of columns")
+        self._hold(payload)
         self.columns.append(parse_column(payload, listed=True))
         return Part.COLUMN
+
+    def _hold(self, payload: bytes) -> None:
+        self._held += len(payload)
+        if self._held > MAX_DEFINITION_BYTES:
+            raise violation("the definitions of columns are too long")
 
     def _next(self) -> int:
         self._left -= 1

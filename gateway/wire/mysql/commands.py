@@ -287,7 +287,10 @@ def encode_execute(statement: int, cursor: int, bound: Bound, long: Collection[i
 
 
 def relay_execute(execute: Execute, statement: int) -> bytes:
-    """The client's COM_STMT_EXECUTE under the number that the statement has on the target; the rest byte for byte."""
+    """The client's COM_STMT_EXECUTE under the number that the statement has on the target; the rest byte for byte.
+
+    For one that `bind` has read: what is behind the head is relayed unseen.
+    """
     return bytes((Command.STMT_EXECUTE,)) + statement.to_bytes(4, "little") + execute.raw[5:]
 
 

@@ -112,6 +112,19 @@ class Framer:
                 self._joined = 0
             return part
 
+    def release(self) -> bytes:
+        """What is held, from the next packet's header on, for whoever walks over it in place and holds none of it here.
+
+        What was not walked over is fed again, with `sequence` set to the number that is then expected.
+        Raises: ValueError within a payload of several packets.
+        """
+        if self._parts:
+            raise ValueError("a payload of several packets is not complete")
+        held = bytes(self._buffer)
+        self._buffer.clear()
+        self._length = -1
+        return held
+
     def _header(self) -> bool:
         buffer = self._buffer
         if len(buffer) < 4:

@@ -49,5 +49,8 @@ tell('warnings', (await connection.query('SHOW WARNINGS'))[0]);
 tell('called', (await connection.query('CALL two_results()'))[0]);
 tell('called prepared', (await connection.execute('CALL two_results()'))[0]);
 await connection.ping();
+await connection.query('SET @kept = 1');
+await connection.changeUser({ user: process.env.MYSQL_USER_NAME, password: process.env.MYSQL_PASSWORD, database: 'shop' });
+tell('changed user', (await connection.query('SELECT @kept AS kept, DATABASE() AS d'))[0]);
 await connection.changeUser({ user: 'nobody', password: 'nothing' }).catch((error) => tell('change of user', error.errno));
 connection.destroy();

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from gateway.errors import GatewayError
-from gateway.wire.mysql.answers import MAX_COLUMNS, Answer, Part, State
+from gateway.wire.mysql.answers import MAX_COLUMNS, MAX_DEFINITION_BYTES, Answer, Part, State
 from gateway.wire.mysql.base import Capability, Status, Type
 from gateway.wire.mysql.commands import Command
 from gateway.wire.mysql.packets import MAX_PAYLOAD, frame, frames
@@ -179,6 +179,21 @@ def test_what_has_no_place_in_an_answer_is_refused(command: Command, capabilitie
     for payload in payloads[:-1]:
         answer.take(payload)
     assert refusal(lambda: answer.take(payloads[-1])) == "protocol-violation"
+
+
+def test_a_target_cannot_make_us_hold_definitions_without_end() -> None:
+    long = encode_column(text_column(b"n" * 60_000))
+    many = MAX_DEFINITION_BYTES // len(long)
+    for command, head in (
+        (Command.QUERY, encode_count(MAX_COLUMNS)),
+        (Command.STMT_PREPARE, encode_prepared(Prepared(1, 1, 65_535))),
+        (Command.STMT_PREPARE, encode_prepared(Prepared(1, MAX_COLUMNS, 0))),
+    ):
+        answer = Answer(command, NEW)
+        answer.take(head)
+        for _ in range(many):
+            answer.take(long)
+        assert refusal(lambda answer=answer: answer.take(long)) == "protocol-violation"  # type: ignore[misc]
 
 
 def test_a_cell_of_16_mb_is_not_taken_for_the_end_of_the_rows() -> None:
