@@ -88,7 +88,7 @@ class Demo:
 
 def test_every_claim_of_the_tour_holds(state: Path) -> None:
     done = subprocess.run(
-        [*GATEWAY, "demo", "--tour", "--state", str(state)], capture_output=True, text=True, check=False, timeout=300
+        [*GATEWAY, "demo", "--tour", "--state", str(state)], capture_output=True, text=True, check=False, timeout=900
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert re.search(r"All \d+ claims hold", done.stdout)

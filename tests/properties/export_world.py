@@ -38,6 +38,7 @@ def fill(log: FileLog, count: int, **fields: Any) -> None:
                 "login": "alice",
                 "person": "u-1001",
                 "address": "192.0.2.7:50123",
+                "engine": "postgres",
                 "ticket": "SUP-1423",
                 "target": "payroll",
                 "sql": "select email from public.employees where id = $1",
