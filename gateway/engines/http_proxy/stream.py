@@ -43,6 +43,7 @@ from gateway.engines.http_proxy.reply import Reply
 from gateway.engines.http_proxy.strict import StrictHttp1, StrictHttp2, shown
 from gateway.errors import Refusal
 from gateway.http.answer import Withheld
+from gateway.http.withheld import NOT_FOUND
 
 REPLY = "reply"
 """Where a flow keeps its `Reply`, once it was permitted."""
@@ -60,6 +61,13 @@ class ReleaseHook(commands.StartHook):
     flow: http.HTTPFlow
     rows: int
     size: int
+
+
+@dataclass
+class LevelHook(commands.StartHook):
+    """That there is nothing to see is said in steps of time only."""
+
+    flow: http.HTTPFlow
 
 
 @dataclass
@@ -122,8 +130,7 @@ class Stream(HttpStream):
         if not self._may_be_forwarded:
             return False
         assert self.reply is not None
-        self.reply.forwarded = True
-        self.reply.heard_at = time.monotonic()
+        self.reply.forward()
         return True
 
     @property
@@ -239,6 +246,9 @@ class Stream(HttpStream):
             yield from self.check_killed(True)
             return
         same = reply.refusal is fault.refusal
+        if same and fault.refusal.code == NOT_FOUND.code and reply.names_customers:
+            # what is missing is said sooner than what is another's is found to be
+            yield LevelHook(self.flow)
         status, fields, body = shown(reply.refusal, fault.status if same else 0, fault.headers if same else ())
         reply.status = status
         self.flow.response = answer(self.flow, status, fields, body)
@@ -272,6 +282,7 @@ __all__ = [
     "HttpErrorHook",
     "HttpResponseHook",
     "Layer",
+    "LevelHook",
     "ReleaseHook",
     "RoomHook",
     "Stream",
