@@ -35,6 +35,7 @@ from mitmproxy.proxy.layers.http._events import (
     ResponseData,
     ResponseEndOfMessage,
     ResponseHeaders,
+    ResponseProtocolError,
     ResponseTrailers,
 )
 from mitmproxy.proxy.layers.http._hooks import HttpErrorHook, HttpResponseHook
@@ -50,6 +51,8 @@ REPLY = "reply"
 TRAILERS = "trailers"
 WAITING = 256 * 1024
 """Bytes of an answer that a client's windows may hold back in HTTP/2 before no more is read for it."""
+
+_OF_TARGETS = (ResponseData, ResponseTrailers, ResponseEndOfMessage, ResponseProtocolError)
 
 Commands = Generator[Any, Any, Any]
 
@@ -104,8 +107,8 @@ class Stream(HttpStream):
         self._withheld = False
 
     def _handle_event(self, event: events.Event) -> Commands:
-        if self._withheld and isinstance(event, ResponseData | ResponseTrailers | ResponseEndOfMessage):
-            # it was on its way when its connection was told to stop
+        if self._withheld and isinstance(event, _OF_TARGETS):
+            # it was on its way when its connection was told to stop, or is that it did
             return
         yield from super()._handle_event(event)
 
