@@ -79,7 +79,7 @@ suites: $(VENV)/.dev $(VENV)/.native
 	$(BIN)/python tests/suites/run.py $(SUITES_ARGS)
 
 bench: $(VENV)/.dev $(VENV)/.native
-	@$(PREPARE) debian server client pgbouncer
+	@$(PREPARE) debian server client pgbouncer nginx wrk
 	$(BIN)/python -m loadtests $(BENCH_ARGS)
 
 install:

@@ -93,6 +93,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seconds", type=int, default=3, help="how long each road is walked in a round")
     parser.add_argument("--stream-mb", type=int, default=500, help="how long the NDJSON answer is")
     given = parser.parse_args(arguments)
+    if shutil.which("wrk") is None:
+        raise DemoError("wrk was not found", "install it with `apt-get install wrk`")
     raise_descriptor_limit()
     signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(143))
     with contextlib.ExitStack() as stack:

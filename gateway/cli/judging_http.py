@@ -35,14 +35,18 @@ _NEEDS = {
 def asked(text: str, headers: Mapping[str, str], body: str) -> HttpRequest:
     """A request from `GET /path`, its headers and its body; a body is JSON unless a header says otherwise.
 
-    Raises `GatewayError("request-invalid")` when the text is no method and target, or a header is beyond Latin-1.
+    Raises `GatewayError("request-invalid")` when the text is no method and target, a header is beyond Latin-1, or the
+    body holds what is no text.
     """
     method, _, target = text.partition(" ")
     if not target:
         raise GatewayError(
             "request-invalid", "a request is a method and a path", hint="write it as 'GET /companies/42/employees'"
         )
-    content = body.encode()
+    try:
+        content = body.encode()
+    except UnicodeEncodeError:
+        raise GatewayError("request-invalid", "the body has characters that no text has") from None
     given = {"host": "target"} | {name.lower(): value for name, value in headers.items()}
     if content:
         given = {"content-type": _JSON} | given | {"content-length": str(len(content))}

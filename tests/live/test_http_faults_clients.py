@@ -62,6 +62,23 @@ def test_a_stream_that_stalls_ends_when_its_client_goes(place: HttpHouse) -> Non
     assert end["bytes"] >= 65_535
 
 
+def test_a_stream_that_stalls_can_be_reset_and_its_connection_goes_on(place: HttpHouse) -> None:
+    mine = place.opened()
+    follower = place.house.follow()
+    with Streams(place, token(mine)) as client:
+        stalled = client.ask("/companies/42/export?lines=3000000")
+        client.read(5, growing=False, until=lambda: len(client.data[stalled]) >= 65_535)
+        client.h2.reset_stream(stalled, 8)
+        # what it held of the connection's window is free again
+        client.h2.increment_flow_control_window(len(client.data[stalled]))
+        client.flush()
+        end = awaited(follower, lambda record: record["kind"] == "statement.end", 15)
+        assert end["status"] == "cut"
+        other = client.ask(ONE)
+        client.read(10, growing=True, until=lambda: other in client.ended)
+        assert (client.statuses[other], client.ended[other]) == (200, "whole")
+
+
 def test_a_request_that_comes_slowly_is_timed_beside_another_that_is_answered(place: HttpHouse) -> None:
     mine = place.opened()
     with Streams(place, token(mine)) as client:

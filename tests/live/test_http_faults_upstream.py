@@ -8,9 +8,10 @@ import ssl
 import threading
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
-from gateway_fixture import awaited, eventually
+from gateway_fixture import eventually
 from http_api import POLICY
 from http_house import ODD, HttpHouse, open_http_house, token
 from http_reading import process, resident_kib
@@ -27,6 +28,12 @@ MORE = """    table:
       customer: path.company_id
       answers:
         200: {{media: csv, customer: $.company_id, fields: {{$.id: clear, $.company_id: clear, $.salary: clear}}}}
+    document:
+      get: /documents/{{document_id}}
+      path: {{document_id: integer}}
+      customer: answer
+      answers:
+        200: {{media: json, customer: $.company_id, fields: {{$.id: clear}}}}
 """
 CLOSE = b"Connection: close\r\n\r\n"
 HEAD = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Type: "
@@ -75,16 +82,29 @@ def body_of(got: bytes) -> tuple[int, bytes, bool]:
     return status, body, False
 
 
+def ended(place: HttpHouse) -> dict[str, Any]:
+    """The end record of the request that began last."""
+    found: list[dict[str, Any]] = []
+
+    def is_there() -> bool:
+        records = place.house.records()
+        last = [one["statement"] for one in records if one["kind"] == "statement.begin"][-1]
+        found[:] = [one for one in records if one["kind"] == "statement.end" and one["statement"] == last]
+        return bool(found)
+
+    eventually(is_there)
+    return found[0]
+
+
 CSV = b"id,company_id,salary\n1,42,421\n2,42,4217\n3,42,42\n"
 
 
 def test_a_csv_that_its_connection_ends_shows_no_part_of_a_value(place: HttpHouse, shown: bytes) -> None:
     for cut in range(1, len(CSV) + 1):
-        follower = place.house.follow()
         answering(place, HEAD + b"text/csv\r\n\r\n" + CSV[:cut])
         status, body, whole = body_of(place.raw(asked("table", shown), ODD))
         lines, rest = CSV[:cut].split(b"\n")[:-1], CSV[:cut].split(b"\n")[-1]
-        end = awaited(follower, lambda record: record["kind"] == "statement.end")
+        end = ended(place)
         assert status == (200 if lines else 502), cut
         if lines:
             assert body.split(b"\r\n") == [*lines, b""], cut
@@ -131,12 +151,11 @@ def test_a_body_that_stops_is_given_up_and_said_to_be_cut(place: HttpHouse, show
         release.wait(30)
 
     place.odd.script = script
-    follower = place.house.follow()
     status, body, whole = body_of(place.raw(asked("export", shown), ODD, patience_s=20))
     release.set()
     assert (status, whole) == (200, False)
     assert WHOLE.startswith(body)
-    assert awaited(follower, lambda record: record["kind"] == "statement.end")["status"] == "cut"
+    assert ended(place)["status"] == "cut"
 
 
 def test_a_head_that_does_not_end_is_not_kept(place: HttpHouse, shown: bytes) -> None:
@@ -156,6 +175,28 @@ def test_a_head_that_does_not_end_is_not_kept(place: HttpHouse, shown: bytes) ->
     assert body_of(place.raw(asked("export", shown), ODD))[0] == 502
     assert sent < 20_000_000
     assert resident_kib(pid) - before < 60_000
+
+
+def test_what_is_missing_and_what_is_anothers_are_told_in_the_same_bytes_and_steps(
+    place: HttpHouse, shown: bytes
+) -> None:
+    foreign = b'{"id":7,"company_id":43}'
+    asking = b"GET /documents/7 HTTP/1.1\r\nHost: localhost\r\n" + shown + CLOSE
+    told = []
+    for answer in (
+        b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+        HEAD + b"application/json\r\nContent-Length: %d\r\n\r\n" % len(foreign) + foreign,
+        HEAD + b'application/json\r\nContent-Length: 8\r\n\r\n{"id":7}',
+        HEAD + b"application/json\r\nContent-Length: 3\r\n\r\n???",
+        b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+    ):
+        answering(place, answer)
+        began = time.monotonic()
+        told.append(place.raw(asking, ODD))
+        # never before the first step is over, however fast the API was
+        assert time.monotonic() - began > 0.1
+    assert set(told) == {told[0]}
+    assert told[0].startswith(b"HTTP/1.1 404 ")
 
 
 def test_an_answer_too_many_is_nobodys(place: HttpHouse) -> None:

@@ -41,6 +41,8 @@ _NOWHERE = "reverse:https://target.invalid:1"
 """Where mitmproxy would send a request that has no way; nothing has none."""
 STALL_S = 120.0
 """How long a client may take nothing; mitmproxy's own bound for HTTP/1.1."""
+LEVEL_S = 0.1
+"""Steps in which a missing object and another customer's are answered: how long each took is not told finer."""
 MOST_PENDING = 64
 """Requests of one connection that are under way here, also those that the client has given up since."""
 ANSWER_HEAD = 256 * 1024
@@ -326,6 +328,11 @@ class Door(LiveConnectionHandler):
             reply: Reply = flow.metadata[REPLY]
             reply.heard_at = time.monotonic()
             self._moved.set()
+
+    async def _on_level(self, flow: http.HTTPFlow) -> None:
+        reply: Reply = flow.metadata[REPLY]
+        reply.heard_at = time.monotonic() + LEVEL_S
+        await asyncio.sleep(LEVEL_S - (time.monotonic() - reply.forwarded_at) % LEVEL_S)
 
     async def _on_response(self, flow: http.HTTPFlow) -> None:
         await self._over(flow)

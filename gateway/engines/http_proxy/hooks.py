@@ -25,3 +25,10 @@ class RoomHook(commands.StartHook):
 
     flow: http.HTTPFlow
     waiting: Callable[[], int]
+
+
+@dataclass
+class LevelHook(commands.StartHook):
+    """That there is nothing to see is said in steps of time only."""
+
+    flow: http.HTTPFlow

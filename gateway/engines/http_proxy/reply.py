@@ -36,7 +36,7 @@ class Reply:
         self._passed = hashlib.sha256()
         self.forwarded = self.answered = self.head_sent = self.whole = self.settled = self.unproven = False
         self.refusal: Refusal | None = None
-        self.heard_at = time.monotonic()
+        self.heard_at = self.forwarded_at = time.monotonic()
         self.cut: Callable[[], None] = lambda: None
         self._answer: Answer | None = None
 
@@ -51,6 +51,16 @@ class Reply:
             self.route, permit.method, status, headers, customers=permit.customers, key=permit.key or None,
             reveal=permit.reveal, routes=self._rules.routes, prefix=self._prefix, framed=framed,
         )  # fmt: skip
+
+    def forward(self) -> None:
+        """The target may see the request from here on."""
+        self.forwarded = True
+        self.heard_at = self.forwarded_at = time.monotonic()
+
+    @property
+    def names_customers(self) -> bool:
+        """Whether it is the answer that says whose it is."""
+        return any(rule.customer is not None for rule in self.route.answers)
 
     @property
     def streams(self) -> bool:

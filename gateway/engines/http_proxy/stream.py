@@ -41,7 +41,7 @@ from mitmproxy.proxy.layers.http._events import (
 from mitmproxy.proxy.layers.http._hooks import HttpErrorHook, HttpResponseHook
 
 from gateway.engines.http_channel import Shown
-from gateway.engines.http_proxy.hooks import ReleaseHook, RoomHook
+from gateway.engines.http_proxy.hooks import LevelHook, ReleaseHook, RoomHook
 from gateway.engines.http_proxy.messages import Relay
 from gateway.engines.http_proxy.places import Reach, Way, reach
 from gateway.engines.http_proxy.reply import Reply
@@ -49,6 +49,7 @@ from gateway.engines.http_proxy.strict import StrictHttp1, StrictHttp2, shown
 from gateway.errors import Refusal
 from gateway.http.answer import Withheld
 from gateway.http.pages import Page, refused
+from gateway.http.withheld import NOT_FOUND
 
 REPLY = "reply"
 """Where a flow keeps its `Reply`, once it was permitted."""
@@ -65,6 +66,8 @@ _OURS = (
     (b"x-frame-options", b"SAMEORIGIN"),
     (b"cross-origin-resource-policy", b"same-origin"),
 )
+
+_OF_TARGETS = (ResponseData, ResponseTrailers, ResponseEndOfMessage, ResponseProtocolError)
 
 Commands = Generator[Any, Any, Any]
 
@@ -106,8 +109,8 @@ class Stream(HttpStream):
         self._withheld = False
 
     def _handle_event(self, event: events.Event) -> Commands:
-        if self._withheld and isinstance(event, ResponseData | ResponseTrailers | ResponseEndOfMessage):
-            # it was on its way when its connection was told to stop
+        if self._withheld and isinstance(event, _OF_TARGETS):
+            # it was on its way when its connection was told to stop, or is that it did
             return
         yield from super()._handle_event(event)
 
@@ -138,8 +141,7 @@ class Stream(HttpStream):
         if not self._may_be_forwarded:
             return False
         assert self.reply is not None
-        self.reply.forwarded = True
-        self.reply.heard_at = time.monotonic()
+        self.reply.forward()
         return True
 
     @property
@@ -272,6 +274,9 @@ class Stream(HttpStream):
             yield from self.check_killed(True)
             return
         same = reply.refusal is fault.refusal
+        if same and fault.refusal.code == NOT_FOUND.code and reply.names_customers:
+            # what is missing is said sooner than what is another's is found to be
+            yield LevelHook(self.flow)
         asked = fault.status if same else 0, fault.headers if same else ()
         if self.flow.metadata.get(PAGE):
             page = refused(reply.refusal, *asked)
@@ -320,6 +325,7 @@ __all__ = [
     "HttpErrorHook",
     "HttpResponseHook",
     "Layer",
+    "LevelHook",
     "ReleaseHook",
     "RoomHook",
     "Stream",

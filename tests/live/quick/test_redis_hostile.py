@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,8 @@ from gateway.redis_settings import Redis
 SAID = {
     "nested without end": b"*1\r\n" * 200_000, "a length that is none": b"$abc\r\n", "a number that is none": b":x\r\n",
     "a count that is none": b"*x\r\n", "a negative length": b"$-5\r\nabc", "a type that is none": b"?x\r\n",
-    "an empty line": b"\r\n", "a thousand million elements": b"*1000000000\r\n", "a length beyond all": b"$99999999999\r\n",
+    "an empty line": b"\r\n", "a thousand million elements": b"*1000000000\r\n",
+    "a length beyond all": b"$99999999999\r\n",
     "a number beyond all": b":" + b"9" * 5000 + b"\r\n", "nothing": b"$-1\r\n", "a list": b"*2\r\n+a\r\n+b\r\n",
     "bytes that are no text": b"$4\r\n\xff\xfe\xfd\xfc\r\n", "an error that is no text": b"-ERR \xff\xfe\r\n",
     "a newer protocol": b"%1\r\n+a\r\n+b\r\n", "another node": b"-MOVED 1 evil:1\r\n", "silence": b"",
@@ -50,26 +52,28 @@ async def saying(said: bytes) -> AsyncIterator[Redis]:
         server.close()
 
 
+async def answered(question: Awaitable[Any]) -> tuple[str, str, Any]:
+    """The code and the words of a refusal, or the answer; late is neither."""
+    try:
+        async with asyncio.timeout(10):
+            return "", "", await question
+    except GatewayError as error:
+        return error.code, error.refusal.message, None
+
+
 @pytest.mark.parametrize("said", SAID.values(), ids=SAID)
 async def test_whatever_it_says_is_refused_in_time(said: bytes) -> None:
     async with saying(said) as settings:
         for question in (lambda line: line.facts(), lambda line: line.run("return 1", ["a"])):
             line = Line(settings)
-            try:
-                async with asyncio.timeout(10):
-                    answer = await question(line)
-            except GatewayError as error:
-                assert error.code == CODE
-                assert "evil" not in error.refusal.message
-            else:
-                # to a script a list is an answer; what is in it is for whoever asked to make out
-                assert answer == [b"a", b"b"]
+            code, message, answer = await answered(question(line))
+            # to a script a list is an answer; what is in it is for whoever asked to make out
+            assert code == CODE or answer == [b"a", b"b"]
+            assert "evil" not in message
             await line.close()
         ear = Ear(settings)
-        try:
-            async with asyncio.timeout(10):
-                await ear.open("news")
-                await ear.hear(0.1)
-        except GatewayError as error:
-            assert error.code == CODE
+        code, _, _ = await answered(ear.open("news"))
+        assert code in (CODE, "")
+        if not code:
+            assert (await answered(ear.hear(0.1)))[0] in (CODE, "")
         await ear.close()

@@ -7,6 +7,9 @@ from typing import Any
 
 import pytest
 
+from gateway.cli.judging_http import asked
+from gateway.errors import GatewayError
+
 CORPUS = Path(__file__).parents[2] / "corpus" / "http"
 POLICY = str(CORPUS / "backoffice.yaml")
 
@@ -107,3 +110,8 @@ def test_what_cannot_be_explained_says_why(terminal: Any, argv: tuple[str, ...],
 
     assert said.code == code, said.err
     assert says in " ".join((said.out + said.err).split())
+
+
+def test_a_body_that_is_no_text_is_refused_in_words() -> None:
+    with pytest.raises(GatewayError, match="no text has"):
+        asked("PATCH /companies/42/employees/7", {}, "\udcff")

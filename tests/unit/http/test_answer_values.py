@@ -255,3 +255,29 @@ def test_without_a_key_a_keyed_mask_shows_nothing() -> None:
     of = rule("json", field("$.a", "email"), field("$.b", {"mask": "pseudonym", "domain": "token"}))
 
     assert left(of, {"a": "a@b.fr", "b": "x"}, key=None) == b'{"a":null,"b":null}'
+
+
+@pytest.mark.parametrize(("of", "most"), [("smallint", 2**15 - 1), ("integer", 2**31 - 1), ("bigint", 2**63 - 1)])
+def test_a_number_is_masked_as_its_column_would_be_up_to_the_last_one(of: str, most: int) -> None:
+    by = rule("json", field("$.n", {"mask": "pseudonym", "domain": "integer"}, of))
+    for number in (
+        0,
+        1,
+        7,
+        9_999,
+        10_000,
+        999_999_999,
+        10**9,
+        most - 1,
+        most,
+        most + 1,
+        -1,
+        -most - 1,
+        -most - 2,
+        10**30,
+    ):
+        shown = json.loads(left(by, f'{{"n":{number}}}'))["n"]
+        fits = -most - 1 <= number <= most
+        wanted = render(by.fields[0].mask, str(number), KEY, of) if fits else None
+        assert shown == (int(wanted) if wanted is not None else None), number
+    assert json.loads(left(by, '{"n":-0}')) == json.loads(left(by, '{"n":0}'))

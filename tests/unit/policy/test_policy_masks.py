@@ -199,3 +199,11 @@ def test_a_document_is_masked_member_by_member_and_the_rest_is_dropped() -> None
 
 def test_first_names_are_a_power_of_two_and_distinct() -> None:
     assert len(FIRST_NAMES) == len(set(FIRST_NAMES)) == 64
+
+
+@pytest.mark.parametrize("length", [1, 31, 32, 63, 64, 65, 128, 200])
+def test_a_keyed_mask_is_hmac_with_a_key_of_any_length(length: int) -> None:
+    key = bytes(number % 251 for number in range(length))
+    for text in ("", "Durand", "é\ud800", "x" * 300):
+        wanted = hmac.digest(key, f"token:{text}".encode(errors="surrogatepass"), "sha256").hex()[:20]
+        assert render(checked("pseudonym", {"domain": "token"}), text, key, "text") == f"t_{wanted}"
