@@ -63,6 +63,7 @@ PARTS: dict[Any, frozenset[str]] = {
     exp.Distinct: frozenset({"expressions"}),
     **dict.fromkeys(CALLS, frozenset({"this", "expressions"})),
     **dict.fromkeys(BINARY, _PAIR | {"typed", "safe"}),
+    **dict.fromkeys((exp.Like, exp.ILike), _PAIR | {"negate"}),
 }
 _SOME_DIALECTS: dict[Any, str] = {
     exp.ILike: "ILike",
@@ -123,6 +124,8 @@ def _judge_node(node: exp.Expr, grammar: Grammar) -> None:
         name = str(node.this)
         if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name) or not grammar.may_call(name):
             raise GatewayError("function-not-allowed", f"the function `{name[:60]}` is not allowed")
+    elif isinstance(node, exp.Select) and not node.expressions:
+        raise GatewayError("syntax-error", "a SELECT has no columns")
     elif isinstance(node, exp.Distinct):
         _judge_distinct(node)
     elif isinstance(node, exp.Join):

@@ -141,6 +141,7 @@ class Writer:
         word = BINARY.get(type(node))
         if word is None:
             raise GatewayError("statement-not-supported", "the statement has a part that is not supported")
+        word = f"NOT {word}" if node.args.get("negate") else word
         return f"({self._chain(node, word)} {word} {self.value(node.expression)})"
 
     def _chain(self, node: exp.Expr, word: str) -> str:
