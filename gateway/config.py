@@ -152,6 +152,7 @@ class MysqlTarget(_Model):
     tls: Literal["verify-full", "off"] = "verify-full"
     ca: Path | None = None
     connect_timeout: Seconds = 10.0
+    pseudonyms_of: str = ""
 
     @model_validator(mode="after")
     def _plain_stays_home(self) -> MysqlTarget:
@@ -419,9 +420,9 @@ class Config(_Model):
         for name in self.targets:
             if not re.fullmatch(r"[a-z][a-z0-9_-]{0,62}", name):
                 raise ValueError(f"a target's name is lower case letters, digits, `_` and `-`: `{name}`")
-        for name, api in self.apis.items():
-            if api.pseudonyms_of and api.pseudonyms_of not in self.targets:
-                raise ValueError(f"`{name}` shares the pseudonyms of `{api.pseudonyms_of}`, which is no target")
+        for name, sharing in (self.apis | self.mysql).items():
+            if sharing.pseudonyms_of and sharing.pseudonyms_of not in self.targets:
+                raise ValueError(f"`{name}` shares the pseudonyms of `{sharing.pseudonyms_of}`, which is no target")
         for name in self.exports:
             if not re.fullmatch(r"[a-z][a-z0-9_-]{0,62}", name):
                 raise ValueError(f"an export's name is lower case letters, digits, `_` and `-`: `{name}`")

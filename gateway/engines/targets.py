@@ -122,10 +122,10 @@ class Targets:
         return pins
 
     def mask_key(self, session: Session) -> bytes:
-        """The key of what masks make up for that session; of an API, where it says so, another target's."""
+        """The key of what masks make up for that session; another target's, where the session's says so."""
         grant, state = session.grant, self._states[session.grant.target]
         name = grant.target
-        if isinstance(state.config, HttpTarget) and state.config.pseudonyms_of:
+        if not isinstance(state.config, Target) and state.config.pseudonyms_of:
             name = state.config.pseudonyms_of
         purpose = state.policy.purpose
         if purpose == "ticket":

@@ -118,6 +118,7 @@ def open_mysql_house(
     target = {
         "engine": "mysql", "host": "localhost", "port": server.port, "database": DATABASE, "user": ROLE,
         "password": {"file": str(secret)}, "ca": str(server.ca),
+        "pseudonyms_of": "payroll",
     }  # fmt: skip
     own = {"targets": {TARGET: target}, "listen": {"mysql": {"port": port}}, **(settings or {})}
     with open_house(directory, postgres, settings=own, start=False) as house:
