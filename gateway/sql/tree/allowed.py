@@ -13,6 +13,7 @@ from typing import Any
 from sqlglot import exp
 
 from gateway.errors import GatewayError
+from gateway.sql.tree import mysql_parts
 from gateway.sql.tree.grammar import Grammar
 from gateway.sql.tree.writing import BINARY, CALLS
 
@@ -77,7 +78,7 @@ _SAID: dict[Any, str] = {
     exp.Lateral: "lateral joins are", exp.Tuple: "rows of values are", exp.Lambda: "functions of functions are",
     exp.Final: "FINAL is", exp.ParameterizedAgg: "functions with two lists of arguments are",
     exp.Hint: "hints are", exp.Into: "INTO is", exp.Intersect: "INTERSECT is", exp.Except: "EXCEPT is",
-    exp.Collate: "COLLATE is", exp.Concat: "strings side by side are",
+    exp.Collate: "COLLATE is", exp.Values: "VALUES in FROM is", exp.Concat: "strings side by side are",
 }  # fmt: skip
 _SIDES, _KINDS = frozenset({"", "LEFT", "RIGHT"}), frozenset({"", "INNER", "CROSS", "OUTER"})
 
@@ -87,8 +88,10 @@ def judge(tree: exp.Expr, grammar: Grammar) -> None:
     for count, node in enumerate(_nodes(tree)):
         if count > MOST_NODES:
             raise GatewayError("statement-too-complex", "the statement has too many parts")
-        _judge_parts(node)
+        _judge_parts(node, grammar)
         _judge_node(node, grammar)
+        if grammar.own:
+            mysql_parts.judge(node)
 
 
 def _nodes(tree: exp.Expr) -> Iterator[exp.Expr]:
@@ -99,8 +102,10 @@ def _nodes(tree: exp.Expr) -> Iterator[exp.Expr]:
         stack.extend(node.iter_expressions())
 
 
-def _judge_parts(node: exp.Expr) -> None:
+def _judge_parts(node: exp.Expr, grammar: Grammar) -> None:
     allowed = PARTS.get(type(node))
+    if allowed is None and grammar.own:
+        allowed = mysql_parts.PARTS.get(type(node))
     if allowed is None:
         raise _unsupported(f"{_SAID.get(type(node), 'a part of the statement is')} not supported")
     for name, part in node.args.items():
@@ -138,20 +143,21 @@ def _judge_node(node: exp.Expr, grammar: Grammar) -> None:
             raise _unsupported("USING has something else than names")
     elif isinstance(node, exp.Limit | exp.Offset):
         value = node.expression
+        if grammar.own and isinstance(value, exp.Placeholder):
+            return
         if not isinstance(value, exp.Literal) or value.is_string or not re.fullmatch(r"\d{1,18}", str(value.this)):
             raise _unsupported("LIMIT and OFFSET take whole numbers only")
     elif isinstance(node, exp.In):
-        _judge_in(node)
+        _judge_in(node, grammar)
     elif isinstance(node, exp.Interval):
         number, unit = node.this, node.args.get("unit")
         if (
-            not isinstance(number, exp.Literal)
-            or not re.fullmatch(r"\d{1,6}", str(number.this))
-            or (not isinstance(unit, exp.Var) or unit.name.upper() not in grammar.units)
-        ):
+            not (isinstance(number, exp.Literal) and re.fullmatch(r"\d{1,6}", str(number.this)))
+            and not (grammar.own and isinstance(number, exp.Placeholder))
+        ) or (not isinstance(unit, exp.Var) or unit.name.upper() not in grammar.units):
             raise _unsupported("an INTERVAL is a whole number and a unit, such as INTERVAL 7 DAY")
     elif isinstance(node, exp.Is):
-        if not isinstance(node.expression, exp.Null):
+        if not isinstance(node.expression, exp.Null | exp.Boolean if grammar.own else exp.Null):
             raise _unsupported("IS takes NULL only")
     elif isinstance(node, exp.Star):
         _judge_star(node)
@@ -174,11 +180,13 @@ def _judge_distinct(node: exp.Expr) -> None:
         raise _unsupported("DISTINCT stands with one argument only")
 
 
-def _judge_in(node: exp.Expr) -> None:
+def _judge_in(node: exp.Expr, grammar: Grammar) -> None:
     query = node.args.get("query")
     if query is not None:
         if not isinstance(query, exp.Subquery) or query.alias:
             raise _unsupported("IN takes a list of values or a SELECT in parentheses")
+        return
+    if grammar.own and node.expressions and not any(one.find(exp.Star) for one in node.expressions):
         return
     if not node.expressions or any(one.find(exp.Column, exp.Star, exp.Subquery) for one in node.expressions):
         # FAIL CLOSED: ClickHouse takes a name to the right of IN for a table, in parentheses too

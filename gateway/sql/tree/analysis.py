@@ -125,4 +125,5 @@ def _subjects(tree: exp.Expr, policy: Policy) -> tuple[Subject, ...]:
 
 
 def _values(node: exp.Expr) -> Iterator[Subject]:
-    yield from (str(one.this) for one in node.find_all(exp.Literal))
+    for one in node.find_all(exp.Literal, exp.Placeholder):
+        yield one.meta["number"] if isinstance(one, exp.Placeholder) else str(one.this)

@@ -41,6 +41,9 @@ def _name(node: exp.Expr, text: str) -> str:
     if isinstance(node, exp.Column) and not isinstance(node.this, exp.Star) and node.name != node.name.lower():
         # the derived table's column has the policy's letters, the output has those of the statement
         return str(node.name)
+    if isinstance(node, exp.Literal) and node.is_string and node.this:
+        # a string names its column by its value
+        return str(node.this)
     return "" if _has_name(node) else text
 
 

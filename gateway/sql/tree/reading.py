@@ -16,6 +16,7 @@ from sqlglot.tokenizer_core import Token, TokenType
 
 from gateway.errors import GatewayError
 from gateway.sql.statement import Limits
+from gateway.sql.tree import mysql_parts
 from gateway.sql.tree.grammar import Grammar
 
 MOST_TOKENS = 2000
@@ -62,7 +63,7 @@ def read(text: str, grammar: Grammar, limits: Limits, *, ours: bool = False) -> 
         raise GatewayError("syntax-error", "the statement cannot be read") from None
     if len(trees) != 1 or not isinstance(trees[0], exp.Select | exp.Union):
         raise GatewayError("statement-not-allowed", "the text is not one SELECT", "send one SELECT")
-    return Read(text, trees[0], tokens)
+    return Read(text, mysql_parts.settle(trees[0]) if grammar.own else trees[0], tokens)
 
 
 def words(text: str, grammar: Grammar, limits: Limits, *, ours: bool = False) -> tuple[Token, ...]:
