@@ -49,6 +49,7 @@ _NO_PARENS = frozenset({
     "CURRENT_DATE", "CURRENT_TIME", "CURRENT_TIMESTAMP", "LOCALTIME", "LOCALTIMESTAMP", "UTC_DATE", "UTC_TIME",
     "UTC_TIMESTAMP",
 })  # fmt: skip
+_CATALOG = "information_schema"
 _DROPPED = frozenset({"SQL_NO_CACHE", "SQL_CACHE", "HIGH_PRIORITY", "SQL_SMALL_RESULT", "SQL_BIG_RESULT",
                       "SQL_BUFFER_RESULT", "STRAIGHT_JOIN"})  # fmt: skip
 """Words behind SELECT that change how a result is made, and not what it is."""
@@ -159,12 +160,11 @@ def settle(tree: exp.Expr) -> exp.Expr:
     parameters = sorted((one for one in nodes if isinstance(one, exp.Placeholder)), key=lambda one: one.meta["at"])
     for number, parameter in enumerate(parameters, start=1):
         parameter.meta["number"] = number
+    for table in (one for one in nodes if isinstance(one, exp.Table)):
+        _settle_table(table)
     for node in nodes:
         if isinstance(node, exp.Select):
             _settle_select(node)
-        elif isinstance(node, exp.Table) and node.args.get("hints"):
-            if all(isinstance(one, exp.IndexTableHint) for one in node.args["hints"]):
-                node.set("hints", None)
         elif isinstance(node, exp.Join) and str(node.args.get("kind") or "").upper() == "STRAIGHT_JOIN":
             node.set("kind", "INNER" if node.args.get("on") else None)
         elif isinstance(node, exp.Column):
@@ -193,6 +193,17 @@ def _settle_select(node: exp.Expr) -> None:
         node.set("from_", None)
 
 
+def _settle_table(node: exp.Table) -> None:
+    if all(isinstance(one, exp.IndexTableHint) for one in node.args.get("hints") or ()):
+        node.set("hints", None)
+    if node.db.lower() == _CATALOG and isinstance(node.this, exp.Identifier):
+        # these names are the same in any case
+        if not node.alias:
+            node.set("alias", exp.TableAlias(this=exp.Identifier(this=node.name, quoted=False)))
+        node.set("db", exp.Identifier(this=_CATALOG, quoted=False))
+        node.set("this", exp.Identifier(this=node.name.upper(), quoted=False))
+
+
 def _settle_column(node: exp.Column) -> None:
     if not isinstance(node.this, exp.Identifier):
         return
@@ -205,7 +216,9 @@ def _settle_column(node: exp.Column) -> None:
     while above is not None:
         if isinstance(above, exp.Select):
             for source in _sources(above):
-                if source.name == node.table and source.db == node.args["db"].name and not source.alias:
+                name = source.alias if source.db == _CATALOG else "" if source.alias else source.name
+                written = node.args["db"].name
+                if name == node.table and source.db in (written, written.lower()):
                     node.set("db", None)
                     return
         above = above.parent
