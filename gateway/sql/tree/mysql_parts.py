@@ -157,7 +157,10 @@ FUNCTION_PARSERS: dict[str, Callable[[Any], exp.Expr]] = {
 def settle(tree: exp.Expr) -> exp.Expr:
     """The tree with one form for what has several, and without what changes no result: hints of indexes, DUAL."""
     nodes = list(tree.walk())
-    parameters = sorted((one for one in nodes if isinstance(one, exp.Placeholder)), key=lambda one: one.meta["at"])
+    parameters = [one for one in nodes if isinstance(one, exp.Placeholder)]
+    if any("at" not in one.meta for one in parameters):
+        raise _unsupported("parameters with names are not supported", "write ?")
+    parameters.sort(key=lambda one: one.meta["at"])
     for number, parameter in enumerate(parameters, start=1):
         parameter.meta["number"] = number
     for table in (one for one in nodes if isinstance(one, exp.Table)):
@@ -189,6 +192,7 @@ def _settle_select(node: exp.Expr) -> None:
         and isinstance(table.this, exp.Identifier)
         and table.name.upper() == "DUAL"
         and not (table.this.args.get("quoted") or table.db or table.alias or node.args.get("joins"))
+        and not any(isinstance(one, exp.Star) for one in node.expressions)
     ):
         node.set("from_", None)
 
