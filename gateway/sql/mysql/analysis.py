@@ -19,6 +19,11 @@ from gateway.sql.mysql.refused import refuse
 from gateway.sql.statement import Kind, Plan, View
 
 _SAVED = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
+_EXPLAINED = frozenset({
+    "SELECT", "WITH", "(", "TABLE", "VALUES", "INSERT", "REPLACE", "UPDATE", "DELETE", "FORMAT", "EXTENDED",
+    "PARTITIONS", "ANALYZE", "FOR", "INTO",
+})  # fmt: skip
+"""What makes EXPLAIN, and DESCRIBE, more than a list of columns."""
 _PLAIN = {
     "BEGIN": "START TRANSACTION READ ONLY",
     "BEGIN WORK": "START TRANSACTION READ ONLY",
@@ -73,8 +78,12 @@ def _command(command: list[Word], text: str, view: View) -> Plan | Refusal:
         return _OTHERS[first](command, upper, view)
     if first == "SET":
         return _plan(settings.canonical(list(command)), Kind.SETTING, "SET", conceals=True)
-    if first in ("SHOW", "DESCRIBE", "DESC") or (first == "EXPLAIN" and _names_a_table(upper)):
-        return shows.shown(command, upper, text, view)
+    if first == "SHOW":
+        return shows.shown(command, text, view)
+    if first in ("DESCRIBE", "DESC", "EXPLAIN"):
+        if len(upper) > 1 and upper[1] in _EXPLAINED:
+            refuse("EXPLAIN")
+        return shows.described(command[1:], view)
     if first == "SELECT" and not {"FROM", "UNION"} & set(upper):
         constant = settings.constants(list(command), view.policy.dialect)
         if constant is not None:
@@ -87,11 +96,6 @@ def _select(text: str, view: View) -> Plan | Refusal:
     if "information_schema" in text.lower():
         return inline.analyse(text, view, inline.schema_tables(view))
     return tree.analyse(text, view)
-
-
-def _names_a_table(upper: list[str]) -> bool:
-    """Whether EXPLAIN stands for DESCRIBE."""
-    return len(upper) in (2, 4) and upper[1] not in ("SELECT", "TABLE", "VALUES", "WITH", "(", "EXTENDED", "FORMAT")
 
 
 def _use(command: list[Word], _upper: list[str], view: View) -> Plan:

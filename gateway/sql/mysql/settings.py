@@ -218,6 +218,8 @@ def _assigned(assignment: tuple[str, list[str]]) -> str:
 
 def _judge_mode(value: list[str]) -> None:
     """What a client asks for is taken when it does not change what a text means; the pinned mode stays."""
+    if len(value) > 1 and value[0].upper() not in ("CONCAT", "REPLACE", "@@"):
+        raise GatewayError("setting-not-allowed", "sql_mode takes the names of modes in quotes")
     said = ",".join(unquoted(one) for one in value if one[:1] in "'\"") if len(value) > 1 else unquoted(value[0])
     modes = said.upper().replace(" ", "")
     if not _MODE.fullmatch(modes) or _UNSAFE_MODES & set(modes.split(",")):

@@ -51,10 +51,8 @@ _EMPTY = {
 """What has nothing that may be told."""
 
 
-def shown(command: list[Word], upper: list[str], text: str, view: View) -> Plan | Refusal:
-    """The plan of such a command. Raises: GatewayError."""
-    if upper[0] in ("DESCRIBE", "DESC", "EXPLAIN"):
-        return _described(command[1:], view)
+def shown(command: list[Word], text: str, view: View) -> Plan | Refusal:
+    """The plan of a SHOW. Raises: GatewayError."""
     rest = command[1:]
     full = False
     while rest and rest[0].upper() in _SCOPES:
@@ -109,7 +107,8 @@ def _table_status(rest: list[Word], text: str, view: View, _full: bool) -> Plan 
     return _selected(Inline(columns, rows), rest, text, view)
 
 
-def _described(rest: list[Word], view: View) -> Plan | Refusal:
+def described(rest: list[Word], view: View) -> Plan | Refusal:
+    """The plan of a DESCRIBE, without its first word. Raises: GatewayError."""
     relation, rest = _relation(rest, view)
     if len(rest) > 1:
         raise GatewayError("statement-not-supported", "DESCRIBE takes a table and a column")
