@@ -38,7 +38,8 @@ _READABLE = frozenset({
     "collation_database", "collation_server", "default_storage_engine", "have_ssl", "init_connect",
     "interactive_timeout", "license", "lower_case_table_names", "max_allowed_packet", "net_buffer_length",
     "net_write_timeout", "performance_schema", "port", "protocol_version", "query_cache_size", "query_cache_type",
-    "read_only", "sql_mode", "storage_engine", "system_time_zone", "time_zone", "transaction_isolation",
+    "read_only", "sql_auto_is_null", "sql_mode", "storage_engine", "system_time_zone", "time_zone",
+    "transaction_isolation",
     "transaction_read_only", "tx_isolation", "tx_read_only", "version", "version_comment", "version_compile_machine",
     "version_compile_os", "wait_timeout",
 })  # fmt: skip
@@ -53,7 +54,8 @@ _ELSEWHERE = {
     },
 }  # fmt: skip
 """What stands for a variable that a server does not have."""
-_OURS = {"init_connect": "''", "port": "3306", "have_ssl": "'YES'", "performance_schema": "'OFF'"}
+_OURS = {"init_connect": "''", "port": "3306", "have_ssl": "'YES'", "performance_schema": "'OFF'",
+         "sql_auto_is_null": "0"}  # fmt: skip
 """What is said for variables that are about the target's own set-up."""
 _SCOPED = frozenset({"session", "local"})
 _FUNCTIONS = frozenset({"database", "schema", "version", "connection_id", "now"})

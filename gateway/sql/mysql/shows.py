@@ -265,8 +265,20 @@ def _selected(table: Inline, rest: list[Word], text: str, view: View, *, like: s
     if first == "LIKE" and len(rest) == 2 and rest[1][:1] in "'\"":
         return _over(table, f" WHERE {quoted(like or table.columns[0])} LIKE {string(unquoted(rest[1]))}", view)
     if first == "WHERE" and len(rest) > 1:
-        return _over(table, f" WHERE {text[rest[1].at :]}", view)
+        return _over(table, f" WHERE {_with_names(text, rest[1:], table.columns)}", view)
     raise GatewayError("statement-not-supported", "SHOW takes LIKE 'pattern' or WHERE", "leave the rest out")
+
+
+def _with_names(text: str, words: list[Word], columns: Sequence[str]) -> str:
+    """The text from the first of the words on, with the names of columns in quotes: some are words of the language."""
+    named = {name.lower(): name for name in columns}
+    parts = []
+    at = words[0].at
+    for word in words:
+        if word.lower() in named:
+            parts += [text[at : word.at], quoted(named[word.lower()])]
+            at = word.at + len(word)
+    return "".join([*parts, text[at:]])
 
 
 def _over(table: Inline, condition: str, view: View) -> Plan | Refusal:

@@ -32,7 +32,9 @@ def masked(mask: Mask, expression: str, of: ColumnType) -> str:
     if mask.kind == "redact":
         return f"CAST({string({'f': '0'}.get(kinds.redacted(of), kinds.redacted(of)))} AS {kind})"
     made = _RENDER[mask.kind](mask, expression, of)
-    return f"LEFT({made}, {of.length})" if of.length is not None else made
+    made = f"LEFT({made}, {of.length})" if of.length is not None else made
+    # letters compare as they do in any column, not by their bytes as here
+    return f"CONVERT({made} USING utf8mb4)" if of.group == types.TEXT else made
 
 
 def _partial(mask: Mask, expression: str, _of: ColumnType) -> str:
