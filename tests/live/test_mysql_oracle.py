@@ -112,7 +112,10 @@ def test_an_attack_that_runs_learns_nothing(ask: Ask, sql: str) -> None:
 @pytest.mark.parametrize("sql", _cases("clients"))
 def test_what_clients_send_runs(ask: Ask, sql: str) -> None:
     plan = _plan(sql)
-    ask("truth_a", "ROLLBACK")
+    for before in (
+        ("ROLLBACK", "START TRANSACTION", "SAVEPOINT sa_savepoint_1") if "SAVEPOINT" in sql else ("ROLLBACK",)
+    ):
+        ask("truth_a", before)
 
     answer = ask("truth_a", plan.rewritten)
 

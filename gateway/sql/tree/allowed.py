@@ -133,7 +133,10 @@ def _judge_node(node: exp.Expr, grammar: Grammar) -> None:
         raise GatewayError("syntax-error", "a SELECT has no columns")
     elif isinstance(node, exp.Distinct):
         _judge_distinct(node)
+    elif isinstance(node, exp.From):
+        _judge_source(node.this)
     elif isinstance(node, exp.Join):
+        _judge_source(node.this)
         side, kind = (str(node.args.get(one) or "").upper() for one in ("side", "kind"))
         if side not in _SIDES or kind not in _KINDS:
             raise _unsupported("a join of this kind is not supported: INNER, LEFT, RIGHT and CROSS are")
@@ -171,6 +174,12 @@ def _judge_node(node: exp.Expr, grammar: Grammar) -> None:
             raise _unsupported("parentheses stand where they are not supported")
     elif type(node) in _SOME_DIALECTS and _SOME_DIALECTS[type(node)] not in grammar.operators:
         raise GatewayError("operator-not-allowed", "an operator is not known here")
+
+
+def _judge_source(node: Any) -> None:
+    if not isinstance(node, exp.Table | exp.Subquery):
+        said = _SAID.get(type(node), "a FROM of this kind is")
+        raise _unsupported(f"{said} not supported", "name a relation, or write: (SELECT ...) AS name")
 
 
 def _judge_distinct(node: exp.Expr) -> None:

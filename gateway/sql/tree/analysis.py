@@ -42,7 +42,10 @@ def normalise(text: str, policy: Policy) -> str:
     asked = _read(text, policy)
     if asked is None:
         return ""
-    return Writer(GRAMMARS[policy.dialect], _written, normalised=True).query(asked.tree)
+    try:
+        return Writer(GRAMMARS[policy.dialect], _written, normalised=True).query(asked.tree)
+    except GatewayError:
+        return ""
 
 
 def telling(text: str, policy: Policy) -> tuple[Subject, ...]:

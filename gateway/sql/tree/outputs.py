@@ -41,9 +41,16 @@ def _name(node: exp.Expr, text: str) -> str:
     if isinstance(node, exp.Column) and not isinstance(node.this, exp.Star) and node.name != node.name.lower():
         # the derived table's column has the policy's letters, the output has those of the statement
         return str(node.name)
-    if isinstance(node, exp.Literal) and node.is_string and node.this:
-        # a string names its column by its value
-        return str(node.this)
+    inner = node
+    while isinstance(inner, exp.Paren):
+        inner = inner.this
+    if isinstance(inner, exp.Literal) and inner.this:
+        # a constant names its column by its value
+        return str(inner.this)
+    if isinstance(inner, exp.Null | exp.Boolean):
+        return "NULL" if isinstance(inner, exp.Null) else str(inner.this).upper()
+    if inner is not node and isinstance(inner, exp.Column):
+        return str(inner.name)
     return "" if _has_name(node) else text
 
 

@@ -34,6 +34,20 @@ _BEGINNINGS = frozenset({
     "RESET", "REVOKE", "ROLLBACK", "SAVEPOINT", "SET", "SHOW", "SHUTDOWN", "START", "SYSTEM", "TABLE", "TRUNCATE",
     "UNDROP", "UNLOCK", "UPDATE", "USE", "VALUES", "WATCH", "XA",
 })  # fmt: skip
+_THIS = ("this",)
+_NEEDED: dict[type[exp.Expr], tuple[str, ...]] = {
+    **dict.fromkeys(
+        (exp.From, exp.Join, exp.Where, exp.Having, exp.Alias, exp.Paren, exp.Neg, exp.Not, exp.Subquery, exp.CTE,
+         exp.Cast, exp.Ordered, exp.Exists, exp.Table, exp.Column, exp.In, exp.Window, exp.BitwiseNot, exp.Interval),
+        _THIS,
+    ),
+    exp.Limit: ("expression",),
+    exp.Offset: ("expression",),
+    exp.Extract: ("this", "expression"),
+    exp.Between: ("this", "low", "high"),
+    exp.Union: ("this", "expression"),
+}  # fmt: skip
+"""The parts without which a node is none."""
 _FAULTS = (SqlglotError, ValueError, TypeError, AttributeError, KeyError, IndexError)
 
 
@@ -63,7 +77,15 @@ def read(text: str, grammar: Grammar, limits: Limits, *, ours: bool = False) -> 
         raise GatewayError("syntax-error", "the statement cannot be read") from None
     if len(trees) != 1 or not isinstance(trees[0], exp.Select | exp.Union):
         raise GatewayError("statement-not-allowed", "the text is not one SELECT", "send one SELECT")
+    if not all(_is_whole(node) for node in trees[0].walk()):
+        raise GatewayError("syntax-error", "the statement cannot be read: something is missing")
     return Read(text, mysql_parts.settle(trees[0]) if grammar.own else trees[0], tokens)
+
+
+def _is_whole(node: exp.Expr) -> bool:
+    """Whether a node has what makes it one: the parser leaves holes where it expects words that are not there."""
+    needed = ("this", "expression") if isinstance(node, exp.Binary) else _NEEDED.get(type(node), ())
+    return all(node.args.get(name) is not None for name in needed)
 
 
 def words(text: str, grammar: Grammar, limits: Limits, *, ours: bool = False) -> tuple[Token, ...]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,8 @@ from gateway.sql.tree.grammar import MARIADB
 
 CORPUS = Path(__file__).parents[2] / "corpus"
 POLICY = load_policy(CORPUS / "dialects" / "shop.yaml")
+
+SEED, MUTANTS = 2026, 3000
 
 
 def view(dialect: str = "mariadb", **more: Any) -> View:
@@ -98,6 +102,24 @@ def test_parameters_keep_their_number_and_order() -> None:
     tokens = MARIADB.dialect.tokenize(found.rewritten)
     assert sum(token.token_type.name == "PLACEHOLDER" for token in tokens) == 6
     assert found.subjects == (2,)
+
+
+def test_a_text_that_is_nearly_one_has_an_answer() -> None:
+    chosen = random.Random(SEED)
+    texts = [one for name in ("attacks", "blind", "clients", "legitimate") for one in corpus(name)]
+    pool = [re.findall(r"\w+|'[^']*'|\s+|[^\s\w]", text) for text in texts]
+    words = [word for text in pool for word in text]
+    looking = view()
+    for _ in range(MUTANTS):
+        text = list(chosen.choice(pool)) or [" "]
+        for _ in range(chosen.randint(1, 4)):
+            at = chosen.randrange(len(text))
+            text[at : at + chosen.randint(0, 1)] = [" ", chosen.choice(words), " "][: chosen.choice([0, 3])]
+            text = text or [" "]
+        said = "".join(text)
+        assert isinstance(mysql.analyse(said, looking), Plan | Refusal)
+        assert isinstance(mysql.normalise(said, looking.policy), str)
+        assert isinstance(mysql.split(said), list | Refusal)
 
 
 def test_a_session_s_first_statements_pin_what_a_text_means() -> None:
