@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import socket
 import ssl
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -26,6 +27,7 @@ from gateway.wire.mysql.base import Capability
 from gateway.wire.mysql.handshake import HandshakeResponse
 from gateway.wire.mysql.results import Ok, encode_ok
 
+_LAST_WORDS_S = 5.0
 _UNKNOWN_VERSION = "8.0.0"
 _CHARSETS = frozenset({11, 33, 45, 46, 63, 65, 83, *range(192, 216), 223, *range(224, 256)})
 """Collations of ASCII, UTF-8 and of bytes, as a handshake numbers them."""
@@ -50,6 +52,13 @@ class MysqlEngine(Reception[MysqlSession]):
         self._limits, self._doors, self._upstreams, self._mask_key, self._tls = limits, doors, upstreams, mask_key, tls
         self._numbers = itertools.count(1)
         self._by_number: dict[int, MysqlSession] = {}
+
+    async def stop(self, grace_s: float) -> None:
+        """See `Reception`; sessions are left by their own tasks, which are waited for."""
+        await super().stop(grace_s)
+        deadline = time.monotonic() + _LAST_WORDS_S
+        while self._relays and time.monotonic() < deadline:  # noqa: ASYNC110 (polls once)
+            await asyncio.sleep(0.01)
 
     async def _greet(self, sock: socket.socket, address: str) -> None:
         """Everything from the first byte to the session. Nothing that a client does may raise out of here."""

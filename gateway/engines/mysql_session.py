@@ -27,6 +27,7 @@ from gateway.gate import Gate
 from gateway.model import Outcome, Permit, Statement
 from gateway.sql.cache import Judgement
 from gateway.sql.mysql import split
+from gateway.sql.statement import Kind
 from gateway.wire.mysql import commands as wire
 from gateway.wire.mysql.answers import Answer, Part, State
 from gateway.wire.mysql.base import CLIENT_STATUS, Capability, Status
@@ -55,6 +56,9 @@ _OURS = CLIENT_STATUS & ~(
 )
 """What of a target's status passes: the rest is about how we run a statement, not about what it is."""
 _STATISTICS = b"Uptime: 0  Threads: 1  Questions: 0  Slow queries: 0  Opens: 0"
+_UNPREPARED = Refusal(
+    "feature-not-supported", "only what reads can be prepared", "send the statement as text, without preparing it"
+)
 _FAULT = Refusal("internal-error", "the gateway met a fault; the session ends", fatal=True)
 _COMMAND = Refusal("feature-not-supported", "the command is not available", "use a statement instead")
 _TEXT = Refusal("syntax-error", "the statement is not in the connection's character set", "use utf8mb4")
@@ -460,6 +464,10 @@ class MysqlSession:
             await self._refused(made)
             return
         permit, judged = made
+        if judged.plan.kinds != (Kind.READ,):
+            # FAIL CLOSED: what the session itself has to do something for must not reach the target by another road
+            await self._denied(_UNPREPARED)
+            return
         self._backend.command(wire.encode_text(Command.STMT_PREPARE, permit.text.encode()))
         answer = Answer(Command.STMT_PREPARE, self._backend.capabilities)
         while not answer.over:

@@ -184,6 +184,20 @@ def test_kill_reaches_one_s_own_statements_only(mysql: MysqlHouse) -> None:
     other.close()
 
 
+@pytest.mark.parametrize(
+    "text", ["KILL 1", "KILL QUERY 1", "USE payroll", "BEGIN", "SET autocommit = 0", "SHOW WARNINGS"]
+)
+def test_only_what_reads_is_prepared(mysql: MysqlHouse, text: str) -> None:
+    with mysql.connect() as connection:
+        connection._execute_command(0x16, text.encode())  # type: ignore[attr-defined]  # COM_STMT_PREPARE
+        with pytest.raises(pymysql.Error) as said:
+            connection._read_packet()  # type: ignore[attr-defined]
+        assert "feature-not-supported" in str(said.value)
+        with connection.cursor() as cursor:
+            cursor.execute("select 1")
+            assert cursor.fetchall() == ((1,),)
+
+
 def test_several_statements_are_judged_one_by_one(mysql: MysqlHouse) -> None:
     flag = pymysql.constants.CLIENT.MULTI_STATEMENTS
     with mysql.connect(client_flag=flag) as connection, connection.cursor() as cursor:
