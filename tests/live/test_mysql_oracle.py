@@ -22,7 +22,9 @@ from mysql_grammar import question
 from ruamel.yaml import YAML
 
 from gateway.errors import Refusal
+from gateway.policy.schema import ColumnRule, Mask, Scope, TableRule
 from gateway.sql import mysql
+from gateway.sql.declared import declared
 from gateway.sql.render import mask_settings
 from gateway.sql.statement import Kind, Plan
 
@@ -31,9 +33,15 @@ pytestmark = pytest.mark.live
 Ask = Callable[[str, str], Any]
 """Names and rows of a statement in one database, or the number of an error."""
 DATABASES = {"truth_a": truth(False), "truth_b": truth(True), "copy": copied(truth(False))}
+MOMENTS = (
+    "SET time_zone = '+00:00'",
+    "CREATE TABLE truth_a.moments (id BIGINT, at TIMESTAMP NULL)",
+    "INSERT INTO truth_a.moments VALUES (1, '2023-12-31 23:30:00'), (2, '2024-01-01 00:30:00'), (3, NULL)",
+    "SET time_zone = 'SYSTEM'",
+)
 QUESTIONS = 3000
 SEED = 2026
-_NAMES = "companies|employees|payslips|accounts|notes|countries"
+_NAMES = "moments|companies|employees|payslips|accounts|notes|countries"
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +56,8 @@ def ask(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ask]:
             for name, tables in DATABASES.items():
                 for one in statements(name, tables, "mariadb"):
                     cursor.execute(one)
+            for one in MOMENTS:
+                cursor.execute(one)
             for one in mysql.session_statements(view("mariadb"), b""):
                 cursor.execute(one)
             keys = mask_settings(KEY)
@@ -160,6 +170,27 @@ def test_a_column_s_name_is_told_for_every_reveal(ask: Ask) -> None:
     assert isinstance(plan, Plan)
     assert ask("truth_a", plan.rewritten) == (["email"], [["alice@example.com"]])
     assert plan.columns_revealed == ("shop.employees.email",)
+
+
+def test_a_session_s_time_zone_tells_nothing_of_a_masked_moment(ask: Ask) -> None:
+    columns = {
+        "id": ColumnRule("id", Mask("clear"), type="bigint"),
+        "at": ColumnRule("at", Mask("year"), type="timestamptz"),
+    }
+    seen = view("mariadb")
+    policy = replace(seen.policy, tables={"shop.moments": TableRule("shop.moments", Scope("none"), columns)})
+    plan = mysql.analyse(
+        "select id, at from moments order by id", replace(seen, policy=policy, catalog=declared(policy))
+    )
+    assert isinstance(plan, Plan)
+    try:
+        for zone in ("+00:00", "+05:00", "-05:00"):
+            ask("truth_a", f"SET time_zone = '{zone}'")
+            assert ask("truth_a", plan.rewritten)[1] == [
+                ["1", "2023-01-01 00:00:00"], ["2", "2024-01-01 00:00:00"], ["3", None],
+            ]  # fmt: skip
+    finally:
+        ask("truth_a", "SET time_zone = 'SYSTEM'")
 
 
 def _unordered(answer: Any) -> Any:

@@ -88,6 +88,9 @@ def _truncated_time(mask: Mask, expression: str, of: ColumnType) -> str:
     month = "%m" if mask.kind == "month" else "01"
     if of.group == types.DATE:
         return f"CAST(DATE_FORMAT({expression}, '%Y-{month}-01') AS DATE)"
+    if of.name == "timestamptz":
+        # of the moment in UTC: a session that moves its time zone would see which side of a month it is on
+        expression = f"('1970-01-01' + INTERVAL UNIX_TIMESTAMP({expression}) SECOND)"
     return f"CAST(DATE_FORMAT({expression}, '%Y-{month}-01 00:00:00') AS DATETIME)"
 
 

@@ -216,22 +216,23 @@ def _settle_column(node: exp.Column) -> None:
         return
     if not node.args.get("db") or node.args.get("catalog"):
         return
+    written = node.args["db"].name
     above = node.parent
     while above is not None:
-        if isinstance(above, exp.Select):
-            for source in _sources(above):
-                name = source.alias if source.db == _CATALOG else "" if source.alias else source.name
-                written = node.args["db"].name
-                if name == node.table and source.db in (written, written.lower()):
-                    node.set("db", None)
-                    return
+        for source in _sources(above) if isinstance(above, exp.Select) else ():
+            if (source.alias or source.name) != node.table:
+                continue
+            is_table = isinstance(source, exp.Table) and (not source.alias or source.db == _CATALOG)
+            if is_table and source.db in (written, written.lower()):
+                node.set("db", None)
+            return
         above = above.parent
 
 
-def _sources(select: exp.Expr) -> Iterator[exp.Table]:
+def _sources(select: exp.Expr) -> Iterator[Any]:
     found = select.args.get("from_")
     nodes = [found, *(select.args.get("joins") or ())] if found is not None else []
-    yield from (node.this for node in nodes if isinstance(node.this, exp.Table))
+    yield from (node.this for node in nodes)
 
 
 # judging
