@@ -80,6 +80,14 @@ _SAID: dict[Any, str] = {
     exp.Hint: "hints are", exp.Into: "INTO is", exp.Intersect: "INTERSECT is", exp.Except: "EXCEPT is",
     exp.Collate: "COLLATE is", exp.Values: "VALUES in FROM is", exp.Concat: "strings side by side are",
 }  # fmt: skip
+_PLACES: dict[Any, tuple[Any, ...]] = {
+    exp.Table: (exp.From, exp.Join),
+    exp.Var: (exp.Interval,),
+    exp.If: (exp.Case,),
+    exp.Ordered: (exp.Order,),
+    exp.Identifier: (exp.Column, exp.Table, exp.TableAlias, exp.Alias, exp.Join),
+}
+"""What stands in certain places only."""
 _SIDES, _KINDS = frozenset({"", "LEFT", "RIGHT"}), frozenset({"", "INNER", "CROSS", "OUTER"})
 
 
@@ -89,6 +97,7 @@ def judge(tree: exp.Expr, grammar: Grammar) -> None:
         if count > MOST_NODES:
             raise GatewayError("statement-too-complex", "the statement has too many parts")
         _judge_parts(node, grammar)
+        _judge_place(node, grammar)
         _judge_node(node, grammar)
         if grammar.own:
             mysql_parts.judge(node)
@@ -108,11 +117,33 @@ def _judge_parts(node: exp.Expr, grammar: Grammar) -> None:
         allowed = mysql_parts.PARTS.get(type(node))
     if allowed is None:
         raise _unsupported(f"{_SAID.get(type(node), 'a part of the statement is')} not supported")
+    if any(needed and node.args.get(name) is None for name, needed in node.arg_types.items()):
+        # sqlglot reads over what is missing
+        raise GatewayError("syntax-error", "a part of the statement is missing")
     for name, part in node.args.items():
         if name not in allowed and part not in (None, False, [], ""):
             said = _SAID.get(type(part[0] if isinstance(part, list) else part))
             what = said or f"`{name.strip('_').replace('_', ' ')}` of a {type(node).__name__} is"
             raise _unsupported(f"{what} not supported")
+
+
+def _judge_place(node: exp.Expr, grammar: Grammar) -> None:
+    """Queries stand where they are in parentheses, and nothing but relations and queries in FROM."""
+    above = node.parent
+    if isinstance(node, exp.Select | exp.Union):
+        if above is not None and not isinstance(above, exp.Subquery | exp.CTE | exp.Exists | exp.Union):
+            raise _unsupported("a SELECT stands where it is not supported", "put it in parentheses of its own")
+    elif isinstance(node, exp.From | exp.Join):
+        if not isinstance(node.this, exp.Table | exp.Subquery):
+            said = _SAID.get(type(node.this), "FROM of this kind is")
+            raise _unsupported(f"{said} not supported", "name a relation, or write: (SELECT ...) AS name")
+    else:
+        places = _PLACES.get(type(node))
+        if grammar.own and isinstance(node, exp.Var):
+            # `mysql_parts` judges those
+            return
+        if places is not None and not isinstance(above, places):
+            raise _unsupported("a part of the statement stands where it is not supported")
 
 
 def _judge_node(node: exp.Expr, grammar: Grammar) -> None:
@@ -133,10 +164,7 @@ def _judge_node(node: exp.Expr, grammar: Grammar) -> None:
         raise GatewayError("syntax-error", "a SELECT has no columns")
     elif isinstance(node, exp.Distinct):
         _judge_distinct(node)
-    elif isinstance(node, exp.From):
-        _judge_source(node.this)
     elif isinstance(node, exp.Join):
-        _judge_source(node.this)
         side, kind = (str(node.args.get(one) or "").upper() for one in ("side", "kind"))
         if side not in _SIDES or kind not in _KINDS:
             raise _unsupported("a join of this kind is not supported: INNER, LEFT, RIGHT and CROSS are")
@@ -162,6 +190,9 @@ def _judge_node(node: exp.Expr, grammar: Grammar) -> None:
     elif isinstance(node, exp.Is):
         if not isinstance(node.expression, exp.Null | exp.Boolean if grammar.own else exp.Null):
             raise _unsupported("IS takes NULL only")
+    elif isinstance(node, exp.Alias):
+        if not isinstance(node.parent, exp.Select):
+            raise _unsupported("a name for an expression stands within another one", "name what is selected")
     elif isinstance(node, exp.Star):
         _judge_star(node)
     elif isinstance(node, exp.Union):
@@ -174,12 +205,6 @@ def _judge_node(node: exp.Expr, grammar: Grammar) -> None:
             raise _unsupported("parentheses stand where they are not supported")
     elif type(node) in _SOME_DIALECTS and _SOME_DIALECTS[type(node)] not in grammar.operators:
         raise GatewayError("operator-not-allowed", "an operator is not known here")
-
-
-def _judge_source(node: Any) -> None:
-    if not isinstance(node, exp.Table | exp.Subquery):
-        said = _SAID.get(type(node), "a FROM of this kind is")
-        raise _unsupported(f"{said} not supported", "name a relation, or write: (SELECT ...) AS name")
 
 
 def _judge_distinct(node: exp.Expr) -> None:

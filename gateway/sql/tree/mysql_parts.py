@@ -70,7 +70,7 @@ PARTS: dict[Any, frozenset[str]] = {
     exp.Tuple: frozenset({"expressions"}),
     exp.Cast: frozenset({"this", "to", "_type"}),
     exp.Extract: frozenset({"this", "expression"}),
-    exp.GroupConcat: frozenset({"expressions", "distinct", "order", "separator"}),
+    exp.GroupConcat: frozenset({"this", "expressions", "distinct", "order", "separator"}),
     exp.Window: frozenset({"this", "partition_by", "order", "spec", "over"}),
     exp.WindowSpec: frozenset({"kind", "start", "start_side", "end", "end_side"}),
     exp.Escape: frozenset({"this", "expression"}),
@@ -135,7 +135,8 @@ def _group_concat(parser: Any) -> exp.Expr:
     separator = None
     if parser._match_text_seq("SEPARATOR"):
         separator = parser._parse_string() or parser.raise_error("SEPARATOR takes a string")
-    return exp.GroupConcat(expressions=values, distinct=distinct, order=order, separator=separator)
+    # sqlglot wants a `this`; the values are its `expressions`
+    return exp.GroupConcat(this=exp.Null(), expressions=values, distinct=distinct, order=order, separator=separator)
 
 
 def placeholder(parser: Any) -> exp.Expr:
