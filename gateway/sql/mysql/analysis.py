@@ -94,7 +94,7 @@ def _command(command: list[Word], text: str, view: View) -> Plan | Refusal:
 
 def _select(text: str, view: View) -> Plan | Refusal:
     if "information_schema" in text.lower():
-        return inline.analyse(text, view, inline.schema_tables(view))
+        return inline.analyse(text, view, inline.schema_tables(text, view))
     return tree.analyse(text, view)
 
 
