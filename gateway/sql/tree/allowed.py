@@ -148,6 +148,8 @@ def _judge_place(node: exp.Expr, grammar: Grammar) -> None:
 
 def _judge_node(node: exp.Expr, grammar: Grammar) -> None:
     if isinstance(node, exp.Identifier):
+        if grammar.own and mysql_parts.is_named_freely(node) and not node.name.lower().startswith(OURS):
+            return
         if not _NAME.fullmatch(node.name) or node.name.endswith(" ") or node.name.lower().startswith(OURS):
             raise _unsupported("a name is not supported: names have letters, digits, blanks, `_` and `-`")
     elif isinstance(node, exp.Column):

@@ -239,6 +239,15 @@ def _sources(select: exp.Expr) -> Iterator[Any]:
 # judging
 
 
+def is_named_freely(node: exp.Identifier) -> bool:
+    """Whether this is the name of an output, or where it is asked for again: mappers put dots and more into those."""
+    above = node.parent
+    place = "alias" if isinstance(above, exp.Alias) else "this" if isinstance(above, exp.Column) else ""
+    name = node.name
+    odd = any(one in name for one in "`\\") or not name.isprintable() or name != name.strip()
+    return bool(place) and above is not None and above.args.get(place) is node and 0 < len(name) <= 256 and not odd
+
+
 def judge(node: exp.Expr) -> None:
     """Nothing, for a node that is in order. Raises: GatewayError."""
     if isinstance(node, exp.Var):
