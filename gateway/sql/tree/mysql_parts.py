@@ -49,6 +49,7 @@ _NO_PARENS = frozenset({
     "CURRENT_DATE", "CURRENT_TIME", "CURRENT_TIMESTAMP", "LOCALTIME", "LOCALTIMESTAMP", "UTC_DATE", "UTC_TIME",
     "UTC_TIMESTAMP",
 })  # fmt: skip
+_ENDS = ("order", "limit", "offset", "with_")
 _CATALOG = "information_schema"
 _DROPPED = frozenset({"SQL_NO_CACHE", "SQL_CACHE", "HIGH_PRIORITY", "SQL_SMALL_RESULT", "SQL_BIG_RESULT",
                       "SQL_BUFFER_RESULT", "STRAIGHT_JOIN"})  # fmt: skip
@@ -128,6 +129,15 @@ def _with_unit(name: str) -> Callable[[Any], exp.Expr]:
     return made
 
 
+def _substring(parser: Any) -> exp.Expr:
+    values = parser._parse_csv(parser._parse_disjunction)
+    if parser._match(TokenType.FROM):
+        values.append(parser._parse_disjunction())
+        if parser._match(TokenType.FOR):
+            values.append(parser._parse_disjunction())
+    return exp.Anonymous(this="SUBSTRING", expressions=values)
+
+
 def _group_concat(parser: Any) -> exp.Expr:
     distinct = bool(parser._match(TokenType.DISTINCT))
     values = parser._parse_csv(parser._parse_disjunction)
@@ -151,6 +161,7 @@ FUNCTION_PARSERS: dict[str, Callable[[Any], exp.Expr]] = {
     "CONVERT": _convert,
     "EXTRACT": _extract,
     "GROUP_CONCAT": _group_concat,
+    **dict.fromkeys(("SUBSTRING", "SUBSTR", "MID"), _substring),
     **{name: _with_unit(name) for name in _WITH_UNIT},
 }
 
@@ -169,6 +180,8 @@ def settle(tree: exp.Expr) -> exp.Expr:
     for node in nodes:
         if isinstance(node, exp.Select):
             _settle_select(node)
+        elif isinstance(node, exp.Union):
+            _settle_union(node)
         elif isinstance(node, exp.Join) and str(node.args.get("kind") or "").upper() == "STRAIGHT_JOIN":
             node.set("kind", "INNER" if node.args.get("on") else None)
         elif isinstance(node, exp.Column):
@@ -196,6 +209,15 @@ def _settle_select(node: exp.Expr) -> None:
         and not any(isinstance(one, exp.Star) for one in node.expressions)
     ):
         node.set("from_", None)
+
+
+def _settle_union(node: exp.Union) -> None:
+    """Parentheses around a SELECT without an end of its own say nothing."""
+    for name in ("this", "expression"):
+        part = node.args[name]
+        inner = part.this if isinstance(part, exp.Subquery) and not part.alias else None
+        if isinstance(inner, exp.Select) and not any(inner.args.get(one) for one in _ENDS):
+            node.set(name, inner)
 
 
 def _settle_table(node: exp.Table) -> None:

@@ -63,7 +63,8 @@ class Read:
 def read(text: str, grammar: Grammar, limits: Limits, *, ours: bool = False) -> Read:
     """The one SELECT of the text; `ours` is one that was written here, with more parentheses. Raises: GatewayError."""
     tokens = words(text, grammar, limits, ours=ours)
-    first = tokens[0].text.upper()
+    begins = (one for one in tokens if not (grammar.own and one.token_type == TokenType.L_PAREN))
+    first = next(begins, tokens[0]).text.upper()
     if first not in _WORDS:
         if first in _BEGINNINGS:
             raise GatewayError("statement-not-allowed", f"a statement that begins with `{first}` is not allowed here",
