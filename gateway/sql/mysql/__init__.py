@@ -2,9 +2,9 @@
 SHOW, DESCRIBE, and the catalog, which is made from the policy.
 """
 
-from gateway.sql.mysql.analysis import analyse
+from gateway.sql.mysql.analysis import analyse, normalise
 from gateway.sql.mysql.introspect import catalog_from_rows, catalog_queries
 from gateway.sql.mysql.lexer import split
 from gateway.sql.mysql.pins import session_statements
 
-__all__ = ["analyse", "catalog_from_rows", "catalog_queries", "session_statements", "split"]
+__all__ = ["analyse", "catalog_from_rows", "catalog_queries", "normalise", "session_statements", "split"]

@@ -1,84 +1,151 @@
-"""A text of MySQL's in, a plan or a refusal out."""
+"""A text of MySQL's in, a plan or a refusal out.
+
+A command is told by its first word; what runs for it is written here from checked parts. All else is a SELECT, which
+`sql/tree` judges and rewrites, over the tables of the policy and those of `information_schema` that are made from it.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 from gateway.errors import GatewayError, Refusal
+from gateway.policy.schema import Policy
 from gateway.sql import tree
-from gateway.sql.mysql import settings, shows
-from gateway.sql.mysql.lexer import unquoted, words
+from gateway.sql.mysql import inline, settings, shows
+from gateway.sql.mysql.lexer import Word, unquoted, words
 from gateway.sql.mysql.pins import fingerprint
+from gateway.sql.mysql.refused import refuse
 from gateway.sql.statement import Kind, Plan, View
 
-_ENDS = ({"COMMIT"}, {"ROLLBACK"})
+_SAVED = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
+_EXPLAINED = frozenset({
+    "SELECT", "WITH", "(", "TABLE", "VALUES", "INSERT", "REPLACE", "UPDATE", "DELETE", "FORMAT", "EXTENDED",
+    "PARTITIONS", "ANALYZE", "FOR", "INTO",
+})  # fmt: skip
+"""What makes EXPLAIN, and DESCRIBE, more than a list of columns."""
+_PLAIN = {
+    "BEGIN": "START TRANSACTION READ ONLY",
+    "BEGIN WORK": "START TRANSACTION READ ONLY",
+    "START TRANSACTION": "START TRANSACTION READ ONLY",
+    "START TRANSACTION READ ONLY": "START TRANSACTION READ ONLY",
+    "START TRANSACTION WITH CONSISTENT SNAPSHOT": "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY",
+    "START TRANSACTION WITH CONSISTENT SNAPSHOT , READ ONLY": "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY",
+    "START TRANSACTION READ ONLY , WITH CONSISTENT SNAPSHOT": "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY",
+    **{
+        f"{verb}{word}{rest}": verb
+        for verb in ("COMMIT", "ROLLBACK")
+        for word in ("", " WORK")
+        for rest in ("", " AND NO CHAIN", " NO RELEASE", " AND NO CHAIN NO RELEASE")
+    },
+}
 
 
 def analyse(text: str, view: View) -> Plan | Refusal:
     """A plan of the text for this view, or why there is none. Pure."""
-    command = words(text)
-    if command is None:
-        return tree.analyse(text, view)
-    if not command:
-        return Plan("", (Kind.EMPTY,), ("",), "", "", "")
     try:
+        command = words(text)
+        if command is None:
+            return _select(text, view)
+        if not command:
+            return Plan("", (Kind.EMPTY,), ("",), "", "", "", conceals=False)
         return _command(command, text, view)
     except GatewayError as error:
         return error.refusal
+    except RecursionError:
+        return Refusal("statement-too-complex", "the statement is nested too deeply")
 
 
-def _command(command: list[str], text: str, view: View) -> Plan | Refusal:
+def normalise(text: str, policy: Policy) -> str:
+    """The text without its literals; of one that cannot be read, next to nothing."""
+    try:
+        command = words(text)
+    except GatewayError:
+        return ""
+    if command and command[0].upper() not in ("SELECT", "WITH", "("):
+        return " ".join(_shown(word) for word in command)[:1000]
+    return tree.normalise(text, policy)
+
+
+def _shown(word: str) -> str:
+    return "?" if word[0] in "'\"" or word[0].isdigit() else word
+
+
+def _command(command: list[Word], text: str, view: View) -> Plan | Refusal:
     upper = [word.upper() for word in command]
     first = upper[0]
     if first in _OTHERS:
         return _OTHERS[first](command, upper, view)
     if first == "SET":
-        return _plan(settings.canonical(command), Kind.SETTING, "SET")
-    if first in ("SHOW", "DESCRIBE", "DESC"):
-        return shows.shown(command, upper, view)
+        return _plan(settings.canonical(list(command)), Kind.SETTING, "SET", conceals=True)
+    if first == "SHOW":
+        return shows.shown(command, text, view)
+    if first in ("DESCRIBE", "DESC", "EXPLAIN"):
+        if len(upper) > 1 and upper[1] in _EXPLAINED:
+            refuse("EXPLAIN")
+        return shows.described(command[1:], view)
     if first == "SELECT" and not {"FROM", "UNION"} & set(upper):
-        constant = settings.constants(command)
+        constant = settings.constants(list(command), view.policy.dialect)
         if constant is not None:
             return _plan(constant, Kind.READ, "SELECT", normalised=constant)
+    refuse(first)
+    return _select(text, view)
+
+
+def _select(text: str, view: View) -> Plan | Refusal:
+    if "information_schema" in text.lower():
+        return inline.analyse(text, view, inline.schema_tables(text, view))
     return tree.analyse(text, view)
 
 
-def _use(command: list[str], _upper: list[str], view: View) -> Plan:
+def _use(command: list[Word], _upper: list[str], view: View) -> Plan:
     name = unquoted(command[1]) if len(command) == 2 else ""
     if name not in view.policy.schemas:
         raise GatewayError("target-not-available", "there is no such database here", "SHOW DATABASES names those")
     return _plan(f"USE `{name}`", Kind.SETTING, "USE")
 
 
-def _transaction(_command: list[str], upper: list[str], _view: View) -> Plan:
+def _transaction(command: list[Word], upper: list[str], _view: View) -> Plan:
     said = " ".join(upper)
-    if said in ("BEGIN", "BEGIN WORK", "START TRANSACTION", "START TRANSACTION READ ONLY"):
-        return _plan("START TRANSACTION READ ONLY", Kind.TRANSACTION, "BEGIN")
-    if said == "START TRANSACTION WITH CONSISTENT SNAPSHOT":
-        return _plan("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY", Kind.TRANSACTION, "BEGIN")
-    if said in ("COMMIT", "COMMIT WORK", "ROLLBACK", "ROLLBACK WORK"):
-        return _plan(upper[0], Kind.TRANSACTION, upper[0])
+    if said in _PLAIN:
+        runs = _PLAIN[said]
+        return _plan(runs, Kind.TRANSACTION, "BEGIN" if runs.startswith("START") else runs)
+    if upper[0] == "SAVEPOINT" and len(command) == 2:
+        return _plan(f"SAVEPOINT {_saved(command[1])}", Kind.TRANSACTION, "SAVEPOINT", normalised="SAVEPOINT ?")
+    if upper[:2] == ["RELEASE", "SAVEPOINT"] and len(command) == 3:
+        return _plan(f"RELEASE SAVEPOINT {_saved(command[2])}", Kind.TRANSACTION, "RELEASE", normalised="RELEASE ?")
+    if upper[0] == "ROLLBACK":
+        rest = [word for word in upper[1:-1] if word != "WORK"]
+        if rest in (["TO"], ["TO", "SAVEPOINT"]):
+            name = _saved(command[-1])
+            return _plan(f"ROLLBACK TO SAVEPOINT {name}", Kind.TRANSACTION, "ROLLBACK", normalised="ROLLBACK TO ?")
+    if "WRITE" in upper:
+        raise GatewayError("read-only", "the grant is for reading", "START TRANSACTION READ ONLY")
     raise GatewayError("statement-not-allowed", "a transaction of this kind is not allowed", "START TRANSACTION is")
 
 
-def _kill(_command: list[str], upper: list[str], _view: View) -> Plan:
+def _saved(word: str) -> str:
+    name = unquoted(word)
+    if word[0] in "'\"" or not _SAVED.fullmatch(name):
+        raise GatewayError("statement-not-supported", "a savepoint's name has letters, digits and `_`")
+    return f"`{name}`"
+
+
+def _kill(_command: list[Word], upper: list[str], _view: View) -> Plan:
     rest = upper[1:]
     what = rest.pop(0) if rest and rest[0] in ("QUERY", "CONNECTION") else "CONNECTION"
-    if len(rest) != 1 or not rest[0].isdigit() or len(rest[0]) > 10:
+    if len(rest) != 1 or not re.fullmatch(r"[0-9]{1,10}", rest[0]):
         raise GatewayError("statement-not-supported", "KILL takes the number of a connection")
     return _plan(f"KILL {what} {rest[0]}", Kind.UTILITY, "KILL", normalised=f"KILL {what} ?")
 
 
-_OTHERS: dict[str, Callable[[list[str], list[str], View], Plan]] = {
+_OTHERS: dict[str, Callable[[list[Word], list[str], View], Plan]] = {
     "USE": _use,
-    "BEGIN": _transaction,
-    "START": _transaction,
-    "COMMIT": _transaction,
-    "ROLLBACK": _transaction,
     "KILL": _kill,
+    **dict.fromkeys(("BEGIN", "START", "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE"), _transaction),
 }
 
 
-def _plan(text: str, kind: Kind, verb: str, *, normalised: str = "") -> Plan:
+def _plan(text: str, kind: Kind, verb: str, *, normalised: str = "", conceals: bool = False) -> Plan:
     shown = normalised or text
-    return Plan(text, (kind,), (verb,), shown, shown, fingerprint(shown), conceals=False)
+    return Plan(text, (kind,), (verb,), shown, shown, fingerprint(shown), conceals=conceals or shown != text)

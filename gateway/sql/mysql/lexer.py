@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from gateway.errors import Refusal
+from gateway.errors import GatewayError, Refusal
 
 MOST = 64
 """Statements in one text."""
@@ -19,8 +19,20 @@ _PIECE = re.compile(
     re.DOTALL,
 )
 _WORD = re.compile(
-    r"""\s+|(?P<word>[A-Za-z_$][\w$]*|\d+(?:\.\d+)?|'(?:[^'\\]|'')*'|"(?:[^"\\]|"")*"|`(?:[^`]|``)+`|@@|[^\s])"""
+    r"""[ \t\r\n]+|/\*(?![!+]|M!|m!)(?:(?!/\*).)*?\*/|--(?=[ \t\r\n]|\Z)[^\n]*|\#[^\n]*"""
+    r"""|(?P<open>/\*|'(?!(?:[^'\\]|\\.|'')*')|"(?!(?:[^"\\]|\\.|"")*"))"""
+    r"""|(?P<word>[A-Za-z_$][\w$]*|\d+(?:\.\d+)?|'(?:[^'\\]|\\.|'')*'|"(?:[^"\\]|\\.|"")*"|`(?:[^`]|``)+`|@@|[^\s])""",
+    re.DOTALL,
 )
+_LONGEST = 8192
+_ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "Z": "\x1a", "%": "\\%", "_": "\\_"}
+
+
+class Word(str):
+    """A word of a command, and the place in the text where it begins."""
+
+    __slots__ = ("at",)
+    at: int
 
 
 def split(text: str) -> list[str] | Refusal:
@@ -45,18 +57,28 @@ def split(text: str) -> list[str] | Refusal:
     return found
 
 
-def words(text: str) -> list[str] | None:
-    """The words of a short command, without a semicolon at its end; None for one with a comment or a backslash."""
-    if any(one in text for one in ("/*", "--", "#", "\\", "\0")) or len(text) > 4096:
+def words(text: str) -> list[Word] | None:
+    """The words of a short command, without comments and a semicolon at its end; None for what is no such command.
+
+    Raises: GatewayError for a comment that a server may execute.
+    """
+    if "\0" in text or len(text) > _LONGEST:
         return None
-    found = []
+    found: list[Word] = []
     at = 0
     while at < len(text):
         match = _WORD.match(text, at)
         if match is None:
             return None
+        if match["open"]:
+            if match["open"] != "/*":
+                return None
+            raise GatewayError("statement-not-allowed", "a comment that a server may execute is not allowed",
+                               "leave comments out")  # fmt: skip
         if match["word"]:
-            found.append(match["word"])
+            word = Word(match["word"])
+            word.at = at
+            found.append(word)
         at = match.end()
     while found and found[-1] == ";":
         found.pop()
@@ -64,8 +86,18 @@ def words(text: str) -> list[str] | None:
 
 
 def unquoted(word: str) -> str:
-    """A name or a string without its quotes."""
+    """A name or a string without its quotes and escapes; `\\%` and `\\_` stay, as they do for the server."""
     quote = word[:1]
-    if quote in "'\"`" and len(word) >= 2 and word[-1] == quote:
-        return word[1:-1].replace(quote * 2, quote)
-    return word
+    if quote not in "'\"`" or len(word) < 2 or word[-1] != quote:
+        return word
+    inside = word[1:-1]
+    if quote == "`":
+        return inside.replace("``", "`")
+    pieces = re.findall(r"\\.|''|\"\"|.", inside, re.DOTALL)
+    return "".join(_plain(piece, quote) for piece in pieces)
+
+
+def _plain(piece: str, quote: str) -> str:
+    if piece[0] == "\\" and len(piece) == 2:
+        return _ESCAPES.get(piece[1], piece[1])
+    return piece[0] if piece == quote * 2 else piece

@@ -25,20 +25,38 @@ _QUIET = frozenset({
     "foreign_key_checks", "unique_checks", "sql_safe_updates", "sql_auto_is_null", "sql_notes", "sql_warnings",
     "net_write_timeout", "net_read_timeout", "wait_timeout", "interactive_timeout", "sql_quote_show_create",
     "character_set_results", "character_set_client", "character_set_connection", "collation_connection",
-    "sql_select_limit", "max_allowed_packet", "lock_wait_timeout", "innodb_lock_wait_timeout", "sql_big_selects",
+    "max_allowed_packet", "lock_wait_timeout", "innodb_lock_wait_timeout", "sql_big_selects", "profiling",
+    "information_schema_stats_expiry", "session_track_schema", "session_track_gtids", "session_track_state_change",
+    "session_track_system_variables", "session_track_transaction_info", "show_old_temporals", "net_buffer_length",
 })  # fmt: skip
 """Taken without any effect here: they are about writing, about waiting, or already what clients set them to."""
 _NOTHING = "DO 0"
+_KINDS = frozenset({"PASSWORD", "ROLE", "DEFAULT", "STATEMENT", "RESOURCE", "GLOBAL", "PERSIST", "PERSIST_ONLY"})
 _READABLE = frozenset({
     "auto_increment_increment", "autocommit", "character_set_client", "character_set_connection",
     "character_set_database", "character_set_results", "character_set_server", "collation_connection",
     "collation_database", "collation_server", "default_storage_engine", "have_ssl", "init_connect",
     "interactive_timeout", "license", "lower_case_table_names", "max_allowed_packet", "net_buffer_length",
     "net_write_timeout", "performance_schema", "port", "protocol_version", "query_cache_size", "query_cache_type",
-    "read_only", "sql_mode", "storage_engine", "system_time_zone", "time_zone", "transaction_isolation",
+    "read_only", "sql_auto_is_null", "sql_mode", "storage_engine", "system_time_zone", "time_zone",
+    "transaction_isolation",
     "transaction_read_only", "tx_isolation", "tx_read_only", "version", "version_comment", "version_compile_machine",
     "version_compile_os", "wait_timeout",
 })  # fmt: skip
+_ELSEWHERE = {
+    "mysql": {
+        "tx_isolation": "@@transaction_isolation", "tx_read_only": "@@transaction_read_only",
+        "query_cache_size": "'0'", "query_cache_type": "'OFF'", "storage_engine": "@@default_storage_engine",
+    },
+    "mariadb": {
+        "transaction_isolation": "@@tx_isolation", "transaction_read_only": "@@tx_read_only",
+        "storage_engine": "@@default_storage_engine",
+    },
+}  # fmt: skip
+"""What stands for a variable that a server does not have."""
+_OURS = {"init_connect": "''", "port": "3306", "have_ssl": "'YES'", "performance_schema": "'OFF'",
+         "sql_auto_is_null": "0"}  # fmt: skip
+"""What is said for variables that are about the target's own set-up."""
 _SCOPED = frozenset({"session", "local"})
 _FUNCTIONS = frozenset({"database", "schema", "version", "connection_id", "now"})
 _PEOPLE = frozenset({"user", "current_user", "session_user", "system_user"})
@@ -50,6 +68,12 @@ def canonical(command: list[str]) -> str:
     if not rest:
         raise GatewayError("syntax-error", "SET names nothing")
     upper = [word.upper() for word in rest]
+    if upper[0] in _KINDS:
+        raise GatewayError("setting-not-allowed", f"SET {upper[0]} is the owner's", "leave it out")
+    if upper[0] == "NAMES" and "," in upper:
+        at = upper.index(",")
+        canonical(["SET", *rest[:at]])
+        return canonical(["SET", *rest[at + 1 :]])
     if upper[0] == "NAMES":
         _charset(rest[1:])
         return "SET NAMES utf8mb4"
@@ -63,7 +87,7 @@ def canonical(command: list[str]) -> str:
     return f"SET {', '.join(kept)}" if kept else _NOTHING
 
 
-def constants(command: list[str]) -> str | None:
+def constants(command: list[str], dialect: str) -> str | None:
     """A SELECT of system variables, constants and the functions that clients begin with; None for any other."""
     rest = command[1:]
     if len(rest) > 2 and rest[-2].upper() == "LIMIT" and rest[-1].isdigit():
@@ -71,7 +95,7 @@ def constants(command: list[str]) -> str | None:
     parts: list[str] = []
     interesting = False
     for one in _separated(rest):
-        made = _constant(one)
+        made = _constant(one, dialect)
         if made is None:
             return None
         interesting = interesting or made[1]
@@ -84,7 +108,16 @@ def variable(name: str) -> bool:
     return name.lower() in _READABLE
 
 
-def _constant(part: list[str]) -> tuple[str, bool] | None:
+def shown(dialect: str) -> list[tuple[str, str]]:
+    """The variables that SHOW VARIABLES tells, and the expression of each."""
+    return [(name, _value(name, dialect)) for name in sorted(_READABLE)]
+
+
+def _value(name: str, dialect: str) -> str:
+    return _OURS.get(name) or _ELSEWHERE[dialect].get(name) or f"@@{name}"
+
+
+def _constant(part: list[str], dialect: str) -> tuple[str, bool] | None:
     alias = ""
     if len(part) > 2 and part[-2].upper() == "AS":
         alias, part = unquoted(part[-1]), part[:-2]
@@ -96,7 +129,7 @@ def _constant(part: list[str]) -> tuple[str, bool] | None:
             return None
         if not variable(unquoted(rest[0])):
             raise GatewayError("setting-not-allowed", f"the variable `{unquoted(rest[0])[:64]}` cannot be read here")
-        return f"@@{unquoted(rest[0]).lower()} AS {_name(alias or ''.join(part))}", True
+        return f"{_value(unquoted(rest[0]).lower(), dialect)} AS {_name(alias or ''.join(part))}", True
     lower = [one.lower() for one in part]
     if lower[:1] == ["current_user"] and len(part) == 1:
         lower += ["(", ")"]
@@ -146,7 +179,7 @@ def _assignments(rest: list[str]) -> list[tuple[str, list[str]]]:
             words = words[1:]
             if len(words) > 2 and words[1] == ".":
                 words = [words[0], *words[2:]]
-        if words and words[0].lower() == "global":
+        if words and words[0].lower() in ("global", "persist", "persist_only"):
             raise GatewayError("setting-not-allowed", "a global setting is the owner's")
         if len(words) > 2 and words[0].lower() in _SCOPED:
             words = words[1:]
@@ -172,6 +205,12 @@ def _assigned(assignment: tuple[str, list[str]]) -> str:
         return ""
     if name in ("transaction_isolation", "tx_isolation") and text.upper().replace("-", " ") in _ISOLATION:
         return f"{name} = {string(text.upper())}"
+    if name in ("transaction_read_only", "tx_read_only"):
+        if text.upper() in ("1", "ON"):
+            return ""
+        raise GatewayError("read-only", "the grant is for reading", "START TRANSACTION READ ONLY")
+    if name == "sql_select_limit" and re.fullmatch(r"[0-9]{1,19}|DEFAULT", text.upper()):
+        return f"sql_select_limit = {text.upper()}"
     if name in _QUIET and (len(value) == 1 or value[0] in ("+", "-", "@@")):
         if name.startswith("character_set") and text.lower() not in (*_CHARSETS, "null", "binary", "default"):
             raise GatewayError("setting-not-allowed", "that character set is not available; only UTF-8 is")
@@ -181,6 +220,8 @@ def _assigned(assignment: tuple[str, list[str]]) -> str:
 
 def _judge_mode(value: list[str]) -> None:
     """What a client asks for is taken when it does not change what a text means; the pinned mode stays."""
+    if len(value) > 1 and value[0].upper() not in ("CONCAT", "REPLACE", "@@"):
+        raise GatewayError("setting-not-allowed", "sql_mode takes the names of modes in quotes")
     said = ",".join(unquoted(one) for one in value if one[:1] in "'\"") if len(value) > 1 else unquoted(value[0])
     modes = said.upper().replace(" ", "")
     if not _MODE.fullmatch(modes) or _UNSAFE_MODES & set(modes.split(",")):

@@ -13,6 +13,7 @@ from typing import Any
 from sqlglot import exp
 
 from gateway.errors import GatewayError
+from gateway.sql.tree import mysql_parts
 from gateway.sql.tree.grammar import Grammar
 from gateway.sql.tree.writing import BINARY, CALLS
 
@@ -63,6 +64,7 @@ PARTS: dict[Any, frozenset[str]] = {
     exp.Distinct: frozenset({"expressions"}),
     **dict.fromkeys(CALLS, frozenset({"this", "expressions"})),
     **dict.fromkeys(BINARY, _PAIR | {"typed", "safe"}),
+    **dict.fromkeys((exp.Like, exp.ILike), _PAIR | {"negate"}),
 }
 _SOME_DIALECTS: dict[Any, str] = {
     exp.ILike: "ILike",
@@ -76,8 +78,16 @@ _SAID: dict[Any, str] = {
     exp.Lateral: "lateral joins are", exp.Tuple: "rows of values are", exp.Lambda: "functions of functions are",
     exp.Final: "FINAL is", exp.ParameterizedAgg: "functions with two lists of arguments are",
     exp.Hint: "hints are", exp.Into: "INTO is", exp.Intersect: "INTERSECT is", exp.Except: "EXCEPT is",
-    exp.Collate: "COLLATE is", exp.Concat: "strings side by side are",
+    exp.Collate: "COLLATE is", exp.Values: "VALUES in FROM is", exp.Concat: "strings side by side are",
 }  # fmt: skip
+_PLACES: dict[Any, tuple[Any, ...]] = {
+    exp.Table: (exp.From, exp.Join),
+    exp.Var: (exp.Interval,),
+    exp.If: (exp.Case,),
+    exp.Ordered: (exp.Order,),
+    exp.Identifier: (exp.Column, exp.Table, exp.TableAlias, exp.Alias, exp.Join),
+}
+"""What stands in certain places only."""
 _SIDES, _KINDS = frozenset({"", "LEFT", "RIGHT"}), frozenset({"", "INNER", "CROSS", "OUTER"})
 
 
@@ -86,8 +96,11 @@ def judge(tree: exp.Expr, grammar: Grammar) -> None:
     for count, node in enumerate(_nodes(tree)):
         if count > MOST_NODES:
             raise GatewayError("statement-too-complex", "the statement has too many parts")
-        _judge_parts(node)
+        _judge_parts(node, grammar)
+        _judge_place(node, grammar)
         _judge_node(node, grammar)
+        if grammar.own:
+            mysql_parts.judge(node)
 
 
 def _nodes(tree: exp.Expr) -> Iterator[exp.Expr]:
@@ -98,10 +111,15 @@ def _nodes(tree: exp.Expr) -> Iterator[exp.Expr]:
         stack.extend(node.iter_expressions())
 
 
-def _judge_parts(node: exp.Expr) -> None:
+def _judge_parts(node: exp.Expr, grammar: Grammar) -> None:
     allowed = PARTS.get(type(node))
+    if allowed is None and grammar.own:
+        allowed = mysql_parts.PARTS.get(type(node))
     if allowed is None:
         raise _unsupported(f"{_SAID.get(type(node), 'a part of the statement is')} not supported")
+    if any(needed and node.args.get(name) is None for name, needed in node.arg_types.items()):
+        # sqlglot reads over what is missing
+        raise GatewayError("syntax-error", "a part of the statement is missing")
     for name, part in node.args.items():
         if name not in allowed and part not in (None, False, [], ""):
             said = _SAID.get(type(part[0] if isinstance(part, list) else part))
@@ -109,8 +127,29 @@ def _judge_parts(node: exp.Expr) -> None:
             raise _unsupported(f"{what} not supported")
 
 
+def _judge_place(node: exp.Expr, grammar: Grammar) -> None:
+    """Queries stand where they are in parentheses, and nothing but relations and queries in FROM."""
+    above = node.parent
+    if isinstance(node, exp.Select | exp.Union):
+        if above is not None and not isinstance(above, exp.Subquery | exp.CTE | exp.Exists | exp.Union):
+            raise _unsupported("a SELECT stands where it is not supported", "put it in parentheses of its own")
+    elif isinstance(node, exp.From | exp.Join):
+        if not isinstance(node.this, exp.Table | exp.Subquery):
+            said = _SAID.get(type(node.this), "FROM of this kind is")
+            raise _unsupported(f"{said} not supported", "name a relation, or write: (SELECT ...) AS name")
+    else:
+        places = _PLACES.get(type(node))
+        if grammar.own and isinstance(node, exp.Var):
+            # `mysql_parts` judges those
+            return
+        if places is not None and not isinstance(above, places):
+            raise _unsupported("a part of the statement stands where it is not supported")
+
+
 def _judge_node(node: exp.Expr, grammar: Grammar) -> None:
     if isinstance(node, exp.Identifier):
+        if grammar.own and mysql_parts.is_named_freely(node) and not node.name.lower().startswith(OURS):
+            return
         if not _NAME.fullmatch(node.name) or node.name.endswith(" ") or node.name.lower().startswith(OURS):
             raise _unsupported("a name is not supported: names have letters, digits, blanks, `_` and `-`")
     elif isinstance(node, exp.Column):
@@ -123,6 +162,8 @@ def _judge_node(node: exp.Expr, grammar: Grammar) -> None:
         name = str(node.this)
         if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name) or not grammar.may_call(name):
             raise GatewayError("function-not-allowed", f"the function `{name[:60]}` is not allowed")
+    elif isinstance(node, exp.Select) and not node.expressions:
+        raise GatewayError("syntax-error", "a SELECT has no columns")
     elif isinstance(node, exp.Distinct):
         _judge_distinct(node)
     elif isinstance(node, exp.Join):
@@ -135,21 +176,25 @@ def _judge_node(node: exp.Expr, grammar: Grammar) -> None:
             raise _unsupported("USING has something else than names")
     elif isinstance(node, exp.Limit | exp.Offset):
         value = node.expression
+        if grammar.own and isinstance(value, exp.Placeholder):
+            return
         if not isinstance(value, exp.Literal) or value.is_string or not re.fullmatch(r"\d{1,18}", str(value.this)):
             raise _unsupported("LIMIT and OFFSET take whole numbers only")
     elif isinstance(node, exp.In):
-        _judge_in(node)
+        _judge_in(node, grammar)
     elif isinstance(node, exp.Interval):
         number, unit = node.this, node.args.get("unit")
         if (
-            not isinstance(number, exp.Literal)
-            or not re.fullmatch(r"\d{1,6}", str(number.this))
-            or (not isinstance(unit, exp.Var) or unit.name.upper() not in grammar.units)
-        ):
+            not (isinstance(number, exp.Literal) and re.fullmatch(r"\d{1,6}", str(number.this)))
+            and not (grammar.own and isinstance(number, exp.Placeholder))
+        ) or (not isinstance(unit, exp.Var) or unit.name.upper() not in grammar.units):
             raise _unsupported("an INTERVAL is a whole number and a unit, such as INTERVAL 7 DAY")
     elif isinstance(node, exp.Is):
-        if not isinstance(node.expression, exp.Null):
+        if not isinstance(node.expression, exp.Null | exp.Boolean if grammar.own else exp.Null):
             raise _unsupported("IS takes NULL only")
+    elif isinstance(node, exp.Alias):
+        if not isinstance(node.parent, exp.Select):
+            raise _unsupported("a name for an expression stands within another one", "name what is selected")
     elif isinstance(node, exp.Star):
         _judge_star(node)
     elif isinstance(node, exp.Union):
@@ -171,11 +216,13 @@ def _judge_distinct(node: exp.Expr) -> None:
         raise _unsupported("DISTINCT stands with one argument only")
 
 
-def _judge_in(node: exp.Expr) -> None:
+def _judge_in(node: exp.Expr, grammar: Grammar) -> None:
     query = node.args.get("query")
     if query is not None:
         if not isinstance(query, exp.Subquery) or query.alias:
             raise _unsupported("IN takes a list of values or a SELECT in parentheses")
+        return
+    if grammar.own and node.expressions and not any(one.find(exp.Star) for one in node.expressions):
         return
     if not node.expressions or any(one.find(exp.Column, exp.Star, exp.Subquery) for one in node.expressions):
         # FAIL CLOSED: ClickHouse takes a name to the right of IN for a table, in parentheses too

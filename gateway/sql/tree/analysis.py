@@ -42,7 +42,10 @@ def normalise(text: str, policy: Policy) -> str:
     asked = _read(text, policy)
     if asked is None:
         return ""
-    return Writer(GRAMMARS[policy.dialect], _written, normalised=True).query(asked.tree)
+    try:
+        return Writer(GRAMMARS[policy.dialect], _written, normalised=True).query(asked.tree)
+    except GatewayError:
+        return ""
 
 
 def telling(text: str, policy: Policy) -> tuple[Subject, ...]:
@@ -125,4 +128,5 @@ def _subjects(tree: exp.Expr, policy: Policy) -> tuple[Subject, ...]:
 
 
 def _values(node: exp.Expr) -> Iterator[Subject]:
-    yield from (str(one.this) for one in node.find_all(exp.Literal))
+    for one in node.find_all(exp.Literal, exp.Placeholder):
+        yield one.meta["number"] if isinstance(one, exp.Placeholder) else str(one.this)

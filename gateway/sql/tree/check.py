@@ -51,7 +51,12 @@ def prove(outgoing: str, asked: Read, view: View, grammar: Grammar, shown: Mappi
         words, count = _cut(words, approved, stand_in)
         if count:
             stand_ins[stand_in] = relation
-    if any(text.lower().startswith(allowed.OURS) or "{" in text for kind, text in words if not _is_string(kind)):
+    braced = not grammar.own
+    if any(
+        text.lower().startswith(allowed.OURS) or (braced and "{" in text)
+        for kind, text in words
+        if not _is_string(kind)
+    ):  # fmt: skip
         raise _unproven("a name of the gateway's own is left over")
     left = read(_text(words), grammar, view.limits, ours=True).tree
     _take_names(left, output_names(asked, grammar) or ())

@@ -15,6 +15,9 @@ from sqlglot.dialects.dialect import Dialect
 from sqlglot.dialects.mysql import MySQL
 from sqlglot.parsers.clickhouse import ClickHouseParser
 from sqlglot.parsers.mysql import MySQLParser
+from sqlglot.tokenizer_core import TokenType
+
+from gateway.sql.tree import mysql_parts
 
 # FAIL CLOSED: its warnings quote statements, and with them values
 logging.getLogger("sqlglot").disabled = True
@@ -33,9 +36,13 @@ class _ClickHouse(ClickHouse):
 class _MySQL(MySQL):
     class Parser(MySQLParser):
         FUNCTIONS: ClassVar[dict[str, Any]] = {}
-        FUNCTION_PARSERS: ClassVar[dict[str, Any]] = {}
+        FUNCTION_PARSERS: ClassVar[dict[str, Any]] = mysql_parts.FUNCTION_PARSERS
         NO_PAREN_FUNCTIONS: ClassVar[dict[Any, Any]] = {}
         NO_PAREN_FUNCTION_PARSERS = _CASE
+        PLACEHOLDER_PARSERS: ClassVar[dict[Any, Any]] = {
+            **MySQLParser.PLACEHOLDER_PARSERS,
+            TokenType.PLACEHOLDER: mysql_parts.placeholder,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +64,8 @@ class Grammar:
     folds: bool = False
     named_by_text: bool = False
     operators: frozenset[str] = frozenset()
+    own: bool = False
+    """Whether the parts of `mysql_parts` are allowed."""
     units: frozenset[str] = frozenset({"SECOND", "MINUTE", "HOUR", "DAY", "WEEK", "MONTH", "QUARTER", "YEAR"})
 
     def may_call(self, name: str) -> bool:
@@ -78,11 +87,20 @@ MYSQL = Grammar(
     dialect=_MySQL(),
     functions=frozenset(
         f"""
-        {_COMMON} ascii bit_count ceiling char_length character_length concat_ws curdate date date_format datediff day
-        dayname dayofmonth dayofweek dayofyear elt field find_in_set from_days hour ifnull instr isnull last_day lcase
-        left locate ltrim md5 minute mod month monthname now octet_length power pow quarter right second
-        std stddev stddev_pop stddev_samp strcmp substr substring substring_index time to_days truncate ucase
-        unix_timestamp utc_date utc_timestamp var_pop var_samp variance week weekday year yearweek
+        {_COMMON} acos adddate addtime ascii asin atan atan2 avg bin bit_and bit_count bit_length bit_or bit_xor ceiling
+        char char_length character_length concat_ws conv convert_tz cos cot crc32 cume_dist curdate
+        current_date current_time current_timestamp curtime database date date_add date_format date_sub datediff day
+        dayname dayofmonth dayofweek dayofyear degrees dense_rank elt exp field find_in_set first_value format from_days
+        from_unixtime hex hour if ifnull inet_aton inet_ntoa insert instr is_ipv4 is_ipv6 isnull json_array
+        json_arrayagg json_contains json_contains_path json_extract json_keys json_length json_object json_objectagg
+        json_quote json_type json_unquote json_valid json_value lag last_day last_value lcase lead left ln localtime
+        localtimestamp locate log log10 log2 makedate maketime md5 microsecond mid minute mod month monthname now
+        nth_value ntile oct octet_length ord percent_rank period_add period_diff pi pow power quarter quote radians rand
+        rank regexp_instr regexp_replace regexp_substr repeat right row_number schema sec_to_time second
+        sin soundex space std stddev stddev_pop stddev_samp str_to_date strcmp subdate substr substring substring_index
+        subtime tan time time_format time_to_sec timediff timestamp timestampadd timestampdiff to_days to_seconds
+        truncate ucase unhex unix_timestamp utc_date utc_time utc_timestamp var_pop var_samp variance version week
+        weekday weekofyear year yearweek
         """.split()
     ),
     fence="18446744073709551615",
@@ -90,6 +108,7 @@ MYSQL = Grammar(
     folds=True,
     named_by_text=True,
     operators=frozenset({"IntDiv", "NullSafeEQ"}),
+    own=True,
 )
 CLICKHOUSE = Grammar(
     name="clickhouse",
@@ -113,5 +132,5 @@ CLICKHOUSE = Grammar(
     case_matters=True,
     operators=frozenset({"ILike", "DPipe"}),
 )  # fmt: skip
-MARIADB = replace(MYSQL, name="mariadb")
+MARIADB = replace(MYSQL, name="mariadb", functions=MYSQL.functions | {"nvl", "nvl2"})
 GRAMMARS = {one.name: one for one in (MYSQL, MARIADB, CLICKHOUSE)}

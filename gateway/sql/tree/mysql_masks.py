@@ -32,7 +32,9 @@ def masked(mask: Mask, expression: str, of: ColumnType) -> str:
     if mask.kind == "redact":
         return f"CAST({string({'f': '0'}.get(kinds.redacted(of), kinds.redacted(of)))} AS {kind})"
     made = _RENDER[mask.kind](mask, expression, of)
-    return f"LEFT({made}, {of.length})" if of.length is not None else made
+    made = f"LEFT({made}, {of.length})" if of.length is not None else made
+    # letters compare as they do in any column, not by their bytes as here
+    return f"CONVERT({made} USING utf8mb4)" if of.group == types.TEXT else made
 
 
 def _partial(mask: Mask, expression: str, _of: ColumnType) -> str:
@@ -86,6 +88,9 @@ def _truncated_time(mask: Mask, expression: str, of: ColumnType) -> str:
     month = "%m" if mask.kind == "month" else "01"
     if of.group == types.DATE:
         return f"CAST(DATE_FORMAT({expression}, '%Y-{month}-01') AS DATE)"
+    if of.name == "timestamptz":
+        # of the moment in UTC: a session that moves its time zone would see which side of a month it is on
+        expression = f"('1970-01-01' + INTERVAL UNIX_TIMESTAMP({expression}) SECOND)"
     return f"CAST(DATE_FORMAT({expression}, '%Y-{month}-01 00:00:00') AS DATETIME)"
 
 

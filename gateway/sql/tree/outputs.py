@@ -23,18 +23,35 @@ def output_names(asked: Read, grammar: Grammar) -> list[str] | None:
     first = asked.tree
     while isinstance(first, exp.Union):
         first = first.this
-    if all(_has_name(one) for one in first.expressions):
-        return [""] * len(first.expressions)
-    texts = _texts(asked)
+    texts = [""] * len(first.expressions)
+    if not all(_has_name(one) for one in first.expressions):
+        texts = _texts(asked)
     if len(texts) != len(first.expressions):
         raise GatewayError("statement-not-supported", "the names of the columns cannot be told", "give them aliases")
-    names = ["" if _has_name(one) else text for one, text in zip(first.expressions, texts, strict=True)]
+    names = [_name(one, text) for one, text in zip(first.expressions, texts, strict=True)]
     for name in names:
         if len(name) > _LONGEST or any(c in name for c in "`\\") or not name.isprintable() or name != name.strip():
             raise GatewayError(
                 "statement-not-supported", "a column's name would be too long or odd", "give it an alias"
             )
     return names
+
+
+def _name(node: exp.Expr, text: str) -> str:
+    if isinstance(node, exp.Column) and not isinstance(node.this, exp.Star) and node.name != node.name.lower():
+        # the derived table's column has the policy's letters, the output has those of the statement
+        return str(node.name)
+    inner = node
+    while isinstance(inner, exp.Paren):
+        inner = inner.this
+    if isinstance(inner, exp.Literal) and inner.this:
+        # a constant names its column by its value
+        return str(inner.this)
+    if isinstance(inner, exp.Null | exp.Boolean):
+        return "NULL" if isinstance(inner, exp.Null) else str(inner.this).upper()
+    if inner is not node and isinstance(inner, exp.Column):
+        return str(inner.name)
+    return "" if _has_name(node) else text
 
 
 def _has_name(node: exp.Expr) -> bool:

@@ -16,6 +16,7 @@ from sqlglot.tokenizer_core import Token, TokenType
 
 from gateway.errors import GatewayError
 from gateway.sql.statement import Limits
+from gateway.sql.tree import mysql_parts
 from gateway.sql.tree.grammar import Grammar
 
 MOST_TOKENS = 2000
@@ -33,6 +34,20 @@ _BEGINNINGS = frozenset({
     "RESET", "REVOKE", "ROLLBACK", "SAVEPOINT", "SET", "SHOW", "SHUTDOWN", "START", "SYSTEM", "TABLE", "TRUNCATE",
     "UNDROP", "UNLOCK", "UPDATE", "USE", "VALUES", "WATCH", "XA",
 })  # fmt: skip
+_THIS = ("this",)
+_NEEDED: dict[type[exp.Expr], tuple[str, ...]] = {
+    **dict.fromkeys(
+        (exp.From, exp.Join, exp.Where, exp.Having, exp.Alias, exp.Paren, exp.Neg, exp.Not, exp.Subquery, exp.CTE,
+         exp.Cast, exp.Ordered, exp.Exists, exp.Table, exp.Column, exp.In, exp.Window, exp.BitwiseNot, exp.Interval),
+        _THIS,
+    ),
+    exp.Limit: ("expression",),
+    exp.Offset: ("expression",),
+    exp.Extract: ("this", "expression"),
+    exp.Between: ("this", "low", "high"),
+    exp.Union: ("this", "expression"),
+}  # fmt: skip
+"""The parts without which a node is none."""
 _FAULTS = (SqlglotError, ValueError, TypeError, AttributeError, KeyError, IndexError)
 
 
@@ -48,7 +63,8 @@ class Read:
 def read(text: str, grammar: Grammar, limits: Limits, *, ours: bool = False) -> Read:
     """The one SELECT of the text; `ours` is one that was written here, with more parentheses. Raises: GatewayError."""
     tokens = words(text, grammar, limits, ours=ours)
-    first = tokens[0].text.upper()
+    begins = (one for one in tokens if not (grammar.own and one.token_type == TokenType.L_PAREN))
+    first = next(begins, tokens[0]).text.upper()
     if first not in _WORDS:
         if first in _BEGINNINGS:
             raise GatewayError("statement-not-allowed", f"a statement that begins with `{first}` is not allowed here",
@@ -62,7 +78,15 @@ def read(text: str, grammar: Grammar, limits: Limits, *, ours: bool = False) -> 
         raise GatewayError("syntax-error", "the statement cannot be read") from None
     if len(trees) != 1 or not isinstance(trees[0], exp.Select | exp.Union):
         raise GatewayError("statement-not-allowed", "the text is not one SELECT", "send one SELECT")
-    return Read(text, trees[0], tokens)
+    if not all(_is_whole(node) for node in trees[0].walk()):
+        raise GatewayError("syntax-error", "the statement cannot be read: something is missing")
+    return Read(text, mysql_parts.settle(trees[0]) if grammar.own else trees[0], tokens)
+
+
+def _is_whole(node: exp.Expr) -> bool:
+    """Whether a node has what makes it one: the parser leaves holes where it expects words that are not there."""
+    needed = ("this", "expression") if isinstance(node, exp.Binary) else _NEEDED.get(type(node), ())
+    return all(node.args.get(name) is not None for name in needed)
 
 
 def words(text: str, grammar: Grammar, limits: Limits, *, ours: bool = False) -> tuple[Token, ...]:

@@ -12,6 +12,7 @@ from typing import Any
 from sqlglot import exp
 
 from gateway.errors import GatewayError
+from gateway.sql.tree import mysql_parts
 from gateway.sql.tree.grammar import Grammar
 
 Source = Callable[[exp.Table], str]
@@ -42,7 +43,7 @@ class Writer:
     """Writes trees of one grammar. `normalised` has a question mark in the place of every literal."""
 
     def __init__(self, grammar: Grammar, source: Source, *, normalised: bool = False) -> None:
-        self._grammar, self._source, self._normalised = grammar, source, normalised
+        self._grammar, self._source, self.normalised = grammar, source, normalised
 
     def query(self, node: exp.Expr, outputs: Sequence[str] = ()) -> str:
         """A SELECT, or several with UNION; `outputs` are names for its columns, empty for those that have one."""
@@ -65,18 +66,24 @@ class Writer:
         found = node.args.get("from_")
         if found is not None:
             yield f"FROM {self._from(found.this)}"
+        elif self._grammar.own and node.args.get("where"):
+            yield "FROM DUAL"
         for join in node.args.get("joins") or ():
             yield self._join(join)
         for name, word in (("where", "WHERE"), ("group", "GROUP BY"), ("having", "HAVING")):
             part = node.args.get(name)
             if part is not None:
-                yield f"{word} {self._list(part.expressions) if name == 'group' else self.value(part.this)}"
+                yield f"{word} {self.values(part.expressions) if name == 'group' else self.value(part.this)}"
 
     def _end(self, node: exp.Expr) -> str:
         order, limit, offset = (node.args.get(name) for name in ("order", "limit", "offset"))
-        text = f" ORDER BY {', '.join(self._ordered(one) for one in order.expressions)}" if order else ""
+        text = f" {self.order(order)}" if order else ""
         text += f" LIMIT {self.value(limit.expression)}" if limit else ""
         return text + (f" OFFSET {self.value(offset.expression)}" if offset else "")
+
+    def order(self, node: exp.Expr) -> str:
+        """ORDER BY and what follows it."""
+        return f"ORDER BY {', '.join(self._ordered(one) for one in node.expressions)}"
 
     def _ordered(self, node: exp.Expr) -> str:
         text = self.value(node.this) + (" DESC" if node.args.get("desc") else "")
@@ -97,7 +104,8 @@ class Writer:
             return f"{text} USING ({', '.join(quoted(one.name) for one in using)})"
         return f"{text} ON {self.value(on)}" if on is not None else text
 
-    def _list(self, nodes: list[exp.Expr]) -> str:
+    def values(self, nodes: list[exp.Expr]) -> str:
+        """Expressions with commas between them."""
         return ", ".join(self.value(one) for one in nodes)
 
     def value(self, node: exp.Expr) -> str:
@@ -112,7 +120,7 @@ class Writer:
         if isinstance(node, exp.Star):
             return "*"
         if isinstance(node, exp.Literal):
-            return "?" if self._normalised else string(node.this) if node.is_string else str(node.this)
+            return "?" if self.normalised else string(node.this) if node.is_string else str(node.this)
         if isinstance(node, exp.Null):
             return "NULL"
         if isinstance(node, exp.Boolean):
@@ -126,7 +134,7 @@ class Writer:
             return f"({self.value(node.this)} BETWEEN {low} AND {high})"
         if isinstance(node, exp.In):
             query = node.args.get("query")
-            inside = self.query(query.this) if query is not None else self._list(node.expressions)
+            inside = self.query(query.this) if query is not None else self.values(node.expressions)
             return f"({self.value(node.this)} IN ({inside}))"
         if isinstance(node, exp.Exists):
             return f"EXISTS({self.query(node.this)})"
@@ -135,12 +143,17 @@ class Writer:
         if isinstance(node, exp.Case):
             return self._case(node)
         if isinstance(node, exp.Interval):
-            return f"INTERVAL {'?' if self._normalised else node.this.this} {node.args['unit'].name}"
+            number = "?" if self.normalised or isinstance(node.this, exp.Placeholder) else node.this.this
+            return f"INTERVAL {number} {node.args['unit'].name}"
         if isinstance(node, CALLS):
             return f"{node.this}({self._arguments(node.expressions)})"
+        own = mysql_parts.written(node, self) if self._grammar.own else None
+        if own is not None:
+            return own
         word = BINARY.get(type(node))
         if word is None:
             raise GatewayError("statement-not-supported", "the statement has a part that is not supported")
+        word = f"NOT {word}" if node.args.get("negate") else word
         return f"({self._chain(node, word)} {word} {self.value(node.expression)})"
 
     def _chain(self, node: exp.Expr, word: str) -> str:
@@ -152,8 +165,8 @@ class Writer:
 
     def _arguments(self, nodes: list[exp.Expr]) -> str:
         if len(nodes) == 1 and isinstance(nodes[0], exp.Distinct):
-            return f"DISTINCT {self._list(nodes[0].expressions)}"
-        return self._list(nodes)
+            return f"DISTINCT {self.values(nodes[0].expressions)}"
+        return self.values(nodes)
 
     def _case(self, node: exp.Expr) -> str:
         subject = f" {self.value(node.this)}" if node.this is not None else ""
