@@ -135,15 +135,14 @@ def test_a_refused_statement_reaches_no_server(shop: Shop) -> None:
 
 
 def test_the_words_of_the_servers_errors_stay_there(shop: Shop) -> None:
-    sql = "select toDate(email) from employees"
-    direct = shop.server.post("select toDate(email) from shop.employees")
-    answer = shop.asked(sql)
+    direct = shop.server.post("select mod(1, toInt64(id - id)), notes from shop.employees")
+    answer = shop.asked("select mod(1, id - id), email from employees")
 
     assert direct[0] == 400
-    assert "CANARY" in direct[1] or "alice@" in direct[1]
+    assert "DB::Exception" in direct[1]
     assert answer.status_code == 400
     assert answer.json()["code"] == "target-refused"
-    assert not [one for one in ("CANARY", "alice", "DB::", "Code:") if one in answer.text]
+    assert not [one for one in ("CANARY", "alice", "DB::", "Code:", "gateway_") if one in answer.text]
 
 
 def test_it_is_on_record_as_sql_is(shop: Shop) -> None:

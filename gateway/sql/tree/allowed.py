@@ -153,6 +153,9 @@ def _judge_node(node: exp.Expr, grammar: Grammar) -> None:
     elif isinstance(node, exp.Is):
         if not isinstance(node.expression, exp.Null):
             raise _unsupported("IS takes NULL only")
+    elif isinstance(node, exp.Alias):
+        if not isinstance(node.parent, exp.Select):
+            raise _unsupported("a name for an expression stands within another one", "name what is selected")
     elif isinstance(node, exp.Star):
         _judge_star(node)
     elif isinstance(node, exp.Union):
