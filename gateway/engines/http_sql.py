@@ -27,6 +27,15 @@ from gateway.sql.tree.clickhouse_masks import INNER, OUTER
 from gateway.sql.tree.formats import without_format
 from gateway.sql.worker import Workers, is_short
 
+SETTINGS: Mapping[str, str] = {
+    "wait_end_of_query": "1",
+    "http_write_exception_in_output_format": "0",
+    "readonly": "2",
+    "cancel_http_readonly_queries_on_client_close": "1",
+    # what one statement left in it made others find no rows (seen in 26.9)
+    "use_query_condition_cache": "0",
+}
+"""What every statement runs under, whatever it is."""
 _KEYS = {INNER: INNER_SETTING, OUTER: OUTER_SETTING}
 
 
@@ -109,14 +118,7 @@ def meant(plan: HttpPlan, view: View) -> View:
 def forwarded(plan: HttpPlan, text: str, output: str, view: View) -> HttpPlan:
     """What goes to the server, but for the keys of its masks."""
     seconds = -(-view.policy.limits.statement_timeout_ms // 1000)
-    pairs = [
-        ("default_format", output),
-        ("wait_end_of_query", "1"),
-        ("http_write_exception_in_output_format", "0"),
-        ("readonly", "2"),
-        ("cancel_http_readonly_queries_on_client_close", "1"),
-        ("max_execution_time", str(seconds)),
-    ]
+    pairs = [("default_format", output), *SETTINGS.items(), ("max_execution_time", str(seconds))]
     return replace(plan, query=query.join(pairs), body=text.encode())
 
 

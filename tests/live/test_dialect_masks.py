@@ -121,9 +121,9 @@ def _storable(dialect: str, declared: str, value: str | None) -> bool:
 
 
 def _comparable(text: str | None, declared: str, dialect: str) -> str | None:
-    """Without what is only spelling: PostgreSQL's time zone, and in ClickHouse the noughts at a decimal's end."""
+    """Without what is only spelling: PostgreSQL's time zone, and in ClickHouse the noughts at an end."""
     if text is None or column_type(declared).group == "timestamp":
-        return text.removesuffix("+00") if text is not None else None
+        return text.removesuffix("+00").removesuffix(".000000") if text is not None else None
     if column_type(declared).group == "numeric" and dialect == "clickhouse" and "." in text:
         return text.rstrip("0").rstrip(".")
     return {"f": "false" if dialect == "clickhouse" else "0"}.get(text, text) if declared == "boolean" else text

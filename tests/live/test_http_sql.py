@@ -1,4 +1,4 @@
-"""SQL over HTTP through a whole gateway, onto ClickHouse's engine: what people see, what it was sent, what is on record."""
+"""SQL over HTTP through a whole gateway, onto ClickHouse's engine: what people see, what it was sent, the records."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from http_house import token
 
 from gateway.demo.company import TICKET
 from gateway.demo.postgres import EmbeddedPostgres, free_port
+from gateway.engines.http_sql import SETTINGS
 from gateway.engines.http_support import unsupported
 
 pytestmark = pytest.mark.skipif(bool(unsupported()), reason=unsupported() or "HTTP targets can be served")
@@ -115,8 +116,7 @@ def test_the_server_gets_the_proven_text_and_settings_of_ours(shop: Shop) -> Non
     assert seen["body"].startswith("SELECT `email` FROM (SELECT ")
     assert "mine" not in seen["body"]
     assert seen["parameters"].keys() == {
-        "default_format", "wait_end_of_query", "http_write_exception_in_output_format", "readonly", "max_execution_time",
-        "cancel_http_readonly_queries_on_client_close", "param_gateway_inner", "param_gateway_outer",
+        "default_format", "max_execution_time", "param_gateway_inner", "param_gateway_outer", *SETTINGS,
     }  # fmt: skip
     assert seen["parameters"]["param_gateway_inner"] not in seen["body"]
     headers = {name.lower(): value for name, value in seen["headers"].items()}

@@ -84,6 +84,7 @@ def test_all_ways_of_asking_come_to_one_request(request_: HttpRequest) -> None:
         "http_write_exception_in_output_format": "0",
         "readonly": "2",
         "cancel_http_readonly_queries_on_client_close": "1",
+        "use_query_condition_cache": "0",
         "max_execution_time": "30",
     }
     assert {name for name, _ in found.headers} <= {"content-type", "accept", "accept-encoding"}

@@ -27,7 +27,7 @@ def test_a_policy_with_routes_that_take_sql_has_their_tables() -> None:
     [
         ("{post: /, dialect: clickhouse}", "{post: /, dialect: oracle}", "wanted one of clickhouse"),
         ("{post: /, dialect: clickhouse}", "{put: /, dialect: clickhouse}", "SQL is sent by GET or POST"),
-        ("{post: /, dialect: clickhouse}", "{post: '/{db}', path: {db: string}, dialect: clickhouse}", "no placeholders"),
+        ("{post: /, dialect: clickhouse}", "{post: '/{d}', path: {d: string}, dialect: clickhouse}", "no placeholders"),
         ("{post: /, dialect: clickhouse}", "{post: /, dialect: clickhouse, customer: none}", "has no `customer`"),
         ("{post: /, dialect: clickhouse}", "{post: /, dialect: clickhouse, write: request}", "has no `write`"),
         ("{post: /, dialect: clickhouse}", "{post: /}", "`customer` is missing"),
@@ -43,7 +43,7 @@ def test_a_policy_with_routes_that_take_sql_has_their_tables() -> None:
         ("{mask: year, type: date}", "{mask: year, type: text}", "does not fit type `text`"),
         ("scope: company_id = ticket.customer", "scope: owner = ticket.customer", "must be one of `columns`"),
         ("    scope: id = ticket.customer", "    scope: created = ticket.customer", "must be one of `columns`"),
-        ("company_id: {mask: clear, type: bigint}", "company_id: {mask: clear, type: date}", "a customer is an integer"),
+        ("company_id: {mask: clear, type: bigint}", "company_id: {mask: clear, type: date}", "customer is an integer"),
         ("shop.countries:", "shop.gateway_x:", "cannot be named in SQL here"),
         ("      phone:", "      gateway_phone:", "cannot be named in SQL here"),
         ("      phone:", "      'a;b':", "cannot be named in SQL here"),

@@ -21,7 +21,8 @@ from gateway.sql.tree.reading import read
 POLICY = load_policy(Path(__file__).parents[2] / "corpus" / "dialects" / "shop.yaml")
 ASKED = [
     "select id, email, status from employees as e where e.status = 'open' order by e.id limit 3",
-    "with x as (select id from companies) select x.id, count(*) as n from x join employees as e on e.company_id = x.id group by x.id",
+    "with x as (select id from companies)"
+    " select x.id, count(*) as n from x join employees as e on e.company_id = x.id group by x.id",
     "select customer, note from notes where id in (select id from payslips) and note like '%a%'",
     "select sum(balance) as s, 'x' as t from accounts union all select 1, case when 1 < 2 then 'a' else 'b' end",
 ]
