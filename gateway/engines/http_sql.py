@@ -73,9 +73,12 @@ class SqlRequests:
 
     def unread(self, plan: HttpPlan, view: View) -> Judgement:
         """What is known of a statement that is refused: its text, to be sealed, and that without its literals."""
-        text = plan.sql.text if plan.sql is not None else ""
-        made = Plan("", (), ("SELECT",), tree.normalise(text, view.policy) if is_short(text) else "", "", "")
-        return Judgement(made, plan_fields(made, self._mark), "", in_text(text, tree.telling(text, view.policy)))
+        text = without_format(plan.sql.text)[0] if plan.sql is not None else ""
+        # a long one is not read here: that could take long
+        read = is_short(text)
+        made = Plan("", (), ("SELECT",), tree.normalise(text, view.policy) if read else "", "", "")
+        said = in_text(text, tree.telling(text, view.policy) if read else ())
+        return Judgement(made, plan_fields(made, self._mark), "", said)
 
 
 def judged(plan: HttpPlan, view: View) -> Ready | Refusal:
@@ -101,7 +104,7 @@ def asked(plan: HttpPlan, view: View) -> tuple[str, str]:
         raise GatewayError(
             "request-not-allowed", "the parameter `database` names a schema that the policy does not", "leave it out"
         )
-    text, written = without_format(sql.text, plan.route.dialect, view.limits)
+    text, written = without_format(sql.text)
     if written and written not in OUTPUTS:
         raise GatewayError(
             "request-not-allowed", "the form that FORMAT names is not let through", f"ask for {', '.join(OUTPUTS)}"
