@@ -79,6 +79,14 @@ _SAID: dict[Any, str] = {
     exp.Hint: "hints are", exp.Into: "INTO is", exp.Intersect: "INTERSECT is", exp.Except: "EXCEPT is",
     exp.Collate: "COLLATE is", exp.Concat: "strings side by side are",
 }  # fmt: skip
+_PLACES: dict[Any, tuple[Any, ...]] = {
+    exp.Table: (exp.From, exp.Join),
+    exp.Var: (exp.Interval,),
+    exp.If: (exp.Case,),
+    exp.Ordered: (exp.Order,),
+    exp.Identifier: (exp.Column, exp.Table, exp.TableAlias, exp.Alias, exp.Join),
+}
+"""What stands in certain places only."""
 _SIDES, _KINDS = frozenset({"", "LEFT", "RIGHT"}), frozenset({"", "INNER", "CROSS", "OUTER"})
 
 
@@ -88,6 +96,7 @@ def judge(tree: exp.Expr, grammar: Grammar) -> None:
         if count > MOST_NODES:
             raise GatewayError("statement-too-complex", "the statement has too many parts")
         _judge_parts(node)
+        _judge_place(node)
         _judge_node(node, grammar)
 
 
@@ -103,11 +112,29 @@ def _judge_parts(node: exp.Expr) -> None:
     allowed = PARTS.get(type(node))
     if allowed is None:
         raise _unsupported(f"{_SAID.get(type(node), 'a part of the statement is')} not supported")
+    if any(needed and node.args.get(name) is None for name, needed in node.arg_types.items()):
+        # sqlglot reads over what is missing
+        raise GatewayError("syntax-error", "a part of the statement is missing")
     for name, part in node.args.items():
         if name not in allowed and part not in (None, False, [], ""):
             said = _SAID.get(type(part[0] if isinstance(part, list) else part))
             what = said or f"`{name.strip('_').replace('_', ' ')}` of a {type(node).__name__} is"
             raise _unsupported(f"{what} not supported")
+
+
+def _judge_place(node: exp.Expr) -> None:
+    """Queries stand where they are in parentheses, and nothing but relations and queries in FROM."""
+    above = node.parent
+    if isinstance(node, exp.Select | exp.Union):
+        if above is not None and not isinstance(above, exp.Subquery | exp.CTE | exp.Exists | exp.Union):
+            raise _unsupported("a SELECT stands where it is not supported", "put it in parentheses of its own")
+    elif isinstance(node, exp.From | exp.Join):
+        if not isinstance(node.this, exp.Table | exp.Subquery):
+            raise _unsupported("FROM has something else than relations and derived tables")
+    else:
+        places = _PLACES.get(type(node))
+        if places is not None and not isinstance(above, places):
+            raise _unsupported("a part of the statement stands where it is not supported")
 
 
 def _judge_node(node: exp.Expr, grammar: Grammar) -> None:

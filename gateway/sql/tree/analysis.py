@@ -40,9 +40,10 @@ def analyse(text: str, view: View) -> Plan | Refusal:
 def normalise(text: str, policy: Policy) -> str:
     """The text without its literals; of one that cannot be read, next to nothing."""
     asked = _read(text, policy)
-    if asked is None:
+    try:
+        return Writer(GRAMMARS[policy.dialect], _written, normalised=True).query(asked.tree) if asked is not None else ""
+    except (GatewayError, RecursionError):
         return ""
-    return Writer(GRAMMARS[policy.dialect], _written, normalised=True).query(asked.tree)
 
 
 def telling(text: str, policy: Policy) -> tuple[Subject, ...]:
