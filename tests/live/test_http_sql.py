@@ -147,8 +147,8 @@ def test_the_words_of_the_servers_errors_stay_there(shop: Shop) -> None:
 
 def test_it_is_on_record_as_sql_is(shop: Shop) -> None:
     follower = shop.house.follow()
-    sql = "select email, count(*) from employees where last_name = 'Martinelli' group by email"
-    assert shop.asked(sql).status_code == 200
+    answer = shop.asked("select email, count(*) from employees where last_name = 'Martinelli' group by email")
+    assert answer.status_code == 200, answer.text
 
     begin = awaited(follower, lambda record: record["kind"] == "statement.begin")
     end = awaited(follower, lambda record: record["kind"] == "statement.end")

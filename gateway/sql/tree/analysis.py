@@ -41,7 +41,9 @@ def normalise(text: str, policy: Policy) -> str:
     """The text without its literals; of one that cannot be read, next to nothing."""
     asked = _read(text, policy)
     try:
-        return Writer(GRAMMARS[policy.dialect], _written, normalised=True).query(asked.tree) if asked is not None else ""
+        return (
+            Writer(GRAMMARS[policy.dialect], _written, normalised=True).query(asked.tree) if asked is not None else ""
+        )
     except (GatewayError, RecursionError):
         return ""
 
