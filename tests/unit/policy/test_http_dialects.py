@@ -50,7 +50,7 @@ def test_a_policy_with_routes_that_take_sql_has_their_tables() -> None:
         ("schemas: [shop]", "schemas: [shop]\nfunctions: [shop.x]", "`functions` is for databases"),
         ("schemas: [shop]", "schemas: [shop]\nwrite: {shop.employees: {delete: true}}", "`write` is for databases"),
         ("schemas: [shop]", "schemas: [shop]\nmode: observe", "cannot be observed"),
-        ("schemas: [shop]", "schemas: [shop]\nreveal: {shop.employees: [x]}", "has no column `x`"),
+        ("  shop.employees: [email]", "  shop.employees: [x]", "has no column `x`"),
         ("http:\n", "http:\n  direction: outbound\n  recipient: X\n", "SQL is not sent to sub-processors"),
     ],
 )  # fmt: skip
