@@ -8,12 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
+from urllib.parse import parse_qsl
 
 from gateway.engines.http_sql import judged
 from gateway.errors import GatewayError, Refusal
 from gateway.http.answer import Answer, Withheld
 from gateway.http.judge import judge
 from gateway.http.message import HttpPlan, HttpRequest
+from gateway.http.sql_rows import OUTPUT
 from gateway.policy.cases import Case
 from gateway.policy.http_diff import place_text
 from gateway.policy.http_rules import AnswerRule, HttpRules, Route
@@ -163,6 +165,9 @@ def _left(plan: HttpPlan, case: Case, customers: tuple[str, ...]) -> str:
     rule = next((one for one in plan.route.answers if status in one.statuses), None)
     media = (rule.content_types or (_MEDIA.get(rule.media, ""),))[0] if rule is not None else _JSON
     headers = [(b"content-type", media.encode())] if media else []
+    if plan.sql is not None:
+        # a server says in which form its rows are: that which it was asked for
+        headers.append((OUTPUT.encode(), dict(parse_qsl(plan.query))["default_format"].encode()))
     revealed = frozenset(path for name, path in case.reveal if name == plan.route.name)
     out = Answer(plan.route, plan.method, status, headers, customers=customers, key=_KEY, reveal=revealed)
     return (out.feed(str(case.answer.get("body", "")).encode()) + out.finish()).decode(errors="replace")

@@ -27,6 +27,15 @@ from gateway.sql.tree.clickhouse_masks import INNER, OUTER
 from gateway.sql.tree.formats import without_format
 from gateway.sql.worker import Workers, is_short
 
+SETTINGS: Mapping[str, str] = {
+    "wait_end_of_query": "1",
+    "http_write_exception_in_output_format": "0",
+    "readonly": "2",
+    "cancel_http_readonly_queries_on_client_close": "1",
+    # what one statement left in it made others find no rows (seen in 26.9)
+    "use_query_condition_cache": "0",
+}
+"""What every statement runs under, whatever it is."""
 _KEYS = {INNER: INNER_SETTING, OUTER: OUTER_SETTING}
 
 
@@ -64,9 +73,12 @@ class SqlRequests:
 
     def unread(self, plan: HttpPlan, view: View) -> Judgement:
         """What is known of a statement that is refused: its text, to be sealed, and that without its literals."""
-        text = plan.sql.text if plan.sql is not None else ""
-        made = Plan("", (), ("SELECT",), tree.normalise(text, view.policy) if is_short(text) else "", "", "")
-        return Judgement(made, plan_fields(made, self._mark), "", in_text(text, tree.telling(text, view.policy)))
+        text = without_format(plan.sql.text)[0] if plan.sql is not None else ""
+        # a long one is not read here: that could take long
+        read = is_short(text)
+        made = Plan("", (), ("SELECT",), tree.normalise(text, view.policy) if read else "", "", "")
+        said = in_text(text, tree.telling(text, view.policy) if read else ())
+        return Judgement(made, plan_fields(made, self._mark), "", said)
 
 
 def judged(plan: HttpPlan, view: View) -> Ready | Refusal:
@@ -92,7 +104,7 @@ def asked(plan: HttpPlan, view: View) -> tuple[str, str]:
         raise GatewayError(
             "request-not-allowed", "the parameter `database` names a schema that the policy does not", "leave it out"
         )
-    text, written = without_format(sql.text, plan.route.dialect, view.limits)
+    text, written = without_format(sql.text)
     if written and written not in OUTPUTS:
         raise GatewayError(
             "request-not-allowed", "the form that FORMAT names is not let through", f"ask for {', '.join(OUTPUTS)}"
@@ -109,14 +121,7 @@ def meant(plan: HttpPlan, view: View) -> View:
 def forwarded(plan: HttpPlan, text: str, output: str, view: View) -> HttpPlan:
     """What goes to the server, but for the keys of its masks."""
     seconds = -(-view.policy.limits.statement_timeout_ms // 1000)
-    pairs = [
-        ("default_format", output),
-        ("wait_end_of_query", "1"),
-        ("http_write_exception_in_output_format", "0"),
-        ("readonly", "2"),
-        ("cancel_http_readonly_queries_on_client_close", "1"),
-        ("max_execution_time", str(seconds)),
-    ]
+    pairs = [("default_format", output), *SETTINGS.items(), ("max_execution_time", str(seconds))]
     return replace(plan, query=query.join(pairs), body=text.encode())
 
 

@@ -1,7 +1,8 @@
 """A request judged by the rules of an HTTP target: what may go on in its place, or why nothing may.
 
 INVARIANT: nothing of the request goes on but what a rule names, rebuilt; and every place that says whose data it is
-about says one of the ticket's customers. Judged again, what goes on comes to the same plan.
+about says one of the ticket's customers. Judged again, what goes on comes to the same plan. A route that takes SQL is
+judged in `sql_requests.py`: whose its rows are is for the rewriting of its statement.
 
 Another customer's object is answered like one that is not there (`not-found`), by the same words as the answers' side.
 """

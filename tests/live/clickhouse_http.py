@@ -125,6 +125,8 @@ def main() -> None:
                     result = engine.query(whole, output, params=values or None)
                     body = bytes(result.bytes()) if output != "Null" else b""
                 except Exception as error:  # whatever ClickHouse says
+                    # the embedded engine keeps what it had written for the next answer; a server does not
+                    engine.query("SELECT 1", "JSONCompact")
                     self._answer(400, "text/plain; charset=UTF-8", str(error).encode())
                     return
             kind = "application/x-ndjson" if output.endswith("EachRow") else "application/json"

@@ -40,11 +40,11 @@ def analyse(text: str, view: View) -> Plan | Refusal:
 def normalise(text: str, policy: Policy) -> str:
     """The text without its literals; of one that cannot be read, next to nothing."""
     asked = _read(text, policy)
-    if asked is None:
-        return ""
     try:
-        return Writer(GRAMMARS[policy.dialect], _written, normalised=True).query(asked.tree)
-    except GatewayError:
+        return (
+            Writer(GRAMMARS[policy.dialect], _written, normalised=True).query(asked.tree) if asked is not None else ""
+        )
+    except (GatewayError, RecursionError):
         return ""
 
 

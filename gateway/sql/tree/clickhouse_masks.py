@@ -29,13 +29,15 @@ def masked(mask: Mask, expression: str, of: ColumnType) -> str:
     kind = _type(of)
     if mask.kind == "null":
         return f"CAST(NULL AS Nullable({kind}))" if kind else "NULL"
+    raw = f"toString({expression})" if of.group == types.TEXT else expression
     if mask.kind == "redact":
         value = kinds.redacted(of)
-        return f"CAST({string({'f': 'false'}.get(value, value))} AS {kind})"
+        # INVARIANT: it is Nullable where the column is: of rows that an outer join adds, the server makes NULL or ''
+        return f"arrayElement([CAST({string({'f': 'false'}.get(value, value))} AS {kind}), {raw}], 1)"
     made = _RENDER[mask.kind](mask, f"assumeNotNull({expression})", of)
     if of.length is not None:
         made = f"substringUTF8({made}, 1, {of.length})"
-    return f"if(isNull({expression}), NULL, {made})"
+    return f"if(isNull({expression}), {raw}, {made})"
 
 
 def _type(of: ColumnType) -> str:

@@ -1,17 +1,19 @@
-"""The clause FORMAT of ClickHouse, which stands behind a statement and says nothing of what it reads."""
+"""The clause FORMAT of ClickHouse, which stands behind a statement and says nothing of what it reads.
+
+It is seen by the text's end alone, so that no long text is cut into words for it: a string cannot end so, and what is
+left is read like any statement. Where those words were a comment's, or names, the rest is read without them, or not.
+"""
 
 from __future__ import annotations
 
-from gateway.sql.statement import Limits
-from gateway.sql.tree.grammar import GRAMMARS
-from gateway.sql.tree.reading import words
+import re
 
-_NOT_BEFORE = frozenset({"FROM", "JOIN", "AS", ",", ".", "SELECT", "("})
+_TAIL = 200
+_FORMAT = re.compile(r"\sFORMAT\s+([A-Za-z]\w{0,60})[\s;]*\Z", re.IGNORECASE)
 
 
-def without_format(text: str, dialect: str, limits: Limits) -> tuple[str, str]:
-    """The statement without its clause FORMAT, and the form that it names; empty for none. Raises: GatewayError."""
-    tokens = words(text, GRAMMARS[dialect], limits)
-    if len(tokens) < 4 or tokens[-2].text.upper() != "FORMAT" or tokens[-3].text.upper() in _NOT_BEFORE:
-        return text, ""
-    return text[: tokens[-2].start].rstrip(), tokens[-1].text
+def without_format(text: str) -> tuple[str, str]:
+    """The statement without its clause FORMAT, and the form that it names; empty for none."""
+    start = max(0, len(text) - _TAIL)
+    match = _FORMAT.search(text, start)
+    return (text[: match.start()], match[1]) if match is not None else (text, "")
