@@ -57,7 +57,7 @@ class Prepared:
         subjects = tuple(words[one - 1] if isinstance(one, int) else one for one in said.subjects)
         cut = said.cut or len(values) > KEPT or any(size > KEPT for size in self.sizes.values())
         told = Said((*said.texts, values[:KEPT]), subjects, (), (), said.more, cut)
-        return self.judged._replace(said=told)
+        return Judgement(self.judged.plan, self.judged.fields, self.judged.text, told)
 
     def ran(self, bound: Bound) -> None:
         """It was sent to the target with those."""

@@ -46,6 +46,7 @@ from gateway.wire.mysql.results import (
     parse_error,
     text_column,
 )
+from gateway.wire.mysql.results import Prepared as Head
 from gateway.wire.mysql.walk import renumber
 
 _STALL_S = 60.0
@@ -477,7 +478,7 @@ class MysqlSession:
                 self._client.send(error_packet(parse_error(packet)))
             elif part == Part.PREPARED:
                 assert answer.prepared is not None
-                self._client.send(encode_prepared(answer.prepared._replace(warnings=0)))
+                self._client.send(encode_prepared(Head(*answer.prepared[:3])))
             elif part == Part.DIVIDER:
                 self._client.send(encode_eof(0, self._status))
             else:
@@ -592,7 +593,9 @@ class MysqlSession:
 
 def shown(column: Column) -> Column:
     """A column's definition as a client may see it: where it comes from is how the statement is run, not what it is."""
-    return column._replace(schema=b"", org_table=b"", org_name=b"")
+    return Column(
+        column.name, column.type, column.charset, column.length, column.flags, column.decimals, table=column.table
+    )
 
 
 _ANSWERS: dict[Command, Callable[[MysqlSession, bytes], Awaitable[None]]] = {

@@ -101,7 +101,7 @@ def _plan(request: HttpRequest, rules: HttpRules, customers: tuple[str, ...], ke
         masked=(*_parameters(parts), *parts.body.sent) if rules.recipient else (),
         about=about,
         recipient=rules.recipient,
-        given=tuple(_given(parts)),
+        given=tuple(dict.fromkeys(_given(parts))),
     )
 
 
@@ -152,7 +152,8 @@ def _given(parts: _Parts) -> Iterator[tuple[str, str]]:
     placed = [("path", name, route.path[name], text) for name, text in parts.placed.items()]
     for place, rules, pairs in (("query", route.query, parts.query), ("header", route.headers, parts.headers)):
         known = {rule.name: rule.value for rule in rules}
-        placed += [(place, name, known[name], text) for name, text in pairs]
+        # of GraphQL by GET, what is asked for is a parameter: its values are among the body's
+        placed += [(place, name, known[name], text) for name, text in pairs if name in known]
     for place, name, value, text in placed:
         if _is_free(value) and (place, name) not in customers:
             yield name, text

@@ -45,7 +45,7 @@ def shown(what: str, old: Iterable[FieldRule], new: Iterable[FieldRule]) -> Iter
         if masks[0] != masks[1]:
             yield Difference(unmasking(*masks), f"{what}.{path}", *map(mask_text, masks))
         if one is not None and other is not None:
-            for part in ("path", "type", "identifier", "reveal"):
+            for part in ("path", "type", "identifier", "reveal", "category"):
                 yield from of_values(f"{what}.{path}.{part}", getattr(one, part), getattr(other, part))
 
 

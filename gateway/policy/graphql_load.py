@@ -98,7 +98,7 @@ def _operation(kind: str, name: str, read: dict[str, Any]) -> GraphqlOperation:
         tuple(
             FieldRule(
                 typed_steps(path), one.mask, one.type, one.reveal, one.identifier,
-                typed((name, *typed_steps(path))),
+                typed((name, *typed_steps(path))), one.category,
             )
             for path, one in read["fields"].items()
         ),

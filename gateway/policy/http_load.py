@@ -29,6 +29,7 @@ from gateway.policy.http_rules import (
 from gateway.policy.http_values import (
     body_schema,
     body_value,
+    called,
     given_schema,
     parameter,
     placeholder,
@@ -103,7 +104,7 @@ def categories(found: HttpRules) -> dict[str, frozenset[str]]:
         for answer in route.answers:
             for rule in answer.fields:
                 if rule.category:
-                    named.setdefault(rule.category, set()).add(f"{route.name}.{written(rule.path)}")
+                    named.setdefault(rule.category, set()).add(f"{route.name}.{called(rule)}")
     return {category: frozenset(fields) for category, fields in named.items()}
 
 
@@ -148,7 +149,7 @@ def _answer(status: str, read: dict[str, Any]) -> AnswerRule:
         read["media"],
         read.get("customer"),
         tuple(
-            FieldRule(steps(path), one.mask, one.type, one.reveal, one.identifier, one.category)
+            FieldRule(steps(path), one.mask, one.type, one.reveal, one.identifier, category=one.category)
             for path, one in read.get("fields", {}).items()
         ),
         tuple(ArrayRule(steps(path), one["customer"], one.get("count")) for path, one in _named(read, "arrays")),

@@ -34,9 +34,13 @@ class World:
         grant = SimpleNamespace(target=target, customers=("42",))
         policy = SimpleNamespace(digest=digest, http=RULES)
         inside = SimpleNamespace(view=SimpleNamespace(policy=policy), session=SimpleNamespace(grant=grant))
-        plan = SimpleNamespace(headers=(), method="GET", target="/", body=b"", route=SimpleNamespace(name="r"))
+        plan = SimpleNamespace(
+            headers=(), method="GET", target="/", body=b"", route=SimpleNamespace(name="r", graphql=None)
+        )
         permit = SimpleNamespace(window_rows=1, window_bytes=1, plan=SimpleNamespace(writes=False))
-        running: Any = SimpleNamespace(entry=SimpleNamespace(inside=inside), permit=permit, rows=1, bytes=1, cut=None)
+        running: Any = SimpleNamespace(
+            entry=SimpleNamespace(inside=inside), permit=permit, rows=1, bytes=1, bytes_in=0, cut=None
+        )
         running = _Hashable(running)
         self.link.permit(1, running, plan, frozenset(), ())  # type: ignore[arg-type]  # as much of a plan as it uses
         return max(self.link.running)
