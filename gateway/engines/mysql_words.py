@@ -7,7 +7,7 @@ are kept. Numbers: MySQL 8.4 Reference Manual, "Server Error Message Reference";
 
 from __future__ import annotations
 
-from gateway.errors import Refusal
+from gateway.errors import STEPS, Refusal
 from gateway.wire.mysql.results import Error, encode_error
 
 _STATES = {
@@ -39,11 +39,23 @@ _PHRASES = {
 }
 _EXPLAINED = {1054: "column-not-available", 1064: "syntax-error"}
 
+_STEPS = {
+    "relation-not-available": "see the tables that exist for you with SHOW TABLES",
+    "column-not-available": "see the columns that exist for you with DESCRIBE and the table's name",
+    "too-many-refusals": "wait a while; see what exists for you with SHOW TABLES",
+    "read-only": "ask for what the policy allows: gateway policy explain, or its owner",
+    "tls-required": "connect with TLS: --ssl-mode=VERIFY_CA, or --ssl-verify-server-cert",
+}
+"""What to do next where the step of the table of codes is for another protocol's clients."""
+
 
 def refusal_packet(refusal: Refusal) -> bytes:
     """A refusal as an ERR packet: the message, what to do next, and the stable code, as every client shows them."""
     errno = refusal.meaning.errno
-    hint = f". {refusal.hint}" if refusal.hint else ""
+    hint = refusal.hint
+    if hint == STEPS.get(refusal.code, ""):
+        hint = _STEPS.get(refusal.code, hint)
+    hint = f". {hint}" if hint else ""
     return encode_error(errno, _STATES.get(errno, "HY000"), f"{refusal.message}{hint} [{refusal.code}]")
 
 

@@ -33,7 +33,8 @@ TYPES = {
     },
     "mariadb": {
         "text": "LONGTEXT", "varchar": "VARCHAR(100)", "int2": "SMALLINT", "int4": "INT", "int8": "BIGINT",
-        "date": "DATE", "timestamp": "DATETIME(6)", "timestamptz": "DATETIME(6)", "bool": "BOOL", "uuid": "CHAR(36)",
+        "date": "DATE", "timestamp": "DATETIME(6)", "timestamptz": "TIMESTAMP(6) NULL", "bool": "BOOL",
+        "uuid": "CHAR(36)",
     },
 }  # fmt: skip
 
@@ -92,6 +93,7 @@ def masked_mariadb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Masked]
         with connection, connection.cursor() as cursor:
             cursor.execute("CREATE DATABASE m CHARACTER SET utf8mb4")
             cursor.execute("USE m")
+            cursor.execute("SET time_zone = '+00:00'")
             for name, value in keys().items():
                 cursor.execute(f"SET @{name} = '{value}'")
 
@@ -116,8 +118,13 @@ def _storable(dialect: str, declared: str, value: str | None) -> bool:
     if of.group == "boolean":
         return False
     year = value.partition("-")[0]
-    narrow = dialect == "clickhouse" and year.isdecimal() and not 1900 <= int(year) <= 2299
-    return value[:1].isdecimal() and "BC" not in value and not (of.group != "numeric" and (len(year) > 4 or narrow))
+    if of.group == "numeric":
+        return value[:1].isdecimal()
+    if not year.isdecimal() or "BC" in value or len(year) > 4:
+        return False
+    moments = (1970, 2037) if of.name == "timestamptz" else (0, 9999)
+    first, last = {"clickhouse": (1900, 2299), "mariadb": moments}[dialect]
+    return first <= int(year) <= last
 
 
 def _comparable(text: str | None, declared: str, dialect: str) -> str | None:

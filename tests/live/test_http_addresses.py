@@ -162,8 +162,9 @@ def test_one_connection_of_http_2_serves_each_by_its_own_rules(place: Reach, ope
 
 def test_a_connection_to_an_api_is_of_one_target(place: Reach, opened: dict[str, dict[str, Any]]) -> None:
     with place.wire(STAFF) as wire:
-        for _ in range(3):
-            for name in ("wages", "people"):
+        # a pass keeps its connection, and another's gets a new one
+        for name in ("wages", "people"):
+            for _ in range(3):
                 assert wire.ask(PREFIXES[name] + ONE, STAFF, opened[name]).status == 200
     ports: dict[str, set[int]] = {}
     for seen in place.apis["wages"].seen:
