@@ -36,6 +36,13 @@ class Visitor:
         own = {} if method in ("GET", "HEAD") else {"origin": self.origin}
         return self.client.request(method, path, headers={**SCRIPT, **own, **more}, json=json)
 
+    def turned_away(self, path: str) -> bool:
+        """Whether a path is refused; also where the session's end cuts the request in its midst."""
+        try:
+            return self.script(path).status_code != 200
+        except httpx2.RemoteProtocolError:
+            return True
+
     def send(self, form: str, fields: Mapping[str, str], **more: str) -> httpx2.Response:
         """Send one of the gateway's own forms."""
         headers = {**WINDOW, "sec-fetch-site": "same-origin", "origin": self.origin, **more}

@@ -541,5 +541,5 @@ def test_a_suspended_person_is_signed_out(place: HttpHouse, amir: Visitor) -> No
     for words in (["login", "bea"], ["people", "suspend", "amir", "--reason", "left the building"]):
         done = place.house.command("bea", *words, otp=words[0] == "login")
         assert done.returncode == 0, done.stderr
-    eventually(lambda: amir.script("/companies/43/employees/4300").status_code != 200)
+    eventually(lambda: amir.turned_away("/companies/43/employees/4300"))
     assert heading(amir.window("/.gateway/")) == "Sign in to backoffice"

@@ -71,7 +71,7 @@ def test_a_person_of_a_provider_comes_in_and_is_gone_when_the_provider_says_so(
     assert visitor.script("/companies/42/employees/4200").json()["iban"].startswith("FR76*")
 
     provider.person("u-1")
-    eventually(lambda: visitor.script("/companies/42/employees/4200").status_code != 200)
+    eventually(lambda: visitor.turned_away("/companies/42/employees/4200"))
     eventually(lambda: "Sign in to backoffice" in visitor.window("/.gateway/").text)
     visitor.close()
 
