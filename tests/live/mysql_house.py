@@ -19,6 +19,7 @@ from gateway.demo.company import TICKET
 from gateway.demo.postgres import EmbeddedPostgres, free_port
 
 TARGET, DATABASE, ROLE, SECRET = "ledger", "payroll", "gateway_ro", "gateway-secret"
+SEED = 2026
 
 
 @dataclass
@@ -140,3 +141,13 @@ def payroll_server(directory: Path, dataset: data.Dataset) -> Iterator[MariaDB]:
     with mariadb_server(directory) as server:
         load(server, dataset)
         yield server
+
+
+@contextlib.contextmanager
+def payroll_house(directory: Path, postgres: EmbeddedPostgres) -> Iterator[MysqlHouse]:
+    """A gateway in front of a MariaDB with the small data set in it, as it is left alone."""
+    with (
+        payroll_server(directory / "server", data.generate(data.SMALL, SEED)) as server,
+        open_mysql_house(directory / "house", postgres, server) as house,
+    ):
+        yield house

@@ -7,23 +7,17 @@ from collections.abc import Iterator
 
 import pytest
 import sqlalchemy
-from mysql_house import DATABASE, TARGET, MysqlHouse, open_mysql_house, payroll_server
+from mysql_house import DATABASE, TARGET, MysqlHouse, payroll_house
 
-from gateway.demo import data
 from gateway.demo.data import CUSTOMER
 from gateway.demo.postgres import EmbeddedPostgres
 
 pytestmark = pytest.mark.live
-SEED = 2026
 
 
 @pytest.fixture(scope="module")
 def mysql(postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[MysqlHouse]:
-    directory = tmp_path_factory.mktemp("mysql-tools")
-    with (
-        payroll_server(directory / "server", data.generate(data.SMALL, SEED)) as server,
-        open_mysql_house(directory / "house", postgres, server) as house,
-    ):
+    with payroll_house(tmp_path_factory.mktemp("mysql-tools"), postgres) as house:
         yield house
 
 

@@ -12,25 +12,19 @@ import psycopg
 import pymysql
 import pytest
 from gateway_fixture import awaited, eventually
-from mysql_house import DATABASE, TARGET, MysqlHouse, open_mysql_house, payroll_server
+from mysql_house import DATABASE, TARGET, MysqlHouse, payroll_house
 
-from gateway.demo import data
 from gateway.demo.company import TICKET
 from gateway.demo.data import CUSTOMER
 from gateway.demo.postgres import EmbeddedPostgres
 
 pytestmark = pytest.mark.live
-SEED = 2026
 SLOW = "select count(*) from employees a, employees b, employees c, employees d where a.id + b.id + c.id + d.id = -1"
 
 
 @pytest.fixture(scope="module")
 def mysql(postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[MysqlHouse]:
-    directory = tmp_path_factory.mktemp("mysql")
-    with (
-        payroll_server(directory / "server", data.generate(data.SMALL, SEED)) as server,
-        open_mysql_house(directory / "house", postgres, server) as house,
-    ):
+    with payroll_house(tmp_path_factory.mktemp("mysql"), postgres) as house:
         yield house
 
 

@@ -3,27 +3,20 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-from mysql_house import DATABASE, MysqlHouse, open_mysql_house, payroll_server
+from mysql_house import DATABASE, MysqlHouse, payroll_house
+from test_mysql_clients import CACHE, DRIVER, HERE, ROOT, needed
 
-from gateway.demo import data
 from gateway.demo.client import bare_environment
 from gateway.demo.data import CUSTOMER
 from gateway.demo.postgres import EmbeddedPostgres
 
 pytestmark = pytest.mark.live
-SEED = 2026
-ROOT = Path(__file__).parents[2]
-HERE = Path(__file__).parent
-CACHE = ROOT / ".cache" / "node"
-DRIVER = Path("/usr/share/java/mariadb-java-client.jar")
 REFUSED = {
     "SELECT notes FROM employees": (1054, "42S22", "column-not-available"),
     "DELETE FROM employees": (1792, "HY000", "read-only"),
@@ -33,20 +26,8 @@ REFUSED = {
 
 @pytest.fixture(scope="module")
 def mysql(postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[MysqlHouse]:
-    directory = tmp_path_factory.mktemp("mysql-clients")
-    with (
-        payroll_server(directory / "server", data.generate(data.SMALL, SEED)) as server,
-        open_mysql_house(directory / "house", postgres, server) as house,
-    ):
+    with payroll_house(tmp_path_factory.mktemp("mysql-clients"), postgres) as house:
         yield house
-
-
-def needed(there: bool, wanted: str) -> None:
-    """Whoever may install it must have it; others may do without."""
-    if not there:
-        if os.geteuid() != 0 and not os.environ.get("CI"):
-            pytest.skip(wanted)
-        pytest.fail(wanted)
 
 
 def printed(house: MysqlHouse, *command: str, **more: str) -> list[str]:
