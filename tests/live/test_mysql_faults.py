@@ -24,7 +24,11 @@ pytestmark = [pytest.mark.live, pytest.mark.faults]
 SEED = 2026
 TIMEOUT_S = 2
 MANY = "select a.id, a.status, b.job_title from employees a cross join employees b cross join employees c"
-SLOW = "select count(*) from employees a, employees b, employees c, employees d where a.id + b.id + c.id + d.id = -1"
+SLOW = (
+    "select count(*) from employees a, employees b, employees c, employees d, employees e"
+    " where a.id + b.id + c.id + d.id + e.id = -1"
+)
+"""Takes minutes, whatever the machine: a thousand million rows to look at."""
 BUSY = "select count(*) from information_schema.processlist where user = 'gateway_ro' and command = 'Query'"
 
 
