@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ssl
 from collections.abc import Sequence
 
 from gateway.config import MysqlTarget
 from gateway.engines.mysql_link import Link
+from gateway.engines.outward import tls_context, unavailable
 from gateway.errors import GatewayError
 from gateway.wire.mysql.answers import Answer, Part
 from gateway.wire.mysql.auth import ClientAuth
@@ -86,7 +86,7 @@ class MysqlUpstream:
     def __init__(self, name: str, target: MysqlTarget) -> None:
         self.name = name
         self._target = target
-        self._tls = _tls_context(target)
+        self._tls = tls_context(target)
         self._password = target.password.read()
         self.version = ""
         self._kills: set[asyncio.Task[None]] = set()
@@ -172,21 +172,3 @@ class MysqlUpstream:
                 await other.run(f"KILL QUERY {connection:d}")
             finally:
                 other.goodbye()
-
-
-def unavailable(message: str, detail: str = "") -> GatewayError:
-    """The refusal of a target that cannot be used."""
-    return GatewayError(
-        "target-unavailable", message, hint="operators: `gateway doctor` says what is wrong", detail=detail
-    )
-
-
-def _tls_context(target: MysqlTarget) -> ssl.SSLContext | None:
-    if target.tls == "off":
-        return None
-    try:
-        context = ssl.create_default_context(cafile=target.ca)
-    except (OSError, ssl.SSLError) as error:
-        raise GatewayError("configuration-invalid", f"the target's CA `{target.ca}` cannot be read: {error}") from error
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    return context

@@ -19,6 +19,7 @@ from typing import Protocol, cast
 
 from gateway.config import Target
 from gateway.engines.inbox import Inbox
+from gateway.engines.outward import tls_context, unavailable
 from gateway.engines.reading import Lending, Line
 from gateway.errors import GatewayError
 from gateway.wire import auth, postgres
@@ -146,7 +147,7 @@ class Backend(Line):
                 failed = postgres.parse_error_fields(body).get("M", "") or "refused"
             elif kind == postgres.READY_FOR_QUERY:
                 if failed:
-                    raise _unavailable("the target refused the session's settings", None, failed)
+                    raise unavailable("the target refused the session's settings", failed)
                 return
 
     async def message(self) -> tuple[int, bytes]:
@@ -171,7 +172,7 @@ class Upstream:
         self.name = name
         self._target = target
         self._pins = dict(pins)
-        self._tls = _tls_context(target)
+        self._tls = tls_context(target)
         self._password = target.password.read().decode()
         self._salted: dict[tuple[bytes, int], bytes] = {}
         self._parameters: dict[str, str] = {}
@@ -278,11 +279,11 @@ class Upstream:
                     raise
                 return backend
         except TimeoutError as error:
-            raise _unavailable("the target did not answer in time", error) from error
+            raise unavailable("the target did not answer in time", str(error)) from error
         except ssl.SSLError as error:
-            raise _unavailable("the target's certificate was not accepted", error) from error
+            raise unavailable("the target's certificate was not accepted", str(error)) from error
         except OSError as error:
-            raise _unavailable("the target cannot be reached", error) from error
+            raise unavailable("the target cannot be reached", str(error)) from error
 
     async def _connect(self) -> tuple[asyncio.Transport, asyncio.BaseProtocol]:
         loop = asyncio.get_running_loop()
@@ -300,7 +301,7 @@ class Upstream:
             # exactly one byte is read: what a man in the middle appends in clear is left to fail the handshake
             answer = await loop.sock_recv(sock, 1)
             if answer != b"S":
-                raise _unavailable("the target offers no TLS", None)
+                raise unavailable("the target offers no TLS")
             transport, protocol = await loop.create_connection(
                 factory, sock=sock, ssl=self._tls, server_hostname=target.host
             )
@@ -323,12 +324,12 @@ class Upstream:
                 postgres.READY_FOR_QUERY,
             ):
                 # FAIL CLOSED: who leaves the exchange out does not know the password
-                raise _unavailable("the target did not prove itself by SCRAM", None)
+                raise unavailable("the target did not prove itself by SCRAM")
             if kind == postgres.AUTHENTICATION:
                 asked = postgres.parse_authentication(body)
                 if asked.kind == postgres.AUTH_OK:
                     if not proven:
-                        raise _unavailable("the target did not prove itself by SCRAM", None)
+                        raise unavailable("the target did not prove itself by SCRAM")
                     admitted = True
                 elif asked.kind == postgres.AUTH_SASL:
                     client = auth.ScramClient(
@@ -340,7 +341,7 @@ class Upstream:
                 elif asked.kind == postgres.AUTH_SASL_FINAL and client is not None:
                     proven = client.verify(asked.data)
                 else:
-                    raise _unavailable("the target asks for an authentication other than SCRAM-SHA-256", None)
+                    raise unavailable("the target asks for an authentication other than SCRAM-SHA-256")
             elif kind == postgres.PARAMETER_STATUS:
                 # the same on nearly all connections: one text serves all
                 name, value = map(sys.intern, postgres.parse_parameter_status(body))
@@ -350,7 +351,7 @@ class Upstream:
             elif kind == postgres.ERROR_RESPONSE:
                 fields = postgres.parse_error_fields(body)
                 detail = f"{fields.get('C')}: {fields.get('M')}"
-                error = _unavailable("the target refused the gateway's connection", None, detail)
+                error = unavailable("the target refused the gateway's connection", detail)
                 if admitted:
                     error = Rejected.of(error.refusal)
                     error.words = body
@@ -362,27 +363,7 @@ class Upstream:
                 backend.facts.parameters = self._parameters
                 return
             elif kind not in (postgres.NOTICE_RESPONSE, postgres.NEGOTIATE_PROTOCOL_VERSION):
-                raise _unavailable("the target sent something unexpected at start-up", None, chr(kind))
-
-
-def _unavailable(message: str, cause: BaseException | None, detail: str = "") -> GatewayError:
-    return GatewayError(
-        "target-unavailable",
-        message,
-        hint="operators: `gateway doctor` says what is wrong",
-        detail=detail or (str(cause) if cause is not None else ""),
-    )
-
-
-def _tls_context(target: Target) -> ssl.SSLContext | None:
-    if target.tls == "off":
-        return None
-    try:
-        context = ssl.create_default_context(cafile=target.ca)
-    except (OSError, ssl.SSLError) as error:
-        raise GatewayError("configuration-invalid", f"the target's CA `{target.ca}` cannot be read: {error}") from error
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    return context
+                raise unavailable("the target sent something unexpected at start-up", chr(kind))
 
 
 def _channel_binding(transport: asyncio.Transport) -> bytes | None:
