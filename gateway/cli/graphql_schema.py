@@ -30,7 +30,7 @@ from graphql import (
     build_schema,
 )
 
-from gateway.cli.openapi import Leaf
+from gateway.cli.openapi import Leaf, text_of
 from gateway.errors import GatewayError
 
 LARGEST = 4 << 20
@@ -94,14 +94,7 @@ class Schema:
 
 def read(path: Path) -> Schema:
     """The schema at `path`. Raises `GatewayError("request-invalid")` when it is none."""
-    try:
-        text = path.read_bytes()[: LARGEST + 1].decode()
-    except OSError as error:
-        raise _invalid(path, f"cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise _invalid(path, "is not UTF-8 text") from None
-    if len(text) > LARGEST:
-        raise _invalid(path, f"is longer than {LARGEST} characters")
+    text = text_of(path, LARGEST, _invalid)
     try:
         schema = build_schema(text, no_location=True, max_tokens=MOST_TOKENS)
     except (GraphQLError, TypeError, RecursionError):

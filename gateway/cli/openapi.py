@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -94,16 +94,22 @@ def type_of(schema: Mapping[str, Any]) -> str:
     return found[0] if len(found) == 1 and found[0] in _SCALARS else ""
 
 
+def text_of(path: Path, most: int, invalid: Callable[[Path, str], GatewayError]) -> str:
+    """The text of a document of at most so many characters. Raises what `invalid` makes of why it is none."""
+    try:
+        text = path.read_bytes()[: most + 1].decode()
+    except OSError as error:
+        raise invalid(path, f"cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise invalid(path, "is not UTF-8 text") from None
+    if len(text) > most:
+        raise invalid(path, f"is longer than {most} characters")
+    return text
+
+
 def read(path: Path) -> list[Operation]:
     """The requests of the document at `path`. Raises `GatewayError("request-invalid")` when it is none."""
-    try:
-        text = path.read_bytes()[: LARGEST + 1].decode()
-    except OSError as error:
-        raise _invalid(path, f"cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise _invalid(path, "is not UTF-8 text") from None
-    if len(text) > LARGEST:
-        raise _invalid(path, f"is longer than {LARGEST} characters")
+    text = text_of(path, LARGEST, _invalid)
     try:
         root = json.loads(text) if text.lstrip()[:1] == "{" else YAML(typ="safe", pure=True).load(text)
     except (ValueError, YAMLError, RecursionError):
