@@ -283,9 +283,9 @@ class Acts:
 
     async def _present(self, signin: SignIn) -> Principal | Refusal:
         """The person as the directory has him now, who must have to do with acts at all."""
-        person = await self._context.by_id(signin.principal.id)
-        if person is None or not person.active:
-            return Refusal("person-inactive", "the directory says that the person is not active")
+        person = await self._context.present(signin.principal.id)
+        if isinstance(person, Refusal):
+            return person
         if not any(self._is_member(person, role) for role in _ROLES):
             return Refusal("not-in-team", "this is for auditors and custodians")
         return person

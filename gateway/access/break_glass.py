@@ -100,9 +100,9 @@ class Reviews:
 
     async def _decide(self, signin: SignIn, grant_id: str, to: ReviewState, note: str, peer: Peer) -> Review | Refusal:
         context = self._context
-        by = await context.by_id(signin.principal.id)
-        if by is None or not by.active:
-            return Refusal("person-inactive", "the directory says that the person is not active")
+        by = await context.present(signin.principal.id)
+        if isinstance(by, Refusal):
+            return by
         review = await context.store(rows.find, grant_id)
         if review is None or not self._sees(by, review):
             return Refusal("not-found", "there is no such review, or it is not yours to see")

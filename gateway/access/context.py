@@ -129,6 +129,13 @@ class Context:
         """
         return self.standing.seen(await self.work(self.look_up, person))
 
+    async def present(self, person: str) -> Principal | Refusal:
+        """The person of that id as the directory has him now. Raises `GatewayError("directory-unavailable")`."""
+        found = await self.by_id(person)
+        if found is None or not found.active:
+            return Refusal("person-inactive", "the directory says that you are not active")
+        return found
+
     def look_up(self, person: str) -> Principal | None:
         """What the directory itself says of that id; blocks. Raises `GatewayError("directory-unavailable")`."""
         found = self.directory.by_id(person)

@@ -61,9 +61,9 @@ class Delegations:
     ) -> Delegation | Refusal:
         """Let the person of that login decide in one's own name for a while."""
         try:
-            by = await self._context.by_id(signin.principal.id)
-            if by is None or not by.active:
-                return Refusal("person-inactive", "the directory says that you are not active")
+            by = await self._context.present(signin.principal.id)
+            if isinstance(by, Refusal):
+                return by
             delegate = await self._context.find(login)
             now = self._context.clock()
             begins = max(now, starts_at or now)
@@ -99,10 +99,10 @@ class Delegations:
     async def end(self, signin: SignIn, delegation_id: str, peer: Peer) -> Delegation | Refusal:
         """End a delegation: one that was given or received, any for administrators. It takes effect first."""
         try:
-            by = await self._context.by_id(signin.principal.id)
+            by = await self._context.present(signin.principal.id)
+            if isinstance(by, Refusal):
+                return by
             found = await self._context.store(rows.find, delegation_id)
-            if by is None or not by.active:
-                return Refusal("person-inactive", "the directory says that you are not active")
             mine = found is not None and by.id in (found.delegator, found.delegate)
             if found is None or not (mine or self._is_member(by, "administrators")):
                 return Refusal("not-found", "there is no such delegation, or it is not yours to see")

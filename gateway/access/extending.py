@@ -32,9 +32,9 @@ class Extensions:
     async def ask(self, signin: SignIn, grant_id: str, seconds: int, reason: str, peer: Peer) -> Grant | Refusal:
         """The grant, extended; or why not: `approval-required` names the request that now waits."""
         try:
-            person = await self._context.by_id(signin.principal.id)
-            if person is None or not person.active:
-                return Refusal("person-inactive", "the directory says that the person is not active")
+            person = await self._context.present(signin.principal.id)
+            if isinstance(person, Refusal):
+                return person
             return await self._ask(person, signin, grant_id, seconds, reason, peer)
         except GatewayError as error:
             return error.refusal

@@ -160,9 +160,9 @@ class Passkeys:
     async def _fresh(self, signin: SignIn) -> Principal | Refusal:
         """The person as he is now, while what he proved is recent enough to change his factors."""
         context, fresh_s = self._context, self._context.settings.fresh.people
-        person = await context.by_id(signin.principal.id)
-        if person is None or not person.active:
-            return Refusal("person-inactive", "the directory says that the person is not active")
+        person = await context.present(signin.principal.id)
+        if isinstance(person, Refusal):
+            return person
         return person if is_fresh(signin.factor_at, context.clock(), fresh_s) else stale_factor(fresh_s)
 
     async def asked(self, page: str, code: str, peer: Peer) -> dict[str, Any] | Refusal:

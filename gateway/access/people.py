@@ -93,9 +93,9 @@ class People:
         try:
             if signin is None:
                 return await act("local")
-            person = await context.by_id(signin.principal.id)
-            if person is None or not person.active:
-                return Refusal("person-inactive", "the directory says that the person is not active")
+            person = await context.present(signin.principal.id)
+            if isinstance(person, Refusal):
+                return person
             if not self._is_member(person, "administrators"):
                 return Refusal("not-in-team", "this is for administrators", "ask one of them")
             if not is_fresh(signin.factor_at, context.clock(), context.settings.fresh.people):

@@ -87,9 +87,9 @@ class Previews:
         request = await context.store(access.find_request, request_id)
         if request is None or not await self._sight.sees_request(signin.principal, request):
             return _no_request()
-        by = await context.by_id(signin.principal.id)
-        if by is None or not by.active:
-            return Refusal("person-inactive", "the directory says that you are not active")
+        by = await context.present(signin.principal.id)
+        if isinstance(by, Refusal):
+            return by
         ready = await self._ready(signin, by, request, in_name_of)
         if isinstance(ready, Refusal):
             await self._record(signin, by, request, peer, refusal=ready)

@@ -176,9 +176,9 @@ class Recertifications:
         self, signin: SignIn, review_id: str, numbers: list[int], decision: str, reason: str, peer: Peer
     ) -> int | Refusal:
         context = self._context
-        by = await context.by_id(signin.principal.id)
-        if by is None or not by.active:
-            return Refusal("person-inactive", "the directory says that you are not active")
+        by = await context.present(signin.principal.id)
+        if isinstance(by, Refusal):
+            return by
         found = await context.store(rows.find, review_id)
         if found is None or not any(self._answers_for(by, line) for line in found[1]):
             return _unknown()

@@ -17,30 +17,30 @@ import contextlib
 import secrets
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from gateway.access.acts import Acts
+from gateway.access.attempts import Attempts
 from gateway.access.break_glass import Reviews
-from gateway.access.context import Context, Policies, verdict, where, who
+from gateway.access.context import Context, Policies
 from gateway.access.deciding import Decisions
 from gateway.access.enrolment import Enrolment
+from gateway.access.entering import Entering
 from gateway.access.extending import Extensions
 from gateway.access.keys import Token
-from gateway.access.login import PROVIDER, RECOVERY, SUSPENDED, Failure, Login, Proof, not_accepted
-from gateway.access.names import fold_login, split_user
+from gateway.access.login import Failure, Login
 from gateway.access.news import Known, News
-from gateway.access.passes import new_pass
 from gateway.access.passkeys import Enrolled, Passkeys
 from gateway.access.passwords import hash_password
 from gateway.access.people import People
 from gateway.access.preview import Look, Previews
 from gateway.access.recertifying import Recertifications
 from gateway.access.refused import RefusedLogins
-from gateway.access.request import Move, is_fresh, stale_factor
+from gateway.access.request import Move
 from gateway.access.sight import Sight
-from gateway.access.standing import Standing, person_suspended
+from gateway.access.signing import Signing
+from gateway.access.standing import Standing
 from gateway.access.values import (
     AccessSettings,
     Challenge,
@@ -58,14 +58,12 @@ from gateway.access.watch import Cut, Watch
 from gateway.access.workflow import Announce, Workflow
 from gateway.access.writing import Study, Writing
 from gateway.errors import GatewayError, Refusal
-from gateway.model import AccessRequest, Grant, Pass, Peer, Principal, RequestState, Session, Ticket
+from gateway.model import AccessRequest, Grant, Peer, Principal, RequestState, Session
 from gateway.ports import Clock, Directory, Quick, TicketSource, Trail
 from gateway.store import access as rows
 from gateway.store import standing as lost
-from gateway.store.access import PassRow
 from gateway.store.database import Database
 from gateway.store.passkeys import SecurityKey
-from gateway.wire.auth import ScramVerifier, make_verifier, mock_verifier
 
 __all__ = [
     "Access", "AccessSettings", "Challenge", "Enrolling", "LiveSession", "Opened", "SignIn", "hash_password",
@@ -119,7 +117,6 @@ class Access:
             settings, directory, tickets, policies, trail, database, clock, monotonic, token, standing, quick
         )
         self.context = self._context = context
-        self._new_trace = new_trace
         self.news = News(context, database, known)
         self._register, self._signins = self.news.register, self.news.signins
         self._login = Login(context, self.news.locks)
@@ -144,42 +141,39 @@ class Access:
             context, self.people, self.delegations, self.sight.is_member, self._workflow.end_lost
         )
         self._refused = RefusedLogins(lambda kind, fields: context.note(kind, **fields), monotonic)
+        self._attempts = Attempts(context, self._refused)
         self._enrolment = Enrolment(context, self._login, self._refused)
-        self.passkeys = Passkeys(context, self._login, self._enrolment, self._key_refused)
+        self.passkeys = Passkeys(context, self._login, self._enrolment, self._attempts.key_refused)
+        self._signing = Signing(
+            self._attempts, self._login, self._signins, self._enrolment, self.passkeys, self._end_all
+        )
+        self._entering = Entering(
+            context, self._attempts, self._login, self.news, self._watch, self._workflow, self._end_lapsed, new_trace
+        )
         self.acts = Acts(context, self.sight.is_member)
-        self._attempts: set[asyncio.Task[Any]] = set()
 
     # engines
 
-    def challenge(self, user: str, target: str, peer: Peer, *, tls: bool) -> Challenge:  # noqa: ARG002 - see below
+    def challenge(self, user: str, target: str, peer: Peer, *, tls: bool) -> Challenge:
         """How the client that calls itself `user` (`alice` or `alice+SUP-1423`) must authenticate; asks nobody.
 
         A live pass makes it SCRAM. Otherwise a ticket in the name makes it clear text where the target's policy has
         `direct_login` and the connection is TLS, for unknown people too; everybody else gets mock SCRAM. Where the
         client connects from (`peer`) makes no difference: a locked address must not be told that it is.
         """
-        login, ticket_id = split_user(user)
-        found = self._register.login_passes(login, target, ticket_id, self._context.clock())
-        if found:
-            (verifier, pass_id), *others = [(row.secret.scram, row.secret.id) for row in found]
-            return Challenge("scram", login, ticket_id, target, verifier, pass_id, tuple(others))
-        policy = self._context.policies(target) if "+" in user and tls else None
-        if policy is not None and policy.access.direct_login:
-            return Challenge("cleartext", login, ticket_id, target, "", None)
-        return Challenge("scram", login, ticket_id, target, str(self._mock(login or user[:256], target)), None)
+        return self._entering.challenge(user, target, peer, tls=tls)
 
     async def admit_pass(self, challenge: Challenge, proven: bool, peer: Peer) -> Session | Refusal:
         """A session for who proved a pass."""
-        return await self._finish(self._admit_pass(challenge, proven, peer), _asked_for(challenge), peer, "pass")
+        return await self._entering.admit_pass(challenge, proven, peer)
 
     async def admit_direct(self, challenge: Challenge, secret: str, peer: Peer) -> Session | Refusal:
         """A session for who proved the directory password with six digits behind it; opens the ticket's grant."""
-        return await self._finish(self._admit_direct(challenge, secret, peer), _asked_for(challenge), peer, "direct")
+        return await self._entering.admit_direct(challenge, secret, peer)
 
     async def admit_signed_in(self, signin: SignIn, grant_id: str, target: str, peer: Peer) -> Session | Refusal:
         """A session for who is signed in, under a live grant of his own on that target, without a pass."""
-        asked_for = {"login": signin.principal.login, "target": target}
-        return await self._finish(self._admit_signed_in(signin, grant_id, target, peer), asked_for, peer, "browser")
+        return await self._entering.admit_signed_in(signin, grant_id, target, peer)
 
     def check(self, session: Session) -> Refusal | None:
         """Why the session may not run another statement, or None; costs about a microsecond."""
@@ -213,8 +207,7 @@ class Access:
 
     async def sign_in(self, login: str, password: str, otp: str, peer: Peer) -> SignIn | Refusal:
         """A sign-in with its bearer token, for password and code."""
-        asked_for = {"login": fold_login(login)}
-        return await self._finish(self._sign_in(login, password, otp, peer), asked_for, peer, "sign-in")
+        return await self._signing.sign_in(login, password, otp, peer)
 
     async def sign_in_proven(
         self, person: Principal, otp: str, peer: Peer, method: str, factor_at: datetime | None
@@ -222,12 +215,11 @@ class Access:
         """A sign-in of whom the identity provider has proved: with a code, or where `factor_at` is when the provider
         saw a second factor that counts, without.
         """
-        work = self._sign_in_proven(person, otp, peer, method, factor_at)
-        return await self._finish(work, who(person), peer, method)
+        return await self._signing.sign_in_proven(person, otp, peer, method, factor_at)
 
     async def refuse_proven(self, failure: Failure, peer: Peer, method: str) -> None:
         """Record a login at the identity provider that came to nothing. Raises `GatewayError("audit-not-writable")`."""
-        await self._not_accepted(failure, peer, method=method)
+        await self._attempts.not_accepted(failure, peer, method=method)
 
     async def has_factor(self, person: Principal) -> bool:
         """Whether the person has a second factor of the gateway's own."""
@@ -235,7 +227,7 @@ class Access:
 
     async def collect(self, secret: str, peer: Peer) -> SignIn | Enrolled | Refusal | None:
         """What came of a ceremony with a security key, for the command that began it; None while it is awaited."""
-        return await self._finish(self._collect(secret, peer), {}, peer, "sign-in")
+        return await self._signing.collect(secret, peer)
 
     def authenticate(self, token: str) -> SignIn | Refusal:
         """The sign-in of a bearer token; asks nobody, so `run_watcher` must be running."""
@@ -278,7 +270,7 @@ class Access:
             if isinstance(found, Refusal):
                 return found
             grant, request, judged = found
-            secret = await self._mint(signin, wanted.person, grant, judged.ticket, peer)
+            secret = await self._entering.mint(signin, wanted.person, grant, judged.ticket, peer)
             if isinstance(secret, Refusal):
                 return secret
             user = f"{wanted.person.login}+{grant.ticket_id}"
@@ -355,7 +347,7 @@ class Access:
     async def revoke(self, signin: SignIn, grant_id: str, reason: str, peer: Peer) -> Grant | Refusal:
         """End a grant at once: one's own, any for administrators and for the target's approvers."""
         try:
-            person = await self._present(signin)
+            person = await self._context.present(signin.principal.id)
             return (
                 person if isinstance(person, Refusal) else await self._workflow.revoke(person, grant_id, reason, peer)
             )
@@ -389,13 +381,11 @@ class Access:
 
     async def recover(self, login: str, password: str, code: str, peer: Peer) -> str | Refusal:
         """An invitation for password and recovery code; the lost factor is gone, with everything that it opened."""
-        asked_for = {"login": fold_login(login)}
-        return await self._finish(self._recover(login, password, code, peer), asked_for, peer, RECOVERY)
+        return await self._signing.recover(login, password, code, peer)
 
     async def recover_proven(self, person: Principal, code: str, peer: Peer) -> str | Refusal:
         """The same for whom the identity provider has proved."""
-        work = self._recovered(self._login.prove_factor(person, code, peer, recovery=True), peer)
-        return await self._finish(work, who(person), peer, RECOVERY)
+        return await self._signing.recover_proven(person, code, peer)
 
     async def reset_factor(self, signin: SignIn | None, login: str, peer: Peer) -> Principal | Refusal:
         """Take a person's factor away; his grants are revoked, his sessions cut, his sign-ins over."""
@@ -469,77 +459,11 @@ class Access:
         self._login.close()
         self._context.close()
 
-    async def _finish(
-        self, attempt: Awaitable[T | Refusal], asked_for: dict[str, Any], peer: Peer, method: str
-    ) -> T | Refusal:
-        """The attempt's outcome; it is judged and recorded to its end even when who waited for it has gone."""
-        task = asyncio.get_running_loop().create_task(self._judged(attempt, asked_for, peer, method))
-        self._attempts.add(task)
-        task.add_done_callback(self._attempts.discard)
-        return await asyncio.shield(task)
-
-    async def _judged(
-        self, attempt: Awaitable[T | Refusal], asked_for: dict[str, Any], peer: Peer, method: str
-    ) -> T | Refusal:
-        """The attempt's outcome, or the outage that kept it from being judged, recorded where the trail still can."""
-        try:
-            return await attempt
-        except GatewayError as error:
-            if error.code == "audit-not-writable":
-                return replace(error.refusal, fatal=True)
-            outage = error.refusal
-        try:
-            await self._record_login(peer, outage, method=method, **asked_for)
-        except GatewayError as error:
-            return replace(error.refusal, fatal=True)
-        return replace(outage, fatal=True)
-
-    async def _sign_in(self, login: str, password: str, otp: str, peer: Peer) -> SignIn | Refusal:
-        proof = await self._login.prove(login, password, otp, peer)
-        if isinstance(proof, Failure):
-            return await self._not_accepted(proof, peer, method="sign-in")
-        await self._record_login(peer, None, method="sign-in", **who(proof.person), factor=proof.factor)
-        return await self._signins.create(proof)
-
-    async def _sign_in_proven(
-        self, person: Principal, otp: str, peer: Peer, method: str, factor_at: datetime | None
-    ) -> SignIn | Refusal:
-        proof: Proof | Failure
-        if factor_at is None:
-            proof = await self._login.prove_factor(person, otp, peer)
-        else:
-            present = await self._login.proven(person)
-            proof = present if isinstance(present, Failure) else Proof(present, PROVIDER, factor_at)
-        if isinstance(proof, Failure):
-            return await self._not_accepted(proof, peer, method=method)
-        await self._record_login(peer, None, method=method, **who(proof.person), factor=proof.factor)
-        return await self._signins.create(proof)
-
-    async def _collect(self, secret: str, peer: Peer) -> SignIn | Enrolled | Refusal | None:
-        found = await self.passkeys.collected(secret, peer)
-        if not isinstance(found, Proof):
-            return found
-        await self._record_login(peer, None, method="sign-in", **who(found.person), factor=found.factor)
-        return await self._signins.create(found)
-
-    async def _key_refused(self, failure: Failure, peer: Peer) -> Refusal:
-        return await self._not_accepted(failure, peer, method="sign-in")
-
-    async def _recover(self, login: str, password: str, code: str, peer: Peer) -> str | Refusal:
-        return await self._recovered(self._login.prove(login, password, code, peer, recovery=True), peer)
-
-    async def _recovered(self, proving: Awaitable[Proof | Failure], peer: Peer) -> str | Refusal:
-        proof = await proving
-        if isinstance(proof, Failure):
-            return await self._not_accepted(proof, peer, method=RECOVERY)
-        await self._record_login(peer, None, method=RECOVERY, **who(proof.person), factor=proof.factor)
-        return await self._enrolment.recover(proof.person, peer, self._end_all(peer))
-
     async def _wanted(
         self, signin: SignIn, target: str, ticket: str, reason: str, duration_s: int, reveal: Reveal, *,
         write: bool = False, statement: str = "", break_glass: bool = False,
     ) -> Wanted | Refusal:  # fmt: skip
-        person = await _refusing(self._present(signin))
+        person = await _refusing(self._context.present(signin.principal.id))
         if isinstance(person, Refusal):
             return person
         return Wanted(
@@ -568,203 +492,10 @@ class Access:
 
         return end
 
-    async def _admit_pass(self, challenge: Challenge, proven: bool, peer: Peer) -> Session | Refusal:
-        context = self._context
-        context.ready()
-        over = None
-        row = self._register.pass_of(challenge.pass_id) if challenge.pass_id is not None else None
-        grant = self._register.grant(row.secret.grant_id) if row is not None else None
-        if row is not None and grant is not None:
-            over = self._register.over(grant.id, row.secret.id, context.clock())
-        if not proven or row is None or grant is None:
-            known = await context.find(challenge.login)
-            reason = "unknown person" if known is None else "no live pass" if row is None else "wrong pass"
-            failure = Failure("authentication-failed", reason, challenge.login, known)
-            return await self._not_accepted(failure, peer, challenge=challenge, method="pass")
-        # the store itself: another gateway may have ended it a moment ago
-        over = over or await self._over_elsewhere(grant.id, row.secret.id)
-        person, ticket = await asyncio.gather(context.by_id(grant.person), context.ticket(grant.ticket_id))
-        if person is None or not person.active or person.login != row.login:
-            failure = Failure("authentication-failed", "person is not active", challenge.login, person)
-            return await self._not_accepted(failure, peer, challenge=challenge, method="pass")
-        fields = {**_grant_fields(grant), **who(person), "pass": row.secret.id, "factor": row.factor}
-        fields["factor_age_s"] = self._age_s(row.factor_at)
-        judged = over or self._judge_grant(grant, person, ticket)
-        if isinstance(judged, Refusal):
-            await self._record_login(peer, judged, method="pass", **fields)
-            return replace(judged, fatal=True)
-        proof = Proof(person, row.factor, row.factor_at)
-        return await self._session(proof, grant, judged, row.secret.id, peer, "pass", fields)
-
-    async def _admit_signed_in(self, signin: SignIn, grant_id: str, target: str, peer: Peer) -> Session | Refusal:
-        context, method = self._context, "browser"
-        context.ready()
-        # another gateway may have made it a moment ago
-        await self.news.caught_up()
-        person, grant = await self._present(signin), self._register.grant(grant_id)
-        fields: dict[str, Any] = {**who(signin.principal), "target": target, "factor": signin.factor}
-        fields["factor_age_s"] = self._age_s(signin.factor_at)
-        judged: Judged | Refusal
-        if isinstance(person, Refusal):
-            judged = person
-        elif grant is None or grant.person != person.id or grant.target != target:
-            judged = Refusal("not-found", "you have no such access", "choose one of those that are listed")
-        else:
-            fields |= {**_grant_fields(grant), **who(person)}
-            judged = (
-                self._register.over(grant.id, None, context.clock())
-                or await self._over_elsewhere(grant.id, None)
-                or self._factor_short(signin, target)
-                or self._judge_grant(grant, person, await context.ticket(grant.ticket_id))
-            )
-        if isinstance(judged, Refusal) or isinstance(person, Refusal) or grant is None:
-            assert isinstance(judged, Refusal)
-            await self._record_login(peer, judged, method=method, **fields)
-            return judged
-        proof = Proof(person, signin.factor, signin.factor_at)
-        return await self._session(proof, grant, judged, None, peer, method, fields)
-
-    def _factor_short(self, signin: SignIn, target: str) -> Refusal | None:
-        """Why the factor of a sign-in is not enough for a target: as `Workflow.permitted` has it."""
-        policy = self._context.policies(target)
-        if policy is not None and policy.access.second_factor == "webauthn" != signin.factor:
-            return Refusal(
-                "second-factor-required", f"`{target}` needs the factor {policy.access.second_factor}",
-                "sign in with that one",
-            )  # fmt: skip
-        fresh_s = self._context.settings.fresh.open
-        return None if is_fresh(signin.factor_at, self._context.clock(), fresh_s) else stale_factor(fresh_s)
-
-    def _judge_grant(self, grant: Grant, person: Principal, ticket: Ticket | None) -> Judged | Refusal:
-        """Whether a live grant still has its reasons, on a ticket that was just read."""
-        if ticket is not None and ticket.system != grant.ticket_system:
-            ticket = None
-        judged = self._workflow.judge_on(
-            ticket, person, grant.target, grant.ticket_id, write=grant.write, statement=bool(grant.statement),
-            break_glass=grant.break_glass,
-        )  # fmt: skip
-        if not isinstance(judged, Refusal) and set(judged.ticket.customers) != set(grant.customers):
-            return Refusal(
-                "access-ended", f"the customer of the ticket `{grant.ticket_id}` has changed", "open it again"
-            )
-        return judged
-
-    async def _over_elsewhere(self, grant_id: str, pass_id: str | None) -> Refusal | None:
-        """Why the pass, or without one the grant, admits nobody, as the store has it.
-
-        Raises `GatewayError("store-unavailable")`.
-        """
-        context, now = self._context, self._context.clock()
-        good = context.look(rows.lives, grant_id, now) if pass_id is None else context.look(rows.admits, pass_id, now)
-        if await good:
-            return None
-        await self.news.refresh()
-        over = self._register.over(grant_id, pass_id, self._context.clock())
-        return over or Refusal("grant-revoked", "the grant was revoked", "ask whoever revoked it", fatal=True)
-
-    async def _admit_direct(self, challenge: Challenge, secret: str, peer: Peer) -> Session | Refusal:
-        method = "direct"
-        password, code = secret[:-_CODE_DIGITS], secret[-_CODE_DIGITS:]
-        if challenge.method != "cleartext" or challenge.ticket_id is None:
-            failure = Failure("authentication-failed", "malformed user name", challenge.login)
-            return await self._not_accepted(failure, peer, challenge=challenge, method=method)
-        proof = await self._login.prove(challenge.login, password, code, peer)
-        if isinstance(proof, Failure):
-            return await self._not_accepted(proof, peer, challenge=challenge, method=method)
-        wanted = Wanted(proof.person, challenge.target, challenge.ticket_id, proof.factor_at, direct=True)
-        await self._end_lapsed()
-        found = await self._workflow.obtain(wanted, peer)
-        fields = {**who(proof.person), "factor": proof.factor, "factor_age_s": 0}
-        if isinstance(found, Refusal):
-            fields = _asked_for(challenge) | fields
-            await self._record_login(peer, found, method=method, **fields)
-            return replace(found, fatal=True)
-        grant, _, judged = found
-        return await self._session(proof, grant, judged, None, peer, method, {**_grant_fields(grant), **fields})
-
-    async def _session(
-        self, proof: Proof, grant: Grant, judged: Judged, pass_id: str | None, peer: Peer, method: str,
-        fields: dict[str, Any],
-    ) -> Session | Refusal:  # fmt: skip
-        """Record the login, then hand the session out, unless its grant ended while the record was written."""
-        context = self._context
-        session = Session(
-            context.new_id("session"), proof.person, grant, judged.ticket, pass_id, proof.factor, proof.factor_at, peer,
-            context.clock(), self._new_trace(),
-        )  # fmt: skip
-        fields |= {
-            "session": session.id,
-            "trace": session.trace,
-            "ticket_state": judged.ticket.status,
-            "policy": judged.policy.digest,
-        }
-        await self._record_login(peer, None, method=method, **fields)
-        over = self._register.over(grant.id, pass_id, context.clock())
-        if over is not None:
-            await self._record_login(peer, over, method=method, **fields)
-            return over
-        self._watch.begin(session, judged.policy)
-        return session
-
-    async def _mint(self, signin: SignIn, person: Principal, grant: Grant, ticket: Ticket, peer: Peer) -> str | Refusal:
-        """A new pass for the grant: recorded, then kept, then known to `challenge`."""
-        context = self._context
-        secret = new_pass(context.token)
-        # a pass has 160 random bits of its own; with one salt for life nobody can tell whether there is a pass at all
-        salt = self._mock(fold_login(person.login), grant.target).salt
-        scram = await context.work(make_verifier, secret, salt=salt)
-        minted = Pass(
-            context.new_id("pass"), grant.id, person.id, grant.target, grant.ticket_id, scram, context.clock(),
-            grant.expires_at,
-        )  # fmt: skip
-        row = PassRow(minted, person.login, signin.factor, signin.factor_at)
-        await context.record(
-            "pass.minted", **{**_grant_fields(grant), "pass": minted.id}, **who(person), **where(peer),
-            ticket_state=ticket.status, factor=signin.factor, factor_age_s=self._age_s(signin.factor_at),
-            expires_at=grant.expires_at.isoformat(),
-        )  # fmt: skip
-        if not await context.store(rows.insert_pass, row):
-            await self.news.refresh()
-            over = self._register.over(grant.id, None, context.clock())
-            return over or Refusal("grant-revoked", "the grant is over", "open the ticket again")
-        self._register.put_pass(row)
-        return secret
-
     async def _decide(
         self, signin: SignIn, request_id: str, move: Move, reason: str, peer: Peer, in_name_of: str = ""
     ) -> AccessRequest | Refusal:
         return await _refusing(self._decisions.decide(signin, request_id, move, reason[:500], peer, in_name_of))
-
-    async def _present(self, signin: SignIn) -> Principal | Refusal:
-        """The person of a sign-in as the directory has him now."""
-        person = await self._context.by_id(signin.principal.id)
-        if person is None or not person.active:
-            return Refusal("person-inactive", "the directory says that the person is not active")
-        return person
-
-    def _mock(self, name: str, target: str) -> ScramVerifier:
-        """What a name without a pass is challenged with; its salt is also the real passes'."""
-        return mock_verifier(f"{name}\0{target[:256]}", self._context.keys.mock)
-
-    def _age_s(self, factor_at: datetime) -> int:
-        return max(0, int((self._context.clock() - factor_at).total_seconds()))
-
-    async def _not_accepted(
-        self, failure: Failure, peer: Peer, *, method: str, challenge: Challenge | None = None
-    ) -> Refusal:
-        """Record the true reason, then refuse as everybody is refused."""
-        fields: dict[str, Any] = who(failure.person) or {"login": failure.login}
-        if challenge is not None:
-            fields = _asked_for(challenge) | fields
-        await self._record_login(peer, Refusal(failure.code, failure.reason), method=method, **fields)
-        return person_suspended() if failure.code == SUSPENDED else not_accepted()
-
-    async def _record_login(self, peer: Peer, refusal: Refusal | None, *, method: str, **fields: Any) -> None:
-        # A user name that is no login may be a secret typed into the wrong field: it is not recorded.
-        named = bool(fields.get("login"))
-        facts = {**where(peer, user=named), **verdict(refusal), "method": method, **fields}
-        if refusal is None or not self._refused.is_one_of_many("login", peer.host, facts):
-            await self._context.record("login", **facts)
 
 
 async def _refusing(work: Awaitable[T | Refusal]) -> T | Refusal:
@@ -773,19 +504,3 @@ async def _refusing(work: Awaitable[T | Refusal]) -> T | Refusal:
         return await work
     except GatewayError as error:
         return error.refusal
-
-
-def _asked_for(challenge: Challenge) -> dict[str, Any]:
-    return {"login": challenge.login, "target": challenge.target[:64], "ticket": challenge.ticket_id}
-
-
-def _grant_fields(grant: Grant) -> dict[str, Any]:
-    return {
-        "target": grant.target,
-        "ticket_system": grant.ticket_system,
-        "ticket": grant.ticket_id,
-        "customers": list(grant.customers),
-        "grant": grant.id,
-        "request": grant.request_id,
-        "approvers": list(grant.approved_by),
-    }
