@@ -8,24 +8,14 @@ Order of a stop: no new clients, running statements end, sessions are cut, the t
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import ctypes
-import gc
 import os
-import signal
 import socket
-import ssl
-import sys
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import uvloop
-from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding
 
 from gateway import __version__
 from gateway.access.directory.opening import logins_of, serve_directory, work_of
@@ -40,10 +30,10 @@ from gateway.audit.log import FileLog
 from gateway.audit.opening import open_search
 from gateway.audit.rotation import load_next_signer, settle_keys
 from gateway.budgets import Budgets
-from gateway.config import Config, Listener
+from gateway.config import Config
 from gateway.console.app import create_app, create_local_app
 from gateway.console.ops import create_ops_app
-from gateway.console.serve import CIPHERS, local_socket, serve_app, server_context
+from gateway.console.serve import CIPHERS, local_socket, serve_app
 from gateway.custody.custody import Custody
 from gateway.engines import http_statements
 from gateway.engines.doors import Doors
@@ -55,9 +45,9 @@ from gateway.engines.targets import Targets
 from gateway.errors import GatewayError, Refusal
 from gateway.exports.orders import orders_of
 from gateway.exports.supervisor import Exports
-from gateway.http_settings import HttpListener
 from gateway.ledger import Ledger
 from gateway.lineage import Resets, last_known
+from gateway.listening import bound, certificate_binding, database_context, postgres_context, reachable
 from gateway.literals.service import Literals
 from gateway.model import Preview, Session, Write
 from gateway.quick.opening import open_shared
@@ -65,10 +55,9 @@ from gateway.sql.cache import PlanCache
 from gateway.sql.rooms import analyse, free_literals, judged, normalise, telling
 from gateway.sql.worker import Workers, is_short
 from gateway.store.opening import open_store
-from gateway.telemetry import Log, Metrics, configure_logging, way_to
+from gateway.telemetry import Log, Metrics, way_to
 from gateway.traced import make_gate, traced_doors
 from gateway.tracing import Tracer, tracer_of
-from gateway.wire.auth import tls_server_end_point
 
 if TYPE_CHECKING:
     from gateway.quick.shared import Shared
@@ -78,9 +67,6 @@ _QUIET = 500
 """Records a second up to which the audit index follows at once: beyond, statements need the time more."""
 _REQUESTS = "requests"
 """Whose turn the statements of requests take in the workers: they wait for one another."""
-_BACKLOG = 1024
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
-_SWITCH_S = 0.0002
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +206,7 @@ class Server:
         )
         self.http = HttpServing(
             config, gate=self.gate, doors=traced_doors(self.tracer, doors), key=self.targets.mask_key,
-            mark=self.access.mark, bind=_bound, ciphers=CIPHERS, trail=self.trail, report=report,
+            mark=self.access.mark, bind=bound, ciphers=CIPHERS, trail=self.trail, report=report,
             access=self.access, admit=warm(self.access.admit_signed_in), workers=self.workers, logins=self.logins,
         )  # fmt: skip
         self.previews = PostgresPreview(self.gate, self.targets.upstreams, self.targets.session_pins)
@@ -269,10 +255,10 @@ class Server:
 
     def _listen(self) -> None:
         config, listen = self.config, self.config.listen
-        postgres, api, ops = (_bound(one) for one in (listen.postgres, listen.api, listen.ops))
+        postgres, api, ops = (bound(one) for one in (listen.postgres, listen.api, listen.ops))
         self._sockets = [postgres, api, ops]
         if config.mysql:
-            self._sockets.append(_bound(listen.mysql))
+            self._sockets.append(bound(listen.mysql))
             self.mysql.start(self._sockets[-1])
         self.ports = Ports(*(sock.getsockname()[1] for sock in self._sockets))
         self.engine.start(postgres)
@@ -288,8 +274,8 @@ class Server:
             hooks=self.tickets.hooks,
             custody=self.custody,
             key=self.trail.verifier.text,
-            address=(_reachable(listen.postgres), self.ports.postgres),
-            mysql_address=(_reachable(listen.mysql), self.ports.mysql) if config.mysql else None,
+            address=(reachable(listen.postgres), self.ports.postgres),
+            mysql_address=(reachable(listen.mysql), self.ports.mysql) if config.mysql else None,
             tokens=self.literals.tokens,
             spent=self.budgets.spent,
             logins=logins,
@@ -517,83 +503,6 @@ class Server:
             self.log.error("fault", part=part, fault=type(error).__name__, way=way_to(error))
 
 
-def run(config: Config, *, ready: Callable[[Server], None] | None = None) -> int:
-    """Serve until SIGTERM or SIGINT. Returns the exit status: 0, 1 after a fault, 78 when the start was refused."""
-    # The thread that makes records durable needs the interpreter for microseconds after each flush; the default of
-    # 5 ms would make every session wait for whatever the event loop happens to be doing.
-    sys.setswitchinterval(_SWITCH_S)
-    # libuv's io_uring would keep a kernel thread of ours polling, for file operations that the loop never makes
-    os.environ.setdefault("UV_USE_IO_URING", "0")
-    _map_large_buffers()
-    return uvloop.run(_run(config, ready))
-
-
-def _map_large_buffers() -> None:
-    """Let glibc map what is as large as a TLS buffer of uvloop's on its own: mallopt(3).
-
-    uvloop gives each TLS connection a buffer of 256 KiB, of which an idle session touches next to nothing. From the
-    heap it is memory that was in use before, and stays resident; mapped, only touched pages count. The heap's end is
-    kept smaller than such a buffer, or the buffer would be taken from there all the same.
-    """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:
-        mallopt(_M_MMAP_THRESHOLD, 256 * 1024)
-        mallopt(_M_TRIM_THRESHOLD, 192 * 1024)
-
-
-async def _run(config: Config, ready: Callable[[Server], None] | None) -> int:
-    log = configure_logging(config.log_format)
-    server = Server(config, log)
-    try:
-        await server.start()
-    except GatewayError as error:
-        log.error("not started", code=error.code, reason=error.refusal.message, hint=error.refusal.hint)
-        if error.refusal.detail:
-            log.error("not started", detail=error.refusal.detail)
-        return 78
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, server.end)
-    reloads: set[asyncio.Task[None]] = set()
-
-    def reload() -> None:
-        task = loop.create_task(server.reload())
-        reloads.add(task)
-        task.add_done_callback(reloads.discard)
-
-    loop.add_signal_handler(signal.SIGHUP, reload)
-    log.info(
-        "serving",
-        origin=config.origin,
-        postgres=server.ports.postgres,
-        api=server.ports.api,
-        ops=server.ports.ops,
-        **({"mysql": server.ports.mysql} if server.ports.mysql else {}),
-        **({"http": server.http.ports} if server.http.ports else {}),
-    )
-    notify("READY=1")
-    # what was made until now lives as long as the process: a full collection would stop every session for 100 ms
-    gc.collect()
-    gc.freeze()
-    if ready is not None:
-        ready(server)
-    await server.wait()
-    notify("STOPPING=1")
-    log.info("stopping", sessions=server.engine.sessions + server.mysql.sessions)
-    await server.stop(0.0 if server.failed else DRAIN_S)
-    return 1 if server.failed else 0
-
-
-def notify(state: str) -> None:
-    """Tell the service manager (sd_notify(3)); nothing happens where there is none."""
-    address = os.environ.get("NOTIFY_SOCKET")
-    if not address:
-        return
-    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
-        sock.connect("\0" + address[1:] if address.startswith("@") else address)
-        sock.sendall(state.encode())
-
-
 def audit_key_path(config: Config) -> Path:
     """Where the key lies that signs the trail's heads."""
     return config.state / "audit.key"
@@ -603,53 +512,3 @@ def audit_signer(config: Config) -> Signer:
     """The key that signs the trail's heads; made at the first start, below the state directory."""
     path = audit_key_path(config)
     return load_signer(path) if path.exists() else create_signer(path, config.origin)
-
-
-def database_context(config: Config) -> ssl.SSLContext:
-    """The TLS that clients of MySQL's protocol get: the API's, without names of protocols."""
-    context = server_context(config.tls)
-    context.set_alpn_protocols([])
-    context.num_tickets = 0
-    return context
-
-
-def postgres_context(config: Config) -> ssl.SSLContext:
-    """The TLS that PostgreSQL clients get: the API's, with the ALPN name of PostgreSQL's direct TLS."""
-    context = server_context(config.tls)
-    context.set_alpn_protocols(["postgresql"])
-    # database clients do not resume: a ticket each would only cost, and in TLS 1.2 its key opens what was recorded
-    context.num_tickets = 0
-    context.options |= ssl.OP_NO_TICKET
-    return context
-
-
-def certificate_binding(path: Path) -> bytes | None:
-    """The channel binding of the gateway's own certificate (RFC 5929); None when its signature has no single hash."""
-    try:
-        certificate = x509.load_pem_x509_certificate(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise GatewayError("configuration-invalid", f"the certificate `{path}` cannot be read: {error}") from error
-    return tls_server_end_point(certificate.public_bytes(Encoding.DER))
-
-
-def _reachable(listener: Listener) -> str:
-    """What clients are told to connect to: this machine's name where the gateway listens on every address."""
-    return socket.getfqdn() if listener.host in ("0.0.0.0", "::") else listener.host  # noqa: S104 (compared, not bound)
-
-
-def _bound(listener: Listener | HttpListener) -> socket.socket:
-    family = socket.AF_INET6 if ":" in listener.host else socket.AF_INET
-    sock = socket.socket(family, socket.SOCK_STREAM)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        sock.bind((listener.host, listener.port))
-    except OSError as error:
-        sock.close()
-        raise GatewayError(
-            "configuration-invalid",
-            f"cannot listen on {listener.host}:{listener.port}: {error.strerror}",
-            hint="choose another port, or stop what holds it",
-        ) from error
-    sock.listen(_BACKLOG)
-    sock.setblocking(False)
-    return sock

@@ -20,7 +20,7 @@ def register(app: typer.Typer) -> None:
 def serve() -> None:
     """Run the gateway until it is stopped (SIGTERM drains, SIGHUP reloads)."""
     config = configuration("the gateway to serve")
-    from gateway.server import run
+    from gateway.process import run
 
     raise Ended(run(config))
 

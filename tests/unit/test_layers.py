@@ -12,7 +12,9 @@ ROOT = Path(__file__).parents[2] / "gateway"
 
 LAYERS: list[tuple[str, ...]] = [
     ("cli", "demo"),
+    ("process",),
     ("server",),
+    ("listening",),
     ("engines", "console"),
     ("traced",),
     ("gate",),
@@ -42,7 +44,7 @@ FENCES: dict[str, tuple[str, ...]] = {
     "sqlglot": ("sql/tree/",),
     "sqlalchemy": ("store/", "audit/"),
     "alembic": ("store/migrate.py", "store/migrations/"),
-    "uvloop": ("server.py", "demo/", "engines/http_proxy/server.py"),
+    "uvloop": ("process.py", "demo/", "engines/http_proxy/server.py"),
     "uvicorn": ("console/", "demo/served.py"),
     "fastapi": ("console/", "demo/backoffice/", "demo/simulator/", "demo/served.py"),
     "typer": ("cli/",),
