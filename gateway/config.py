@@ -13,98 +13,31 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args
-from urllib.parse import urlsplit
 
-from pydantic import BaseModel, Discriminator, Field, Tag, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import MarkedYAMLError
 
 from gateway import directory_settings
+from gateway.alert_settings import Alerts
+from gateway.audit_settings import Audit
 from gateway.directory_settings import Directory
 from gateway.errors import GatewayError
 from gateway.factor_settings import SecondFactor
 from gateway.http_settings import CREDENTIALS, HttpTarget, HttpWorkers, faults
+from gateway.listener_settings import Listen
 from gateway.outgoing import AnySink, FileSink, HttpsSink, OtlpSink, SyslogSink, Telemetry
 from gateway.redis_settings import Redis
-from gateway.settings import Bytes, Seconds, Secret, is_loopback, seconds, size
+from gateway.settings import Bytes, Seconds, Secret
 from gateway.settings import Model as _Model
 from gateway.store_settings import Store
+from gateway.target_settings import AnyTarget, MysqlTarget, Target
 from gateway.ticket_settings import KINDS, Remote, Tickets
-
-__all__ = ["Bytes", "Config", "Seconds", "Secret", "load_config", "schema", "seconds", "settings", "size"]
 
 ENVIRONMENT_PREFIX = "GATEWAY_"
 M = TypeVar("M", bound=BaseModel)
-
-
-class Listener(_Model):
-    """One listening socket. `port` 0 takes a free one."""
-
-    host: str = "127.0.0.1"
-    port: int = Field(ge=0, le=65535)
-
-    @property
-    def loopback(self) -> bool:
-        """Whether only this machine can reach it."""
-        return is_loopback(self.host)
-
-
-class DatabaseListener(Listener):
-    """Where clients of a database connect. `tls: off` is for loopback only."""
-
-    tls: Literal["required", "off"] = "required"
-    max_connections: int = Field(default=500, ge=1, le=100_000)
-    max_connections_per_person: int = Field(default=100, ge=1, le=100_000)
-    login_timeout: Seconds = 30.0
-    idle_timeout: Seconds = 3600.0
-
-    @model_validator(mode="after")
-    def _plain_stays_home(self) -> DatabaseListener:
-        if self.tls == "off" and not self.loopback:
-            raise ValueError("`tls: off` is for a loopback host only")
-        return self
-
-
-class PostgresListener(DatabaseListener):
-    """Where PostgreSQL clients connect."""
-
-    port: int = Field(default=6432, ge=0, le=65535)
-
-
-class MysqlListener(DatabaseListener):
-    """Where clients of MySQL and MariaDB connect, if a target is one; over TLS always, since the password travels."""
-
-    port: int = Field(default=3307, ge=0, le=65535)
-    tls: Literal["required"] = "required"
-
-
-class ApiListener(Listener):
-    """Where the HTTPS API answers; always with TLS."""
-
-    port: int = Field(default=8443, ge=0, le=65535)
-
-
-class OpsListener(Listener):
-    """Health and metrics; loopback only, since it asks for no authentication."""
-
-    port: int = Field(default=9464, ge=0, le=65535)
-
-    @model_validator(mode="after")
-    def _loopback_only(self) -> OpsListener:
-        if not self.loopback:
-            raise ValueError("the operations port answers on a loopback host only")
-        return self
-
-
-class Listen(_Model):
-    """All listening sockets."""
-
-    postgres: PostgresListener = PostgresListener()
-    mysql: MysqlListener = MysqlListener()
-    api: ApiListener = ApiListener()
-    ops: OpsListener = OpsListener()
 
 
 class Tls(_Model):
@@ -113,63 +46,6 @@ class Tls(_Model):
     certificate: Path
     key: Path
     ca: Path | None = None
-
-
-class Target(_Model):
-    """A database behind the gateway. `tls` towards it is `verify-full`, or `off` on loopback only."""
-
-    engine: Literal["postgres"] = "postgres"
-    host: str
-    port: int = Field(default=5432, ge=1, le=65535)
-    database: str
-    user: str
-    password: Secret
-    tls: Literal["verify-full", "off"] = "verify-full"
-    ca: Path | None = None
-    connect_timeout: Seconds = 10.0
-    spare_connections: int = Field(default=2, ge=0, le=64)
-
-    @property
-    def unix(self) -> bool:
-        """Whether `host` is a directory with a socket."""
-        return self.host.startswith("/")
-
-    @model_validator(mode="after")
-    def _plain_stays_home(self) -> Target:
-        if self.tls == "off" and not self.unix and not Listener(host=self.host, port=self.port).loopback:
-            raise ValueError("`tls: off` is for a target on a loopback host or a local socket only")
-        return self
-
-
-class MysqlTarget(_Model):
-    """A database of MySQL or MariaDB. `tls` towards it is `verify-full`, or `off` on loopback only."""
-
-    engine: Literal["mysql"]
-    host: str
-    port: int = Field(default=3306, ge=1, le=65535)
-    database: str
-    user: str
-    password: Secret
-    tls: Literal["verify-full", "off"] = "verify-full"
-    ca: Path | None = None
-    connect_timeout: Seconds = 10.0
-    pseudonyms_of: str = ""
-
-    @model_validator(mode="after")
-    def _plain_stays_home(self) -> MysqlTarget:
-        if self.tls == "off" and not Listener(host=self.host, port=self.port).loopback:
-            raise ValueError("`tls: off` is for a target on a loopback host only")
-        return self
-
-
-def _engine(target: object) -> object:
-    return target.get("engine", "postgres") if isinstance(target, dict) else getattr(target, "engine", None)
-
-
-AnyTarget = Annotated[
-    Annotated[Target, Tag("postgres")] | Annotated[MysqlTarget, Tag("mysql")] | Annotated[HttpTarget, Tag("http")],
-    Discriminator(_engine),
-]
 
 
 class Roles(_Model):
@@ -181,184 +57,6 @@ class Roles(_Model):
     administrators: frozenset[str] = frozenset()
     auditors: frozenset[str] = frozenset()
     custodians: frozenset[str] = frozenset()
-
-
-class Replica(_Model):
-    """PostgreSQL servers of which a quorum has to acknowledge each record. `tls: off` is for loopback hosts only."""
-
-    hosts: tuple[Annotated[str, Field(pattern=r"^[^\s:/]+:\d{1,5}$|^\[[0-9A-Fa-f:]+\]:\d{1,5}$")], ...] = Field(
-        min_length=1
-    )
-    database: str = "gateway_audit"
-    user: str
-    password: Secret
-    tls: Literal["verify-full", "off"] = "verify-full"
-    ca: Path | None = None
-    deadline: Annotated[Seconds, Field(ge=1.0, le=30.0)] = 5.0
-
-    @model_validator(mode="after")
-    def _plain_stays_home(self) -> Replica:
-        names = [host.rpartition(":")[0].strip("[]") for host in self.hosts]
-        if self.tls == "off" and not all(Listener(host=name, port=0).loopback for name in names):
-            raise ValueError("`tls: off` is for servers on loopback hosts only")
-        return self
-
-
-class AuditIndex(_Model):
-    """Where the search index of the trail is: a file below `state`, or a PostgreSQL database that gateways share."""
-
-    kind: Literal["sqlite", "postgres"] = "sqlite"
-    host: str = ""
-    port: int = Field(default=5432, ge=1, le=65535)
-    database: str = ""
-    user: str = ""
-    password: Secret | None = None
-    tls: Literal["verify-full", "off"] = "verify-full"
-    ca: Path | None = None
-    connect_timeout: Seconds = 5.0
-
-    @model_validator(mode="after")
-    def _whole(self) -> AuditIndex:
-        given = (self.host, self.database, self.user, self.password)
-        if self.kind == "postgres" and not all(given):
-            raise ValueError("an index in PostgreSQL needs host, database, user and password")
-        if self.kind == "sqlite" and any(given):
-            raise ValueError("host, database, user and password are of `kind: postgres`")
-        local = self.host.startswith("/") or not self.host or Listener(host=self.host, port=self.port).loopback
-        if self.tls == "off" and not local:
-            raise ValueError("`tls: off` is for an index on a loopback host or a local socket only")
-        return self
-
-
-class Archive(_Model):
-    """A bucket of S3-compatible storage, with object lock, that gets copies of the trail; locked for `audit.retention`.
-
-    `mode: governance` is for trying things out: who has the right to can delete such objects.
-    """
-
-    endpoint: str = Field(pattern=r"^https?://[^/?#@]+/?$")
-    bucket: str = Field(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")
-    prefix: str = Field(default="", pattern=r"^([A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)*)?$")
-    region: str = "us-east-1"
-    access_key: Secret
-    secret_key: Secret
-    ca: Path | None = None
-    mode: Literal["compliance", "governance"] = "compliance"
-
-    @model_validator(mode="after")
-    def _plain_stays_home(self) -> Archive:
-        host = urlsplit(self.endpoint).hostname or ""
-        if self.endpoint.startswith("http:") and not Listener(host=host, port=0).loopback:
-            raise ValueError("an archive is reached over https://, or on a loopback host")
-        return self
-
-
-class Audit(_Model):
-    """The trail. `reserve` is disk space kept back so that the closing record can always be written."""
-
-    path: Path | None = None
-    segment_size: Bytes = 64 * 1024**2
-    reserve: Bytes = 64 * 1024**2
-    window_rows: int = Field(default=1000, ge=1)
-    window_bytes: Bytes = 1024**2
-    heartbeat: Seconds = 300.0
-    literals_days: int = Field(default=90, ge=1, le=3650)
-    witness_token: Secret | None = None
-    index: AuditIndex = AuditIndex()
-    replica: Replica | None = None
-    retention: Seconds = 365 * 86400.0
-    hot: Seconds = 90 * 86400.0
-    archive: Archive | None = None
-
-    @model_validator(mode="after")
-    def _beats(self) -> Audit:
-        if self.heartbeat < 1:
-            raise ValueError("a heartbeat comes once a second at the most")
-        if self.retention < 86400:
-            raise ValueError("records are kept for a day at the least")
-        return self
-
-
-Severity = Literal["low", "medium", "high", "critical"]
-Department = Literal["security", "engineering", "legal", "communication"]
-
-
-class Mail(_Model):
-    """An address that is told of security events by SMTP. `tls: off` is for a server on a loopback host only."""
-
-    kind: Literal["mail"]
-    name: str = Field(pattern="^[a-z][a-z0-9-]{0,62}$")
-    severity: Severity = "medium"
-    host: str
-    port: int = Field(default=587, ge=1, le=65535)
-    tls: Literal["starttls", "implicit", "off"] = "starttls"
-    ca: Path | None = None
-    user: str = ""
-    password: Secret | None = None
-    sender: str
-    to: tuple[str, ...] = Field(min_length=1)
-
-    @model_validator(mode="after")
-    def _plain_stays_home(self) -> Mail:
-        if self.tls == "off" and not Listener(host=self.host, port=self.port).loopback:
-            raise ValueError("`tls: off` is for a server on a loopback host only")
-        return self
-
-
-class Webhook(_Model):
-    """An address that is told of security events by HTTP. The address is a secret: who has it can write there."""
-
-    kind: Literal["webhook", "slack", "pagerduty"]
-    name: str = Field(pattern="^[a-z][a-z0-9-]{0,62}$")
-    severity: Severity = "medium"
-    url: Secret
-    secret: Secret | None = None
-    ca: Path | None = None
-
-    @model_validator(mode="after")
-    def _keyed(self) -> Webhook:
-        if self.kind != "slack" and self.secret is None:
-            raise ValueError("`secret` is needed: what signs a webhook, or the routing key of an event service")
-        return self
-
-
-Sink = Annotated[Mail | Webhook, Field(discriminator="kind")]
-
-
-def _signed_by(severity: str) -> tuple[Department, ...]:
-    everybody: tuple[Department, ...] = ("security", "engineering", "legal", "communication")
-    return everybody[: ("low", "medium", "high", "critical").index(severity) + 1]
-
-
-class Alerts(_Model):
-    """Security events: rules of one's own, which teams are which departments, who must sign what, who is told.
-
-    Without `departments`, the administrators' teams are security, and security alone signs.
-    """
-
-    rules: Path | None = None
-    departments: dict[Department, frozenset[str]] = Field(default_factory=dict)
-    sign_offs: dict[Severity, tuple[Department, ...]] = Field(default_factory=dict)
-    sinks: tuple[Sink, ...] = ()
-
-    @model_validator(mode="after")
-    def _complete(self) -> Alerts:
-        if self.departments and "security" not in self.departments:
-            raise ValueError("`departments` must say which teams are `security`: they look into cases and close them")
-        for severity in ("low", "medium", "high", "critical"):
-            for department in self.needed(severity):
-                if self.departments and not self.departments.get(department):
-                    raise ValueError(
-                        f"a case of severity `{severity}` needs the signature of `{department}`, which has no team: "
-                        "name one in `departments`, or say in `sign_offs` who signs"
-                    )
-        if len({sink.name for sink in self.sinks}) != len(self.sinks):
-            raise ValueError("two sinks have the same name")
-        return self
-
-    def needed(self, severity: Severity) -> tuple[Department, ...]:
-        """The departments that sign a case of that severity."""
-        return self.sign_offs.get(severity) or (_signed_by(severity) if self.departments else ("security",))
 
 
 class Limits(_Model):

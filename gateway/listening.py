@@ -9,10 +9,11 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from gateway.config import Config, Listener
+from gateway.config import Config
 from gateway.console.serve import server_context
 from gateway.errors import GatewayError
 from gateway.http_settings import HttpListener
+from gateway.listener_settings import Listener
 from gateway.wire.auth import tls_server_end_point
 
 _BACKLOG = 1024

@@ -28,7 +28,7 @@ from gateway.audit.encode import leaf_of
 from gateway.audit.log import FileLog
 from gateway.audit.segment import segments_of
 from gateway.audit.verify import verify_log
-from gateway.config import Replica
+from gateway.audit_settings import Replica
 from gateway.record import Form, event
 
 ORIGIN = "bench.example/trail"

@@ -23,9 +23,10 @@ from typing import Any
 import httpx2
 
 from gateway.access.context import Context
+from gateway.alert_settings import Mail, Sink, Webhook
 from gateway.alerts.rules import SEVERITIES
-from gateway.config import Listener, Mail, Sink, Webhook
 from gateway.errors import GatewayError
+from gateway.listener_settings import Listener
 from gateway.store import cases as rows
 from gateway.store.cases import Case, CaseState, Notice
 

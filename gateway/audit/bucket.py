@@ -18,7 +18,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from botocore.session import Session
 
 from gateway.audit.archive import Taken
-from gateway.config import Archive
+from gateway.audit_settings import Archive
 from gateway.errors import GatewayError
 
 _TIMEOUT_S = 30

@@ -57,7 +57,7 @@ from gateway.audit.rotation import check_rotations, keep_rotation, rotation_note
 from gateway.audit.segment import Damaged, Disk
 from gateway.audit.tree import EMPTY_ROOT
 from gateway.audit.writer import Bracket, Writer
-from gateway.config import Replica
+from gateway.audit_settings import Replica
 from gateway.errors import GatewayError
 from gateway.ports import Clock
 from gateway.record import ENVELOPE, Form, event

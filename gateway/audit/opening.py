@@ -9,7 +9,8 @@ from gateway.audit.checkpoint import Verifier
 from gateway.audit.elsewhere import Elsewhere
 from gateway.audit.search import Search
 from gateway.audit.shared_index import Connect, PostgresIndex, connector
-from gateway.config import AuditIndex, Config
+from gateway.audit_settings import AuditIndex
+from gateway.config import Config
 
 
 def open_search(config: Config, verifier: Verifier, durable: Callable[[], int]) -> Search:

@@ -22,7 +22,7 @@ from psycopg import pq
 from psycopg.conninfo import make_conninfo
 
 from gateway.audit.tree import leaf_hash
-from gateway.config import Replica
+from gateway.audit_settings import Replica
 
 APPEND = b"SELECT gateway_audit.append($1, $2, $3, $4, $5, $6)"
 CONFIRM = b"SELECT gateway_audit.confirm($1, $2, $3)"

@@ -28,7 +28,7 @@ from gateway.audit.pruning import kept_hashes
 from gateway.audit.quorum import Connection, Head, Lost, Refused, packed
 from gateway.audit.segment import read_batches, read_header, segments_of
 from gateway.audit.tree import EMPTY_ROOT, Frontier, leaf_hash
-from gateway.config import Replica
+from gateway.audit_settings import Replica
 from gateway.errors import GatewayError
 
 T = TypeVar("T")

@@ -31,7 +31,7 @@ from gateway.audit.segment import Damaged, Disk, segments_of
 from gateway.audit.tiles import TileWriter
 from gateway.audit.tree import EMPTY_ROOT, Frontier
 from gateway.audit.writer import Writer
-from gateway.config import Replica
+from gateway.audit_settings import Replica
 from gateway.errors import GatewayError
 
 _TIMEOUT_S = 30.0

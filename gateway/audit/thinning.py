@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 
 from gateway.audit.quorum import Connection, Lost, Refused
-from gateway.config import Replica
+from gateway.audit_settings import Replica
 from gateway.errors import GatewayError
 
 _CONNECT_S = 5.0

@@ -29,9 +29,9 @@ from gateway.cli.output import (
     show_refusal,
 )
 from gateway.cli.setup import server, setup, sign_in, signed_in
-from gateway.config import seconds
 from gateway.errors import GatewayError
 from gateway.policy.schema import FIELD_OF_ROUTE
+from gateway.settings import seconds
 
 _GRANTS = [
     Column("id", "GRANT"),

@@ -26,10 +26,11 @@ from gateway.cli.finding import FAIL, OK, WARN, Finding, failed
 from gateway.cli.local import local_api
 from gateway.cli.output import FAILED, Ended, clean, emit_json
 from gateway.cli.setup import configuration, setup
-from gateway.config import Config, Secret
+from gateway.config import Config
 from gateway.directory_settings import FileDirectory
 from gateway.errors import GatewayError
 from gateway.oidc_settings import OidcDirectory
+from gateway.settings import Secret
 from gateway.ticket_settings import FileTickets, Remote, ServiceNow
 
 SOON = timedelta(days=30)

@@ -8,13 +8,14 @@ import re
 from collections.abc import Iterator
 
 from gateway.cli.finding import FAIL, OK, WARN, Finding, failed
-from gateway.config import Config, MysqlTarget
+from gateway.config import Config
 from gateway.engines.mysql_catalog import read_catalog
 from gateway.engines.mysql_upstream import MysqlUpstream, Rows
 from gateway.engines.targets import load_policies
 from gateway.errors import GatewayError
 from gateway.sql.catalog import Catalog
 from gateway.sql.fit import check_against
+from gateway.target_settings import MysqlTarget
 
 _READS = frozenset({"USAGE", "SELECT", "SHOW VIEW"})
 _GRANT = re.compile(r"GRANT (.+?) ON (.+?) TO ", re.IGNORECASE)

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 
 from gateway.audit.quorum import Connection, Lost, Refused
 from gateway.audit.replicate import UNQUORATE
+from gateway.audit_settings import Replica
 from gateway.cli.finding import FAIL, OK, WARN, Finding
-from gateway.config import Config, Replica
+from gateway.config import Config
 
 _TIMEOUT_S = 3.0
 _STANDBY = "25006"

@@ -16,13 +16,14 @@ import psycopg
 from psycopg import sql
 
 from gateway.cli.finding import FAIL, OK, WARN, Finding, failed
-from gateway.config import Config, Target
+from gateway.config import Config
 from gateway.engines.targets import connection_settings, load_policies
 from gateway.engines.upstream import Upstream
 from gateway.errors import GatewayError, Refusal
 from gateway.policy.schema import Policy, WriteRule
 from gateway.sql.fit import check_against
 from gateway.sql.postgres import load_catalog
+from gateway.target_settings import Target
 
 OLDEST = 130_000
 HARMLESS_SETTINGS = frozenset({"default_transaction_read_only", "log_statement", "log_min_duration_statement"})

@@ -18,8 +18,8 @@ from gateway.audit.witness import TAMPERING, Copy, Finding, Memory, Source, evid
 from gateway.cli.client import TIMEOUT_S, Server, transport_to, write_private
 from gateway.cli.output import FAILED, TAMPERED, Ended, emit_facts, emit_json, emit_line, say
 from gateway.cli.setup import setup
-from gateway.config import Secret, seconds
 from gateway.errors import GatewayError
+from gateway.settings import Secret, seconds
 
 _LARGEST = 1 << 20
 _HOOK_S = 30.0

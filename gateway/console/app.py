@@ -23,7 +23,7 @@ from gateway.access.values import Opened
 from gateway.alerts.cases import Cases
 from gateway.audit.log import FileLog
 from gateway.audit.search import Search
-from gateway.config import Config, DatabaseListener
+from gateway.config import Config
 from gateway.console import acts as act_routes
 from gateway.console import cases as case_routes
 from gateway.console import custody as custody_routes
@@ -50,6 +50,7 @@ from gateway.console.requests import only_target, waiting
 from gateway.console.serve import Guard
 from gateway.custody.custody import Custody
 from gateway.errors import GatewayError, Refusal
+from gateway.listener_settings import DatabaseListener
 from gateway.model import RequestState
 from gateway.policy.schema import Policy
 from gateway.ports import Clock, Directory

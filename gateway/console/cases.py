@@ -8,8 +8,8 @@ from typing import Literal
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
+from gateway.alert_settings import Department
 from gateway.alerts.cases import evidence_root
-from gateway.config import Department
 from gateway.console.acts import logins_of
 from gateway.console.context import From, Id, Me, Of, Parts, given, router
 from gateway.store.cases import Case

@@ -37,7 +37,7 @@ from gateway.audit.search import Query, Search
 from gateway.audit.segment import Damaged, Disk, segments_of
 from gateway.audit.thinning import prune_copy
 from gateway.audit.trusted import Trusted, keep_trusted, moved, read_trusted
-from gateway.config import Audit
+from gateway.audit_settings import Audit
 from gateway.custody.holds import Holds
 from gateway.errors import GatewayError
 from gateway.record import event

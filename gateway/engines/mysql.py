@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from gateway.access.context import durable
-from gateway.config import Limits, MysqlListener
+from gateway.config import Limits
 from gateway.engines.doors import Doors
 from gateway.engines.mysql_client import Client
 from gateway.engines.mysql_session import MysqlSession
@@ -19,6 +19,7 @@ from gateway.engines.mysql_upstream import WANTED, Backend, MysqlUpstream
 from gateway.engines.reception import STOPPING, Reception
 from gateway.errors import GatewayError, Refusal
 from gateway.gate import Gate
+from gateway.listener_settings import MysqlListener
 from gateway.model import Peer, Session
 from gateway.sql.mysql import session_statements
 from gateway.sql.statement import View

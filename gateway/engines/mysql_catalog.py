@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 
-from gateway.config import MysqlTarget
 from gateway.engines.mysql_upstream import MysqlUpstream
 from gateway.sql.catalog import Catalog
 from gateway.sql.mysql import catalog_from_rows, catalog_queries
+from gateway.target_settings import MysqlTarget
 
 _DEADLINE_S = 60.0
 

@@ -11,10 +11,10 @@ import asyncio
 import contextlib
 from collections.abc import Sequence
 
-from gateway.config import MysqlTarget
 from gateway.engines.mysql_link import Link
 from gateway.engines.outward import tls_context, unavailable
 from gateway.errors import GatewayError
+from gateway.target_settings import MysqlTarget
 from gateway.wire.mysql.answers import Answer, Part
 from gateway.wire.mysql.auth import ClientAuth
 from gateway.wire.mysql.base import UTF8MB4, Capability

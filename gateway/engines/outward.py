@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import ssl
 
-from gateway.config import MysqlTarget, Target
 from gateway.errors import GatewayError
+from gateway.target_settings import MysqlTarget, Target
 
 
 def unavailable(message: str, detail: str = "") -> GatewayError:

@@ -16,7 +16,7 @@ from typing import Generic, cast
 
 from gateway.access.context import durable
 from gateway.admitted import Admitted
-from gateway.config import DatabaseListener, Limits
+from gateway.config import Limits
 from gateway.engines.doors import C, Doors
 from gateway.engines.postgres_client import AnyRelay, Client, TlsClient, ahead, exactly, last_words, peek
 from gateway.engines.postgres_observed import ObservedRelay
@@ -27,6 +27,7 @@ from gateway.engines.reception import STOPPING, Reception
 from gateway.engines.upstream import Backend, Rejected, Upstream
 from gateway.errors import GatewayError, Refusal
 from gateway.gate import Gate
+from gateway.listener_settings import DatabaseListener
 from gateway.model import Peer, Session
 from gateway.wire import auth
 from gateway.wire import postgres as wire

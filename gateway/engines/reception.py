@@ -16,10 +16,10 @@ from functools import partial
 from typing import Generic, Protocol, TypeVar
 
 from gateway.admitted import Admitted
-from gateway.config import DatabaseListener
 from gateway.engines.crowd import Crowd
 from gateway.errors import GatewayError, Refusal
 from gateway.gate import Gate
+from gateway.listener_settings import DatabaseListener
 from gateway.model import Session
 
 _GREETING_SLOTS = 100

@@ -17,13 +17,13 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from gateway.config import Target
 from gateway.engines.targets import connection_settings
 from gateway.errors import GatewayError
 from gateway.policy.contents import LONGEST
 from gateway.policy.paths import Reference
 from gateway.sql.catalog import Catalog
 from gateway.sql.postgres import load_catalog
+from gateway.target_settings import Target
 
 MOST_CELLS = 100_000
 MOST_SECONDS = 600.0

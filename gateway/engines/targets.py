@@ -14,7 +14,7 @@ from typing import Any
 
 import psycopg
 
-from gateway.config import AnyTarget, Config, MysqlTarget, Target
+from gateway.config import Config
 from gateway.engines import mysql_catalog
 from gateway.engines.http_support import unsupported
 from gateway.engines.mysql_upstream import MysqlUpstream
@@ -34,6 +34,7 @@ from gateway.sql.fit import check_against, unknown_to
 from gateway.sql.postgres import load_catalog
 from gateway.sql.render import mask_settings
 from gateway.sql.statement import Limits, View
+from gateway.target_settings import AnyTarget, MysqlTarget, Target
 
 _REFRESH_S = 30.0
 _RETRY_S = 3.0

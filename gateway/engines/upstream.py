@@ -17,11 +17,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol, cast
 
-from gateway.config import Target
 from gateway.engines.inbox import Inbox
 from gateway.engines.outward import tls_context, unavailable
 from gateway.engines.reading import Lending, Line
 from gateway.errors import GatewayError
+from gateway.target_settings import Target
 from gateway.wire import auth, postgres
 
 _STARTUP_LIMIT = 64 * 1024

@@ -19,8 +19,9 @@ from typing import Any
 
 import psycopg
 
-from gateway.config import Replica, Secret
+from gateway.audit_settings import Replica
 from gateway.demo.postgres import OWNER, EmbeddedPostgres, _Account, _as_user, find_binaries
+from gateway.settings import Secret
 
 ROLE, PASSWORD = "gateway_audit", "audit-copy-password"
 SCHEMA = (Path(__file__).parents[2] / "deploy" / "postgres" / "audit-replica.sql").read_text()

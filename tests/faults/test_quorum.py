@@ -23,7 +23,7 @@ from gateway.audit.log import FileLog
 from gateway.audit.restore import restore
 from gateway.audit.segment import read_batches, segments_of
 from gateway.audit.verify import verify_log
-from gateway.config import Replica
+from gateway.audit_settings import Replica
 from gateway.errors import GatewayError
 from gateway.record import event
 

@@ -33,7 +33,7 @@ from pathlib import Path
 sys.path[:0] = sys.argv[4:]
 from test_quorum import Trail
 from gateway.audit.checkpoint import load_signer
-from gateway.config import Replica
+from gateway.audit_settings import Replica
 key = load_signer(Path(sys.argv[2]))
 trail = Trail(Path(sys.argv[1]), Replica.model_validate_json(sys.argv[3]), key.verifier.name, key)
 print("open", flush=True)

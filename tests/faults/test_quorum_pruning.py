@@ -25,8 +25,8 @@ from gateway.audit.segment import Disk, segments_of
 from gateway.audit.thinning import prune_copy
 from gateway.audit.tree import leaf_hash
 from gateway.audit.verify import verify_log
+from gateway.audit_settings import Audit
 from gateway.cli.doctor_replica import examine
-from gateway.config import Audit
 from gateway.custody.retention import Retention
 from gateway.record import event
 

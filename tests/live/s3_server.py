@@ -15,7 +15,7 @@ import httpx2
 from botocore.config import Config
 from botocore.session import Session
 
-from gateway.config import Archive
+from gateway.audit_settings import Archive
 from gateway.demo.postgres import free_port
 
 BUCKET = "trail"

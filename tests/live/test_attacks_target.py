@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from gateway.config import Secret, Target
 from gateway.engines.upstream import Upstream
 from gateway.errors import GatewayError
+from gateway.settings import Secret
+from gateway.target_settings import Target
 from gateway.wire import auth
 from gateway.wire import postgres as wire
 

@@ -17,9 +17,10 @@ from gateway.audit.opening import connect_to
 from gateway.audit.questions import QUESTIONS
 from gateway.audit.search import Query, Search
 from gateway.audit.shared_index import PostgresIndex, schema_of
-from gateway.config import AuditIndex, Secret
+from gateway.audit_settings import AuditIndex
 from gateway.demo.postgres import DATABASE, OWNER, EmbeddedPostgres, find_binaries
 from gateway.errors import GatewayError
+from gateway.settings import Secret
 from loadtests.questions import FILTERS, START, opened
 from loadtests.questions import records as made_up
 from tests.unit.audit import conftest as small

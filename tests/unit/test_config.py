@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from gateway.config import AuditIndex, Config, Secret, load_config, schema, seconds, settings, size
+from gateway.audit_settings import AuditIndex
+from gateway.config import Config, load_config, schema, settings
 from gateway.errors import GatewayError
+from gateway.settings import Secret, seconds, size
 from gateway.store_settings import Store
 
 GOOD = """\

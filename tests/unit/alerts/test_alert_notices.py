@@ -15,8 +15,9 @@ import pytest
 from access_world import World
 from smtp_server import SmtpServer
 
+from gateway.alert_settings import Mail, Sink, Webhook
 from gateway.alerts.notify import Notifier, plain, signature
-from gateway.config import Mail, Secret, Sink, Webhook
+from gateway.settings import Secret
 from gateway.store import cases as rows
 from gateway.store.cases import Case, CaseState
 

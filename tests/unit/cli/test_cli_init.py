@@ -16,10 +16,11 @@ from gateway.access.directory.file import FileDirectory
 from gateway.access.tickets.file import FileTickets
 from gateway.cli import doctor
 from gateway.cli.finding import FAIL, OK, WARN, Finding
-from gateway.config import Config, Target, load_config, settings
+from gateway.config import Config, load_config, settings
 from gateway.directory_settings import KINDS as DIRECTORIES
 from gateway.http_settings import HttpTarget
 from gateway.policy.load import load_policy
+from gateway.target_settings import Target
 from gateway.ticket_settings import KINDS
 from gateway.ticket_settings import FileTickets as FileSettings
 

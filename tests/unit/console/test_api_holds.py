@@ -12,7 +12,7 @@ import pytest
 from gateway.audit.pruning import leaf_of_record
 from gateway.audit.segment import segments_of
 from gateway.audit.verify import verify_log
-from gateway.config import Audit
+from gateway.audit_settings import Audit
 from gateway.custody.holds import fits, subject_of
 from gateway.custody.retention import Retention
 from gateway.errors import GatewayError
