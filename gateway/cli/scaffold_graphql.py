@@ -18,14 +18,13 @@ from gateway.cli.graphql_schema import Given, RootField, Schema
 from gateway.cli.openapi import Leaf
 from gateway.cli.scaffold_http import HttpDraft, head
 from gateway.cli.scaffold_http_values import column, mask_of
+from gateway.cli.scaffold_loading import loading
 from gateway.cli.scaffold_text import quote, spoken
 from gateway.errors import GatewayError
 from gateway.policy import classify, kinds, words
 from gateway.policy.classify import Proposal, Seen
 from gateway.policy.graphql_load import NAME, typed
 from gateway.policy.http_values import written
-from gateway.policy.load import parse_policy
-from gateway.policy.shapes import LARGEST, DocumentInvalid
 from gateway.policy.types import column_type
 
 _COUNTS = frozenset({"total", "count", "total count", "total items", "total results"})
@@ -59,7 +58,10 @@ def drafted(target: str, schema: Schema, customer: str, today: date) -> HttpDraf
         )  # fmt: skip
     writer = _Writer(named, today, schema)
     found = [writer.operation(one) for one in schema.fields]
-    text = _loading(target, named, not customer, found, schema)
+    text = loading(
+        lambda: _text(target, named, not customer, found, schema), _none,
+        "leave only the root fields in the schema that people need",
+    )  # fmt: skip
     shown = [one for one in found if not one.why]
     clear, masked, hidden = (sum(one.counts[which] for one in shown) for which in range(3))
     left_out = tuple((f"{one.of.kind}.{one.of.name}", one.why) for one in found if one.why)
@@ -251,31 +253,10 @@ def _value(given: Given, *, required: bool) -> str:
     return kind if len(parts) == 1 else f"{{{', '.join(parts)}}}"
 
 
-def _loading(target: str, customer: str, guessed: bool, found: list[_Operation], schema: Schema) -> str:
-    """The policy's text, without the operations that would not load. Raises `GatewayError("policy-invalid")`."""
-    while True:
-        lines, places = _text(target, customer, guessed, found, schema)
-        if not places:
-            raise GatewayError(
-                "policy-invalid", "no operation can be proposed", hint="name another argument or field with --customer"
-            )
-        text = "\n".join(lines) + "\n"
-        if len(text) > LARGEST:
-            raise GatewayError(
-                "request-invalid", "the proposal is larger than a policy may be",
-                hint="leave only the root fields in the schema that people need",
-            )  # fmt: skip
-        try:
-            parse_policy(text, "the proposal")
-        except DocumentInvalid as faults:
-            wrong = {id(one): fault.message for fault in reversed(faults.problems) for one, at in places
-                     if fault.line in at}  # fmt: skip
-            if not wrong:
-                raise
-            for one in found:
-                one.why = one.why or wrong.get(id(one), "")
-            continue
-        return text
+def _none() -> GatewayError:
+    return GatewayError(
+        "policy-invalid", "no operation can be proposed", hint="name another argument or field with --customer"
+    )
 
 
 def _text(

@@ -19,6 +19,7 @@ from typing import Any
 
 from gateway.cli.openapi import Input, Leaf, Operation
 from gateway.cli.scaffold_http_values import LeftOut, column, is_scalar, mask_of, spelled, value
+from gateway.cli.scaffold_loading import loading
 from gateway.cli.scaffold_text import quote, spoken
 from gateway.errors import GatewayError
 from gateway.policy import classify, kinds, words
@@ -26,8 +27,6 @@ from gateway.policy.classify import Proposal, Seen
 from gateway.policy.http_consistency import is_never_passed
 from gateway.policy.http_load import QUERY_NAME, TOKEN
 from gateway.policy.http_values import written
-from gateway.policy.load import parse_policy
-from gateway.policy.shapes import LARGEST, DocumentInvalid
 from gateway.policy.types import column_type
 
 _FORM = "application/x-www-form-urlencoded"
@@ -83,7 +82,10 @@ def drafted(target: str, operations: list[Operation], customer: str, today: date
         )  # fmt: skip
     writer = _Writer(named, today, operations)
     routes = [writer.route(name, one) for name, one in _named(operations)]
-    text = _loading(target, named, not customer, routes)
+    text = loading(
+        lambda: _text(target, named, not customer, routes), _none,
+        "leave only the paths in the document that people need",
+    )  # fmt: skip
     shown = [one for one in routes if not one.why]
     clear, masked, hidden = (sum(one.counts[which] for one in shown) for which in range(3))
     left_out = tuple((one.title, one.why) for one in routes if one.why)
@@ -299,33 +301,15 @@ def _is_json(media: str) -> bool:
     return media == "application/json" or (media.startswith("application/") and media.endswith("+json"))
 
 
-def _loading(target: str, customer: str, guessed: bool, routes: list[Route]) -> str:
-    """The policy's text, without the routes that would not load. Raises `GatewayError("policy-invalid")` for none."""
-    while True:
-        lines, places = _text(target, customer, guessed, routes)
-        if not places:
-            raise GatewayError(
-                "policy-invalid", "no route can be proposed", hint="name another parameter or field with --customer"
-            )
-        text = "\n".join(lines) + "\n"
-        if len(text) > LARGEST:
-            raise GatewayError(
-                "request-invalid", "the proposal is larger than a policy may be",
-                hint="leave only the paths in the document that people need",
-            )  # fmt: skip
-        try:
-            parse_policy(text, "the proposal")
-        except DocumentInvalid as faults:
-            wrong = {name: one.message for one in reversed(faults.problems) for name, at in places if one.line in at}
-            if not wrong:
-                raise
-            for route in routes:
-                route.why = route.why or wrong.get(route.name, "")
-            continue
-        return text
+def _none() -> GatewayError:
+    return GatewayError(
+        "policy-invalid", "no route can be proposed", hint="name another parameter or field with --customer"
+    )
 
 
-def _text(target: str, customer: str, guessed: bool, routes: list[Route]) -> tuple[list[str], list[tuple[str, range]]]:
+def _text(
+    target: str, customer: str, guessed: bool, routes: list[Route]
+) -> tuple[list[str], list[tuple[Route, range]]]:
     """The lines, and on which of them (from 1) each route is."""
     lines = [
         f"# A first policy of `{target}`, proposed from its OpenAPI document.",
@@ -339,7 +323,7 @@ def _text(target: str, customer: str, guessed: bool, routes: list[Route]) -> tup
     places = []
     for route in routes:
         if not route.why:
-            places.append((route.name, range(len(lines) + 1, len(lines) + 1 + len(route.lines))))
+            places.append((route, range(len(lines) + 1, len(lines) + 1 + len(route.lines))))
             lines += [*route.lines, ""]
     left_out = [f"  #   {spoken(route.title)}: {spoken(route.why)}" for route in routes if route.why]
     return [*lines, *(["  # Left out:", *left_out] if left_out else [])], places

@@ -12,6 +12,7 @@ from typing import Any
 from gateway.policy.graphql_load import KINDS, Given, typed, typed_steps
 from gateway.policy.http_rules import JsonPath
 from gateway.policy.http_values import Shown, steps
+from gateway.policy.nesting import beside, misfits
 from gateway.policy.shapes import Path, Reading
 
 _ELSEWHERE = ("query", "body", "answers", "write", "reads", "websocket")
@@ -85,19 +86,15 @@ def _judge_operation(operation: dict[str, Any], at: Path, reading: Reading) -> N
 def _judge_fields(fields: dict[JsonPath, str], written: int, at: Path, reading: Reading) -> None:
     if len(fields) != written:
         reading.fault(at, "a field is named twice")
+    for text, fault in misfits(fields):
+        reading.fault((*at, text), fault)
     for path, text in fields.items():
         for length, step in enumerate(path):
-            above = path[:length]
-            if above in fields:
-                reading.fault((*at, text), f"it lies below `{fields[above]}`, which is a value")
-            others = {other[length] for other in fields if len(other) > length and other[:length] == above}
-            if step == "*" and others != {"*"}:
-                reading.fault((*at, text), "its array has fields of an object elsewhere")
             if step[:1] != "<":
                 continue
             if length + 1 == len(path) or path[length + 1] == "*" or path[length + 1][:1] == "<":
                 reading.fault((*at, text), f"behind `{step}` stands the name of a field")
-            elif path[length + 1] in others:
+            elif path[length + 1] in beside(fields, path, length):
                 # FAIL CLOSED: asked for without a fragment, it would leave by the other rule
                 reading.fault((*at, text), f"`{path[length + 1]}` is named for all types too")
 
@@ -109,13 +106,8 @@ def _judge_arguments(arguments: dict[str, Given], at: Path, reading: Reading) ->
     for path, text in known.items():
         if not path or path[0] == "*":
             reading.fault((*at, text), "wanted the path of an argument, such as `$.id`")
-        for length in range(len(path)):
-            above = path[:length]
-            if above in known:
-                reading.fault((*at, text), f"it lies below `{known[above]}`, which is a value")
-            others = {other[length] for other in known if len(other) > length and other[:length] == above}
-            if path[length] == "*" and others != {"*"}:
-                reading.fault((*at, text), "its list has fields of an object elsewhere")
+    for text, fault in misfits(known, "list"):
+        reading.fault((*at, text), fault)
 
 
 def _judge_owned(

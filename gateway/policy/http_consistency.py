@@ -14,6 +14,7 @@ from gateway.policy import graphql_consistency, http_dialects, kinds, shapes
 from gateway.policy.http_load import ANSWER, METHODS, statuses_of
 from gateway.policy.http_rules import STREAMED, CustomerOf, JsonPath, Value
 from gateway.policy.http_values import Given, fits, steps
+from gateway.policy.nesting import misfits
 from gateway.policy.shapes import Path, Reading
 
 _READ = STREAMED | {"json"}
@@ -209,13 +210,8 @@ def _judge_below(fields: Mapping[str, Any], at: Path, reading: Reading) -> None:
     for path, text in known.items():
         if not path:
             reading.fault((*at, text), "wanted the path of a field, not of the whole")
-        for length in range(len(path)):
-            above = path[:length]
-            if above in known:
-                reading.fault((*at, text), f"it lies below `{known[above]}`, which is a value")
-            others = {other[length] for other in known if len(other) > length and other[:length] == above}
-            if path[length] == "*" and others != {"*"}:
-                reading.fault((*at, text), "its array has fields of an object elsewhere")
+    for text, fault in misfits(known):
+        reading.fault((*at, text), fault)
 
 
 def _judge_answers(route: dict[str, Any], at: Path, reading: Reading) -> None:
