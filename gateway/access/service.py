@@ -292,11 +292,12 @@ class Access:
 
     async def file(
         self, signin: SignIn, *, target: str, ticket: str, reason: str = "", duration_s: int = 0,
-        reveal: Reveal = frozenset(), write: bool = False, statement: str = "", peer: Peer,
+        reveal: Reveal = frozenset(), write: bool = False, statement: str = "", break_glass: bool = False, peer: Peer,
     ) -> AccessRequest | Refusal:  # fmt: skip
         """Ask as `open` does, without opening: the request, as it waits or as the policy approved it."""
         wanted = await self._wanted(
-            signin, target, ticket, reason, duration_s, reveal, write=write, statement=statement
+            signin, target, ticket, reason, duration_s, reveal, write=write, statement=statement,
+            break_glass=break_glass,
         )  # fmt: skip
         if isinstance(wanted, Refusal):
             return wanted

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, quote
 
 from gateway.access.service import Access
-from gateway.access.values import SignIn
+from gateway.access.values import Reveal, SignIn
 from gateway.engines.http_browsers import OVER, Browser, Browsers, UnderWay
 from gateway.engines.http_channel import Begin
 from gateway.engines.http_sessions import Entry, Sessions
@@ -31,9 +31,9 @@ from gateway.errors import GatewayError, Refusal
 from gateway.http import browser as proof
 from gateway.http import pages
 from gateway.http.browser import PAGES
-from gateway.http.pages import Choice, Me, Page, Waiting, Ways
+from gateway.http.pages import Choice, Me, Offers, Page, Waiting, Ways
 from gateway.http_settings import HttpTarget
-from gateway.model import AccessRequest, Grant, Peer, RequestState, Session
+from gateway.model import AccessRequest, Grant, Peer, Principal, RequestState, Session
 
 if TYPE_CHECKING:
     from gateway.access.directory.oidc.logins import Logins
@@ -45,9 +45,10 @@ OwnForm = Callable[[Begin, Browser, Mapping[str, str]], Awaitable[Page]]
 _MOST_FORM = 8192
 _FIELDS = {
     "to": 2000, "form": 43, "login": 256, "password": 1024, "code": 64, "grant": 64, "ticket": 64, "reason": 500,
-    "write": 3,
+    "write": 3, "break_glass": 3, "reveal": 1024,
 }  # fmt: skip
 """What our forms may hold, and how many characters of it: as the API's bodies."""
+_MOST_REVEALED = 64
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _TO_SIGN_IN = frozenset(
     {"authentication-failed", "session-expired", "ticket-required", "cross-site-request", "access-ended",
@@ -190,7 +191,17 @@ class Signing:
         me = Me(signin.principal.login, signin.principal.name, until, browser.form)
         if refusal is None and browser.entry is not None:
             refusal = browser.entry.ending
-        return pages.tickets(message.target, me, browser.to, choices, waiting, refusal)
+        return pages.tickets(
+            message.target, me, browser.to, choices, waiting, self._offers(message.target, signin.principal), refusal
+        )
+
+    def _offers(self, target: str, person: Principal) -> Offers:
+        policy = self._access.context.policies(target)
+        if policy is None:
+            return Offers()
+        fields = sorted((of, name) for of, names in policy.reveal.items() for name in names)
+        glass = policy.access.break_glass
+        return Offers(bool(policy.approvals), glass is not None and bool(glass.teams & person.teams), fields)
 
     def _not_any_more(self, message: Begin, browser: Browser, refusal: Refusal) -> Page:
         if refusal.code not in ("session-expired", "person-inactive"):
@@ -351,7 +362,8 @@ class Signing:
             return self._not_any_more(message, browser, signin)
         filed = await self._access.file(
             signin, target=message.target, ticket=fields.get("ticket", "").strip(),
-            reason=fields.get("reason", "").strip(), write=fields.get("write") == "yes", peer=_peer(message),
+            reason=fields.get("reason", "").strip(), reveal=_revealed(fields.get("reveal", "")),
+            write=fields.get("write") == "yes", break_glass=fields.get("break_glass") == "yes", peer=_peer(message),
         )  # fmt: skip
         if isinstance(filed, Refusal):
             return await self._at(message, browser, filed)
@@ -394,21 +406,33 @@ def _peer(message: Begin, user: str = "") -> Peer:
 
 
 def _fields(message: Begin) -> dict[str, str] | Refusal:
-    """The fields of a form of ours: each once, and no others."""
+    """The fields of a form of ours: each once, and no others; of fields to see in clear there may be several, a line
+    each.
+    """
     kind = proof.only(message.headers, "content-type").partition(";")[0].strip().lower()
     if kind != "application/x-www-form-urlencoded":
         return Refusal("request-invalid", "the form is none of ours", "open the page again, and send it there")
     if len(message.body) > _MOST_FORM:
         return Refusal("message-too-large", "the form is too long")
     try:
-        pairs = parse_qsl(message.body.decode("ascii"), keep_blank_values=True, max_num_fields=16, errors="strict")
+        pairs = parse_qsl(
+            message.body.decode("ascii"), keep_blank_values=True, max_num_fields=16 + _MOST_REVEALED, errors="strict"
+        )
     except ValueError:
         return Refusal("request-invalid", "the form cannot be read", "open the page again, and send it there")
     fields = dict(pairs)
+    reveal = [value for name, value in pairs if name == "reveal"]
     fits = all(len(value) <= _FIELDS.get(name, -1) and not _CONTROL.search(value) for name, value in pairs)
-    if len(fields) != len(pairs) or not fits:
+    repeated = max(0, len(reveal) - 1)
+    if len(fields) != len(pairs) - repeated or len(reveal) > _MOST_REVEALED or not fits:
         return Refusal("request-invalid", "the form is none of ours", "open the page again, and send it there")
-    return fields
+    return fields | ({"reveal": "\n".join(reveal)} if reveal else {})
+
+
+def _revealed(lines: str) -> Reveal:
+    """The fields to see in clear that a form names: what each is of, a blank, its name there."""
+    found = (line.partition(" ") for line in lines.splitlines())
+    return frozenset((of, name) for of, _, name in found)
 
 
 def _allows(grant: Grant) -> str:

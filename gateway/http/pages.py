@@ -32,7 +32,9 @@ _STYLE = (
     "section{background:var(--card);border:1px solid var(--line);border-radius:10px;padding:1.25rem;margin:0 0 1rem}"
     "section>:last-child{margin-bottom:0}p{margin:0 0 .75rem}"
     "label{display:block;font-weight:600;margin:.75rem 0 .25rem}"
-    "label.choice{font-weight:400}label small{font-weight:400;color:var(--soft)}"
+    "label.choice{font-weight:400;overflow-wrap:anywhere}"
+    "details{margin:.75rem 0}summary{cursor:pointer;font-weight:600}"
+    "label small{font-weight:400;color:var(--soft)}"
     "input:not([type=checkbox]){width:100%;font:inherit;padding:.5rem .65rem;border:1px solid var(--line);"
     "border-radius:6px;background:var(--back);color:inherit}"
     "form+p{margin-top:1rem}.buttons{display:flex;flex-wrap:wrap;gap:.5rem;margin-top:1rem}"
@@ -108,6 +110,18 @@ class Waiting:
     ticket: str
     since: datetime
     approvers: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Offers:
+    """What a person may ask for beside reading: to write, to do without an approval, to see these fields in clear.
+
+    A field is what it is of (a route or a relation) and its name there.
+    """
+
+    write: bool = False
+    break_glass: bool = False
+    reveal: Sequence[tuple[str, str]] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +208,13 @@ def ceremony(
 
 
 def tickets(
-    target: str, me: Me, to: str, choices: Sequence[Choice], waiting: Sequence[Waiting], refusal: Refusal | None
+    target: str,
+    me: Me,
+    to: str,
+    choices: Sequence[Choice],
+    waiting: Sequence[Waiting],
+    offers: Offers,
+    refusal: Refusal | None,
 ) -> Page:
     """Who is signed in, under which ticket, until when; which others there are, and how to get one."""
     hidden = f'<input type="hidden" name="form" value="{escape(me.form)}">'
@@ -242,8 +262,7 @@ def tickets(
         '<input id="ticket" name="ticket" maxlength="64" autocapitalize="none" spellcheck="false" required>'
         '<label for="reason">Reason <small>for whoever approves; not always needed</small></label>'
         '<input id="reason" name="reason" maxlength="500">'
-        '<label class="choice"><input type="checkbox" name="write" value="yes"> also to write, which somebody else '
-        "approves</label>"
+        f"{_offered(offers)}"
         '<div class="buttons"><button>Open</button></div></form>'
         f"<p>From a terminal: <code>gateway open TICKET --target {escape(target)}</code></p></section>"
     )
@@ -291,6 +310,28 @@ def _sentence(text: str) -> str:
 def _about(one: Choice) -> str:
     customers = ", ".join(one.customers)
     return f"customer {escape(customers)}; {escape(one.allows)}; until {_time(one.until)}"
+
+
+def _offered(offers: Offers) -> str:
+    write = _box("write", "yes", "also to write, which somebody else approves") if offers.write else ""
+    glass = (
+        _box("break_glass", "yes", "without an approval, in an emergency: security is told at once, and it is reviewed")
+        if offers.break_glass
+        else ""
+    )
+    fields = "".join(
+        _box("reveal", f"{of} {name}", f"<code>{escape(name)}</code> of {escape(of)}") for of, name in offers.reveal
+    )
+    clear = (
+        f"<details><summary>Fields to see in clear, which somebody else approves</summary>{fields}</details>"
+        if fields
+        else ""
+    )
+    return f"{write}{glass}{clear}"
+
+
+def _box(name: str, value: str, label: str) -> str:
+    return f'<label class="choice"><input type="checkbox" name="{name}" value="{escape(value)}"> {label}</label>'
 
 
 def _deciders(one: Waiting) -> str:

@@ -48,6 +48,7 @@ access:
   duration: {{default: 1h, max: 8h}}
   auto_approve: masked_reads
   approvers: {{teams: [security]}}
+  break_glass: {{teams: [support], duration: 20m, write: true}}
 limits: {{rows_per_day: 100000000, bytes_per_day: 100000000000}}
 http:
   routes:

@@ -43,7 +43,7 @@ class Visitor:
         except httpx2.RemoteProtocolError:
             return True
 
-    def send(self, form: str, fields: Mapping[str, str], **more: str) -> httpx2.Response:
+    def send(self, form: str, fields: Mapping[str, str | list[str]], **more: str) -> httpx2.Response:
         """Send one of the gateway's own forms."""
         headers = {**WINDOW, "sec-fetch-site": "same-origin", "origin": self.origin, **more}
         return self.client.post(f"/.gateway/{form}", headers=headers, data=dict(fields))
@@ -64,7 +64,7 @@ class Visitor:
         actor = self.place.house.actor(login)
         return self.send("sign-in", {"login": login, "password": actor.password, "code": actor.code(), "to": to})
 
-    def open(self, ticket: str, **more: str) -> httpx2.Response:
+    def open(self, ticket: str, **more: str | list[str]) -> httpx2.Response:
         """Name a ticket."""
         return self.send("open", {"ticket": ticket, "form": self.secret, **more})
 

@@ -456,6 +456,61 @@ def test_a_request_to_write_waits_on_the_page_until_somebody_agrees(place: HttpH
     assert [seen.method for seen in place.office.seen] == ["POST"]
 
 
+def test_fields_in_clear_are_asked_for_on_the_page(place: HttpHouse, inside: Visitor) -> None:
+    masked = inside.script(EMPLOYEE).json()["iban"]
+    shown = inside.window("/.gateway/").text
+    assert re.findall(r'name="reveal" value="([^"]+)"', shown) == ["employee $.iban"]
+    assert led_to(inside.open(TICKET, reveal=["employee $.iban"], reason="a transfer came back")) == "/.gateway/"
+    waiting = inside.window("/.gateway/").text
+    request = re.findall(r"request <code>([^<]+)</code>", waiting)
+    assert len(request) == 1
+    assert inside.script(EMPLOYEE).json()["iban"] == masked
+    place.house.actor("bob").approve(request[0], "the bank was called")
+    grant = re.search(
+        r'customer 42; reading, 1 fields in clear; until .*?name="grant" value="([^"]+)"',
+        inside.window("/.gateway/").text,
+    )
+    assert grant is not None
+    assert led_to(inside.send("enter", {"form": inside.secret, "grant": grant[1]})) == "/.gateway/"
+    clear = inside.script(EMPLOYEE).json()["iban"]
+    assert clear != masked
+    assert clear.startswith("FR76")
+    assert CANARY in clear
+
+
+@pytest.mark.parametrize(
+    "reveal",
+    [
+        ["employee $.secret"],
+        ["employee"],
+        ["employee $.last_name", "employee $.iban"],
+        ["note $.text"],
+        ["x y"] * 3,
+    ],
+)
+def test_fields_that_the_policy_keeps_are_not_asked_for(inside: Visitor, reveal: list[str]) -> None:
+    before = inside.window("/.gateway/").text.count("request <code>")
+    answer = inside.open(TICKET, reveal=reveal, reason="because")
+    assert said(answer) == "column-not-available"
+    assert inside.window("/.gateway/").text.count("request <code>") == before
+
+
+def test_a_form_names_no_field_twice_but_those_to_see_in_clear(inside: Visitor) -> None:
+    assert said(inside.open(TICKET, write=["yes", "yes"])) == "request-invalid"
+    assert said(inside.open(TICKET, reveal=["employee $.iban"] * 70)) == "request-invalid"
+    assert said(inside.open(TICKET, reveal="employee $.iban\nemployee $.secret")) == "request-invalid"
+
+
+def test_the_glass_is_broken_on_the_page_with_a_reason(place: HttpHouse, inside: Visitor) -> None:
+    assert said(inside.open(SECOND_TICKET, write="yes", break_glass="yes")) == "request-invalid"
+    follower = place.house.follow()
+    assert led_to(inside.open(SECOND_TICKET, write="yes", break_glass="yes", reason="payroll is down"))
+    opened = awaited(follower, lambda one: one["kind"] == "break_glass.opened")
+    assert (opened["ticket"], opened["login"]) == (SECOND_TICKET, "alice")
+    assert "reading and writing, in an emergency" in inside.window("/.gateway/").text
+    assert inside.script("/companies/41/notes", "POST", {"text": "x"}).status_code == 201
+
+
 def test_changing_the_ticket_ends_the_session_under_the_other(place: HttpHouse, inside: Visitor) -> None:
     follower = place.house.follow()
     inside.open(SECOND_TICKET)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from gateway.errors import CODES, Refusal
 from gateway.http import pages
-from gateway.http.pages import Choice, Me, Page, Waiting, Ways
+from gateway.http.pages import Choice, Me, Offers, Page, Waiting, Ways
 
 AT = datetime(2026, 11, 28, 20, 0, tzinfo=UTC)
 _VOID = {"meta", "input"}
@@ -52,13 +52,14 @@ def every_page(text: str) -> list[Page]:
     choice = Choice(text, text, (text, text), "reading", AT)
     chosen = Choice(text, text, (text,), "reading", AT, chosen=True)
     waiting = Waiting(text, text, AT, (text,))
+    offers = Offers(write=True, break_glass=True, reveal=[(text, text)])
     return [
         pages.sign_in(text, text, Ways(key=True), refusal, may_be_inside=True, login=text),
         pages.sign_in(text, text, Ways(password=False, provider="browser"), None, may_be_inside=False),
         pages.ceremony(text, text, text, text, refusal, asks=False, provider=False),
         pages.ceremony(text, text, text, text, refusal, asks=True, provider=True),
-        pages.tickets(text, me, text, [choice, chosen], [waiting], refusal),
-        pages.tickets(text, me, "", [], [], None),
+        pages.tickets(text, me, text, [choice, chosen], [waiting], offers, refusal),
+        pages.tickets(text, me, "", [], [], Offers(), None),
         pages.signed_out(text),
         pages.refused(refusal),
     ]
@@ -107,3 +108,20 @@ def test_every_refusal_is_told_with_its_code_and_what_to_do(code: str) -> None:
 def test_a_name_in_backticks_is_code_and_a_stray_one_is_itself() -> None:
     assert b"<code>a&lt;b</code>" in pages.refused(Refusal("not-found", "there is no `a<b`")).body
     assert b"There is no ` here" in pages.refused(Refusal("not-found", "there is no ` here")).body
+
+
+def test_the_page_offers_what_the_policy_has_and_nothing_else() -> None:
+    me = Me("alice", "Alice", AT, "secret")
+
+    def offered(offers: Offers) -> set[tuple[str | None, str | None]]:
+        read = Reader(pages.tickets("backoffice", me, "", [], [], offers, None))
+        return {
+            (one["name"], one["value"]) for tag, one in read.tags if tag == "input" and one.get("type") == "checkbox"
+        }
+
+    assert offered(Offers()) == set()
+    assert offered(Offers(write=True, reveal=[("employee", "$.iban")])) == {
+        ("write", "yes"),
+        ("reveal", "employee $.iban"),
+    }
+    assert offered(Offers(break_glass=True)) == {("break_glass", "yes")}
