@@ -439,5 +439,6 @@ def _allows(grant: Grant) -> str:
     if grant.statement:
         return "one request that changes something, as it was approved"
     allows = "reading and writing" if grant.write else "reading"
-    allows += f", {len(grant.reveal)} fields in clear" if grant.reveal else ""
+    shown = len(grant.reveal)
+    allows += f", {shown} field{'' if shown == 1 else 's'} in clear" if shown else ""
     return f"{allows}, in an emergency" if grant.break_glass else allows

@@ -467,7 +467,7 @@ def test_fields_in_clear_are_asked_for_on_the_page(place: HttpHouse, inside: Vis
     assert inside.script(EMPLOYEE).json()["iban"] == masked
     place.house.actor("bob").approve(request[0], "the bank was called")
     grant = re.search(
-        r'customer 42; reading, 1 fields in clear; until .*?name="grant" value="([^"]+)"',
+        r'customer 42; reading, 1 field in clear; until .*?name="grant" value="([^"]+)"',
         inside.window("/.gateway/").text,
     )
     assert grant is not None
