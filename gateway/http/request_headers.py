@@ -54,10 +54,14 @@ class Heads:
         """The only value of that name; empty without one."""
         return self.values.get(name, [""])[0]
 
+    def members(self, name: str) -> list[str]:
+        """The members of a list, as they were written."""
+        parts = (part.strip(" \t") for value in self.values.get(name, ()) for part in value.split(","))
+        return [part for part in parts if part]
+
     def tokens(self, name: str) -> list[str]:
         """The members of a list, in lower case."""
-        parts = (part.strip(" \t").lower() for value in self.values.get(name, ()) for part in value.split(","))
-        return [part for part in parts if part]
+        return [part.lower() for part in self.members(name)]
 
 
 def heads(request: HttpRequest) -> Heads:
@@ -133,12 +137,24 @@ def upgrade(route: Route, found: Heads, authority: str) -> list[tuple[str, str]]
     origin = found.values.get("origin", [f"https://{authority}"])
     if [one.lower() for one in origin] != [f"https://{authority.lower()}"]:
         raise not_allowed("a page of another origin asks for the WebSocket")
-    return [
+    handshake = [
         ("connection", "Upgrade"),
         ("upgrade", "websocket"),
         ("sec-websocket-key", key),
         ("sec-websocket-version", "13"),
     ]
+    chosen = _subprotocols(route, found)
+    return [*handshake, ("sec-websocket-protocol", ", ".join(chosen))] if chosen else handshake
+
+
+def _subprotocols(route: Route, found: Heads) -> list[str]:
+    """The subprotocols that the client offers and the policy names, in the client's order; [] where it names none."""
+    offered = list(dict.fromkeys(found.members("sec-websocket-protocol")))
+    chosen = [one for one in offered if one in route.subprotocols]
+    if offered and route.subprotocols and not chosen:
+        names = ", ".join(f"`{one}`" for one in route.subprotocols)
+        raise not_allowed("none of the WebSocket's subprotocols is available", f"offer one of {names}, or none")
+    return chosen
 
 
 def _judge_authority(request: HttpRequest, found: Heads) -> None:

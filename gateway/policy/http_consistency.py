@@ -108,6 +108,8 @@ def _judge_method(route: dict[str, Any], at: Path, reading: Reading) -> bool:
         reading.fault(
             (*at, method), f"`write` is missing: who approves a {method.upper()}, `statement` or `request`{also}"
         )
+    if "subprotocols" in route and "websocket" not in route:
+        reading.fault((*at, "subprotocols"), "only a WebSocket has subprotocols")
     if route.get("websocket") and method != "get":
         reading.fault((*at, "websocket"), "a WebSocket begins with a GET")
     if not route.get("websocket") and not route.get("answers"):

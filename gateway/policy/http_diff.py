@@ -58,6 +58,7 @@ def _route(what: str, old: Route, new: Route) -> Iterator[Difference]:
     yield from of_values(f"{what}.dialect", old.dialect, new.dialect)
     if old.websocket != new.websocket:
         yield Difference(WIDER if new.websocket else NARROWER, f"{what}.websocket", "", "")
+    yield from of_sets(f"{what}.subprotocols", frozenset(old.subprotocols), frozenset(new.subprotocols))
     yield from graphql_diff.differences(what, old.graphql, new.graphql)
 
 

@@ -125,6 +125,7 @@ def _route(name: str, read: dict[str, Any]) -> Route:
         answers=tuple(_answer(status, one) for status, one in _named(read, "answers")),
         approval=read.get("write", ""),
         websocket="websocket" in read,
+        subprotocols=tuple(read.get("subprotocols", ())),
         also=customer[1:],
         graphql=graphql_load.rules(read["graphql"]) if "graphql" in read else None,
     )
@@ -296,6 +297,10 @@ ROUTE = Record({
         Choice(("unmasked",)),
         "the connection becomes a WebSocket whose messages are forwarded as they come; with `write: request` the "
         "client may send some too",
+    ),
+    "subprotocols": Field(
+        ListOf(Text("a subprotocol of WebSocket", TOKEN)),
+        "what the messages of a WebSocket may be agreed to follow (none)",
     ),
     "answers": Field(MapOf(_Statuses(), _ANSWER), "what of an answer is shown, by its status"),
     "graphql": Field(graphql_load.GRAPHQL, "the operations of GraphQL that may be asked for there"),

@@ -236,9 +236,9 @@ class Route:
     `path` gives each placeholder's value. `customer` None: about no customer. `approval` is empty for what only reads,
     `statement` when somebody else must approve this very request, `request` when a grant for writing is enough.
     `also` are further places that name customers, all of which must be the ticket's too. `websocket` lets the
-    connection become one. `graphql` has the operations of a route that takes GraphQL; what such a route writes, shows
-    and is about depends on the operation. `dialect` says that it takes a SELECT in that SQL over the policy's tables,
-    which say whose each row is.
+    connection become one, `subprotocols` are what its messages may be agreed to follow. `graphql` has the operations of
+    a route that takes GraphQL; what such a route writes, shows and is about depends on the operation. `dialect` says
+    that it takes a SELECT in that SQL over the policy's tables, which say whose each row is.
     """
 
     name: str
@@ -252,6 +252,7 @@ class Route:
     answers: tuple[AnswerRule, ...] = ()
     approval: str = ""
     websocket: bool = False
+    subprotocols: tuple[str, ...] = ()
     also: tuple[CustomerOf, ...] = ()
     graphql: GraphqlRules | None = None
     dialect: str = ""

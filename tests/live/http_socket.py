@@ -22,6 +22,12 @@ ROUTES = """\
       path: {{company_id: integer}}
       customer: path.company_id
       websocket: unmasked
+    graph:
+      get: /graph/{{company_id}}
+      path: {{company_id: integer}}
+      customer: path.company_id
+      websocket: unmasked
+      subprotocols: [graphql-transport-ws, mqtt]
     talk:
       get: /talk/{{company_id}}
       path: {{company_id: integer}}

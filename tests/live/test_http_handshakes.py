@@ -127,6 +127,39 @@ def test_an_api_that_switches_to_something_else_is_not_followed(
         assert wire.ask("/companies/42/employees/4200", "localhost", opened).status == 200
 
 
+@pytest.mark.parametrize(
+    ("offered", "chosen", "told"),
+    [
+        ("graphql-ws, mqtt, graphql-transport-ws", "graphql-transport-ws", "graphql-transport-ws"),
+        ("graphql-transport-ws", "", None),
+        ("", "", None),
+        # asked for and not named, named and not asked for, both, and in another case
+        ("graphql-ws, mqtt", "graphql-ws", "answer-not-allowed"),
+        ("mqtt", "graphql-transport-ws", "answer-not-allowed"),
+        ("mqtt, graphql-transport-ws", "mqtt, graphql-transport-ws", "answer-not-allowed"),
+        ("mqtt", "MQTT", "answer-not-allowed"),
+        ("graphql-ws", "", "request-not-allowed"),
+    ],
+)
+def test_a_subprotocol_is_one_that_was_asked_for_and_that_the_policy_names(
+    place: Reach, opened: dict[str, Any], live: Live, offered: str, chosen: str, told: str | None
+) -> None:
+    live.fields = (*live.fields, *([f"Sec-WebSocket-Protocol: {chosen}"] if chosen else []))
+    asks = (*SHAKE, *([f"Sec-WebSocket-Protocol: {offered}"] if offered else []))
+    with place.wire("localhost") as wire:
+        answer = shake(wire, opened, "/graph/42", fields=asks)
+        if told is not None and told.endswith("-not-allowed"):
+            assert answer.code == told
+        else:
+            assert (answer.status, answer.headers.get("sec-websocket-protocol")) == (101, told)
+    if told == "request-not-allowed":
+        assert place.apis["live"].seen == []
+    elif offered:
+        (seen,) = place.apis["live"].seen
+        named = [one for one in offered.split(", ") if one != "graphql-ws"]
+        assert seen.headers["sec-websocket-protocol"] == ", ".join(named)
+
+
 def test_a_101_that_nobody_asked_for_is_no_websocket(place: Reach, opened: dict[str, Any], live: Live) -> None:
     def script(sock: ssl.SSLSocket, _asked: Asked) -> bool:
         head = ["HTTP/1.1 101 Switching Protocols", *live.fields, "", ""]

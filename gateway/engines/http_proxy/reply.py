@@ -45,7 +45,7 @@ class Reply:
         self.answered, permit = True, self.permit
         self.unproven = status == HTTPStatus.UNAUTHORIZED
         if status == HTTPStatus.SWITCHING_PROTOCOLS and self.route.websocket:
-            self.upgrading = websocket.switched(headers, dict(permit.headers).get("sec-websocket-key", ""))
+            self.upgrading = websocket.switched(headers, dict(permit.headers))
             return
         self._answer = Answer(
             self.route, permit.method, status, headers, customers=permit.customers, key=permit.key or None,

@@ -325,6 +325,25 @@ def test_a_handshake_is_whole_or_refused(change: dict[str, str | None], wanted: 
     assert code(judge(asked("GET", "/live/42", headers), written(SOCKET), ("42",))) == wanted
 
 
+@pytest.mark.parametrize(("offered", "named", "wanted"), [
+    (["chat"], "", ""), (["chat"], "chat", "chat"), (["x, chat", "talk ,y"], "talk, chat", "chat, talk"),
+    (["chat, chat"], "chat", "chat"), ([], "chat", ""), (["x"], "chat", None), (["Chat"], "chat", None),
+    (["chat;q=1"], "chat", None),
+])  # fmt: skip
+def test_a_websocket_s_subprotocols_are_those_that_the_policy_names(
+    offered: list[str], named: str, wanted: str | None
+) -> None:
+    policy = written(SOCKET + f"      subprotocols: [{named}]\n" if named else SOCKET)
+    headers = [*SHAKE, *(("Sec-WebSocket-Protocol", one) for one in offered)]
+
+    found = judge(asked("GET", "/live/42", headers), policy, ("42",))
+
+    if wanted is None:
+        assert code(found) == "request-not-allowed"
+    else:
+        assert dict(plan(found).headers).get("sec-websocket-protocol", "") == wanted
+
+
 @pytest.mark.parametrize(("origin", "let"), [
     ("https://api", True), ("https://API", True), ("https://api:444", False), ("http://api", False),
     ("https://other", False), ("null", False), ("https://api.other", False), ("https://api/", False), ("", False),

@@ -58,6 +58,7 @@ OTHER: dict[str, Any] = {
     "name": "other", "method": "PUT", "template": ("z", "{b}"), "path": {"b": Value("uuid")}, "query": (),
     "headers": (),
     "body": None, "customer": None, "answers": (), "approval": "request", "websocket": True,
+    "subprotocols": ("chat",),
     "also": (CustomerOf("body", path=("f",)),), "type": "date", "minimum": 1, "maximum": 2, "max_length": 9,
     "pattern": "a",
     "choices": ("a",), "value": Value("date"), "required": True, "repeated": True, "media": "form", "fields": (),

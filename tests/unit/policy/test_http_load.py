@@ -205,6 +205,12 @@ def test_a_digest_does_not_depend_on_layout() -> None:
             "no body",
         ),
         ("      customer: none\n", "      customer: none\n      websocket: true\n", "wanted one of unmasked"),
+        ("      customer: none\n", "      customer: none\n      subprotocols: [chat]\n", "only a WebSocket has"),
+        (
+            "      customer: none\n",
+            "      customer: none\n      websocket: unmasked\n      subprotocols: ['a, b']\n",
+            "a subprotocol of WebSocket",
+        ),
         (
             "      customer: none\n",
             "      customer: none\n      websocket: unmasked\n      write: statement\n",
