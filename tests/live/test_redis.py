@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -159,3 +161,35 @@ def test_the_doctor_looks_at_it(nodes: list[House], server: RedisServer) -> None
         assert "maxmemory-policy is `allkeys-lru`" in nodes[0].command("alice", "doctor").stdout
     finally:
         server.do("CONFIG", "SET", "maxmemory-policy", "noeviction")
+
+
+def test_a_budget_is_one_for_all_together(postgres: EmbeddedPostgres, server: RedisServer, tmp_path: Path) -> None:
+    limits = {"rows_per_day": 40, "rows_per_statement": 1000}
+    with open_nodes(tmp_path, postgres, "quick_budgets", redis=server.settings(), limits=limits) as (one, other):
+        opened = one.actor("alice").open(TICKET)
+        with connect(one, opened) as here, connect(other, opened) as there:
+            assert len(here.execute("select n from generate_series(1, 30) n").fetchall()) == 30
+
+            def refused() -> bool:
+                try:
+                    there.execute("select n from generate_series(1, 1) n").fetchall()
+                except psycopg.Error as error:
+                    return "row-budget-exhausted" in str(error.diag.message_detail)
+                return False
+
+            # each try that is let through uses one row of the ten that are left: none is given twice
+            tries = 0
+            while not refused():
+                tries += 1
+                assert tries <= 10
+                time.sleep(0.5)
+            assert tries == 10
+            eventually(lambda: is_refused(here), patience_s=10)
+
+
+def is_refused(session: psycopg.Connection[Any]) -> bool:
+    try:
+        session.execute("select n from generate_series(1, 1) n")
+    except psycopg.Error:
+        return True
+    return False
