@@ -47,11 +47,11 @@ $(shell [ ! -e $(VENV) ] || $(BIN)/python -c pass 2>/dev/null || rm -rf $(VENV))
 .PHONY: demo tour test soak servers check tls-grade suites bench install lock clean
 
 demo: $(VENV)/.demo $(VENV)/.native
-	@$(PREPARE) wish client
+	@$(PREPARE) wish client mariadb
 	@exec $(BIN)/gateway demo
 
 tour: $(VENV)/.demo $(VENV)/.native
-	@$(PREPARE) wish client
+	@$(PREPARE) wish client mariadb
 	@exec $(BIN)/gateway demo --tour
 
 test: servers $(VENV)/.test $(VENV)/.native

@@ -13,7 +13,7 @@ from gateway.demo.company import TICKET
 from gateway.demo.data import CUSTOMER
 
 PEOPLE = f"/companies/{CUSTOMER}/employees"
-_SHARED = ("first_name", "last_name", "email", "phone", "iban", "nir", "birth_date")
+SHARED = ("first_name", "last_name", "email", "phone", "iban", "nir", "birth_date")
 """What psql and the API both show of somebody."""
 _NEVER = ("last_name", "email", "phone", "iban", "nir", "notes")
 
@@ -55,10 +55,10 @@ def in_psql(tour: Tour, number: int) -> dict[str, str]:
     """What alice sees of that employee in psql."""
     session = tour.opened(tour.alice, TICKET)
     try:
-        answer = session.run(f"select {', '.join(_SHARED)} from employees where id = {number}")
+        answer = session.run(f"select {', '.join(SHARED)} from employees where id = {number}")
         if answer.error or len(answer.rows) != 1:
             raise StepFailed(f"psql: {answer.error or 'no row'}")
-        return {name: answer.column(name)[0] for name in _SHARED}
+        return {name: answer.column(name)[0] for name in SHARED}
     finally:
         session.close()
 
@@ -67,14 +67,14 @@ def _same_pseudonyms(tour: Tour, office: Caller, one: dict[str, Any]) -> None:
     sql = in_psql(tour, one["id"])
     tour.check(
         "psql shows her under the same pseudonym, masked alike in every field",
-        sql == {name: one[name] for name in _SHARED},
+        sql == {name: one[name] for name in SHARED},
         f"{sql['first_name']} {sql['last_name']}, {sql['email']}",
     )
     export = office.call("GET", f"/companies/{CUSTOMER}/export.csv")
     rows = [row for row in csv.DictReader(StringIO(export.text)) if row.get("id") == str(one["id"])]
     tour.check(
         "so does the export",
-        len(rows) == 1 and sql == {name: rows[0].get(name) for name in _SHARED},
+        len(rows) == 1 and sql == {name: rows[0].get(name) for name in SHARED},
         f"curl /companies/{CUSTOMER}/export.csv -> {export.status}, {len(export.text.splitlines()) - 1} people",
     )
 

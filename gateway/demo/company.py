@@ -21,17 +21,21 @@ from ruamel.yaml import YAML
 from gateway.access.passwords import hash_password
 from gateway.demo.backoffice.process import OFFICE
 from gateway.demo.data import CUSTOMER
+from gateway.demo.mariadb import MariaDB
+from gateway.demo.mysql_data import DATABASE as LEDGER_DATABASE
+from gateway.demo.mysql_data import ROLE as LEDGER_ROLE
 from gateway.demo.postgres import BACKEND_ROLE, DATABASE, DemoError, EmbeddedPostgres, free_port
 from gateway.demo.service import Service
 from gateway.demo.simulator.process import SIMULATOR
 from gateway.demo.tls import LOOPBACK, ServerTls, make_server_tls
 
-TARGET = "payroll"
+TARGET, LEDGER = "payroll", "ledger"
 TICKET = "SUP-1423"
 CLOSED_TICKET = "SUP-1424"
 FOREIGN_TICKET = "SUP-1425"
 SECOND_TICKET = "SUP-1426"
 PORTS = {"postgres": 6432, "api": 8443, "ops": 9464}
+MYSQL_PORT = 3307
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,8 +135,9 @@ def write_company(
     postgres: EmbeddedPostgres,
     choose_port: Callable[[int], int] = free_port,
     services: Collection[Service] = (),
+    mariadb: MariaDB | None = None,
 ) -> Company:
-    """Write all files for a gateway in front of the running `postgres`, and of the `services`, into `directory`.
+    """Write all files for a gateway in front of what runs (`postgres`, `services`, `mariadb`) into `directory`.
 
     `choose_port` gets the usual port of a listener and returns the one to use.
     """
@@ -143,16 +148,20 @@ def write_company(
     people, tickets, config = directory / "people.yaml", directory / "tickets.yaml", directory / "gateway.yaml"
     _replace(people, _yaml({"people": list(_people(kept))}))
     write_tickets(tickets)
-    _copy_policies(directory / "policies", {one.name for one in services})
+    _copy_policies(directory / "policies", {one.name for one in services} | ({LEDGER} if mariadb else set()))
     tls = make_server_tls(directory / "tls", "Gateway", LOOPBACK)
     if not (directory / "master.key").exists():
         _replace(directory / "master.key", secrets.token_urlsafe(48), mode=0o600)
     _replace(directory / "backend.password", postgres.password(BACKEND_ROLE), mode=0o600)
-    usual = PORTS | {one.name: one.usual_port for one in services}
+    listeners = PORTS | ({"mysql": MYSQL_PORT} if mariadb else {})
+    usual = listeners | {one.name: one.usual_port for one in services}
     ports = {name: choose_port(port) for name, port in usual.items()}
     moved = tuple(name for name, port in ports.items() if port != usual[name])
-    settings = _settings(postgres, {name: ports[name] for name in PORTS}, tls)
+    settings = _settings(postgres, {name: ports[name] for name in listeners}, tls)
     settings["targets"] |= {one.name: one.target(ports[one.name]) for one in services}
+    if mariadb is not None:
+        _replace(directory / "ledger.password", mariadb.password(LEDGER_ROLE), mode=0o600)
+        settings["targets"][LEDGER] = _ledger(mariadb)
     _replace(config, "# Written by the demonstration at every start.\n" + _yaml(settings))
     return Company(directory, config, tickets, people, tls, passwords, ports, moved)
 
@@ -199,6 +208,19 @@ def _settings(postgres: EmbeddedPostgres, ports: Mapping[str, int], tls: ServerT
     }
 
 
+def _ledger(mariadb: MariaDB) -> dict[str, Any]:
+    return {
+        "engine": "mysql",
+        "host": "localhost",
+        "port": mariadb.port,
+        "database": LEDGER_DATABASE,
+        "user": LEDGER_ROLE,
+        "password": {"file": "ledger.password"},
+        "ca": str(mariadb.ca),
+        "pseudonyms_of": TARGET,
+    }
+
+
 def _secrets(path: Path) -> dict[str, dict[str, str]]:
     """Password and hash of each login, made at the first start: hashing is slow on purpose."""
     if not path.exists():
@@ -221,14 +243,14 @@ def _people(kept: Mapping[str, Mapping[str, str]]) -> Iterator[dict[str, Any]]:
         }
 
 
-def _copy_policies(directory: Path, apis: Collection[str]) -> None:
+def _copy_policies(directory: Path, beside: Collection[str]) -> None:
     source = Path(__file__).resolve().parents[2] / "policies"
     if not (source / f"{TARGET}.yaml").is_file():
         raise DemoError(f"the demonstration runs from the project's directory; there is no {source}")
     shutil.rmtree(directory, ignore_errors=True)
     # Contents only: the modes of a checkout are whatever its maker's umask was, and others may not change a policy.
     shutil.copytree(source, directory, copy_function=shutil.copyfile)
-    for name in {OFFICE, SIMULATOR} - set(apis):
+    for name in {OFFICE, SIMULATOR, LEDGER} - set(beside):
         for path in directory.glob(f"{name}*.yaml"):
             path.unlink()
     for path in (directory, *directory.rglob("*")):

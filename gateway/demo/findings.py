@@ -16,7 +16,7 @@ from gateway.demo.simulator.process import SIMULATOR
 
 
 def what_carol_finds(tour: Tour) -> None:
-    """10. Carol finds all of it: requests, the change, what left, and who looked somebody up."""
+    """11. Carol finds all of it: requests, the change, what left, and who looked somebody up."""
     if tour.without_apis():
         return
     carol = tour.stage.actors["carol"]

@@ -54,7 +54,18 @@ create table payslips (
     foreign key (employee_id) references employees (id)
 ) default charset = utf8mb4;
 """
+DATABASE, ROLE = "payroll", "gateway_ro"
 _ROWS = 500
+
+
+def everything(dataset: Dataset, secret: str) -> Iterator[str]:
+    """The statements that make the database, and the account that may read it and do nothing else."""
+    yield f"drop database if exists {DATABASE}; create database {DATABASE} default character set utf8mb4;\n"
+    yield f"use {DATABASE};\n"
+    yield from script(dataset)
+    for host in ("localhost", "'127.0.0.1'"):
+        yield f"create or replace user {ROLE}@{host} identified by '{secret}';\n"
+        yield f"grant select on {DATABASE}.* to {ROLE}@{host};\n"
 
 
 def script(dataset: Dataset) -> Iterator[str]:

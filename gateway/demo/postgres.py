@@ -306,7 +306,7 @@ class EmbeddedPostgres:
         if account is None:
             return
         self.directory.chmod(0o711)
-        blocked = _first_closed(self.directory, account)
+        blocked = first_closed(self.directory, account.uid, account.gid)
         if blocked is not None:
             raise DemoError(
                 f"user `{account.name}`, who runs PostgreSQL for root, cannot enter {blocked}; "
@@ -315,7 +315,7 @@ class EmbeddedPostgres:
 
     def _reachable_binaries(self, account: _Account | None) -> Binaries:
         """The binaries, copied next to the data when the unprivileged user cannot reach them where they are."""
-        if account is None or _first_closed(self.binaries.directory, account) is None:
+        if account is None or first_closed(self.binaries.directory, account.uid, account.gid) is None:
             return self.binaries
         home = self.binaries.directory.parents[1]
         copy = self.directory / "binaries"
@@ -488,12 +488,12 @@ def _as_user(account: _Account | None, directory: Path) -> dict[str, Any]:
     }
 
 
-def _first_closed(path: Path, account: _Account) -> Path | None:
-    """The first directory on the way to `path` that `account` may not enter, or None."""
+def first_closed(path: Path, uid: int, gid: int) -> Path | None:
+    """The first directory on the way to `path` that such a user may not enter, or None."""
     resolved = path.resolve()
     for directory in (*reversed(resolved.parents), resolved):
         facts = directory.stat()
-        bit = 0o100 if facts.st_uid == account.uid else 0o010 if facts.st_gid == account.gid else 0o001
+        bit = 0o100 if facts.st_uid == uid else 0o010 if facts.st_gid == gid else 0o001
         if not facts.st_mode & bit:
             return directory
     return None

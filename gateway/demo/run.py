@@ -28,8 +28,9 @@ from gateway.demo.actor import Actor
 from gateway.demo.backoffice.process import OFFICE
 from gateway.demo.calls import bearer, curl_line
 from gateway.demo.client import find_psql
-from gateway.demo.company import SECOND_TICKET, TARGET, TICKET
+from gateway.demo.company import LEDGER, SECOND_TICKET, TARGET, TICKET
 from gateway.demo.data import CUSTOMER
+from gateway.demo.mariadb_client import MariaDBClient, write_options
 from gateway.demo.postgres import DemoError
 from gateway.demo.simulator.process import SIMULATOR
 from gateway.demo.stage import Stage, claimed, staged, state_directory
@@ -117,7 +118,10 @@ def _instruct(console: Console, stage: Stage) -> None:
             ),
         ],
         tickets=f"sed -i '/{TICKET}/,/status/s/open/closed/' {shlex.quote(str(company.tickets))}",
-        apis=list(_api_lines(stage, alice, f"{gateway} --config {company.config}")),
+        elsewhere=[
+            *_ledger_lines(stage, alice),
+            *_api_lines(stage, alice, f"{gateway} --config {company.config}"),
+        ],
         audit=f"GATEWAY_LOGIN=carol {gateway} --config {company.config} audit search --person alice",
     )
 
@@ -152,6 +156,8 @@ def _alive(stage: Stage) -> bool:
         parts.append(("the back office", stage.office.pid))
     if stage.simulator is not None:
         parts.append(("the sub-processor", stage.simulator.pid))
+    if stage.mariadb is not None:
+        parts.append(("MariaDB", stage.mariadb.pid))
     for what, pid in parts:
         if pid is None:
             raise DemoError(f"{what} ended by itself:\n{stage.gateway.log_tail()}")
@@ -172,6 +178,24 @@ def _pass_for(stage: Stage, actor: Actor) -> str:
     opened = actor.open(TICKET, target=TARGET)
     _write_secret(kept, json.dumps({name: opened[name] for name in ("user", "password")}))
     return _passfile(stage, opened, path)
+
+
+def _ledger_lines(stage: Stage, actor: Actor) -> Iterator[tuple[str, list[str]]]:
+    """How to look at the same data in MariaDB; nothing where there is none."""
+    if stage.mariadb is None:
+        return
+    path = stage.company.directory / "alice.ledger.cnf"
+    known = path.exists() and f"port={stage.company.ports['mysql']}\n" in path.read_text()
+    if not (known and not MariaDBClient(path).run("select 1").error):
+        opened = actor.open(TICKET, target=LEDGER)
+        write_options(
+            path, port=stage.company.ports["mysql"], user=opened["user"], password=opened["password"], database=LEDGER,
+            ca=stage.company.tls.ca,
+        )  # fmt: skip
+    yield (
+        "Look at the same people in MariaDB, under the same pseudonyms (show tables; describe employees;):",
+        [f"mariadb --defaults-file={shlex.quote(str(path))}"],
+    )
 
 
 def _api_lines(stage: Stage, actor: Actor, gateway: str) -> Iterator[tuple[str, list[str]]]:

@@ -38,11 +38,11 @@ def show_instructions(
     queries: list[tuple[str, str]],
     tickets: str,
     audit: str,
-    apis: Sequence[tuple[str, Sequence[str]]] = (),
+    elsewhere: Sequence[tuple[str, Sequence[str]]] = (),
 ) -> None:
     """Print the screen. `client` and `direct` are lines to paste, `queries` are (SQL, what to look at).
 
-    `apis` are (what for, lines to paste), none where no API is served.
+    `elsewhere` are (what for, lines to paste) about the other targets, none where there are none.
     """
     teams = {person.login: ", ".join(person.teams) for person in PEOPLE}
     people = Table.grid(padding=(0, 2))
@@ -83,7 +83,7 @@ def show_instructions(
     _paste(console, direct)
     _heading(console, "5", "Read the trail as carol, the auditor, with her password and code:")
     _paste(console, audit)
-    for number, (what, lines) in enumerate(apis, 6):
+    for number, (what, lines) in enumerate(elsewhere, 6):
         _heading(console, str(number), what)
         for line in lines:
             _paste(console, line)

@@ -1,4 +1,4 @@
-"""What `make demo` and `make tour` both stand on: PostgreSQL, the company's files, the gateway, the people.
+"""What `make demo` and `make tour` both stand on: databases, APIs, the company's files, the gateway, the people.
 
 The gateway runs as a child process under the same command that a real installation uses, and people reach it
 through the doors that real people use. INVARIANT: whatever was started here is stopped here, by its process id,
@@ -21,11 +21,12 @@ from typing import Any
 
 import httpx2
 
-from gateway.demo import data
+from gateway.demo import data, mysql_data
 from gateway.demo.actor import Actor, Authenticator, Entrance
 from gateway.demo.backoffice.process import Office
 from gateway.demo.client import bare_environment
 from gateway.demo.company import PEOPLE, Company, write_company
+from gateway.demo.mariadb import MariaDB, missing_programs
 from gateway.demo.postgres import (
     BACKEND_ROLE,
     DemoError,
@@ -159,6 +160,8 @@ class Stage:
     simulator: Simulator | None = None
     without: str = ""
     """Why no API is served here; empty where both are."""
+    mariadb: MariaDB | None = None
+    """The same data in MariaDB; None where no server is."""
 
     def login_as(self, user: str) -> dict[str, Any]:
         """libpq's parameters for that user name at the gateway."""
@@ -184,6 +187,7 @@ def staged(directory: Path, tell: Tell, *, fresh: bool, sizes: data.Sizes = data
     gateway: Gateway | None = None
     office: Office | None = None
     simulator: Simulator | None = None
+    mariadb: MariaDB | None = None
     try:
         tell("starting PostgreSQL")
         postgres.start()
@@ -205,25 +209,35 @@ def staged(directory: Path, tell: Tell, *, fresh: bool, sizes: data.Sizes = data
             office.launch()
             simulator.launch()
         services = [one for one in (office, simulator) if one is not None]
-        company, gateway = _start_gateway(directory, postgres, services, tell)
+        if missing := missing_programs():
+            tell(f"without the same data in MariaDB, for want of {', '.join(missing)}: apt-get install mariadb-server")
+        else:
+            tell("starting MariaDB, with the same data")
+            mariadb = MariaDB(directory / "mariadb")
+            mariadb.start()
+            secret = mariadb.password(mysql_data.ROLE)
+            mariadb.ensure(data.stamp(sizes, SEED), lambda: mysql_data.everything(data.generate(sizes, SEED), secret))
+        company, gateway = _start_gateway(directory, postgres, services, mariadb, tell)
         for one in services:
             one.ready()
-        yield Stage(directory, postgres, company, gateway, _actors(company, tell), office, simulator, why_not)
+        yield Stage(directory, postgres, company, gateway, _actors(company, tell), office, simulator, why_not, mariadb)
     finally:
         if gateway is not None:
             gateway.stop()
         for service in (office, simulator):
             if service is not None:
                 service.stop()
+        if mariadb is not None:
+            mariadb.stop()
         postgres.stop()
 
 
 def _start_gateway(
-    directory: Path, postgres: EmbeddedPostgres, services: Collection[Service], tell: Tell
+    directory: Path, postgres: EmbeddedPostgres, services: Collection[Service], mariadb: MariaDB | None, tell: Tell
 ) -> tuple[Company, Gateway]:
     attempts = 3
     for attempt in range(attempts):
-        company = write_company(directory / "company", postgres, services=services)
+        company = write_company(directory / "company", postgres, services=services, mariadb=mariadb)
         gateway = Gateway(company, directory / "gateway.log")
         tell("starting the gateway")
         try:

@@ -19,6 +19,7 @@ from gateway.demo.changes import what_alice_changes
 from gateway.demo.claims import StepFailed, Tour
 from gateway.demo.client import find_psql
 from gateway.demo.findings import what_carol_finds
+from gateway.demo.ledger import what_mariadb_shows
 from gateway.demo.outbound import what_leaves
 from gateway.demo.proofs import what_carol_proves, what_survives_a_kill
 from gateway.demo.stage import claimed, staged, state_directory
@@ -35,6 +36,7 @@ PARTS: tuple[Callable[[Tour], None], ...] = (
     what_the_api_shows,
     what_alice_changes_in_the_api,
     what_leaves,
+    what_mariadb_shows,
     what_carol_finds,
 )
 

@@ -16,9 +16,10 @@ from mariadb_server import MariaDB, mariadb_server
 
 from gateway.demo import data, mysql_data
 from gateway.demo.company import TICKET
+from gateway.demo.mysql_data import DATABASE, ROLE
 from gateway.demo.postgres import EmbeddedPostgres, free_port
 
-TARGET, DATABASE, ROLE, SECRET = "ledger", "payroll", "gateway_ro", "gateway-secret"
+TARGET, SECRET = "ledger", "gateway-secret"
 SEED = 2026
 
 
@@ -83,18 +84,7 @@ def root(server: MariaDB, text: str, database: str = DATABASE) -> list[tuple[Any
 
 def load(server: MariaDB, dataset: data.Dataset) -> None:
     """Make the database, and the account that may read it and do nothing else."""
-    statements = [
-        f"create database {DATABASE} default character set utf8mb4; use {DATABASE};\n",
-        *mysql_data.script(dataset),
-        *(
-            f"create user {ROLE}@{host} identified by '{SECRET}'; grant select on {DATABASE}.* to {ROLE}@{host};"
-            for host in ("localhost", "'127.0.0.1'")
-        ),
-    ]
-    subprocess.run(
-        ["mariadb", "--no-defaults", f"--socket={server.socket}", "--user=root", "--default-character-set=utf8mb4"],
-        input="".join(statements), text=True, check=True, timeout=300, env={"MYSQL_PWD": server.root_password},
-    )  # fmt: skip
+    server.run(mysql_data.everything(dataset, SECRET))
 
 
 def policy_of(text: str) -> str:

@@ -102,6 +102,21 @@ def pasted_line(line: str) -> str:
     return done.stdout
 
 
+def test_the_line_for_mariadb_works_when_pasted(state: Path) -> None:
+    demo = Demo(state)
+    try:
+        demo.wait_for("the audit trail, as it grows")
+        line = demo.wait_for(r"^\s+mariadb --defaults-file=")
+        query = "select id, first_name, iban from employees order by id limit 1"
+        number, name, iban = pasted_line(f"{line} --batch --skip-column-names -e {shlex.quote(query)}").split("\t")
+        psql = demo.wait_for(r"^\s+psql .*passfile=")
+        text = f"select first_name, iban from employees where id = {number}"
+        assert pasted_line(f"{psql} -At -F , -c {shlex.quote(text)}").strip() == f"{name},{iban.strip()}"
+        demo.wait_for(r"statement\.begin\s+alice\s+SUP-1423\s+SELECT .*`employees`")
+    finally:
+        assert demo.end(signal.SIGINT) == 0
+
+
 @pytest.mark.skipif(bool(unsupported()), reason=unsupported() or "HTTP targets can be served")
 def test_the_lines_for_the_apis_work_when_pasted(state: Path) -> None:
     demo = Demo(state)

@@ -17,9 +17,13 @@ POLICY = load_policy(POLICIES / "payroll.yaml")
 OPEN = "{id: SUP-1, assignee: alice, customers: ['42']}"
 
 
-@pytest.mark.parametrize("case", load_cases(POLICIES / "payroll_test.yaml"), ids=lambda case: case.name)
-def test_the_demo_policy_decides_as_its_cases_say(case: Case) -> None:
-    assert run_case(POLICY, case, NOW) == []
+@pytest.mark.parametrize(
+    ("name", "case"),
+    [(name, case) for name in ("payroll", "ledger") for case in load_cases(POLICIES / f"{name}_test.yaml")],
+    ids=lambda one: one if isinstance(one, str) else one.name,
+)
+def test_the_demo_policies_decide_as_their_cases_say(name: str, case: Case) -> None:
+    assert run_case(load_policy(POLICIES / f"{name}.yaml"), case, NOW) == []
 
 
 @pytest.mark.parametrize(
