@@ -39,6 +39,9 @@ MOMENTS = (
     "INSERT INTO truth_a.moments VALUES (1, '2023-12-31 23:30:00'), (2, '2024-01-01 00:30:00'), (3, NULL)",
     "SET time_zone = 'SYSTEM'",
 )
+SECRETS = tuple(
+    f"CREATE TABLE {truth}.secrets AS SELECT 1 AS id, 'CANARY {truth}' AS note" for truth in ("truth_a", "truth_b")
+)
 QUESTIONS = 3000
 SEED = 2026
 _NAMES = "moments|companies|employees|payslips|accounts|notes|countries"
@@ -56,7 +59,7 @@ def ask(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ask]:
             for name, tables in DATABASES.items():
                 for one in statements(name, tables, "mariadb"):
                     cursor.execute(one)
-            for one in MOMENTS:
+            for one in (*MOMENTS, *SECRETS):
                 cursor.execute(one)
             for one in mysql.session_statements(view("mariadb"), b""):
                 cursor.execute(one)

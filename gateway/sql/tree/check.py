@@ -5,7 +5,7 @@ the text was made. It proves that
 
 1. every relation stands in a derived table that is, word for word, what the policy says of it;
 2. what is left is made of allowed parts, and no name of ours is in it;
-3. every other name in a FROM is a CTE that is visible there;
+3. every other name in a FROM is a CTE that is visible there, under a name that no relation has;
 4. what is left is, read by the same parser, the very tree of what the person wrote. A statement that the writing, or a
    server's reading of it, would change does not run.
 """
@@ -51,14 +51,16 @@ def prove(outgoing: str, asked: Read, view: View, grammar: Grammar, shown: Mappi
         words, count = _cut(words, approved, stand_in)
         if count:
             stand_ins[stand_in] = relation
+    ctes = {f"gateway_with_{place}": one.alias for place, one in enumerate(asked.tree.find_all(exp.CTE), start=1)}
     braced = not grammar.own
     if any(
-        text.lower().startswith(allowed.OURS) or (braced and "{" in text)
+        (text.lower().startswith(allowed.OURS) and text not in ctes) or (braced and "{" in text)
         for kind, text in words
         if not _is_string(kind)
     ):  # fmt: skip
         raise _unproven("a name of the gateway's own is left over")
     left = read(_text(words), grammar, view.limits, ours=True).tree
+    _take_ctes(left, ctes, stand_ins)
     _take_names(left, output_names(asked, grammar) or ())
     allowed.judge(left, grammar)
     _judge_tables(left, stand_ins)
@@ -169,6 +171,21 @@ def _is_bound(table: exp.Table) -> bool:
                 return True
         below, above = above, above.parent
     return False
+
+
+def _take_ctes(tree: exp.Expr, names: Mapping[str, str], stand_ins: Collection[str]) -> None:
+    """Give CTEs the names of the person's, where each has the one that it runs under."""
+    for cte in tree.find_all(exp.CTE):
+        _rename(cte.args["alias"], cte.alias, names)
+    for table in tree.find_all(exp.Table):
+        if table.db or table.name not in stand_ins:
+            _rename(table, table.name, names)
+
+
+def _rename(node: exp.Expr, name: str, names: Mapping[str, str]) -> None:
+    if name not in names:
+        raise _unproven("a relation stands outside of its derived table, or a CTE has a name that one may have")
+    node.set("this", exp.Identifier(this=names[name], quoted=True))
 
 
 def _take_names(tree: exp.Expr, names: Sequence[str]) -> None:

@@ -38,7 +38,7 @@ def rewritten(asked: Read, names: Names, view: View, grammar: Grammar) -> str:
         relation = names.relations.get(id(table))
         alias = quoted(table.alias or table.name)
         if relation is None:
-            return f"{quoted(table.name)} AS {alias}"
+            return f"{quoted(names.ctes[id(table)])} AS {alias}"
         return f"{_derived(relation, shown[relation.qualified], view, grammar)} AS {alias}"
 
     return Writer(grammar, source).query(asked.tree, output_names(asked, grammar) or ())

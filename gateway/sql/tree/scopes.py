@@ -4,6 +4,9 @@ INVARIANT: a name without a schema is a CTE where one of an enclosing WITH is vi
 otherwise; no name can be both, since a CTE named like a relation, or like another CTE, is refused. Hidden relations
 and columns are unknown names.
 
+A CTE has another name in what runs: a server that does not see it where it is used, as MariaDB does not see one of an
+outer WITH inside an inner one, would read a hidden relation of its name.
+
 Which of several columns a name means is for the server to say: whatever it says, it sees masked rows only.
 """
 
@@ -22,11 +25,12 @@ from gateway.sql.tree.grammar import Grammar
 
 @dataclass(slots=True)
 class Names:
-    """What was found. `relations` has each Table node (by its identity) that is a relation, all others are CTEs;
-    `columns` are the columns of each relation that the statement may read.
+    """What was found. `relations` has each Table node (by its identity) that is a relation, `ctes` the name in what
+    runs of each that is a CTE; `columns` are the columns of each relation that the statement may read.
     """
 
     relations: dict[int, Relation] = field(default_factory=dict)
+    ctes: dict[int, str] = field(default_factory=dict)
     columns: dict[str, dict[str, None]] = field(default_factory=dict)
 
     def shown(self, view: View) -> dict[str, tuple[str, ...]]:
@@ -60,7 +64,8 @@ def resolve(tree: exp.Expr, view: View, grammar: Grammar) -> Names:
     ctes = _ctes(tree, view)
     for table in tree.find_all(exp.Table):
         if not table.db and table.name in ctes:
-            _judge_visible(table, ctes[table.name])
+            _judge_visible(table, ctes[table.name], grammar)
+            found.ctes[id(table)] = ctes[table.name].meta["runs_as"]
             continue
         relation = find(view, table.db, table.name)
         if relation is None:
@@ -75,8 +80,9 @@ def _ctes(tree: exp.Expr, view: View) -> dict[str, exp.CTE]:
     ctes: dict[str, exp.CTE] = {}
     folded: set[str] = set()
     named = {name.partition(".")[2].lower() for name in view.policy.tables}
-    for cte in tree.find_all(exp.CTE):
+    for number, cte in enumerate(tree.find_all(exp.CTE), start=1):
         name = cte.alias
+        cte.meta["runs_as"] = f"gateway_with_{number}"
         if name.lower() in folded or name.lower() in named:
             raise GatewayError("statement-not-supported", f"`{name}` is the name of a relation or of another CTE",
                                "give the CTE a name of its own")  # fmt: skip
@@ -87,19 +93,24 @@ def _ctes(tree: exp.Expr, view: View) -> dict[str, exp.CTE]:
     return ctes
 
 
-def _judge_visible(table: exp.Table, cte: exp.CTE) -> None:
+def _judge_visible(table: exp.Table, cte: exp.CTE, grammar: Grammar) -> None:
     """The CTE is an earlier one of the same WITH, or one of an enclosing query's. Raises: GatewayError."""
     owner = cte.parent.parent if cte.parent is not None else None
     above: exp.Expr | None = table
     inside: exp.Expr | None = None
+    nested = False
     while above is not None and above is not owner:
         if isinstance(above, exp.CTE) and above.parent is cte.parent:
             inside = above
+        nested = nested or isinstance(above, exp.With)
         above = above.parent
     siblings = cte.parent.expressions if cte.parent is not None else []
     earlier = inside is None or _place(siblings, cte) < _place(siblings, inside)
     if above is None or not earlier:
         raise GatewayError("relation-not-available", f"there is no relation `{table.name}`")
+    if nested and inside is None and grammar.own:
+        raise GatewayError("statement-not-supported", f"`{table.name}` is not seen inside another WITH",
+                           "put both into one WITH")  # fmt: skip
 
 
 def _place(nodes: list[exp.Expr], wanted: exp.Expr) -> int:

@@ -56,7 +56,8 @@ class Writer:
     def _with(self, node: exp.Expr | None) -> str:
         if node is None:
             return ""
-        parts = (f"{quoted(one.alias)} AS ({self.query(one.this)})" for one in node.expressions)
+        named = ((one.alias if self.normalised else one.meta["runs_as"], one) for one in node.expressions)
+        parts = (f"{quoted(name)} AS ({self.query(one.this)})" for name, one in named)
         return f"WITH {', '.join(parts)} "
 
     def _select(self, node: exp.Expr, outputs: Sequence[str]) -> Iterator[str]:

@@ -111,3 +111,12 @@ def test_a_derived_table_of_another_relation_is_found() -> None:
     assert not proven(text, "select id from countries", "clickhouse", shown)
     assert not proven(text, "select id from shop.companies as c", "clickhouse", shown)
     assert proven(text, "select id from shop.companies", "clickhouse", shown)
+
+
+@pytest.mark.parametrize("dialect", ["clickhouse", "mariadb"])
+def test_a_cte_under_a_name_that_a_hidden_relation_may_have_is_found(dialect: str) -> None:
+    sql = "with secrets as (select 1 as id) select id from secrets"
+    text, shown = outgoing(sql, dialect)
+
+    assert proven(text, sql, dialect, shown)
+    assert not proven(text.replace("gateway_with_1", "secrets"), sql, dialect, shown)
