@@ -15,9 +15,10 @@ from gateway.sql import tree
 from gateway.sql.mysql import inline, settings, shows
 from gateway.sql.mysql.lexer import Word, unquoted, words
 from gateway.sql.mysql.pins import fingerprint
-from gateway.sql.mysql.refused import refuse
+from gateway.sql.mysql.refused import is_known, refuse
 from gateway.sql.statement import Kind, Plan, View
 
+_TOLD = frozenset({"SET", "SHOW", "DESCRIBE", "DESC"})
 _SAVED = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
 _EXPLAINED = frozenset({
     "SELECT", "WITH", "(", "TABLE", "VALUES", "INSERT", "REPLACE", "UPDATE", "DELETE", "FORMAT", "EXTENDED",
@@ -62,7 +63,11 @@ def normalise(text: str, policy: Policy) -> str:
         command = words(text)
     except GatewayError:
         return ""
-    if command and command[0].upper() not in ("SELECT", "WITH", "("):
+    first = command[0].upper() if command else ""
+    if command and first not in ("SELECT", "WITH", "("):
+        if first not in _OTHERS and first not in _TOLD and not is_known(first):
+            # the words of what is no statement may be anything, a value that was pasted too
+            return ""
         return " ".join(_shown(word) for word in command)[:1000]
     return tree.normalise(text, policy)
 

@@ -30,6 +30,11 @@ _OWNERS = frozenset({
 })  # fmt: skip
 
 
+def is_known(first: str) -> bool:
+    """Whether a statement of the language begins with that word."""
+    return first in _WRITES or first in _DEFINES or first in _OWNERS or first in _REASONS
+
+
 def refuse(first: str) -> None:
     """Nothing, for a word that is not known. Raises: GatewayError."""
     if first in _WRITES:

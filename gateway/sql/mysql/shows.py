@@ -265,8 +265,18 @@ def _selected(table: Inline, rest: list[Word], text: str, view: View, *, like: s
     if first == "LIKE" and len(rest) == 2 and rest[1][:1] in "'\"":
         return _over(table, f" WHERE {quoted(like or table.columns[0])} LIKE {string(unquoted(rest[1]))}", view)
     if first == "WHERE" and len(rest) > 1:
-        return _over(table, f" WHERE {_with_names(text, rest[1:], table.columns)}", view)
+        return _over(table, f" WHERE ({_condition(rest[1:], text, table.columns)})", view)
     raise GatewayError("statement-not-supported", "SHOW takes LIKE 'pattern' or WHERE", "leave the rest out")
+
+
+def _condition(words: list[Word], text: str, columns: Sequence[str]) -> str:
+    """What is written behind WHERE. Raises: GatewayError where it ends early, so that more than it would follow."""
+    depth = 0
+    for word in words:
+        depth += (word == "(") - (word == ")")
+        if depth < 0:
+            raise GatewayError("syntax-error", "a parenthesis is closed that was not opened")
+    return _with_names(text[: words[-1].at + len(words[-1])], words, columns)
 
 
 def _with_names(text: str, words: list[Word], columns: Sequence[str]) -> str:

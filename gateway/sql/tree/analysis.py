@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from sqlglot import exp
 from sqlglot.tokenizer_core import TokenType
@@ -15,6 +15,7 @@ from gateway.sql.statement import Kind, Limits, Plan, View
 from gateway.sql.tree import allowed
 from gateway.sql.tree.check import prove
 from gateway.sql.tree.grammar import GRAMMARS, Grammar
+from gateway.sql.tree.outputs import output_names
 from gateway.sql.tree.reading import Read, read
 from gateway.sql.tree.rewrite import normalised, rewritten
 from gateway.sql.tree.scopes import Names, resolve, visible
@@ -87,7 +88,7 @@ def _plan(asked: Read, names: Names, outgoing: str, view: View, grammar: Grammar
         kinds=(Kind.READ,),
         verbs=("SELECT",),
         normalised=text,
-        rewritten_normalised=_without_literals(outgoing, grammar),
+        rewritten_normalised=_without_literals(outgoing, grammar, output_names(asked, grammar) or ()),
         fingerprint=hashlib.sha256(text.encode()).hexdigest()[:16],
         relations=relations,
         columns_clear=tuple(clear),
@@ -99,10 +100,12 @@ def _plan(asked: Read, names: Names, outgoing: str, view: View, grammar: Grammar
     )
 
 
-def _without_literals(text: str, grammar: Grammar) -> str:
+def _without_literals(text: str, grammar: Grammar, names: Collection[str]) -> str:
+    """The text with a question mark for every literal, and for `names`, which are made of the person's text."""
     parts, at = [], 0
     for token in grammar.dialect.tokenize(text):
-        if token.token_type in {TokenType.STRING, TokenType.NUMBER}:
+        named = token.token_type == TokenType.IDENTIFIER and token.text in names
+        if named or token.token_type in {TokenType.STRING, TokenType.NUMBER}:
             parts += [text[at : token.start], "?"]
             at = token.end + 1
     return "".join([*parts, text[at:]])

@@ -206,10 +206,31 @@ def test_rows_stand_only_where_a_catalog_table_was_named() -> None:
         ("insert into employees values ('alice', 5)", "alice"),
         ("select 'alice", "alice"),
         ("/*! alice */", "alice"),
+        ("update employees set iban = 0x416c696365", "416c696365"),
+        ("insert into employees values (1e15, .25, 1.5e12, 12alice)", "5"),
+        ("call p(0b101)", "101"),
+        ("FR7612345678 is alice's", "FR76"),
+        ("FR7612345678 alice", "FR76"),
     ],
 )
 def test_a_text_s_literals_are_not_on_record(text: str, shown: str) -> None:
     assert shown not in mysql.normalise(text, view().policy)
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "select 'alice@example.com'",
+        "select if(email = 'alice@example.com', 1, 0), id as x from employees",
+        "select (select max(id) from employees where email = 'alice@example.com') union select 1",
+    ],
+)
+def test_what_runs_is_on_record_without_the_literals_that_name_its_columns(sql: str) -> None:
+    found = plan(sql)
+
+    assert "alice" in found.rewritten
+    assert "alice" not in found.rewritten_normalised
+    assert "alice" not in found.normalised
 
 
 @pytest.mark.parametrize(
