@@ -84,7 +84,7 @@ class _Amount:
     def lacks(self, who: Who, statement: str, needed: int, each: int, daily: int) -> Refusal | None:
         """Why a running statement may not have the `needed` amount in all."""
         if each and needed > each:
-            return _statement_refusal(self.what, f"{each} {self.what}s")
+            return statement_refusal(self.what, f"{each} {self.what}s")
         if daily and needed > self._free(who, daily, statement):
             return _day_refusal(self.what, f"{daily} {self.what}s")
         return None
@@ -316,7 +316,8 @@ class Budgets:
                 amount.elsewhere = {}
 
 
-def _statement_refusal(what: str, much: str) -> Refusal:
+def statement_refusal(what: str, much: str) -> Refusal:
+    """Why a statement may not return so much."""
     return Refusal(
         f"{what}-budget-exhausted",
         f"a statement may return {much} here",

@@ -11,8 +11,10 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from gateway.engines.http_sql import judged
+from gateway.engines.http_words import worded
 from gateway.errors import GatewayError, Refusal
 from gateway.http.answer import Answer, Withheld
+from gateway.http.cursors import KEY_BYTES, Paging
 from gateway.http.judge import judge
 from gateway.http.message import HttpPlan, HttpRequest
 from gateway.http.sql_rows import OUTPUT
@@ -26,6 +28,7 @@ from gateway.sql.statement import View
 
 _JSON = "application/json"
 _KEY = bytes(32)
+_PAGING = Paging("https://target", "page", bytes(KEY_BYTES))
 _MEDIA = {"json": _JSON, "ndjson": "application/x-ndjson", "csv": "text/csv"}
 _NEEDS = {
     "": "allowed",
@@ -96,6 +99,7 @@ def explained_request(
     answer: dict[str, Any] = {"target": policy.target, "policy": policy.digest, "mode": policy.mode}
     plan = _with_statement(plan, policy, customers, frozenset())
     if isinstance(plan, Refusal):
+        plan = worded(plan, policy)
         return answer | {"request": "refused", "code": plan.code, "reason": plan.message, "hint": plan.hint}, plan
     return answer | _planned(plan), None
 
@@ -165,9 +169,11 @@ def _left(plan: HttpPlan, case: Case, customers: tuple[str, ...]) -> str:
     rule = next((one for one in plan.route.answers if status in one.statuses), None)
     media = (rule.content_types or (_MEDIA.get(rule.media, ""),))[0] if rule is not None else _JSON
     headers = [(b"content-type", media.encode())] if media else []
-    if plan.sql is not None:
+    if plan.sql is not None and plan.route.dialect == "clickhouse":
         # a server says in which form its rows are: that which it was asked for
         headers.append((OUTPUT.encode(), dict(parse_qsl(plan.query))["default_format"].encode()))
     revealed = frozenset(path for name, path in case.reveal if name == plan.route.name)
-    out = Answer(plan.route, plan.method, status, headers, customers=customers, key=_KEY, reveal=revealed)
+    out = Answer(
+        plan.route, plan.method, status, headers, customers=customers, key=_KEY, reveal=revealed, paging=_PAGING
+    )
     return (out.feed(str(case.answer.get("body", "")).encode()) + out.finish()).decode(errors="replace")

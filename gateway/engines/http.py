@@ -17,8 +17,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections import Counter
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -30,17 +29,21 @@ from gateway.admitted import Refused
 from gateway.engines import http_channel as ipc
 from gateway.engines.doors import Doors
 from gateway.engines.http_addresses import Addresses
-from gateway.engines.http_credentials import Credentials, Headers
+from gateway.engines.http_credentials import Credentials
+from gateway.engines.http_cursors import BUSY, Cursor, is_free
+from gateway.engines.http_links import Link, Send
 from gateway.engines.http_sessions import Entry, Running, Sessions
 from gateway.engines.http_signing import Admit, Signing
-from gateway.engines.http_sql import SqlRequests, with_keys
+from gateway.engines.http_sql import SqlRequests, is_paged, with_keys
 from gateway.engines.http_statements import PROTOCOL, Requests, reveal_of
-from gateway.errors import CODES, GatewayError, Refusal
+from gateway.engines.http_words import worded
+from gateway.errors import GatewayError, Refusal
 from gateway.gate import Gate
 from gateway.http.browser import is_page, without_cookies
 from gateway.http.judge import judge
 from gateway.http.message import HttpPlan, HttpRequest
 from gateway.http.pages import Page
+from gateway.http.withheld import NOT_FOUND
 from gateway.http_settings import HttpTarget
 from gateway.model import Outcome, Peer, Session, Statement
 from gateway.ports import Mark
@@ -55,10 +58,8 @@ _LAST_WORDS_S = 1.0
 _LEAST_IN = 4096
 """Bytes of a client's messages that are announced at once."""
 _DIGEST = re.compile(r"[0-9a-f]{64}")
-_STATUSES = frozenset({"ok", "error", "cancelled", "cut", "unknown"})
 _STOPPING = Refusal("shutting-down", "the gateway is stopping", hint="send the request again in a moment", fatal=True)
 
-Send = Callable[[ipc.Message], None]
 Report = Callable[[str, BaseException], None]
 
 
@@ -185,12 +186,21 @@ class HttpEngine:
                 entry, self._gate.refuse(inside, statement, plan, self._requests.unread(request, identifiers))
             )
         reveal = reveal_of(plan.route.name, inside.session.grant.reveal)
-        if plan.sql is not None:
+        cursor: Cursor | None = None
+        if plan.page is not None:
+            cursor = entry.cursors.find(plan.page.cursor, plan.route)
+            paged = cursor.page(plan, self.mark) if cursor is not None else None
+            if paged is None:
+                unread = self._requests.unread(request, identifiers)
+                return await self._refused(entry, self._gate.refuse(inside, statement, NOT_FOUND, unread))
+            plan, judged = paged
+        elif plan.sql is not None:
             ready = await self._sql.ready(plan, inside.view, inside.session.principal.id)
             if isinstance(ready, Refusal):
                 unread = self._sql.unread(plan, inside.view)
                 return await self._refused(entry, self._gate.refuse(inside, statement, ready, unread))
             plan, judged = with_keys(ready.plan, self.key(entry)), ready.judgement
+            cursor = entry.cursors.open(judged, plan.route) if is_paged(plan) else None
         else:
             judged = self._requests.judgement(plan, inside.number, reveal, identifiers)
         credentials = await self.credentials.headers(message.target)
@@ -198,13 +208,18 @@ class HttpEngine:
             return entry.ending
         if isinstance(credentials, Refusal):
             return await self._unproven(entry, self._gate.refuse(inside, statement, credentials, judged))
+        if cursor is not None and not await is_free(partial(entry.pages, cursor)):
+            return await self._refused(entry, self._gate.refuse(inside, statement, BUSY, judged))
         # INVARIANT: nothing is awaited between a claim and `admit`: another request of the session would find it
         if self._gate.needs_claim(inside, judged):
             await self._gate.claim(inside, judged)
         permit = self._gate.admit(inside, statement, judged)
         if isinstance(permit, Refused):
             return await self._refused(entry, permit)
-        running = Running(entry, permit, permit.window_rows, permit.window_bytes, lambda _: None)
+        window = permit.window_rows, permit.window_bytes
+        if cursor is not None:
+            window = cursor.capped(inside.view.policy.limits, *window)
+        running = Running(entry, permit, *window, lambda _: None, cursor=cursor)
         entry.running.add(running)
         try:
             await durable(permit.receipt)
@@ -216,7 +231,7 @@ class HttpEngine:
             # nothing was forwarded: what was claimed for it is given back
             await self.settle(running, Outcome("error"))
             return entry.ending or _STOPPING
-        link.permit(message.number, running, plan, reveal, credentials)
+        link.permit(message.number, running, plan, reveal, credentials, f"https://{message.authority}")
         return None
 
     async def _judge(self, entry: Entry, request: HttpRequest) -> HttpPlan | Refusal:
@@ -239,12 +254,12 @@ class HttpEngine:
             wait = self._gate.floods.refused(entry.inside.session.principal.id, entry.inside.fields)
         except GatewayError as error:
             self.sessions.cut(entry, error.refusal)
-            return error.refusal
+            return worded(error.refusal, entry.inside.view.policy)
         if refused.receipt is not None:
             await durable(refused.receipt)
         if wait:
             await asyncio.sleep(wait)
-        return refused.refusal
+        return worded(refused.refusal, entry.inside.view.policy)
 
     def key(self, entry: Entry) -> bytes:
         """The key of what the session's masks make up."""
@@ -272,11 +287,17 @@ class HttpEngine:
             running.bytes_in = announced
             if message.rows <= running.rows and message.bytes <= running.bytes:
                 return None
+        cursor, limits = running.cursor, inside.view.policy.limits
+        lacking = cursor.lacks(limits, message.rows, message.bytes) if cursor is not None else None
+        if lacking is not None:
+            return lacking
         window = self._gate.extend(inside, permit, message.rows, message.bytes, digest)
         if isinstance(window, Refusal):
             return window
         await durable(window.receipt)
         running.rows, running.bytes = window.rows, window.bytes
+        if cursor is not None:
+            running.rows, running.bytes = cursor.capped(limits, window.rows, window.bytes)
         return None
 
     def _passed(self, digest: str) -> str:
@@ -290,6 +311,9 @@ class HttpEngine:
             return False
         spent = (time.monotonic_ns() - running.permit.started_ns) // 1000
         entry.running.discard(running)
+        if running.cursor is not None:
+            running.cursor.rows += outcome.rows
+            running.cursor.bytes += outcome.bytes
         try:
             whole = Outcome(
                 outcome.status, outcome.rows, outcome.bytes, duration_us=spent, tag=outcome.tag,
@@ -302,125 +326,3 @@ class HttpEngine:
         except GatewayError:
             return False
         return True
-
-
-class Link:
-    """One process: what it was permitted and has not settled. `gone` once it is."""
-
-    def __init__(self, engine: HttpEngine, send: Send) -> None:
-        self._engine, self.send = engine, send
-        self.running: dict[int, Running] = {}
-        self._numbers: dict[Running, int] = {}
-        self._told: Counter[str] = Counter()
-        self._current: dict[str, str] = {}
-        self._next = 0
-        self._tasks: set[asyncio.Task[None]] = set()
-        self.gone = False
-
-    def take(self, message: ipc.Begin | ipc.Extend | ipc.Settle) -> None:
-        """A message of the process's."""
-        if isinstance(message, ipc.Begin):
-            self._run(self._engine.begin(self, message))
-            return
-        running = self.running.get(message.permit)
-        if running is None:
-            return
-        if isinstance(message, ipc.Extend):
-            self._run(self._engine.extend(self, running, message))
-        else:
-            self._run(self._settle(message, running))
-
-    def permit(
-        self,
-        number: int,
-        running: Running,
-        plan: HttpPlan,
-        reveal: frozenset[str],
-        credentials: Headers,
-    ) -> None:
-        """Let a request go on."""
-        inside, permit = running.entry.inside, running.permit
-        policy = inside.view.policy
-        if policy.digest not in self._told and policy.http is not None:
-            self.send(ipc.Rules(policy.digest, policy.http))
-        self._told[policy.digest] += 1
-        self._current[inside.session.grant.target] = policy.digest
-        self._next += 1
-        self.running[self._next], self._numbers[running] = running, self._next
-        running.cut, running.shown = partial(self._cut, self._next), credentials
-        # a header of the plan's never stands in for a credential, nor beside one
-        taken = {name for name, _ in credentials}
-        headers = tuple(one for one in plan.headers if one[0].lower() not in taken) + credentials
-        self.send(
-            ipc.Permitted(
-                number, self._next, inside.session.grant.target, plan.method, plan.target, headers, plan.body,
-                policy.digest, plan.route.name, inside.session.grant.customers, self._engine.key(running.entry), reveal,
-                permit.window_rows, permit.window_bytes, permit.plan.writes,
-                plan.route.answers if plan.route.graphql is not None else (),
-            )
-        )  # fmt: skip
-
-    def outdate(self, target: str) -> None:
-        """The target's policy is another now: what was said of it is forgotten once nothing is under way under it."""
-        self._current.pop(target, None)
-        self._forget()
-
-    def _forget(self) -> None:
-        current = set(self._current.values())
-        for digest in [digest for digest, permits in self._told.items() if not permits and digest not in current]:
-            del self._told[digest]
-            self.send(ipc.Forget(digest))
-
-    def number_of(self, running: Running) -> int:
-        """What the process knows it as."""
-        return self._numbers.get(running, 0)
-
-    def give_up(self, running: Running) -> None:
-        """Settle what the process does not."""
-        number = self._numbers.get(running)
-        if number is not None:
-            self._run(self._end(number, running, _unknown(running)))
-
-    def lost(self) -> None:
-        """The process is gone: nobody knows how what it had under way ended, or how much of what was announced left."""
-        self.gone = True
-        for number, running in tuple(self.running.items()):
-            self._run(self._end(number, running, _unknown(running)))
-
-    async def settled(self) -> None:
-        """Wait for what is under way here; after `lost`."""
-        while self._tasks:
-            await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    def _cut(self, number: int, refusal: Refusal) -> None:
-        self.send(ipc.Cut(number, refusal.code, refusal.message, refusal.hint))
-
-    async def _settle(self, message: ipc.Settle, running: Running) -> None:
-        if message.unproven:
-            self._engine.credentials.refused(running.entry.inside.session.grant.target, running.shown)
-        status = message.status if message.status in _STATUSES else "unknown"
-        # no more than was announced can have left, whatever the process says
-        rows, size = min(max(message.rows, 0), running.rows), min(max(message.bytes, 0), running.bytes)
-        tag = f"HTTP {message.http}" if 100 <= message.http <= 599 else ""
-        tag = f"{tag} {message.code}".strip() if message.code in CODES else tag
-        taken = max(message.rows_in, 0), min(max(message.bytes_in, 0), running.bytes_in)
-        outcome = Outcome(status, rows, size, tag=tag, rows_in=taken[0], bytes_in=taken[1], digest=message.digest)
-        await self._end(message.permit, running, outcome)
-
-    async def _end(self, number: int, running: Running, outcome: Outcome) -> None:
-        if self.running.pop(number, None) is None:
-            return
-        self._numbers.pop(running, None)
-        done = await self._engine.settle(running, outcome)
-        self.send(ipc.Settled(number, done))
-        self._told[running.entry.inside.view.policy.digest] -= 1
-        self._forget()
-
-    def _run(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-
-def _unknown(running: Running) -> Outcome:
-    return Outcome("unknown", running.rows, running.bytes, bytes_in=running.bytes_in)

@@ -122,6 +122,7 @@ class Permitted(Message, frozen=True):
     `answers` are what it may be answered with, where that is not what the route says: of an operation of GraphQL.
     `permit` numbers it from here on; `digest`, `route`, `customers`, `key` and `reveal` say what of the answer may
     leave, `window_rows` and `window_bytes` how much of it has been announced. With `writes`, its end is waited for.
+    Where its answer may go on, the next page is one of `cursor`, sealed by `seal`; `base` is where the client asked.
     """
 
     number: int
@@ -140,6 +141,9 @@ class Permitted(Message, frozen=True):
     window_bytes: int
     writes: bool
     answers: tuple[AnswerRule, ...] = ()
+    base: str = ""
+    cursor: str = ""
+    seal: bytes = b""
 
 
 class Denied(Message, frozen=True):

@@ -19,8 +19,9 @@ from pathlib import Path
 
 from gateway import record
 from gateway.engines import http_channel as ipc
-from gateway.engines.http import HttpEngine, Link
+from gateway.engines.http import HttpEngine
 from gateway.engines.http_identity import Identity, read_identity
+from gateway.engines.http_links import Link
 from gateway.errors import GatewayError
 from gateway.http_settings import HttpTarget, sharing
 from gateway.ports import Trail

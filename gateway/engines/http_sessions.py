@@ -25,6 +25,7 @@ from gateway.access.context import durable
 from gateway.admitted import Admitted
 from gateway.engines.crowd import Crowd
 from gateway.engines.doors import Doors
+from gateway.engines.http_cursors import Cursor, Cursors
 from gateway.errors import GatewayError, Refusal
 from gateway.gate import Gate
 from gateway.model import Peer, Permit, Session
@@ -47,7 +48,8 @@ _NONE = Refusal(
 class Running:
     """A permitted request under way, with how much of its answer is announced. `cut` stops it.
 
-    `shown` is what proved the gateway to the API. Of a WebSocket, `bytes_in` is how much the client may send.
+    `shown` is what proved the gateway to the API. Of a WebSocket, `bytes_in` is how much the client may send. `cursor`
+    is that of a statement whose answer may go on in further pages.
     """
 
     entry: Entry
@@ -57,6 +59,7 @@ class Running:
     cut: Callable[[Refusal], None]
     shown: tuple[tuple[str, str], ...] = ()
     bytes_in: int = 0
+    cursor: Cursor | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -75,6 +78,11 @@ class Entry:
     number: int = 0
     mask_key: bytes | None = field(default=None, repr=False)
     running: set[Running] = field(default_factory=set)
+    cursors: Cursors = field(default_factory=Cursors)
+
+    def pages(self, cursor: Cursor) -> bool:
+        """Whether a page of that statement is under way."""
+        return any(one.cursor is cursor for one in self.running)
 
 
 class Sessions:

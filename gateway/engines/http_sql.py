@@ -1,42 +1,42 @@
 """SQL that a request brings: its statement is judged like that of any database, and what the server gets is made of it.
 
-INVARIANT: what goes on is a POST whose body is a proven text, with the parameters that are written here and no others.
-Among them are the keys of its masks, where it has some; they are put in last, and are in no record.
-
-The server is told to answer when it has all rows, so that an error is never told in the midst of them; to write
-nothing; to stop when nobody listens; and in which form the rows are wanted.
+INVARIANT: what goes on is a POST whose body is a proven text, with the parameters and headers that the module of its
+server writes (`sql_clickhouse.py`, `sql_trino.py`) and no others. Among them are the keys of its masks, where it has
+some; they are put in last, and are in no record.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
+from gateway.engines import sql_clickhouse, sql_trino
 from gateway.errors import GatewayError, Refusal
-from gateway.http import query
-from gateway.http.message import HttpPlan
-from gateway.http.sql_rows import OUTPUTS
+from gateway.http.message import HttpPlan, SqlAsked
 from gateway.ports import Mark
-from gateway.sql import tree
+from gateway.sql import rooms
 from gateway.sql.cache import Judgement, PlanCache, plan_fields, said_by
-from gateway.sql.render import INNER_SETTING, OUTER_SETTING, mask_settings
 from gateway.sql.said import in_text
 from gateway.sql.statement import Plan, View
-from gateway.sql.tree.clickhouse_masks import INNER, OUTER
-from gateway.sql.tree.formats import without_format
 from gateway.sql.worker import Workers, is_short
 
-SETTINGS: Mapping[str, str] = {
-    "wait_end_of_query": "1",
-    "http_write_exception_in_output_format": "0",
-    "readonly": "2",
-    "cancel_http_readonly_queries_on_client_close": "1",
-    # what one statement left in it made others find no rows (seen in 26.9)
-    "use_query_condition_cache": "0",
-}
-"""What every statement runs under, whatever it is."""
-_KEYS = {INNER: INNER_SETTING, OUTER: OUTER_SETTING}
+
+class Server(Protocol):
+    """What differs from server to server: how a request says what it wants, and what goes on of a proven statement."""
+
+    SCHEMA: str
+    PAGED: bool
+
+    def plain(self, text: str) -> str: ...
+
+    def asked(self, sql: SqlAsked) -> tuple[str, str]: ...
+
+    def forwarded(self, plan: HttpPlan, text: str, output: str, view: View) -> HttpPlan: ...
+
+    def with_keys(self, plan: HttpPlan, key: bytes) -> HttpPlan: ...
+
+
+_SERVERS: dict[str, Server] = {"clickhouse": sql_clickhouse, "trino": sql_trino}
 
 
 class Ready(NamedTuple):
@@ -51,7 +51,7 @@ class SqlRequests:
 
     def __init__(self, mark: Mark, workers: Workers) -> None:
         self._mark, self._workers = mark, workers
-        self._plans = PlanCache(tree.analyse, _no_literals, mark)
+        self._plans = PlanCache(rooms.analyse, _no_literals, mark)
 
     async def ready(self, plan: HttpPlan, view: View, person: str) -> Ready | Refusal:
         """The request with its statement rewritten and proven, or why there is none."""
@@ -73,11 +73,11 @@ class SqlRequests:
 
     def unread(self, plan: HttpPlan, view: View) -> Judgement:
         """What is known of a statement that is refused: its text, to be sealed, and that without its literals."""
-        text = without_format(plan.sql.text)[0] if plan.sql is not None else ""
+        text = _SERVERS[plan.route.dialect].plain(plan.sql.text) if plan.sql is not None else ""
         # a long one is not read here: that could take long
         read = is_short(text)
-        made = Plan("", (), ("SELECT",), tree.normalise(text, view.policy) if read else "", "", "")
-        said = in_text(text, tree.telling(text, view.policy) if read else ())
+        made = Plan("", (), ("SELECT",), rooms.normalise(text, view.policy) if read else "", "", "")
+        said = in_text(text, rooms.telling(text, view.policy) if read else ())
         return Judgement(made, plan_fields(made, self._mark), "", said)
 
 
@@ -88,7 +88,7 @@ def judged(plan: HttpPlan, view: View) -> Ready | Refusal:
     except GatewayError as error:
         return error.refusal
     view = meant(plan, view)
-    made = tree.analyse(text, view)
+    made = rooms.analyse(text, view)
     if isinstance(made, Refusal):
         return made
     judgement = Judgement(made, plan_fields(made, lambda value: value), made.rewritten, said_by(text, made))
@@ -97,19 +97,14 @@ def judged(plan: HttpPlan, view: View) -> Ready | Refusal:
 
 def asked(plan: HttpPlan, view: View) -> tuple[str, str]:
     """The statement and the form of its answer. Raises: GatewayError."""
-    sql = plan.sql
+    sql, server = plan.sql, _SERVERS[plan.route.dialect]
     if sql is None:
         raise GatewayError("request-invalid", "the request brings no statement")
     if sql.schema and sql.schema not in view.policy.schemas:
         raise GatewayError(
-            "request-not-allowed", "the parameter `database` names a schema that the policy does not", "leave it out"
+            "request-not-allowed", f"the {server.SCHEMA} names a schema that the policy does not", "leave it out"
         )
-    text, written = without_format(sql.text)
-    if written and written not in OUTPUTS:
-        raise GatewayError(
-            "request-not-allowed", "the form that FORMAT names is not let through", f"ask for {', '.join(OUTPUTS)}"
-        )
-    return text, written or sql.output or OUTPUTS[0]
+    return server.asked(sql)
 
 
 def meant(plan: HttpPlan, view: View) -> View:
@@ -120,16 +115,17 @@ def meant(plan: HttpPlan, view: View) -> View:
 
 def forwarded(plan: HttpPlan, text: str, output: str, view: View) -> HttpPlan:
     """What goes to the server, but for the keys of its masks."""
-    seconds = -(-view.policy.limits.statement_timeout_ms // 1000)
-    pairs = [("default_format", output), *SETTINGS.items(), ("max_execution_time", str(seconds))]
-    return replace(plan, query=query.join(pairs), body=text.encode())
+    return _SERVERS[plan.route.dialect].forwarded(plan, text, output, view)
 
 
 def with_keys(plan: HttpPlan, key: bytes) -> HttpPlan:
     """The same with the keys of the masks that the statement has, if it has some."""
-    settings: Mapping[str, str] = mask_settings(key)
-    used = [(f"param_{name}", settings[of]) for name, of in _KEYS.items() if f"{{{name}:".encode() in plan.body]
-    return replace(plan, query=f"{plan.query}&{query.join(used)}") if used else plan
+    return _SERVERS[plan.route.dialect].with_keys(plan, key)
+
+
+def is_paged(plan: HttpPlan) -> bool:
+    """Whether its answer may go on in further pages."""
+    return _SERVERS[plan.route.dialect].PAGED
 
 
 def _no_literals(*_given: object) -> frozenset[int]:

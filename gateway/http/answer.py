@@ -23,12 +23,14 @@ from gateway.errors import Refusal
 from gateway.http import headers as heads
 from gateway.http import json_text
 from gateway.http.csv_text import CsvBody
+from gateway.http.cursors import Paging
 from gateway.http.decoding import Decoder
 from gateway.http.graphql.answering import GraphqlBody
 from gateway.http.lines import NdjsonBody
 from gateway.http.masking import Tree, belongs, tree
 from gateway.http.sql_rows import OUTPUT, rows_body
 from gateway.http.statuses import REDIRECTS, unnamed
+from gateway.http.trino_pages import PagesBody
 from gateway.http.withheld import NOT_FOUND, Limits, Withheld
 from gateway.policy.http_rules import AnswerRule, Route
 
@@ -56,7 +58,7 @@ class Answer:
 
     `reveal` are the written paths (`$.iban`) that the grant shows in clear; `routes` are what a Location may lead to,
     and `prefix` is what it then begins with. `framed` is whether the message says where its body ends; otherwise that
-    is where the connection ended.
+    is where the connection ended. `paging` names the next page of an answer that has some.
 
     Raises: Withheld, from here on.
     """
@@ -75,6 +77,7 @@ class Answer:
         routes: Iterable[Route] = (),
         prefix: str = "",
         framed: bool = True,
+        paging: Paging | None = None,
     ) -> None:
         self._status = status
         self._fault: Withheld | None = None
@@ -92,7 +95,7 @@ class Answer:
         # the end of a coding is the end of what it holds
         self._proven = framed or coding != "identity"
         try:
-            self._body = _Nothing() if is_head else _body(rule, headers, customers, key, reveal, limits)
+            self._body = _Nothing() if is_head else _body(rule, headers, customers, key, reveal, limits, paging)
         except ValueError:
             # FAIL CLOSED: a rule that was not checked when the policy was loaded shows nothing.
             raise Withheld(Refusal("policy-invalid", "the policy contradicts itself about this answer")) from None
@@ -106,6 +109,11 @@ class Answer:
     def streams(self) -> bool:
         """Whether bytes leave before the end."""
         return self._body.streams
+
+    @property
+    def failed(self) -> bool:
+        """Whether it says, with a status of success, that the statement failed."""
+        return isinstance(self._body, PagesBody) and self._body.failed
 
     @property
     def rows(self) -> int:
@@ -256,9 +264,12 @@ def _body(
     key: bytes | None,
     reveal: frozenset[str],
     limits: Limits,
+    paging: Paging | None,
 ) -> _Body:
     if rule.media == "rows":
         return rows_body(heads.values(headers, OUTPUT), _bound(rule), limits)
+    if rule.media == "pages" and paging is not None:
+        return PagesBody(_bound(rule), limits, paging)
     if rule.media == "json":
         return _JsonBody(rule, tree(rule, reveal), customers, key, limits)
     if rule.media == "graphql":

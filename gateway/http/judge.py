@@ -2,7 +2,7 @@
 
 INVARIANT: nothing of the request goes on but what a rule names, rebuilt; and every place that says whose data it is
 about says one of the ticket's customers. Judged again, what goes on comes to the same plan. A route that takes SQL is
-judged in `sql_requests.py`: whose its rows are is for the rewriting of its statement.
+judged in `sql_requests.py` or `trino_requests.py`: whose its rows are is for the rewriting of its statement.
 
 Another customer's object is answered like one that is not there (`not-found`), by the same words as the answers' side.
 """
@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from gateway.errors import GatewayError, Refusal
-from gateway.http import bodies, paths, query, request_headers, sql_requests
+from gateway.http import bodies, paths, query, request_headers, sql_requests, trino_requests
 from gateway.http.bodies import Body
 from gateway.http.browser import is_reserved
 from gateway.http.graphql import judging as graphql
@@ -25,6 +25,7 @@ from gateway.policy.http_rules import CustomerOf, HttpRules, Route, Value
 from gateway.policy.http_values import canonical
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"})
+_STATEMENTS = {"clickhouse": sql_requests.plan, "trino": trino_requests.plan}
 
 
 def judge(
@@ -59,9 +60,12 @@ def _plan(request: HttpRequest, rules: HttpRules, customers: tuple[str, ...], ke
     if segments and is_reserved(segments[0]):
         # FAIL CLOSED: what the gateway's own pages are called is no value of any placeholder
         raise no_route()
+    page = trino_requests.page(rules, request, found, segments, text or "", customers)
+    if page is not None:
+        return page
     route, placed = _route(rules, request.method, segments)
     if route.dialect:
-        return sql_requests.plan(route, request, found, text or "", customers)
+        return _STATEMENTS[route.dialect](route, request, found, text or "", customers)
     pairs = query.pairs(text or "")
     if route.graphql is not None:
         asks = graphql.judged(route, request.body, pairs, found)

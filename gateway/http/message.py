@@ -57,6 +57,14 @@ class SqlAsked:
 
 
 @dataclass(frozen=True, slots=True)
+class PageAsked:
+    """A further page that a request asks for: of which cursor, and the seal of where the server has it."""
+
+    cursor: str
+    seal: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class HttpPlan:
     """What may go to the target in a request's place.
 
@@ -68,7 +76,7 @@ class HttpPlan:
     came. Outbound, `recipient` is who gets it and `masked` is what leaves.
 
     INVARIANT: of a request that brings SQL, nothing is in the plan until its statement was rewritten and proven: `sql`
-    is what came, and `body` is empty.
+    is what came, and `body` is empty. One that asks for a further `page` has no path until the page was found.
     """
 
     route: Route
@@ -86,6 +94,7 @@ class HttpPlan:
     recipient: str = ""
     given: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     sql: SqlAsked | None = None
+    page: PageAsked | None = None
 
     @property
     def target(self) -> str:

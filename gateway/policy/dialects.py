@@ -12,10 +12,10 @@ from gateway.policy import kinds, types
 from gateway.policy.schema import Mask
 from gateway.policy.types import ColumnType
 
-DIALECTS = ("postgres", "mysql", "mariadb", "clickhouse")
+DIALECTS = ("postgres", "mysql", "mariadb", "clickhouse", "trino")
 DATABASE_DIALECTS = ("postgres", "mysql", "mariadb")
 """Those that a database can have."""
-HTTP_DIALECTS = ("clickhouse",)
+HTTP_DIALECTS = ("clickhouse", "trino")
 """Those that a route can have."""
 
 _DIGITS = 38
@@ -25,6 +25,9 @@ _TYPES = frozenset({
 })  # fmt: skip
 _KINDS: dict[str, frozenset[str]] = {
     "clickhouse": frozenset({
+        "redact", "partial", "email", "pseudonym", "year", "month", "bucket", "digits", "initials", "truncate_ip",
+    }),
+    "trino": frozenset({
         "redact", "partial", "email", "pseudonym", "year", "month", "bucket", "digits", "initials", "truncate_ip",
     }),
     "mysql": frozenset({"redact", "partial", "email", "pseudonym", "year", "month", "bucket", "truncate_ip"}),
@@ -56,6 +59,10 @@ def _number_misfit(dialect: str, mask: Mask, of: ColumnType) -> str:
     if of.group == types.FLOAT:
         return f"mask `bucket` cannot be rendered by `{dialect}` on a float: its rounding differs"
     places = of.mods[1] if of.mods else 0
+    if dialect == "trino" and of.mods and of.mods[0] > _DIGITS - 2:
+        return (
+            f"mask `bucket` cannot be rendered by `trino` on more than {_DIGITS - 2} digits: its numbers have {_DIGITS}"
+        )
     if Decimal(mask.option("size")) % Decimal(1).scaleb(-places):
         return f"mask `bucket` cannot be rendered by `{dialect}` with more decimals than the column has"
     return ""

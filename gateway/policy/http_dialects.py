@@ -21,11 +21,20 @@ ROWS = "rows"
 
 _NAME = re.compile(r"[^\W\d][\w -]{0,62}(?<! )")
 _OURS = "gateway_"
+PAGES = "pages"
+"""The media of Trino's: rows that the server masked, some at a time."""
+_JSON = ("application/json",)
 _TYPES = ("application/json", "application/x-ndjson", "application/ndjson", "application/jsonl")
 
 
-def route(name: str, method: str, template: tuple[str, ...], dialect: str) -> Route:
+def route(name: str, method: str, template: tuple[str, ...], dialect: str, catalog: str = "") -> Route:
     """The route of a file's `dialect`."""
+    if dialect == "trino":
+        pages = AnswerRule(frozenset({200}), PAGES, content_types=_JSON, max_bytes=64 << 20)
+        return Route(
+            name, method, template, answers=(pages, AnswerRule(frozenset({204}), "empty")), dialect=dialect,
+            catalog=catalog,
+        )  # fmt: skip
     answers = (AnswerRule(frozenset({200}), ROWS, content_types=_TYPES, max_bytes=64 << 20),)
     return Route(name, method, template, answers=answers, dialect=dialect)
 
@@ -35,10 +44,11 @@ def judge(read: dict[str, Any], reading: Reading) -> bool:
     found = {name: route for name, route in read["http"]["routes"].items() if "dialect" in route}
     for name, route in found.items():
         at: Path = ("http", "routes", name)
-        for key in sorted(route.keys() - {"get", "post", "dialect"}):
+        for key in sorted(route.keys() - {"get", "post", "dialect", "catalog"}):
             reading.fault((*at, key), f"a route with a `dialect` has no `{key}`: its tables say all")
         if any(step.startswith("{") for step in route.get("post", route.get("get", ()))):
             reading.fault(at, "the path of a route with a `dialect` has no placeholders")
+        _judge_own(route, at, reading)
     if len({route["dialect"] for route in found.values()}) > 1:
         reading.fault(("http", "routes"), "all routes with a `dialect` have the same: the tables are of one server")
     if found and "tables" not in read:
@@ -50,10 +60,24 @@ def judge(read: dict[str, Any], reading: Reading) -> bool:
     return bool(found)
 
 
+def _judge_own(route: dict[str, Any], at: Path, reading: Reading) -> None:
+    """What only one of the dialects has."""
+    if route["dialect"] != "trino":
+        if "catalog" in route:
+            reading.fault((*at, "catalog"), "`catalog` is for `dialect: trino`")
+        return
+    if "catalog" not in route:
+        reading.fault(at, "`catalog` is missing: the one of Trino's that has the tables")
+    if route.get("post", ())[-2:] != ("v1", "statement"):
+        reading.fault(at, "Trino takes statements by POST to /v1/statement")
+
+
 def _judge_table(name: str, table: dict[str, Any], dialect: str, reading: Reading) -> None:
     at: Path = ("tables", name)
     for part in name.split("."):
         _judge_name(part, at, reading)
+        if dialect == "trino" and part != part.lower():
+            reading.fault(at, f"`{part}` has capital letters: Trino's names are in small ones")
     scope, columns = table["scope"], table["columns"]
     if scope.kind != "none" and scope.column not in columns:
         reading.fault((*at, "scope"), f"the column `{scope.column}` must be one of `columns`: its type is needed")

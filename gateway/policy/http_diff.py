@@ -56,6 +56,7 @@ def _route(what: str, old: Route, new: Route) -> Iterator[Difference]:
         effect = WIDER if APPROVED[new.approval] > APPROVED[old.approval] else NARROWER
         yield Difference(effect, f"{what}.write", old.approval, new.approval)
     yield from of_values(f"{what}.dialect", old.dialect, new.dialect)
+    yield from of_values(f"{what}.catalog", old.catalog, new.catalog)
     if old.websocket != new.websocket:
         yield Difference(WIDER if new.websocket else NARROWER, f"{what}.websocket", "", "")
     yield from of_sets(f"{what}.subprotocols", frozenset(old.subprotocols), frozenset(new.subprotocols))

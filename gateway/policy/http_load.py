@@ -111,7 +111,7 @@ def categories(found: HttpRules) -> dict[str, frozenset[str]]:
 def _route(name: str, read: dict[str, Any]) -> Route:
     method = next(method for method in METHODS if method in read)
     if "dialect" in read:
-        return http_dialects.route(name, method.upper(), read[method], read["dialect"])
+        return http_dialects.route(name, method.upper(), read[method], read["dialect"], read.get("catalog", ""))
     body, customer = read.get("body"), read.get("customer", (CustomerOf("none"),))
     return Route(
         name=name,
@@ -293,6 +293,9 @@ ROUTE = Record({
     ),
     "reads": Field(Flag(), "a POST that changes nothing, such as a search (false)"),
     "dialect": Field(Choice(HTTP_DIALECTS), "it takes a SELECT in that SQL over `tables`, which say whose each row is"),
+    "catalog": Field(
+        Text("the name of a catalog, in small letters", r"[a-z_][a-z0-9_]{0,62}"), "of Trino's: the one with the tables"
+    ),
     "websocket": Field(
         Choice(("unmasked",)),
         "the connection becomes a WebSocket whose messages are forwarded as they come; with `write: request` the "

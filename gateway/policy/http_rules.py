@@ -238,7 +238,8 @@ class Route:
     `also` are further places that name customers, all of which must be the ticket's too. `websocket` lets the
     connection become one, `subprotocols` are what its messages may be agreed to follow. `graphql` has the operations of
     a route that takes GraphQL; what such a route writes, shows and is about depends on the operation. `dialect` says
-    that it takes a SELECT in that SQL over the policy's tables, which say whose each row is.
+    that it takes a SELECT in that SQL over the policy's tables, which say whose each row is; `catalog` is Trino's that
+    has them.
     """
 
     name: str
@@ -256,6 +257,7 @@ class Route:
     also: tuple[CustomerOf, ...] = ()
     graphql: GraphqlRules | None = None
     dialect: str = ""
+    catalog: str = ""
 
     @property
     def writes(self) -> bool:

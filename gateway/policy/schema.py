@@ -195,6 +195,12 @@ class Policy:
         return frozenset(rule.approval for rule in self.write.values()).union(*ways)
 
     @cached_property
+    def catalog(self) -> str:
+        """The catalog of a Trino that has the relations; empty for all other targets."""
+        routes = self.http.routes if self.http is not None else ()
+        return next((route.catalog for route in routes if route.catalog), "")
+
+    @cached_property
     def identifiers(self) -> frozenset[str]:
         """The names of columns, and of fields of answers, whose values tell who somebody is, wherever they are."""
         tables, routes = self.tables.values(), self.http.routes if self.http is not None else ()

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from gateway.errors import Refusal
 from gateway.policy.schema import Policy
-from gateway.sql import mysql, postgres, tree
+from gateway.sql import mysql, postgres, tree, trino
 from gateway.sql.said import Subject
 from gateway.sql.statement import Plan, View
 
@@ -45,6 +45,7 @@ _ROOMS = {
         Room(mysql.analyse, mysql.analyse, mysql.normalise, lambda _text: frozenset(), tree.telling),
     ),
     "clickhouse": Room(tree.analyse, tree.analyse, tree.normalise, lambda _text: frozenset(), tree.telling),
+    "trino": Room(trino.analyse, trino.analyse, trino.normalise, lambda _text: frozenset(), trino.telling),
 }
 
 

@@ -1,4 +1,4 @@
-"""A shop as ClickHouse and MariaDB have it: two truths that differ in nothing but what is hidden, and the copy of it.
+"""A shop as servers of several dialects have it: two truths that differ in what is hidden alone, and the copy of it.
 
 `truth_a` and `truth_b` differ in every hidden column, in the part of every masked value that its mask takes away, and
 in all rows of other customers. `copy` holds the rows of the customer, masked in Python: what the policy shows.
@@ -13,6 +13,8 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
+from gateway.policy.http_dialects import route
+from gateway.policy.http_rules import HttpRules
 from gateway.policy.load import load_policy
 from gateway.policy.masks import render
 from gateway.policy.types import column_type
@@ -34,14 +36,22 @@ TYPES = {
         "text": "Nullable(String)", "int8": "Int64", "int4": "Nullable(Int32)", "date": "Nullable(Date32)",
         "numeric": "Decimal(10, 2)",
     },
+    "trino": {"text": "VARCHAR", "int8": "BIGINT", "int4": "INTEGER", "date": "DATE", "numeric": "DECIMAL(10, 2)"},
     "mariadb": {"text": "VARCHAR(200)", "int8": "BIGINT", "int4": "INT", "date": "DATE", "numeric": "DECIMAL(10, 2)"},
 }  # fmt: skip
 HIDDEN = {"companies": ["secret"], "employees": ["notes"]}
 
 
+def rules(dialect: str) -> HttpRules | None:
+    """The routes that take statements of a dialect."""
+    if dialect != "trino":
+        return POLICY.http
+    return HttpRules((route("statement", "POST", ("v1", "statement"), dialect, "memory"),))
+
+
 def view(dialect: str) -> View:
     """Through which eyes the statements of a dialect are read."""
-    policy = replace(POLICY, dialect=dialect)
+    policy = replace(POLICY, dialect=dialect, http=rules(dialect))
     return View(policy, declared(policy), (CUSTOMER,), search_path=("shop",))
 
 
@@ -121,7 +131,9 @@ def copied(of: Mapping[str, Table]) -> Mapping[str, Table]:
 
 def statements(database: str, tables: Mapping[str, Table], dialect: str) -> Iterator[str]:
     """What makes a database hold these tables."""
-    yield f"CREATE DATABASE {database}" + (" CHARACTER SET utf8mb4" if dialect == "mariadb" else "")
+    kind = "SCHEMA" if dialect == "trino" else "DATABASE"
+    yield f"CREATE {kind} {database}" + (" CHARACTER SET utf8mb4" if dialect == "mariadb" else "")
+    standard = dialect == "trino"
     for name, table in tables.items():
         rules = POLICY.tables[f"shop.{name}"].columns
         # one column that cannot be NULL: a mask keeps that
@@ -137,7 +149,8 @@ def statements(database: str, tables: Mapping[str, Table], dialect: str) -> Iter
         yield f"CREATE TABLE {database}.{name} ({listed}){engine}"
         for row in _rows(table):
             values = ", ".join(
-                "NULL" if one is None else str(one) if isinstance(one, int) else string(one) for one in row.values()
+                "NULL" if one is None else str(one) if isinstance(one, int) else string(one, standard=standard)
+                for one in row.values()
             )
             yield f"INSERT INTO {database}.{name} VALUES ({values})"
 

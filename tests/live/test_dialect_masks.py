@@ -1,4 +1,4 @@
-"""Masks on ClickHouse's engine and MariaDB, by the table of cases that PostgreSQL and Python are held to."""
+"""Masks on ClickHouse's engine, MariaDB and Trino's functions, by the table of cases of PostgreSQL and Python."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from typing import Any
 import pymysql
 import pytest
 from clickhouse_http import clickhouse
-from dialect_world import keys
+from dialect_world import KEY, keys
 from mariadb_server import mariadb_server
 from ruamel.yaml import YAML
+from trino_engine import Engine, Failed
 
 from gateway.policy import dialects
 from gateway.policy.kinds import KINDS, checked
@@ -20,6 +21,7 @@ from gateway.policy.types import column_type
 from gateway.sql.catalog import Column
 from gateway.sql.tree.masks import mask_sql
 from gateway.sql.tree.writing import string
+from gateway.sql.trino import bound
 
 CORPUS = Path(__file__).parents[1] / "corpus" / "masks"
 GROUPS = [group for file in sorted(CORPUS.glob("*.yaml")) for group in YAML(typ="safe").load(file)]
@@ -29,6 +31,11 @@ TYPES = {
     "clickhouse": {
         "text": "String", "varchar": "String", "int2": "Int16", "int4": "Int32", "int8": "Int64",
         "date": "Date32", "timestamp": "DateTime64(6, 'UTC')", "timestamptz": "DateTime64(6, 'UTC')", "bool": "Bool",
+        "uuid": "UUID",
+    },
+    "trino": {
+        "text": "VARCHAR", "varchar": "VARCHAR", "int2": "SMALLINT", "int4": "INTEGER", "int8": "BIGINT",
+        "date": "DATE", "timestamp": "TIMESTAMP(6)", "timestamptz": "TIMESTAMP WITH TIME ZONE", "bool": "BOOLEAN",
         "uuid": "UUID",
     },
     "mariadb": {
@@ -110,6 +117,27 @@ def masked_mariadb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Masked]
             yield masked
 
 
+@pytest.fixture(scope="module")
+def masked_trino() -> Iterator[Masked]:
+    engine = Engine()
+    engine.connection.execute("SET TimeZone = 'Asia/Kathmandu'")
+
+    def masked(mask: Mask, declared: str, values: list[str | None]) -> list[str | None]:
+        made: list[str | None] = []
+        expression = mask_sql(mask, "t.v", column(declared), "trino")
+        utc = " AT TIME ZONE 'UTC'" if column_type(declared).name == "timestamptz" and mask.kind == "redact" else ""
+        for value in values:
+            zone = "+00" if value and column_type(declared).name == "timestamptz" else ""
+            given = "NULL" if value is None else string(value + zone, standard=True)
+            subject = f"CAST({given} AS {kind('trino', declared)}) AS v"
+            text = f"SELECT CAST(({expression}){utc} AS VARCHAR) FROM (SELECT {subject}) AS t"
+            made.append(engine.run(bound(text, KEY))[2][0][0])
+        return made
+
+    yield masked
+    engine.close()
+
+
 def _storable(dialect: str, declared: str, value: str | None) -> bool:
     """Whether a column of the server can hold a value of PostgreSQL's."""
     of = column_type(declared)
@@ -123,7 +151,7 @@ def _storable(dialect: str, declared: str, value: str | None) -> bool:
     if not year.isdecimal() or "BC" in value or len(year) > 4:
         return False
     moments = (1970, 2037) if of.name == "timestamptz" else (0, 9999)
-    first, last = {"clickhouse": (1900, 2299), "mariadb": moments}[dialect]
+    first, last = {"clickhouse": (1900, 2299), "mariadb": moments, "trino": (1, 9999)}[dialect]
     return first <= int(year) <= last
 
 
@@ -131,12 +159,13 @@ def _comparable(text: str | None, declared: str, dialect: str) -> str | None:
     """Without what is only spelling: PostgreSQL's time zone, and in ClickHouse the noughts at an end."""
     if text is None or column_type(declared).group == "timestamp":
         return text.removesuffix("+00").removesuffix(".000000") if text is not None else None
-    if column_type(declared).group == "numeric" and dialect == "clickhouse" and "." in text:
+    if column_type(declared).group == "numeric" and dialect != "mariadb" and "." in text:
+        text = f"0{text}" if text.startswith(".") else text
         return text.rstrip("0").rstrip(".")
-    return {"f": "false" if dialect == "clickhouse" else "0"}.get(text, text) if declared == "boolean" else text
+    return {"f": "0" if dialect == "mariadb" else "false"}.get(text, text) if declared == "boolean" else text
 
 
-@pytest.mark.parametrize(("dialect", "group"), [*rendered("clickhouse"), *rendered("mariadb")])
+@pytest.mark.parametrize(("dialect", "group"), [*rendered("clickhouse"), *rendered("mariadb"), *rendered("trino")])
 def test_a_mask_makes_of_each_value_what_the_table_says(
     request: pytest.FixtureRequest, dialect: str, group: dict[str, Any]
 ) -> None:
@@ -153,10 +182,19 @@ def test_a_mask_makes_of_each_value_what_the_table_says(
 
 
 def test_every_kind_of_mask_is_tried() -> None:
-    for dialect, more in (("clickhouse", {"digits"}), ("mariadb", set())):
+    for dialect, more in (("clickhouse", {"digits"}), ("mariadb", set()), ("trino", {"digits"})):
         tried = {param.values[1]["mask"]["mask"] for param in rendered(dialect)}
 
         assert tried == KINDS.keys() - {"json", "digits"} | more
+
+
+def test_a_keyed_mask_of_trino_without_its_key_is_refused_by_the_server() -> None:
+    engine = Engine()
+    text = mask_sql(checked("email", {}), "'alice@example.com'", column("text"), "trino")
+
+    with pytest.raises(Failed):
+        engine.run(f"SELECT {text}")
+    engine.close()
 
 
 @pytest.mark.parametrize("value", ["''", "NULL"])

@@ -1,4 +1,4 @@
-"""SQL on sqlglot's tree against real servers: ClickHouse's engine, and MariaDB.
+"""SQL on sqlglot's tree against real servers: ClickHouse's engine, MariaDB, and Trino's functions on DuckDB.
 
 An attack that runs learns nothing: two truths that differ only in what is hidden give the same answer, and no canary is
 in it. What people ask says the same of the truth, rewritten, as it says, as written, of a copy that holds only what the
@@ -17,12 +17,13 @@ import pymysql
 import pytest
 from clickhouse_http import clickhouse
 from dialect_grammar import Statements
-from dialect_world import CANARIES, copied, entries, keys, statements, truth, view
+from dialect_world import CANARIES, KEY, copied, entries, keys, statements, truth, view
 from mariadb_server import mariadb_server
+from trino_engine import Engine, Failed
 
-from gateway.engines.http_sql import SETTINGS
+from gateway.engines.sql_clickhouse import SETTINGS
+from gateway.sql import tree, trino
 from gateway.sql.statement import Plan
-from gateway.sql.tree import analyse
 
 Ask = Callable[[str, str], Any]
 """Names and rows of a statement in one database, or the one word `error`."""
@@ -70,6 +71,24 @@ def ask_mysql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ask]:
             yield ask
 
 
+@pytest.fixture(scope="module")
+def ask_trino() -> Iterator[Ask]:
+    engine = Engine()
+    for name, tables in DATABASES.items():
+        for one in statements(name, tables, "trino"):
+            engine.connection.execute(one)
+
+    def ask(database: str, text: str) -> Any:
+        try:
+            names, _, rows = engine.run(trino.bound(_in(database, text), KEY))
+            return names, rows
+        except Failed:
+            return "error"
+
+    yield ask
+    engine.close()
+
+
 @pytest.fixture
 def ask(request: pytest.FixtureRequest, dialect: str) -> Ask:
     found: Ask = request.getfixturevalue(f"ask_{dialect}")
@@ -78,15 +97,17 @@ def ask(request: pytest.FixtureRequest, dialect: str) -> Ask:
 
 def _in(database: str, text: str) -> str:
     """The statement on another database than `shop`: qualified names are, and plain ones are made so."""
-    text = text.replace("`shop`.", f"`{database}`.").replace("shop.", f"{database}.")
+    text = text.replace("`shop`.", f"`{database}`.").replace('"shop".', f'"{database}".')
+    text = text.replace("shop.", f"{database}.")
     names = "companies|employees|payslips|accounts|notes|countries"
-    if f"`{database}`" in text:
+    if f"`{database}`" in text or f'"{database}"' in text:
         return text
-    return re.sub(rf"(?i)\b(from|join|,)(\s+)({names})\b(?!\.)", rf"\1\2{database}.\3", text)
+    return re.sub(rf"(?i)\b(from|join|,)(\s+)(\"?)({names})\b(?!\.)", rf"\1\2{database}.\3\4", text)
 
 
 def _plan(sql: str, dialect: str) -> Plan:
-    plan = analyse(sql, view("mariadb" if dialect == "mysql" else dialect))
+    room = trino if dialect == "trino" else tree
+    plan = room.analyse(sql, view("mariadb" if dialect == "mysql" else dialect))
     assert isinstance(plan, Plan), plan
     return plan
 
@@ -94,7 +115,7 @@ def _plan(sql: str, dialect: str) -> Plan:
 def _cases(name: str) -> list[Any]:
     return [
         pytest.param(dialect, one["sql"], id=f"{dialect}-{number}")
-        for dialect in ("clickhouse", "mysql")
+        for dialect in ("clickhouse", "mysql", "trino")
         for number, one in enumerate(entries(name, dialect))
     ]
 
@@ -122,7 +143,7 @@ def test_what_people_ask_says_the_same_as_on_a_copy_of_what_they_may_see(ask: As
     assert _unordered(got) == _unordered(wanted)
 
 
-@pytest.mark.parametrize("dialect", ["clickhouse", "mysql"])
+@pytest.mark.parametrize("dialect", ["clickhouse", "mysql", "trino"])
 @pytest.mark.parametrize("seed", range(4))
 def test_whatever_is_asked_says_the_same_of_both_truths_and_of_the_copy(ask: Ask, dialect: str, seed: int) -> None:
     made = Statements(seed, dialect)

@@ -13,8 +13,9 @@ from http import HTTPStatus
 
 from gateway.engines.http_channel import Permitted, frozen
 from gateway.errors import Refusal
-from gateway.http import websocket
+from gateway.http import paths, websocket
 from gateway.http.answer import Answer, Withheld
+from gateway.http.cursors import Paging
 from gateway.policy.http_rules import HttpRules, Route
 
 
@@ -50,7 +51,19 @@ class Reply:
         self._answer = Answer(
             self.route, permit.method, status, headers, customers=permit.customers, key=permit.key or None,
             reveal=permit.reveal, routes=self._rules.routes, prefix=self._prefix, framed=framed,
+            paging=self._paging(),
         )  # fmt: skip
+
+    def _paging(self) -> Paging | None:
+        permit = self.permit
+        base = f"{permit.base}{self._prefix}{paths.join(self.route.template)}"
+        return Paging(base, permit.cursor, permit.seal) if permit.cursor else None
+
+    @property
+    def code(self) -> str:
+        """Why its client did not get what it asked for; empty where it did."""
+        failed = self._answer is not None and self._answer.failed
+        return self.refusal.code if self.refusal is not None else "target-refused" if failed else ""
 
     def forward(self) -> None:
         """The target may see the request from here on."""
@@ -132,7 +145,7 @@ class Reply:
     def outcome(self) -> str:
         """How it ended: see `Outcome`. What a write did is known when the target answered it, whatever it said."""
         if self.whole:
-            return "ok"
+            return "error" if self.code else "ok"
         if self.upgraded:
             return "cut"
         if not self.forwarded:

@@ -89,9 +89,9 @@ class Process:
 
     async def settle(self, reply: Reply) -> bool:
         """Tell how a request ended; of a write, wait until that is on record."""
-        number, code = reply.permit.permit, reply.refusal.code if reply.refusal is not None else ""
+        number = reply.permit.permit
         message = ipc.Settle(
-            number, reply.outcome(), reply.status, code, reply.rows, reply.bytes, reply.unproven, reply.rows_in,
+            number, reply.outcome(), reply.status, reply.code, reply.rows, reply.bytes, reply.unproven, reply.rows_in,
             reply.bytes_in, reply.digest,
         )  # fmt: skip
         waiting = self._settling[number] = asyncio.get_running_loop().create_future()

@@ -13,7 +13,6 @@ from typing import Any
 from sqlglot import exp
 
 from gateway.errors import GatewayError
-from gateway.sql.tree import mysql_parts
 from gateway.sql.tree.grammar import Grammar
 from gateway.sql.tree.writing import BINARY, CALLS
 
@@ -99,8 +98,8 @@ def judge(tree: exp.Expr, grammar: Grammar) -> None:
         _judge_parts(node, grammar)
         _judge_place(node, grammar)
         _judge_node(node, grammar)
-        if grammar.own:
-            mysql_parts.judge(node)
+        if grammar.parts is not None:
+            grammar.parts.judge(node)
 
 
 def _nodes(tree: exp.Expr) -> Iterator[exp.Expr]:
@@ -113,8 +112,8 @@ def _nodes(tree: exp.Expr) -> Iterator[exp.Expr]:
 
 def _judge_parts(node: exp.Expr, grammar: Grammar) -> None:
     allowed = PARTS.get(type(node))
-    if allowed is None and grammar.own:
-        allowed = mysql_parts.PARTS.get(type(node))
+    if allowed is None and grammar.parts is not None:
+        allowed = grammar.parts.PARTS.get(type(node))
     if allowed is None:
         raise _unsupported(f"{_SAID.get(type(node), 'a part of the statement is')} not supported")
     if any(needed and node.args.get(name) is None for name, needed in node.arg_types.items()):
@@ -139,8 +138,8 @@ def _judge_place(node: exp.Expr, grammar: Grammar) -> None:
             raise _unsupported(f"{said} not supported", "name a relation, or write: (SELECT ...) AS name")
     else:
         places = _PLACES.get(type(node))
-        if grammar.own and isinstance(node, exp.Var):
-            # `mysql_parts` judges those
+        if grammar.parts is not None and isinstance(node, exp.Var):
+            # the dialect's own parts judge those
             return
         if places is not None and not isinstance(above, places):
             raise _unsupported("a part of the statement stands where it is not supported")
@@ -148,7 +147,7 @@ def _judge_place(node: exp.Expr, grammar: Grammar) -> None:
 
 def _judge_node(node: exp.Expr, grammar: Grammar) -> None:
     if isinstance(node, exp.Identifier):
-        if grammar.own and mysql_parts.is_named_freely(node) and not node.name.lower().startswith(OURS):
+        if grammar.own and grammar.parts.is_named_freely(node) and not node.name.lower().startswith(OURS):
             return
         if not _NAME.fullmatch(node.name) or node.name.endswith(" ") or node.name.lower().startswith(OURS):
             raise _unsupported("a name is not supported: names have letters, digits, blanks, `_` and `-`")
@@ -222,7 +221,7 @@ def _judge_in(node: exp.Expr, grammar: Grammar) -> None:
         if not isinstance(query, exp.Subquery) or query.alias:
             raise _unsupported("IN takes a list of values or a SELECT in parentheses")
         return
-    if grammar.own and node.expressions and not any(one.find(exp.Star) for one in node.expressions):
+    if grammar.parts is not None and node.expressions and not any(one.find(exp.Star) for one in node.expressions):
         return
     if not node.expressions or any(one.find(exp.Column, exp.Star, exp.Subquery) for one in node.expressions):
         # FAIL CLOSED: ClickHouse takes a name to the right of IN for a table, in parentheses too

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Iterator
+from functools import partial
 
 from sqlglot import exp
 from sqlglot.tokenizer_core import TokenType
@@ -18,7 +19,7 @@ from gateway.sql.tree.grammar import GRAMMARS, Grammar
 from gateway.sql.tree.outputs import output_names
 from gateway.sql.tree.reading import Read, read
 from gateway.sql.tree.rewrite import normalised, rewritten
-from gateway.sql.tree.scopes import Names, resolve, visible
+from gateway.sql.tree.scopes import Names, resolve, take_catalog, visible
 from gateway.sql.tree.writing import Writer, quoted
 
 
@@ -27,6 +28,7 @@ def analyse(text: str, view: View) -> Plan | Refusal:
     grammar = GRAMMARS[view.policy.dialect]
     try:
         asked = read(text, grammar, view.limits)
+        take_catalog(asked.tree, view)
         allowed.judge(asked.tree, grammar)
         names = resolve(asked.tree, view, grammar)
         outgoing = rewritten(asked, names, view, grammar)
@@ -40,10 +42,12 @@ def analyse(text: str, view: View) -> Plan | Refusal:
 
 def normalise(text: str, policy: Policy) -> str:
     """The text without its literals; of one that cannot be read, next to nothing."""
-    asked = _read(text, policy)
+    asked, grammar = _read(text, policy), GRAMMARS[policy.dialect]
     try:
         return (
-            Writer(GRAMMARS[policy.dialect], _written, normalised=True).query(asked.tree) if asked is not None else ""
+            Writer(grammar, partial(_written, grammar.mark), normalised=True).query(asked.tree)
+            if asked is not None
+            else ""
         )
     except (GatewayError, RecursionError):
         return ""
@@ -65,9 +69,9 @@ def _read(text: str, policy: Policy) -> Read | None:
     return asked
 
 
-def _written(table: exp.Table) -> str:
-    name = f"{quoted(table.db)}.{quoted(table.name)}" if table.db else quoted(table.name)
-    return f"{name} AS {quoted(table.alias)}" if table.alias else name
+def _written(mark: str, table: exp.Table) -> str:
+    name = ".".join(quoted(one, mark) for one in (table.db, table.name) if one)
+    return f"{name} AS {quoted(table.alias, mark)}" if table.alias else name
 
 
 def _plan(asked: Read, names: Names, outgoing: str, view: View, grammar: Grammar) -> Plan:

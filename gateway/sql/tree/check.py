@@ -48,7 +48,7 @@ def prove(outgoing: str, asked: Read, view: View, grammar: Grammar, shown: Mappi
         derived = _approved(relation, shown[name], view, grammar)
         approved = [(one.token_type, one.text) for one in grammar.dialect.tokenize(derived)]
         stand_in = f"{_STAND_IN}{number}"
-        words, count = _cut(words, approved, stand_in)
+        words, count = _cut(words, approved, f"{grammar.mark}{stand_in}{grammar.mark}")
         if count:
             stand_ins[stand_in] = relation
     ctes = {f"gateway_with_{place}": one.alias for place, one in enumerate(asked.tree.find_all(exp.CTE), start=1)}
@@ -59,7 +59,7 @@ def prove(outgoing: str, asked: Read, view: View, grammar: Grammar, shown: Mappi
         if not _is_string(kind)
     ):  # fmt: skip
         raise _unproven("a name of the gateway's own is left over")
-    left = read(_text(words), grammar, view.limits, ours=True).tree
+    left = read(_text(words, grammar), grammar, view.limits, ours=True).tree
     _take_ctes(left, ctes, stand_ins)
     _take_names(left, output_names(asked, grammar) or ())
     allowed.judge(left, grammar)
@@ -74,15 +74,32 @@ def _approved(relation: Relation, among: Collection[str], view: View, grammar: G
     shown = [column for column in relation.columns if column.name in rule.columns and column.name in among]
     outer, inner = [], []
     for place, column in enumerate(shown):
-        value = f"`gateway_q`.`gateway_{place + 1}`"
+        value = _dotted("gateway_q", f"gateway_{place + 1}", grammar)
         if (relation.qualified, column.name) not in view.reveal:
             value = mask_sql(rule.columns[column.name].mask, value, column, grammar.name)
-        outer.append(f"{value} AS `{column.name}`")
-        inner.append(f"`gateway_t`.`{column.name}` AS `gateway_{place + 1}`")
-    rows = f"SELECT {', '.join(inner)} FROM `{relation.schema}`.`{relation.name}` AS `gateway_t`"
+        outer.append(f"{value} AS {_named(column.name, grammar)}")
+        raw = _dotted("gateway_t", column.name, grammar)
+        inner.append(f"{raw} AS {_named(f'gateway_{place + 1}', grammar)}")
+    rows = f"SELECT {', '.join(inner)} FROM {_kept(relation.qualified, view, grammar)}"
+    rows += f" AS {_named('gateway_t', grammar)}"
     if rule.scope.kind != "none":
         rows += f" WHERE {_in_scope(relation.qualified, 'gateway_t', 0, view, grammar)} LIMIT {grammar.fence}"
-    return f"(SELECT {', '.join(outer)} FROM ({rows}) AS `gateway_q`)"
+    return f"(SELECT {', '.join(outer)} FROM ({rows}) AS {_named('gateway_q', grammar)})"
+
+
+def _named(name: str, grammar: Grammar) -> str:
+    return grammar.mark + name + grammar.mark
+
+
+def _dotted(above: str, name: str, grammar: Grammar) -> str:
+    return f"{_named(above, grammar)}.{_named(name, grammar)}"
+
+
+def _kept(qualified: str, view: View, grammar: Grammar) -> str:
+    """Where the rows of a relation are."""
+    schema, _, name = qualified.partition(".")
+    catalog = f"{_named(view.policy.catalog, grammar)}." if view.policy.catalog else ""
+    return catalog + _dotted(schema, name, grammar)
 
 
 def _in_scope(qualified: str, alias: str, depth: int, view: View, grammar: Grammar) -> str:
@@ -90,24 +107,24 @@ def _in_scope(qualified: str, alias: str, depth: int, view: View, grammar: Gramm
     column = relation.column(scope.column)
     if column is None or scope.kind not in {"customer", "follows"} or not view.customers:
         raise _unproven("the scope of a relation cannot be told")
-    binary = grammar.folds and column_type(column.type, column.base).group == types.TEXT
-    value = f"`{alias}`.`{column.name}`"
+    binary = grammar.own and column_type(column.type, column.base).group == types.TEXT
+    value = _dotted(alias, column.name, grammar)
     exact = f"CAST(CONVERT({value} USING utf8mb4) AS BINARY)" if binary else value
     if scope.kind == "customer":
         tests = []
         for customer in view.customers:
-            wanted = literal_sql(customer, column)
+            wanted = literal_sql(customer, column, grammar.name)
             test = f"{value} = {wanted}"
             tests.append(
                 f"({test} AND {exact} = CAST(CONVERT({wanted} USING utf8mb4) AS BINARY))" if binary else f"({test})"
             )
         return " OR ".join(tests)
-    schema, _, name = scope.other.partition(".")
     above = f"gateway_s{depth + 1}"
-    key = f"`{above}`.`{scope.other_column}`"
+    key = _dotted(above, scope.other_column, grammar)
     key = f"CAST(CONVERT({key} USING utf8mb4) AS BINARY)" if binary else key
     inside = _in_scope(scope.other, above, depth + 1, view, grammar)
-    return f"{exact} IN (SELECT {key} FROM `{schema}`.`{name}` AS `{above}` WHERE {inside})"
+    place = f"{_kept(scope.other, view, grammar)} AS {_named(above, grammar)}"
+    return f"{exact} IN (SELECT {key} FROM {place} WHERE {inside})"
 
 
 def _cut(words: list[_Word], approved: list[_Word], stand_in: str) -> tuple[list[_Word], int]:
@@ -117,7 +134,7 @@ def _cut(words: list[_Word], approved: list[_Word], stand_in: str) -> tuple[list
     first, length = approved[0], len(approved)
     while at < len(words):
         if words[at] == first and words[at : at + length] == approved:
-            left.append((None, f"`{stand_in}`"))
+            left.append((None, stand_in))
             count += 1
             at += length
         else:
@@ -126,16 +143,17 @@ def _cut(words: list[_Word], approved: list[_Word], stand_in: str) -> tuple[list
     return left, count
 
 
-def _text(words: list[_Word]) -> str:
+def _text(words: list[_Word], grammar: Grammar) -> str:
     """The words as a text again, every name in quotes."""
     parts = []
     for kind, text in words:
         if kind is None:
             parts.append(text)
         elif _is_string(kind):
-            parts.append("'" + text.replace("\\", "\\\\").replace("'", "''") + "'")
+            written = text if grammar.standard else text.replace("\\", "\\\\")
+            parts.append("'" + written.replace("'", "''") + "'")
         elif kind.name == "IDENTIFIER":
-            parts.append(f"`{text}`")
+            parts.append(_named(text, grammar))
         else:
             parts.append(text)
     return " ".join(parts)

@@ -13,11 +13,13 @@ from typing import Any, ClassVar
 from sqlglot.dialects.clickhouse import ClickHouse
 from sqlglot.dialects.dialect import Dialect
 from sqlglot.dialects.mysql import MySQL
+from sqlglot.dialects.trino import Trino
 from sqlglot.parsers.clickhouse import ClickHouseParser
 from sqlglot.parsers.mysql import MySQLParser
+from sqlglot.parsers.trino import TrinoParser
 from sqlglot.tokenizer_core import TokenType
 
-from gateway.sql.tree import mysql_parts
+from gateway.sql.tree import mysql_parts, trino_parts
 
 # FAIL CLOSED: its warnings quote statements, and with them values
 logging.getLogger("sqlglot").disabled = True
@@ -45,6 +47,14 @@ class _MySQL(MySQL):
         }
 
 
+class _Trino(Trino):
+    class Parser(TrinoParser):
+        FUNCTIONS: ClassVar[dict[str, Any]] = {}
+        FUNCTION_PARSERS: ClassVar[dict[str, Any]] = trino_parts.FUNCTION_PARSERS
+        NO_PAREN_FUNCTIONS: ClassVar[dict[Any, Any]] = trino_parts.NO_PAREN_FUNCTIONS
+        NO_PAREN_FUNCTION_PARSERS = _CASE
+
+
 @dataclass(frozen=True, slots=True)
 class Grammar:
     """One dialect.
@@ -65,7 +75,13 @@ class Grammar:
     named_by_text: bool = False
     operators: frozenset[str] = frozenset()
     own: bool = False
-    """Whether the parts of `mysql_parts` are allowed."""
+    """Whether it is MySQL's or MariaDB's."""
+    parts: Any = field(default=None, repr=False)
+    """The module with what it has beyond the parts of all; None for nothing."""
+    standard: bool = False
+    """Whether it is written as the standard has it: no backslashes in strings, OFFSET in front of LIMIT."""
+    mark: str = "`"
+    """What stands around names."""
     units: frozenset[str] = frozenset({"SECOND", "MINUTE", "HOUR", "DAY", "WEEK", "MONTH", "QUARTER", "YEAR"})
 
     def may_call(self, name: str) -> bool:
@@ -109,6 +125,7 @@ MYSQL = Grammar(
     named_by_text=True,
     operators=frozenset({"IntDiv", "NullSafeEQ"}),
     own=True,
+    parts=mysql_parts,
 )
 CLICKHOUSE = Grammar(
     name="clickhouse",
@@ -117,7 +134,7 @@ CLICKHOUSE = Grammar(
         f"""
         {_COMMON} addDays addHours addMinutes addMonths addWeeks addYears any anyLast argMax argMin avgIf
         concatWithSeparator countIf dateDiff empty endsWith formatDateTime ifNull intDivOrZero isNotNull isNull left
-        lengthUTF8 lowerUTF8 maxIf median minIf mod multiIf notEmpty now nullIf positionCaseInsensitive positionUTF8
+        lengthUTF8 lowerUTF8 maxIf minIf mod multiIf notEmpty now nullIf positionCaseInsensitive positionUTF8
         quantile right startsWith stddevPop stddevSamp substring substringUTF8 subtractDays subtractHours
         subtractMinutes
         subtractMonths subtractWeeks subtractYears sumIf toDate toDateTime toDayOfMonth toDayOfWeek toDayOfYear toHour
@@ -133,4 +150,29 @@ CLICKHOUSE = Grammar(
     operators=frozenset({"ILike", "DPipe"}),
 )  # fmt: skip
 MARIADB = replace(MYSQL, name="mariadb", functions=MYSQL.functions | {"nvl", "nvl2"})
-GRAMMARS = {one.name: one for one in (MYSQL, MARIADB, CLICKHOUSE)}
+TRINO = Grammar(
+    name="trino",
+    dialect=_Trino(),
+    functions=frozenset(
+        f"""
+        {_COMMON} acos approx_distinct approx_percentile arbitrary asin atan atan2 avg bool_and bool_or cbrt ceiling
+        char_length character_length chr codepoint concat_ws cos count_if cume_dist date date_add
+        date_diff date_format date_parse date_trunc day day_of_month day_of_week day_of_year degrees dense_rank dow doy
+        e every exp first_value from_iso8601_date from_unixtime geometric_mean hour if is_nan lag last_day_of_month
+        last_value lead levenshtein_distance ln log log10 log2 max_by min_by minute mod month now nth_value ntile
+        percent_rank pi pow power quarter radians rank regexp_count regexp_like row_number sin split_part starts_with
+        stddev stddev_pop stddev_samp strpos substr substring tan to_iso8601 to_unixtime translate truncate try
+        typeof var_pop var_samp variance version week week_of_year width_bucket year year_of_week
+        """.split()
+    )
+    - {"position"},
+    fence="9223372036854775807",
+    escapes="",
+    folds=True,
+    operators=frozenset({"DPipe"}),
+    parts=trino_parts,
+    standard=True,
+    mark='"',
+    units=frozenset({"SECOND", "MINUTE", "HOUR", "DAY", "MONTH", "YEAR"}),
+)
+GRAMMARS = {one.name: one for one in (MYSQL, MARIADB, CLICKHOUSE, TRINO)}

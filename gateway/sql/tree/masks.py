@@ -15,10 +15,11 @@ from gateway.policy import dialects, types
 from gateway.policy.schema import Mask
 from gateway.policy.types import column_type
 from gateway.sql.catalog import Column
-from gateway.sql.tree import clickhouse_masks, mysql_masks
+from gateway.sql.tree import clickhouse_masks, mysql_masks, trino_masks
 from gateway.sql.tree.writing import string
 
 _LONGEST_TEXT = 1000
+_RENDERS = {"clickhouse": clickhouse_masks.masked, "trino": trino_masks.masked}
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
@@ -33,12 +34,10 @@ def mask_sql(mask: Mask, expression: str, column: Column, dialect: str) -> str:
         raise GatewayError("policy-invalid", f"column `{column.name}`: {problem}", "run `gateway policy check`")
     if mask.kind == "clear":
         return expression
-    if dialect == "clickhouse":
-        return clickhouse_masks.masked(mask, expression, of)
-    return mysql_masks.masked(mask, expression, of)
+    return _RENDERS.get(dialect, mysql_masks.masked)(mask, expression, of)
 
 
-def literal_sql(value: str, column: Column) -> str:
+def literal_sql(value: str, column: Column, dialect: str = "") -> str:
     """A ticket's customer as a constant that is compared with the column: integers, uuid and text.
 
     Raises: GatewayError `customer-invalid` when the text is not the canonical form of a value of the column's type.
@@ -50,9 +49,9 @@ def literal_sql(value: str, column: Column) -> str:
             return value
     elif of.group == types.UUID:
         if _UUID.fullmatch(value):
-            return string(value.lower())
+            return trino_masks.uuid(value.lower()) if dialect == "trino" else string(value.lower())
     elif of.name in {"text", "varchar"} and _is_text(value, min(of.length or _LONGEST_TEXT, _LONGEST_TEXT)):
-        return string(value)
+        return string(value, standard=dialect == "trino")
     raise GatewayError(
         "customer-invalid",
         f"the ticket's customer is not a value of the type `{column.type}` (column `{column.name}`)",

@@ -95,7 +95,8 @@ def _type(parser: Any) -> exp.Var:
     return exp.Var(this=spelled)
 
 
-def _cast(parser: Any) -> exp.Expr:
+def cast(parser: Any) -> exp.Expr:
+    """The inside of CAST, its type as it is written."""
     value = parser._parse_disjunction()
     if not parser._match(TokenType.ALIAS):
         parser.raise_error("AS is missing")
@@ -157,7 +158,7 @@ def placeholder(parser: Any) -> exp.Expr:
 
 
 FUNCTION_PARSERS: dict[str, Callable[[Any], exp.Expr]] = {
-    "CAST": _cast,
+    "CAST": cast,
     "CONVERT": _convert,
     "EXTRACT": _extract,
     "GROUP_CONCAT": _group_concat,

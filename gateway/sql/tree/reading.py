@@ -16,7 +16,6 @@ from sqlglot.tokenizer_core import Token, TokenType
 
 from gateway.errors import GatewayError
 from gateway.sql.statement import Limits
-from gateway.sql.tree import mysql_parts
 from gateway.sql.tree.grammar import Grammar
 
 MOST_TOKENS = 2000
@@ -80,7 +79,7 @@ def read(text: str, grammar: Grammar, limits: Limits, *, ours: bool = False) -> 
         raise GatewayError("statement-not-allowed", "the text is not one SELECT", "send one SELECT")
     if not all(_is_whole(node) for node in trees[0].walk()):
         raise GatewayError("syntax-error", "the statement cannot be read: something is missing")
-    return Read(text, mysql_parts.settle(trees[0]) if grammar.own else trees[0], tokens)
+    return Read(text, grammar.parts.settle(trees[0]) if grammar.parts is not None else trees[0], tokens)
 
 
 def _is_whole(node: exp.Expr) -> bool:
@@ -145,9 +144,9 @@ def _judge_gap(gap: str, grammar: Grammar) -> None:
         if body is not None and (body[:1] in {"!", "+"} or body[:2] in {"M!", "m!"} or "/*" in body):
             raise GatewayError("statement-not-allowed", "a comment that a server may execute is not allowed",
                                "leave comments out")  # fmt: skip
-        if dash and not dash[0].isspace() and grammar.folds:
+        if dash and not dash[0].isspace() and grammar.own:
             raise GatewayError("syntax-error", "`--` begins a comment only before a blank", "write a blank behind `--`")
-        if sharp is not None and not grammar.folds:
+        if sharp is not None and not grammar.own:
             raise GatewayError("syntax-error", "`#` begins no comment here")
         at = match.end()
 
@@ -160,6 +159,8 @@ def _judge_token(text: str, before: Token | None, token: Token, grammar: Grammar
             raise GatewayError("statement-not-supported", "strings side by side are not supported", "use concat()")
         if before is not None and before.end + 1 == token.start and before.text[-1:].isalnum():
             raise GatewayError("statement-not-supported", "a string with a prefix is not supported")
+        if grammar.standard:
+            return
         escapes = re.findall(r"\\(.)", raw[1:-1].replace("\\\\", ""), re.DOTALL)
         if raw[0] not in "'\"" or any(one not in grammar.escapes for one in escapes) or raw.count("\\0"):
             raise GatewayError("statement-not-supported", "the statement has an escape that is not supported")
@@ -172,8 +173,8 @@ def _judge_token(text: str, before: Token | None, token: Token, grammar: Grammar
         and (raw[0].isalnum() or raw[0] in "_.$")
     ):
         raise GatewayError("syntax-error", "a number runs into a name")
-    if grammar.folds and raw in {"||", "&&", "!"}:
+    if grammar.own and raw in {"||", "&&", "!"}:
         # what they mean depends on a setting, or on a precedence of their own
         raise GatewayError("operator-not-allowed", f"the operator `{raw}` is not allowed", "write OR, AND, NOT")
-    if grammar.folds and kind != TokenType.STRING and raw.upper() == "NULLS":
+    if grammar.own and kind != TokenType.STRING and raw.upper() == "NULLS":
         raise GatewayError("syntax-error", "there is no NULLS FIRST or LAST here")

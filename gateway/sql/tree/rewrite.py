@@ -11,6 +11,8 @@ in ClickHouse; its LIMIT keeps conditions that a server would push down from row
 
 from __future__ import annotations
 
+from functools import partial
+
 from sqlglot import exp
 
 from gateway.errors import GatewayError
@@ -32,13 +34,13 @@ ROWS, RAW = "gateway_q", "gateway_t"
 def rewritten(asked: Read, names: Names, view: View, grammar: Grammar) -> str:
     """The text that may run instead of a statement that was judged and resolved. Raises: GatewayError."""
 
-    shown = names.shown(view)
+    shown, named = names.shown(view), partial(quoted, mark=grammar.mark)
 
     def source(table: exp.Table) -> str:
         relation = names.relations.get(id(table))
-        alias = quoted(table.alias or table.name)
+        alias = named(table.alias or table.name)
         if relation is None:
-            return f"{quoted(names.ctes[id(table)])} AS {alias}"
+            return f"{named(names.ctes[id(table)])} AS {alias}"
         return f"{_derived(relation, shown[relation.qualified], view, grammar)} AS {alias}"
 
     return Writer(grammar, source).query(asked.tree, output_names(asked, grammar) or ())
@@ -46,52 +48,59 @@ def rewritten(asked: Read, names: Names, view: View, grammar: Grammar) -> str:
 
 def normalised(tree: exp.Expr, names: Names, grammar: Grammar) -> str:
     """The person's statement without its literals, relations qualified."""
+    named = partial(quoted, mark=grammar.mark)
 
     def source(table: exp.Table) -> str:
         relation = names.relations.get(id(table))
-        name = quoted(table.name) if relation is None else f"{quoted(relation.schema)}.{quoted(relation.name)}"
-        return f"{name} AS {quoted(table.alias)}" if table.alias else name
+        name = named(table.name) if relation is None else f"{named(relation.schema)}.{named(relation.name)}"
+        return f"{name} AS {named(table.alias)}" if table.alias else name
 
     return Writer(grammar, source, normalised=True).query(tree)
 
 
 def _derived(relation: Relation, columns: tuple[str, ...], view: View, grammar: Grammar) -> str:
-    rule = view.policy.tables[relation.qualified]
+    rule, named = view.policy.tables[relation.qualified], partial(quoted, mark=grammar.mark)
     masked, raw = [], []
     for number, name in enumerate(columns, start=1):
         column = _column(relation, name)
-        here = f"{quoted(ROWS)}.{quoted(f'gateway_{number}')}"
+        here = f"{named(ROWS)}.{named(f'gateway_{number}')}"
         clear = (relation.qualified, name) in view.reveal
         value = here if clear else mask_sql(rule.columns[name].mask, here, column, grammar.name)
-        masked.append(f"{value} AS {quoted(name)}")
-        raw.append(f"{quoted(RAW)}.{quoted(name)} AS {quoted(f'gateway_{number}')}")
+        masked.append(f"{value} AS {named(name)}")
+        raw.append(f"{named(RAW)}.{named(name)} AS {named(f'gateway_{number}')}")
     if not masked:
         raise GatewayError("relation-not-available", f"the relation `{relation.qualified}` has no columns here")
-    table = f"{quoted(relation.schema)}.{quoted(relation.name)} AS {quoted(RAW)}"
+    table = f"{_stored(relation, view, grammar)} AS {named(RAW)}"
     condition = _condition(relation, rule.scope, view, grammar, RAW, 0)
     end = f" WHERE {condition} LIMIT {grammar.fence}" if condition else ""
     inner = f"SELECT {', '.join(raw)} FROM {table}{end}"
-    return f"(SELECT {', '.join(masked)} FROM ({inner}) AS {quoted(ROWS)})"
+    return f"(SELECT {', '.join(masked)} FROM ({inner}) AS {named(ROWS)})"
+
+
+def _stored(relation: Relation, view: View, grammar: Grammar) -> str:
+    """The relation's full name, with the catalog where the server has several."""
+    parts = (view.policy.catalog, relation.schema, relation.name)
+    return ".".join(quoted(one, grammar.mark) for one in parts if one)
 
 
 def _condition(relation: Relation, scope: Scope, view: View, grammar: Grammar, alias: str, depth: int) -> str:
     """Which rows of a relation exist; empty for all."""
     if scope.kind == "none":
         return ""
-    column = _column(relation, scope.column)
-    here = f"{quoted(alias)}.{quoted(column.name)}"
+    column, named = _column(relation, scope.column), partial(quoted, mark=grammar.mark)
+    here = f"{named(alias)}.{named(column.name)}"
     if scope.kind == "customer":
         if not view.customers:
             raise GatewayError("customer-invalid", "the ticket names no customer")
-        values = [literal_sql(one, column) for one in view.customers]
+        values = [literal_sql(one, column, grammar.name) for one in view.customers]
         return " OR ".join(f"({one})" for one in (_equal(here, value, column, grammar) for value in values))
     other = view.catalog.relation(scope.other)
     if other is None or depth > 8:
         raise GatewayError("policy-invalid", f"the scope of `{relation.qualified}` cannot be followed")
     above = f"gateway_s{depth + 1}"
     inside = _condition(other, view.policy.tables[scope.other].scope, view, grammar, above, depth + 1)
-    key = f"{quoted(above)}.{quoted(scope.other_column)}"
-    table = f"{quoted(other.schema)}.{quoted(other.name)} AS {quoted(above)}"
+    key = f"{named(above)}.{named(scope.other_column)}"
+    table = f"{_stored(other, view, grammar)} AS {named(above)}"
     here, key = (_exact(one, column, grammar) for one in (here, key))
     return f"{here} IN (SELECT {key} FROM {table}{f' WHERE {inside}' if inside else ''})"
 
@@ -105,7 +114,7 @@ def _equal(here: str, value: str, column: Column, grammar: Grammar) -> str:
 
 def _exact(value: str, column: Column, grammar: Grammar) -> str:
     """A text to be compared to the letter: MySQL's collations take letters for one another, blanks for nothing."""
-    if not grammar.folds or column_type(column.type, column.base).group != types.TEXT:
+    if not grammar.own or column_type(column.type, column.base).group != types.TEXT:
         return value
     return f"CAST(CONVERT({value} USING utf8mb4) AS BINARY)"
 

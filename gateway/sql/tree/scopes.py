@@ -58,6 +58,16 @@ def find(view: View, schema: str, name: str) -> Relation | None:
     return None
 
 
+def take_catalog(tree: exp.Expr, view: View) -> None:
+    """Take the policy's catalog away where a relation is named with it. Raises: GatewayError for another one."""
+    for table in tree.find_all(exp.Table) if view.policy.catalog else ():
+        if table.args.get("catalog") is None:
+            continue
+        if table.catalog != view.policy.catalog:
+            raise GatewayError("relation-not-available", f"there is no catalog `{table.catalog[:64]}`")
+        table.set("catalog", None)
+
+
 def resolve(tree: exp.Expr, view: View, grammar: Grammar) -> Names:
     """What the names stand for. Raises: GatewayError for one that stands for nothing."""
     found = Names()

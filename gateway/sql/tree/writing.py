@@ -12,7 +12,6 @@ from typing import Any
 from sqlglot import exp
 
 from gateway.errors import GatewayError
-from gateway.sql.tree import mysql_parts
 from gateway.sql.tree.grammar import Grammar
 
 Source = Callable[[exp.Table], str]
@@ -27,16 +26,19 @@ _CHAINED = (exp.And, exp.Or, exp.Add, exp.Sub, exp.Mul, exp.DPipe)
 CALLS = (exp.Anonymous, exp.AnonymousAggFunc, exp.CombinedAggFunc)
 
 
-def quoted(name: str) -> str:
-    """A name as every dialect here takes it. Raises: GatewayError for a name that could end early."""
-    if not name or any(c in name for c in "`\\\0"):
+def quoted(name: str, mark: str = "`") -> str:
+    """A name as the dialects take it whose quotes are `mark`. Raises: GatewayError for a name that could end early."""
+    if not name or any(c in name for c in f"{mark}\\\0"):
         raise GatewayError("statement-not-supported", "a name has a character that is not supported")
-    return f"`{name}`"
+    return f"{mark}{name}{mark}"
 
 
-def string(value: str) -> str:
-    """A string's text, the same for servers that know backslashes; control characters stand as they are."""
-    return "'" + value.replace("\\", "\\\\").replace("'", "''") + "'"
+def string(value: str, *, standard: bool = False) -> str:
+    """A string's text, the same for servers that know backslashes; control characters stand as they are.
+
+    `standard` is for servers that know no backslashes.
+    """
+    return "'" + (value if standard else value.replace("\\", "\\\\")).replace("'", "''") + "'"
 
 
 class Writer:
@@ -44,6 +46,9 @@ class Writer:
 
     def __init__(self, grammar: Grammar, source: Source, *, normalised: bool = False) -> None:
         self._grammar, self._source, self.normalised = grammar, source, normalised
+
+    def _quoted(self, name: str) -> str:
+        return quoted(name, self._grammar.mark)
 
     def query(self, node: exp.Expr, outputs: Sequence[str] = ()) -> str:
         """A SELECT, or several with UNION; `outputs` are names for its columns, empty for those that have one."""
@@ -57,13 +62,13 @@ class Writer:
         if node is None:
             return ""
         named = ((one.alias if self.normalised else one.meta["runs_as"], one) for one in node.expressions)
-        parts = (f"{quoted(name)} AS ({self.query(one.this)})" for name, one in named)
+        parts = (f"{self._quoted(name)} AS ({self.query(one.this)})" for name, one in named)
         return f"WITH {', '.join(parts)} "
 
     def _select(self, node: exp.Expr, outputs: Sequence[str]) -> Iterator[str]:
         yield "SELECT DISTINCT" if node.args.get("distinct") else "SELECT"
         named = zip(node.expressions, outputs or [""] * len(node.expressions), strict=True)
-        yield ", ".join(self.value(one) + (f" AS {quoted(name)}" if name else "") for one, name in named)
+        yield ", ".join(self.value(one) + (f" AS {self._quoted(name)}" if name else "") for one, name in named)
         found = node.args.get("from_")
         if found is not None:
             yield f"FROM {self._from(found.this)}"
@@ -79,8 +84,9 @@ class Writer:
     def _end(self, node: exp.Expr) -> str:
         order, limit, offset = (node.args.get(name) for name in ("order", "limit", "offset"))
         text = f" {self.order(order)}" if order else ""
-        text += f" LIMIT {self.value(limit.expression)}" if limit else ""
-        return text + (f" OFFSET {self.value(offset.expression)}" if offset else "")
+        ends = [f" LIMIT {self.value(limit.expression)}" if limit else ""]
+        ends.insert(0 if self._grammar.standard else 1, f" OFFSET {self.value(offset.expression)}" if offset else "")
+        return text + "".join(ends)
 
     def order(self, node: exp.Expr) -> str:
         """ORDER BY and what follows it."""
@@ -88,12 +94,12 @@ class Writer:
 
     def _ordered(self, node: exp.Expr) -> str:
         text = self.value(node.this) + (" DESC" if node.args.get("desc") else "")
-        return text + (" NULLS FIRST" if node.args.get("nulls_first") and not self._grammar.folds else "")
+        return text + (" NULLS FIRST" if node.args.get("nulls_first") and not self._grammar.own else "")
 
     def _from(self, node: exp.Expr) -> str:
         if isinstance(node, exp.Table):
             return self._source(node)
-        return f"({self.query(node.this)}) AS {quoted(node.alias)}"
+        return f"({self.query(node.this)}) AS {self._quoted(node.alias)}"
 
     def _join(self, node: exp.Expr) -> str:
         side, kind = (str(node.args.get(name) or "").upper() for name in ("side", "kind"))
@@ -102,7 +108,7 @@ class Writer:
             return f"CROSS JOIN {self._from(node.this)}"
         text = f"{side or 'INNER'} JOIN {self._from(node.this)}"
         if using:
-            return f"{text} USING ({', '.join(quoted(one.name) for one in using)})"
+            return f"{text} USING ({', '.join(self._quoted(one.name) for one in using)})"
         return f"{text} ON {self.value(on)}" if on is not None else text
 
     def values(self, nodes: list[exp.Expr]) -> str:
@@ -114,14 +120,14 @@ class Writer:
         if isinstance(node, exp.Paren):
             return self.value(node.this)
         if isinstance(node, exp.Alias):
-            return f"{self.value(node.this)} AS {quoted(node.alias)}"
+            return f"{self.value(node.this)} AS {self._quoted(node.alias)}"
         if isinstance(node, exp.Column):
-            above = f"{quoted(node.table)}." if node.table else ""
-            return above + ("*" if isinstance(node.this, exp.Star) else quoted(node.name))
+            above = f"{self._quoted(node.table)}." if node.table else ""
+            return above + ("*" if isinstance(node.this, exp.Star) else self._quoted(node.name))
         if isinstance(node, exp.Star):
             return "*"
         if isinstance(node, exp.Literal):
-            return "?" if self.normalised else string(node.this) if node.is_string else str(node.this)
+            return "?" if self.normalised else self._literal(node)
         if isinstance(node, exp.Null):
             return "NULL"
         if isinstance(node, exp.Boolean):
@@ -145,10 +151,11 @@ class Writer:
             return self._case(node)
         if isinstance(node, exp.Interval):
             number = "?" if self.normalised or isinstance(node.this, exp.Placeholder) else node.this.this
+            number = f"'{number}'" if self._grammar.standard and not self.normalised else number
             return f"INTERVAL {number} {node.args['unit'].name}"
         if isinstance(node, CALLS):
             return f"{node.this}({self._arguments(node.expressions)})"
-        own = mysql_parts.written(node, self) if self._grammar.own else None
+        own: str | None = self._grammar.parts.written(node, self) if self._grammar.parts is not None else None
         if own is not None:
             return own
         word = BINARY.get(type(node))
@@ -163,6 +170,9 @@ class Writer:
         if type(left) is not type(node) or type(node) not in _CHAINED:
             return self.value(left)
         return f"{self._chain(left, word)} {word} {self.value(left.expression)}"
+
+    def _literal(self, node: exp.Expr) -> str:
+        return string(node.this, standard=self._grammar.standard) if node.is_string else str(node.this)
 
     def _arguments(self, nodes: list[exp.Expr]) -> str:
         if len(nodes) == 1 and isinstance(nodes[0], exp.Distinct):

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from gateway.engines import http_channel as ipc
-from gateway.engines.http import Link
+from gateway.engines.http_links import Link
 from gateway.policy.http_rules import HttpRules
 
 RULES = HttpRules(())
@@ -39,7 +39,7 @@ class World:
         )
         permit = SimpleNamespace(window_rows=1, window_bytes=1, plan=SimpleNamespace(writes=False))
         running: Any = SimpleNamespace(
-            entry=SimpleNamespace(inside=inside), permit=permit, rows=1, bytes=1, bytes_in=0, cut=None
+            entry=SimpleNamespace(inside=inside), permit=permit, rows=1, bytes=1, bytes_in=0, cut=None, cursor=None
         )
         running = _Hashable(running)
         self.link.permit(1, running, plan, frozenset(), ())  # type: ignore[arg-type]  # as much of a plan as it uses

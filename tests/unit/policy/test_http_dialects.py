@@ -62,6 +62,40 @@ def test_a_fault_is_said(old: str, new: str, wanted: str) -> None:
     assert wanted in str(caught.value)
 
 
+TRINO = TEXT.replace("    statement: {post: /, dialect: clickhouse}\n", "").replace(
+    "question: {get: /, dialect: clickhouse}", "statement: {post: /v1/statement, dialect: trino, catalog: hive}"
+)
+
+
+def test_a_policy_of_trinos_has_a_catalog() -> None:
+    policy = parse_policy(TRINO)
+
+    assert (policy.dialect, policy.catalog) == ("trino", "hive")
+    assert parse_policy(TEXT).catalog == ""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "wanted"),
+    [
+        (", catalog: hive", "", "`catalog` is missing"),
+        ("catalog: hive", "catalog: Hive", "the name of a catalog, in small letters"),
+        ("post: /v1/statement", "post: /", "by POST to /v1/statement"),
+        ("post: /v1/statement", "get: /v1/statement", "by POST to /v1/statement"),
+        ("dialect: trino", "dialect: clickhouse", "`catalog` is for `dialect: trino`"),
+        ("shop.countries:", "shop.Countries:", "has capital letters"),
+        ("{mask: bucket, size: 10000, type: integer}", "{mask: bucket, size: 10, type: 'numeric(38,2)'}", "36 digits"),
+        ("{mask: redact, type: text}\n      status", "{mask: json, paths: {a: clear}, type: jsonb}\n      status",
+         "mask `json` cannot be rendered by `trino`"),
+    ],
+)  # fmt: skip
+def test_a_fault_in_a_policy_of_trinos_is_said(old: str, new: str, wanted: str) -> None:
+    assert old in TRINO
+    with pytest.raises(DocumentInvalid) as caught:
+        parse_policy(TRINO.replace(old, new, 1))
+
+    assert wanted in str(caught.value)
+
+
 def test_tables_are_needed_and_are_for_such_routes_only() -> None:
     without = TEXT[: TEXT.index("schemas:")]
     with pytest.raises(DocumentInvalid, match="`tables` is missing"):

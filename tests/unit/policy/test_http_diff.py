@@ -68,7 +68,7 @@ OTHER: dict[str, Any] = {
     "typed": (TypedRule((), "k", "T"),),
     "label": "$.other",
     "statuses": frozenset({201}), "arrays": (), "count": None, "reveal": True, "identifier": True, "nullable": True,
-    "dialect": "clickhouse",
+    "dialect": "clickhouse", "catalog": "hive",
 }  # fmt: skip
 
 

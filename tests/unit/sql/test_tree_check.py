@@ -56,15 +56,16 @@ def proven(text: str, sql: str, dialect: str, shown: dict[str, tuple[str, ...]])
 
 def mutants(text: str) -> Iterator[str]:
     """The text with one word left out, said twice, or otherwise."""
-    words = list(re.finditer(r"`[^`]*`|'(?:[^']|'')*'|\w+|[^\w\s]", text))
+    words = list(re.finditer(r"`[^`]*`|\"[^\"]*\"|'(?:[^']|'')*'|\w+|[^\w\s]", text))
     others = {"42": "7", "=": "<>", "AND": "OR", "OR": "AND", "ALL": "DISTINCT", "LIMIT": "OFFSET", "count": "max"}
     for match in words:
         word, start, end = match[0], match.start(), match.end()
         yield text[:start] + text[end:]
         if word in others:
             yield text[:start] + others[word] + text[end:]
-        if word[0] == "`":
-            for other in ("`notes`", "`secret`", "`employees`", "`gateway_t`", "`id`", "`hidden`"):
+        if word[0] in '`"':
+            for name in ("notes", "secret", "employees", "gateway_t", "id", "hidden"):
+                other = word[0] + name + word[0]
                 if other != word:
                     yield text[:start] + other + text[end:]
         if word[0] == "'":
@@ -72,14 +73,16 @@ def mutants(text: str) -> Iterator[str]:
         if word.isdigit():
             yield text[:start] + str(int(word) + 1) + text[end:]
     yield text + "; SELECT 1"
-    yield text + " UNION ALL SELECT * FROM `shop`.`employees`"
-    yield f"SELECT * FROM ({text}) AS q, `shop`.`employees` AS e"
+    mark = "`" if "`" in text else '"'
+    stored = f"{mark}shop{mark}.{mark}employees{mark}"
+    yield f"{text} UNION ALL SELECT * FROM {stored}"
+    yield f"SELECT * FROM ({text}) AS q, {stored} AS e"
 
 
-SAME = re.compile(r"\s+|[()]|INNER|CROSS|THEN|\bAS\b|DISTINCT|`(?=\w)|(?<=\w)`", re.IGNORECASE)
+SAME = re.compile(r"\s+|[()]|INNER|CROSS|THEN|\bAS\b|DISTINCT|[`\"](?=\w)|(?<=\w)[`\"]", re.IGNORECASE)
 
 
-@pytest.mark.parametrize("dialect", ["clickhouse", "mariadb"])
+@pytest.mark.parametrize("dialect", ["clickhouse", "mariadb", "trino"])
 @pytest.mark.parametrize("sql", ASKED, ids=range(len(ASKED)))
 def test_every_single_change_of_what_goes_out_is_found(sql: str, dialect: str) -> None:
     text, shown = outgoing(sql, dialect)

@@ -10,20 +10,29 @@ import pytest
 from ruamel.yaml import YAML
 
 from gateway.errors import Refusal
+from gateway.policy.http_dialects import route
+from gateway.policy.http_rules import HttpRules
 from gateway.policy.load import load_policy
+from gateway.sql import tree, trino
 from gateway.sql.declared import declared
 from gateway.sql.statement import Plan, View
-from gateway.sql.tree import analyse, normalise, telling
 from gateway.sql.tree.formats import without_format
 
 CORPUS = Path(__file__).parents[2] / "corpus" / "dialects"
 POLICY = load_policy(CORPUS / "shop.yaml")
-DIALECTS = ("clickhouse", "mysql")
+DIALECTS = ("clickhouse", "mysql", "trino")
 
 
 def view(dialect: str, **more: Any) -> View:
     policy = replace(POLICY, dialect="mariadb" if dialect == "mysql" else dialect)
+    if dialect == "trino":
+        policy = replace(policy, http=HttpRules((route("statement", "POST", ("v1", "statement"), dialect, "memory"),)))
     return View(policy, declared(policy), **({"customers": ("42",), "search_path": ("shop",)} | more))
+
+
+def room(dialect: str) -> Any:
+    """What reads the statements of a dialect, without what MySQL's room has in front of it."""
+    return trino if dialect == "trino" else tree
 
 
 def cases(name: str) -> list[Any]:
@@ -37,13 +46,13 @@ def cases(name: str) -> list[Any]:
 
 
 def plan(sql: str, dialect: str = "clickhouse", **more: Any) -> Plan:
-    found = analyse(sql, view(dialect, **more))
+    found = room(dialect).analyse(sql, view(dialect, **more))
     assert isinstance(found, Plan), found
     return found
 
 
 def refused(sql: str, dialect: str = "clickhouse", **more: Any) -> Refusal:
-    found = analyse(sql, view(dialect, **more))
+    found = room(dialect).analyse(sql, view(dialect, **more))
     assert isinstance(found, Refusal), found
     return found
 
@@ -60,6 +69,7 @@ def test_an_attack_is_refused_with_its_code(dialect: str, one: dict[str, str]) -
 def test_what_runs_names_no_relation_outside_of_its_derived_table(dialect: str, one: dict[str, str]) -> None:
     outgoing = plan(one["sql"], dialect).rewritten
 
+    outgoing = outgoing.replace('"', "`") if dialect == "trino" else outgoing
     assert outgoing.count("`shop`.") == outgoing.count(" AS `gateway_t`") + outgoing.count(" AS `gateway_s")
     assert "notes`.`notes" not in outgoing
     assert "secret" not in outgoing
@@ -162,14 +172,15 @@ def test_many_conditions_side_by_side_are_no_nesting(dialect: str) -> None:
 
 
 def test_what_cannot_be_read_leaves_nothing_in_a_record() -> None:
-    assert normalise("select 'x' from hidden where a = 'secret'", POLICY) == "SELECT ? FROM `hidden` WHERE (`a` = ?)"
-    assert normalise("selekt 'secret'", POLICY) == ""
-    assert telling("select id from hidden where email = 'a@b.c' or last_name in ('x', 'y')", POLICY) == (
+    left = tree.normalise("select 'x' from hidden where a = 'secret'", POLICY)
+    assert left == "SELECT ? FROM `hidden` WHERE (`a` = ?)"
+    assert tree.normalise("selekt 'secret'", POLICY) == ""
+    assert tree.telling("select id from hidden where email = 'a@b.c' or last_name in ('x', 'y')", POLICY) == (
         "a@b.c",
         "x",
         "y",
     )
-    assert telling("selekt 'secret'", POLICY) == ()
+    assert tree.telling("selekt 'secret'", POLICY) == ()
 
 
 @pytest.mark.parametrize(
