@@ -81,7 +81,7 @@ CODES: dict[str, Code] = {
     "operator-not-allowed": Code("42501", 1142, 403, "The operator is not allowed on this target."),
     "setting-not-allowed": Code("42501", 1142, 403, "The setting may not be shown or changed."),
     "column-not-writable": Code("42501", 1143, 403, "The column may not be written."),
-    "column-masked": Code("42501", 1143, 403, "A statement that writes reads a masked column."),
+    "column-masked": Code("42501", 1143, 403, "A masked column stands where its real value would count."),
     "row-out-of-scope": Code("44000", 1369, 403, "A written row would belong to, or refer to, another customer."),
     "write-too-large": Code("53400", 1226, 403, "The statement meets more rows than one statement may write."),
     "prepared-statement-not-found": Code("26000", 1243, 404, "The session has no prepared statement of that name."),

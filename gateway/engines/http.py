@@ -34,7 +34,7 @@ from gateway.engines.http_cursors import BUSY, Cursor, is_free
 from gateway.engines.http_links import Link, Send
 from gateway.engines.http_sessions import Entry, Running, Sessions
 from gateway.engines.http_signing import Admit, Signing
-from gateway.engines.http_sql import SqlRequests, is_paged, with_keys
+from gateway.engines.http_sql import SqlRequests, is_paged, paged, with_keys
 from gateway.engines.http_statements import PROTOCOL, Requests, reveal_of
 from gateway.engines.http_words import worded
 from gateway.errors import GatewayError, Refusal
@@ -189,11 +189,12 @@ class HttpEngine:
         cursor: Cursor | None = None
         if plan.page is not None:
             cursor = entry.cursors.find(plan.page.cursor, plan.route)
-            paged = cursor.page(plan, self.mark) if cursor is not None else None
-            if paged is None:
+            page = cursor.page(plan, self.mark) if cursor is not None else None
+            if page is None:
                 unread = self._requests.unread(request, identifiers)
                 return await self._refused(entry, self._gate.refuse(inside, statement, NOT_FOUND, unread))
-            plan, judged = paged
+            found, plan, judged = page
+            plan = paged(plan, found)
         elif plan.sql is not None:
             ready = await self._sql.ready(plan, inside.view, inside.session.principal.id)
             if isinstance(ready, Refusal):

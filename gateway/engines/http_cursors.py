@@ -14,7 +14,7 @@ from typing import Any
 
 from gateway.budgets import statement_refusal
 from gateway.errors import Refusal
-from gateway.http import cursors, paths
+from gateway.http import cursors
 from gateway.http.message import HttpPlan
 from gateway.policy.http_rules import Route
 from gateway.policy.schema import LimitRule
@@ -24,7 +24,6 @@ MOST = 64
 """Statements of one session whose answers may go on."""
 PATIENCE_S = 5.0
 _TURN_S = 0.02
-_VERBS = {"GET": "FETCH", "POST": "FETCH", "DELETE": "CANCEL"}
 BUSY = Refusal("request-invalid", "another page of this statement is under way", "ask again when it is there")
 
 
@@ -39,15 +38,16 @@ class Cursor:
     rows: int = 0
     bytes: int = 0
 
-    def page(self, plan: HttpPlan, mark: Callable[[str], Any]) -> tuple[HttpPlan, Judgement] | None:
-        """The request for a page as it goes on, and what records say of it; None where its seal is not of here."""
+    def page(self, plan: HttpPlan, mark: Callable[[str], Any]) -> tuple[str, HttpPlan, Judgement] | None:
+        """What the server calls the page, its request, and what records say of it; None for a seal of elsewhere."""
         assert plan.page is not None
         found = cursors.opened(self.key, plan.page.seal)
         if found is None:
             return None
-        made = replace(self.judgement.plan, verbs=(_VERBS[plan.method],), conceals=False, subjects=())
+        verb = "CANCEL" if plan.page.ends else "FETCH"
+        made = replace(self.judgement.plan, verbs=(verb,), conceals=False, subjects=())
         known = Judgement(made, plan_fields(made, mark), "")
-        return replace(plan, path=f"{paths.join(self.route.template)}/{found}"), known
+        return found, replace(plan, route=self.route), known
 
     def capped(self, limits: LimitRule, rows: int, size: int) -> tuple[int, int]:
         """How much of those rows and bytes, in one page, the statement may still return."""

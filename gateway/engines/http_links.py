@@ -14,6 +14,7 @@ from gateway.engines.http_sessions import Running
 from gateway.errors import CODES, Refusal
 from gateway.http.message import HttpPlan
 from gateway.model import Outcome
+from gateway.policy.dialects import SEARCH
 
 if TYPE_CHECKING:
     from gateway.engines.http import HttpEngine
@@ -76,7 +77,7 @@ class Link:
                 number, self._next, inside.session.grant.target, plan.method, plan.target, headers, plan.body,
                 policy.digest, plan.route.name, inside.session.grant.customers, self._engine.key(running.entry), reveal,
                 running.rows, running.bytes, permit.plan.writes,
-                plan.route.answers if plan.route.graphql is not None else (),
+                plan.route.answers if plan.route.graphql is not None or plan.route.dialect in SEARCH else (),
                 *((base, running.cursor.id, running.cursor.key) if running.cursor else ()),
             )
         )  # fmt: skip

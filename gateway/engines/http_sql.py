@@ -10,9 +10,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import NamedTuple, Protocol
 
-from gateway.engines import sql_clickhouse, sql_trino
+from gateway.engines import sql_clickhouse, sql_search, sql_trino
 from gateway.errors import GatewayError, Refusal
 from gateway.http.message import HttpPlan, SqlAsked
+from gateway.policy.dialects import SEARCH
 from gateway.ports import Mark
 from gateway.sql import rooms
 from gateway.sql.cache import Judgement, PlanCache, plan_fields, said_by
@@ -27,16 +28,18 @@ class Server(Protocol):
     SCHEMA: str
     PAGED: bool
 
-    def plain(self, text: str) -> str: ...
+    def plain(self, sql: SqlAsked, dialect: str) -> str: ...
 
-    def asked(self, sql: SqlAsked) -> tuple[str, str]: ...
+    def asked(self, sql: SqlAsked, dialect: str) -> tuple[str, str]: ...
 
-    def forwarded(self, plan: HttpPlan, text: str, output: str, view: View) -> HttpPlan: ...
+    def forwarded(self, plan: HttpPlan, text: str, output: str, view: View, made: Plan) -> HttpPlan: ...
+
+    def page(self, plan: HttpPlan, found: str) -> HttpPlan: ...
 
     def with_keys(self, plan: HttpPlan, key: bytes) -> HttpPlan: ...
 
 
-_SERVERS: dict[str, Server] = {"clickhouse": sql_clickhouse, "trino": sql_trino}
+_SERVERS: dict[str, Server] = {"clickhouse": sql_clickhouse, "trino": sql_trino, **dict.fromkeys(SEARCH, sql_search)}
 
 
 class Ready(NamedTuple):
@@ -69,16 +72,23 @@ class SqlRequests:
             found = self._plans.keep(number, text, made) if isinstance(made, Plan) else made
         if isinstance(found, Refusal):
             return found
-        return Ready(forwarded(plan, found.text, output, view), found)
+        return Ready(forwarded(plan, found.text, output, view, found.plan), found)
 
     def unread(self, plan: HttpPlan, view: View) -> Judgement:
         """What is known of a statement that is refused: its text, to be sealed, and that without its literals."""
-        text = _SERVERS[plan.route.dialect].plain(plan.sql.text) if plan.sql is not None else ""
+        text = self._plain(plan)
         # a long one is not read here: that could take long
         read = is_short(text)
         made = Plan("", (), ("SELECT",), rooms.normalise(text, view.policy) if read else "", "", "")
         said = in_text(text, rooms.telling(text, view.policy) if read else ())
         return Judgement(made, plan_fields(made, self._mark), "", said)
+
+    def _plain(self, plan: HttpPlan) -> str:
+        try:
+            return _SERVERS[plan.route.dialect].plain(plan.sql, plan.route.dialect) if plan.sql is not None else ""
+        except GatewayError:
+            # what cannot be put together has no text that is one
+            return ""
 
 
 def judged(plan: HttpPlan, view: View) -> Ready | Refusal:
@@ -92,7 +102,7 @@ def judged(plan: HttpPlan, view: View) -> Ready | Refusal:
     if isinstance(made, Refusal):
         return made
     judgement = Judgement(made, plan_fields(made, lambda value: value), made.rewritten, said_by(text, made))
-    return Ready(forwarded(plan, made.rewritten, output, view), judgement)
+    return Ready(forwarded(plan, made.rewritten, output, view, made), judgement)
 
 
 def asked(plan: HttpPlan, view: View) -> tuple[str, str]:
@@ -104,7 +114,7 @@ def asked(plan: HttpPlan, view: View) -> tuple[str, str]:
         raise GatewayError(
             "request-not-allowed", f"the {server.SCHEMA} names a schema that the policy does not", "leave it out"
         )
-    return server.asked(sql)
+    return server.asked(sql, plan.route.dialect)
 
 
 def meant(plan: HttpPlan, view: View) -> View:
@@ -113,14 +123,19 @@ def meant(plan: HttpPlan, view: View) -> View:
     return replace(view, search_path=(schema,)) if schema else view
 
 
-def forwarded(plan: HttpPlan, text: str, output: str, view: View) -> HttpPlan:
+def forwarded(plan: HttpPlan, text: str, output: str, view: View, made: Plan) -> HttpPlan:
     """What goes to the server, but for the keys of its masks."""
-    return _SERVERS[plan.route.dialect].forwarded(plan, text, output, view)
+    return _SERVERS[plan.route.dialect].forwarded(plan, text, output, view, made)
 
 
 def with_keys(plan: HttpPlan, key: bytes) -> HttpPlan:
     """The same with the keys of the masks that the statement has, if it has some."""
     return _SERVERS[plan.route.dialect].with_keys(plan, key)
+
+
+def paged(plan: HttpPlan, found: str) -> HttpPlan:
+    """The request for a further page, which the server calls so."""
+    return _SERVERS[plan.route.dialect].page(plan, found)
 
 
 def is_paged(plan: HttpPlan) -> bool:

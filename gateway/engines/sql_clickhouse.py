@@ -14,7 +14,7 @@ from gateway.http import query
 from gateway.http.message import HttpPlan, SqlAsked
 from gateway.http.sql_rows import OUTPUTS
 from gateway.sql.render import INNER_SETTING, OUTER_SETTING, mask_settings
-from gateway.sql.statement import View
+from gateway.sql.statement import Plan, View
 from gateway.sql.tree.clickhouse_masks import INNER, OUTER
 from gateway.sql.tree.formats import without_format
 
@@ -34,12 +34,12 @@ SETTINGS: Mapping[str, str] = {
 _KEYS = {INNER: INNER_SETTING, OUTER: OUTER_SETTING}
 
 
-def plain(text: str) -> str:
+def plain(sql: SqlAsked, dialect: str) -> str:  # noqa: ARG001 - it is the one of here
     """The statement without what says how to answer it."""
-    return without_format(text)[0]
+    return without_format(sql.text)[0]
 
 
-def asked(sql: SqlAsked) -> tuple[str, str]:
+def asked(sql: SqlAsked, dialect: str) -> tuple[str, str]:  # noqa: ARG001 - it is the one of here
     """The statement and the form of its answer. Raises: GatewayError."""
     text, written = without_format(sql.text)
     if written and written not in OUTPUTS:
@@ -49,7 +49,7 @@ def asked(sql: SqlAsked) -> tuple[str, str]:
     return text, written or sql.output or OUTPUTS[0]
 
 
-def forwarded(plan: HttpPlan, text: str, output: str, view: View) -> HttpPlan:
+def forwarded(plan: HttpPlan, text: str, output: str, view: View, made: Plan) -> HttpPlan:  # noqa: ARG001 - all servers get the same
     """What goes to the server, but for the keys of its masks."""
     seconds = -(-view.policy.limits.statement_timeout_ms // 1000)
     pairs = [("default_format", output), *SETTINGS.items(), ("max_execution_time", str(seconds))]
@@ -61,3 +61,8 @@ def with_keys(plan: HttpPlan, key: bytes) -> HttpPlan:
     settings: Mapping[str, str] = mask_settings(key)
     used = [(f"param_{name}", settings[of]) for name, of in _KEYS.items() if f"{{{name}:".encode() in plan.body]
     return replace(plan, query=f"{plan.query}&{query.join(used)}") if used else plan
+
+
+def page(plan: HttpPlan, found: str) -> HttpPlan:  # noqa: ARG001 - answers have no pages
+    """None: answers have no pages."""
+    raise GatewayError("not-found", "there is no such page")

@@ -28,10 +28,12 @@ from gateway.http.decoding import Decoder
 from gateway.http.graphql.answering import GraphqlBody
 from gateway.http.lines import NdjsonBody
 from gateway.http.masking import Tree, belongs, tree
+from gateway.http.search_rows import SearchBody
 from gateway.http.sql_rows import OUTPUT, rows_body
 from gateway.http.statuses import REDIRECTS, unnamed
 from gateway.http.trino_pages import PagesBody
 from gateway.http.withheld import NOT_FOUND, Limits, Withheld
+from gateway.policy.dialects import SEARCH
 from gateway.policy.http_rules import AnswerRule, Route
 
 __all__ = ["Answer", "Limits", "Withheld"]
@@ -270,6 +272,8 @@ def _body(
         return rows_body(heads.values(headers, OUTPUT), _bound(rule), limits)
     if rule.media == "pages" and paging is not None:
         return PagesBody(_bound(rule), limits, paging)
+    if rule.media in SEARCH and paging is not None:
+        return SearchBody(rule, _bound(rule), limits, paging, customers, key)
     if rule.media == "json":
         return _JsonBody(rule, tree(rule, reveal), customers, key, limits)
     if rule.media == "graphql":

@@ -2,7 +2,7 @@
 
 INVARIANT: nothing of the request goes on but what a rule names, rebuilt; and every place that says whose data it is
 about says one of the ticket's customers. Judged again, what goes on comes to the same plan. A route that takes SQL is
-judged in `sql_requests.py` or `trino_requests.py`: whose its rows are is for the rewriting of its statement.
+judged in a module of its server (`_STATEMENTS`): whose its rows are is for the rewriting of its statement.
 
 Another customer's object is answered like one that is not there (`not-found`), by the same words as the answers' side.
 """
@@ -14,18 +14,24 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from gateway.errors import GatewayError, Refusal
-from gateway.http import bodies, paths, query, request_headers, sql_requests, trino_requests
+from gateway.http import bodies, paths, query, request_headers, search_requests, sql_requests, trino_requests
 from gateway.http.bodies import Body
 from gateway.http.browser import is_reserved
 from gateway.http.graphql import judging as graphql
 from gateway.http.message import HttpPlan, HttpRequest, SentField
 from gateway.http.refusing import malformed, no_route, not_allowed
 from gateway.http.withheld import NOT_FOUND
+from gateway.policy.dialects import SEARCH
 from gateway.policy.http_rules import CustomerOf, HttpRules, Route, Value
 from gateway.policy.http_values import canonical
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"})
-_STATEMENTS = {"clickhouse": sql_requests.plan, "trino": trino_requests.plan}
+_STATEMENTS = {
+    "clickhouse": sql_requests.plan,
+    "trino": trino_requests.plan,
+    **dict.fromkeys(SEARCH, search_requests.plan),
+}
+_PAGES = (trino_requests.page, search_requests.closing)
 
 
 def judge(
@@ -60,9 +66,10 @@ def _plan(request: HttpRequest, rules: HttpRules, customers: tuple[str, ...], ke
     if segments and is_reserved(segments[0]):
         # FAIL CLOSED: what the gateway's own pages are called is no value of any placeholder
         raise no_route()
-    page = trino_requests.page(rules, request, found, segments, text or "", customers)
-    if page is not None:
-        return page
+    for further in _PAGES:
+        page = further(rules, request, found, segments, text or "", customers)
+        if page is not None:
+            return page
     route, placed = _route(rules, request.method, segments)
     if route.dialect:
         return _STATEMENTS[route.dialect](route, request, found, text or "", customers)

@@ -6,6 +6,7 @@ INVARIANT: what goes to a target is made from an `HttpPlan` alone, never from th
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from gateway.policy.http_rules import Route
 
@@ -48,20 +49,24 @@ class SentField:
 @dataclass(frozen=True, slots=True)
 class SqlAsked:
     """A statement that a request brings, as it came; `schema` is the one that it means, `output` the form of the
-    answer that it asks for. Both are empty where it does not say.
+    answer that it asks for. Both are empty where it does not say. `parameters` are the values of its question marks.
     """
 
     text: str = field(repr=False)
     schema: str = ""
     output: str = ""
+    parameters: tuple[Any, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class PageAsked:
-    """A further page that a request asks for: of which cursor, and the seal of where the server has it."""
+    """A further page that a request asks for: of which cursor, and the seal of where the server has it; or, with
+    `ends`, that there shall be none.
+    """
 
     cursor: str
     seal: str = field(repr=False)
+    ends: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -95,7 +95,7 @@ def page(
         customers=customers,
         text=f"{request.method} {paths.join(route.template)}/…",
         shape=f"{request.method} {paths.join(route.template)}/…",
-        page=PageAsked(cursor, seal),
+        page=PageAsked(cursor, seal, request.method == "DELETE"),
     )
 
 

@@ -12,11 +12,14 @@ from gateway.policy import kinds, types
 from gateway.policy.schema import Mask
 from gateway.policy.types import ColumnType
 
-DIALECTS = ("postgres", "mysql", "mariadb", "clickhouse", "trino")
+DIALECTS = ("postgres", "mysql", "mariadb", "clickhouse", "trino", "elasticsearch", "opensearch")
 DATABASE_DIALECTS = ("postgres", "mysql", "mariadb")
 """Those that a database can have."""
-HTTP_DIALECTS = ("clickhouse", "trino")
+HTTP_DIALECTS = ("clickhouse", "trino", "elasticsearch", "opensearch")
 """Those that a route can have."""
+
+SEARCH = ("elasticsearch", "opensearch")
+"""Those of search engines: the gateway masks their answers itself."""
 
 _DIGITS = 38
 _ANY = frozenset({"clear", "null"})
@@ -42,6 +45,8 @@ def misfit(dialect: str, mask: Mask, of: ColumnType) -> str:
     problem = kinds.misfit(mask, of)
     if problem or mask.kind in _ANY:
         return problem
+    if dialect in SEARCH:
+        return _search_misfit(dialect, mask, of)
     if mask.kind not in _KINDS[dialect]:
         return f"mask `{mask.kind}` cannot be rendered by `{dialect}`: hide the column, or use another mask"
     if of.name not in _TYPES:
@@ -49,6 +54,12 @@ def misfit(dialect: str, mask: Mask, of: ColumnType) -> str:
     if of.group == types.NUMERIC and not (of.mods and 0 <= of.mods[1] <= of.mods[0] <= _DIGITS):
         return f"`{dialect}` needs the digits of a numeric for its masks, such as numeric(10,2), of {_DIGITS} at most"
     return _number_misfit(dialect, mask, of)
+
+
+def _search_misfit(dialect: str, mask: Mask, of: ColumnType) -> str:
+    if mask.kind == "json" or of.name not in _TYPES | {"float4", "inet"}:
+        return f"`{dialect}` has scalars: text, numbers, dates, times, booleans, uuid and inet, not `{of.name}`"
+    return ""
 
 
 def _number_misfit(dialect: str, mask: Mask, of: ColumnType) -> str:

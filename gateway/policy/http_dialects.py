@@ -24,6 +24,7 @@ _OURS = "gateway_"
 PAGES = "pages"
 """The media of Trino's: rows that the server masked, some at a time."""
 _JSON = ("application/json",)
+_PATHS = {"trino": ("v1", "statement"), "elasticsearch": ("_sql",), "opensearch": ("_plugins", "_sql")}
 _TYPES = ("application/json", "application/x-ndjson", "application/ndjson", "application/jsonl")
 
 
@@ -35,6 +36,12 @@ def route(name: str, method: str, template: tuple[str, ...], dialect: str, catal
             name, method, template, answers=(pages, AnswerRule(frozenset({204}), "empty")), dialect=dialect,
             catalog=catalog,
         )  # fmt: skip
+    if dialect in dialects.SEARCH:
+        # clients of Elasticsearch look for that header before they read anything
+        page = AnswerRule(
+            frozenset({200}), dialect, content_types=_JSON, headers=("x-elastic-product",), max_bytes=64 << 20
+        )
+        return Route(name, method, template, answers=(page,), dialect=dialect)
     answers = (AnswerRule(frozenset({200}), ROWS, content_types=_TYPES, max_bytes=64 << 20),)
     return Route(name, method, template, answers=answers, dialect=dialect)
 
@@ -62,14 +69,15 @@ def judge(read: dict[str, Any], reading: Reading) -> bool:
 
 def _judge_own(route: dict[str, Any], at: Path, reading: Reading) -> None:
     """What only one of the dialects has."""
+    wanted = _PATHS.get(route["dialect"])
+    if wanted is not None and route.get("post", ())[-len(wanted) :] != wanted:
+        reading.fault(at, f"statements are taken by POST to /{'/'.join(wanted)} there")
     if route["dialect"] != "trino":
         if "catalog" in route:
             reading.fault((*at, "catalog"), "`catalog` is for `dialect: trino`")
         return
     if "catalog" not in route:
         reading.fault(at, "`catalog` is missing: the one of Trino's that has the tables")
-    if route.get("post", ())[-2:] != ("v1", "statement"):
-        reading.fault(at, "Trino takes statements by POST to /v1/statement")
 
 
 def _judge_table(name: str, table: dict[str, Any], dialect: str, reading: Reading) -> None:
@@ -79,6 +87,8 @@ def _judge_table(name: str, table: dict[str, Any], dialect: str, reading: Readin
         if dialect == "trino" and part != part.lower():
             reading.fault(at, f"`{part}` has capital letters: Trino's names are in small ones")
     scope, columns = table["scope"], table["columns"]
+    if dialect in dialects.SEARCH and scope.kind == "follows":
+        reading.fault((*at, "scope"), f"`{dialect}` has no joins: a customer's column must be in the relation itself")
     if scope.kind != "none" and scope.column not in columns:
         reading.fault((*at, "scope"), f"the column `{scope.column}` must be one of `columns`: its type is needed")
     for column, rule in columns.items():

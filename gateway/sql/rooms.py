@@ -14,6 +14,7 @@ from gateway.policy.schema import Policy
 from gateway.sql import mysql, postgres, tree, trino
 from gateway.sql.said import Subject
 from gateway.sql.statement import Plan, View
+from gateway.sql.tree import flat
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,10 @@ _ROOMS = {
         Room(mysql.analyse, mysql.analyse, mysql.normalise, lambda _text: frozenset(), tree.telling),
     ),
     "clickhouse": Room(tree.analyse, tree.analyse, tree.normalise, lambda _text: frozenset(), tree.telling),
+    **dict.fromkeys(
+        ("elasticsearch", "opensearch"),
+        Room(flat.analyse, flat.analyse, tree.normalise, lambda _text: frozenset(), tree.telling),
+    ),
     "trino": Room(trino.analyse, trino.analyse, trino.normalise, lambda _text: frozenset(), trino.telling),
 }
 

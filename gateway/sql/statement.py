@@ -136,6 +136,10 @@ class Plan:
     conceals: bool = True
     subjects: tuple[Subject, ...] = ()
     arguments: tuple[tuple[str, ...], ...] = ()
+    outputs: tuple[tuple[str, str], ...] = ()
+    """Where the gateway masks the answer itself: the names of its columns, each with that of whose mask it has."""
+    guards: tuple[str, ...] = ()
+    """What the columns behind those prove: see `tree/flat.py`."""
     writes: bool = field(init=False)
     """Whether any part can change the target's data."""
     exact_searches: tuple[RawUse, ...] = field(init=False)

@@ -32,7 +32,7 @@ from gateway.engines.http_channel import Begin, Permitted, Shown
 from gateway.engines.http_proxy import tls
 from gateway.engines.http_proxy.places import Front, Reached, Way
 from gateway.engines.http_proxy.reply import Reply
-from gateway.engines.http_proxy.stream import PAGE, REPLY, TRAILERS, WAITING, WAY, Layer, refuse, show
+from gateway.engines.http_proxy.stream import PAGE, REPLY, TRAILERS, WAITING, WAY, Layer, read_media, refuse, show
 from gateway.errors import Refusal
 from gateway.http.browser import is_navigation
 
@@ -221,6 +221,7 @@ class Door(LiveConnectionHandler):
         self._coming.pop(flow, None)
         self._flows.add(flow)
         request = flow.request
+        read_media(flow)
         if flow.metadata.get(TRAILERS):
             refuse(flow, _UNREADABLE)
             return

@@ -58,6 +58,10 @@ WAY = "way"
 TRAILERS = "trailers"
 WAITING = 256 * 1024
 """Bytes of an answer that a client's windows may hold back in HTTP/2 before no more is read for it."""
+MEDIA = "media"
+"""Set where a client reads no problem by its own media type (RFC 9457): its media type instead."""
+_JSON = b"application/json"
+_ELASTIC = "vnd.elasticsearch+json"
 PAGE = "page"
 """Set where a person waits for a page, in a browser, and not a program for an answer."""
 _OURS = (
@@ -285,7 +289,7 @@ class Stream(HttpStream):
         else:
             status, fields, body = shown(reply.refusal, *asked)
             reply.status = status
-            self.flow.response = answer(self.flow, status, fields, body)
+            self.flow.response = answer(self.flow, status, readable(self.flow, fields), body)
         yield from self.send_response()
 
 
@@ -305,9 +309,22 @@ def answer(flow: http.HTTPFlow, status: int, fields: list[tuple[bytes, bytes]], 
     return http.Response(version, status, b"", headers, content, None, now, now)
 
 
+def read_media(flow: http.HTTPFlow) -> None:
+    """Note, of a request as it came, whether its client reads problems: those of Elasticsearch do not."""
+    if _ELASTIC in flow.request.headers.get("accept", ""):
+        flow.metadata[MEDIA] = _JSON
+
+
+def readable(flow: http.HTTPFlow, fields: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """The head of a problem as its client can read it."""
+    media = flow.metadata.get(MEDIA)
+    return [(name, media if media and name.lower() == b"content-type" else value) for name, value in fields]
+
+
 def refuse(flow: http.HTTPFlow, refusal: Refusal) -> None:
     """Answer that request with a problem, and forward nothing."""
-    flow.response = answer(flow, *shown(refusal))
+    status, fields, body = shown(refusal)
+    flow.response = answer(flow, status, readable(flow, fields), body)
 
 
 def show(flow: http.HTTPFlow, page: Shown | Page) -> None:
@@ -330,6 +347,7 @@ __all__ = [
     "RoomHook",
     "Stream",
     "answer",
+    "read_media",
     "refuse",
     "show",
 ]

@@ -56,7 +56,7 @@ def normalise(text: str, policy: Policy) -> str:
 def telling(text: str, policy: Policy) -> tuple[Subject, ...]:
     """The values of a text that may tell who somebody is; nothing in one that cannot be read."""
     asked = _read(text, policy)
-    return _subjects(asked.tree, policy) if asked is not None else ()
+    return subjects_of(asked.tree, policy) if asked is not None else ()
 
 
 def _read(text: str, policy: Policy) -> Read | None:
@@ -86,13 +86,13 @@ def _plan(asked: Read, names: Names, outgoing: str, view: View, grammar: Grammar
             shown = (name, column) in view.reveal
             kind = revealed if shown else clear if rules[column].mask.kind == "clear" else masked
             kind.append(f"{name}.{column}")
-    scoped = (f"{name}: {_scope_text(view.policy, name)}" for name in relations)
+    scoped = (f"{name}: {scope_text(view.policy, name)}" for name in relations)
     return Plan(
         rewritten=outgoing,
         kinds=(Kind.READ,),
         verbs=("SELECT",),
         normalised=text,
-        rewritten_normalised=_without_literals(outgoing, grammar, output_names(asked, grammar) or ()),
+        rewritten_normalised=without_literals(outgoing, grammar, output_names(asked, grammar) or ()),
         fingerprint=hashlib.sha256(text.encode()).hexdigest()[:16],
         relations=relations,
         columns_clear=tuple(clear),
@@ -100,11 +100,11 @@ def _plan(asked: Read, names: Names, outgoing: str, view: View, grammar: Grammar
         columns_revealed=tuple(revealed),
         scope=tuple(scoped),
         conceals=any(True for _ in asked.tree.find_all(exp.Literal)),
-        subjects=_subjects(asked.tree, view.policy),
+        subjects=subjects_of(asked.tree, view.policy),
     )
 
 
-def _without_literals(text: str, grammar: Grammar, names: Collection[str]) -> str:
+def without_literals(text: str, grammar: Grammar, names: Collection[str] = ()) -> str:
     """The text with a question mark for every literal, and for `names`, which are made of the person's text."""
     parts, at = [], 0
     for token in grammar.dialect.tokenize(text):
@@ -115,14 +115,15 @@ def _without_literals(text: str, grammar: Grammar, names: Collection[str]) -> st
     return "".join([*parts, text[at:]])
 
 
-def _scope_text(policy: Policy, name: str) -> str:
+def scope_text(policy: Policy, name: str) -> str:
+    """Which rows of a relation exist, as records say it."""
     scope = policy.tables[name].scope
     if scope.kind == "customer":
         return f"{scope.column} = ticket.customer"
     return f"{scope.column} in {scope.other}.{scope.other_column}" if scope.kind == "follows" else "none"
 
 
-def _subjects(tree: exp.Expr, policy: Policy) -> tuple[Subject, ...]:
+def subjects_of(tree: exp.Expr, policy: Policy) -> tuple[Subject, ...]:
     """What is compared with a column whose values tell who somebody is, whatever relation it is of."""
     named = {name.lower() for name in policy.identifiers}
     found: dict[Subject, None] = {}

@@ -175,4 +175,23 @@ TRINO = Grammar(
     mark='"',
     units=frozenset({"SECOND", "MINUTE", "HOUR", "DAY", "MONTH", "YEAR"}),
 )
-GRAMMARS = {one.name: one for one in (MYSQL, MARIADB, CLICKHOUSE, TRINO)}
+_SEARCHED = frozenset(
+    """
+    abs avg ceil char_length coalesce concat cos count day day_of_month day_of_week day_of_year dayofmonth dayofweek
+    dayofyear degrees exp floor greatest hour ifnull iif isnull least left length log log10 lower ltrim max min minute
+    mod month month_of_year monthname nullif pi power quarter radians replace right round rtrim sign sin sqrt substring
+    sum tan trim truncate upper week week_of_year year
+    """.split()  # noqa: SIM905 - a list of its own would be a page long
+)
+ELASTICSEARCH = replace(
+    TRINO, name="elasticsearch", functions=_SEARCHED, operators=frozenset(), parts=None, folds=False, named_by_text=True
+)
+OPENSEARCH = Grammar(
+    name="opensearch",
+    dialect=_MySQL(),
+    functions=_SEARCHED,
+    fence="",
+    escapes="\\'",
+    named_by_text=True,
+)
+GRAMMARS = {one.name: one for one in (MYSQL, MARIADB, CLICKHOUSE, TRINO, ELASTICSEARCH, OPENSEARCH)}

@@ -12,13 +12,13 @@ import re
 from gateway.errors import GatewayError
 from gateway.sql.statement import Limits
 from gateway.sql.tree.grammar import TRINO
+from gateway.sql.tree.parameters import MARK, spliced
 from gateway.sql.tree.reading import words
 from gateway.sql.tree.writing import string
 
 _IMMEDIATE = re.compile(
     r"\s*EXECUTE\s+IMMEDIATE\s+'((?:[^']|'')*)'\s*(?:(?<=[\s'])USING\s+(\S.*?))?[\s;]*\Z", re.IGNORECASE | re.DOTALL
 )
-_PARAMETER = "PLACEHOLDER"
 _CONSTANTS = frozenset({"STRING", "NUMBER", "NULL", "TRUE", "FALSE", "DASH", "DATE", "TIMESTAMP", "DECIMAL"})
 _DECIMAL = re.compile(r"DECIMAL\s*'(-?\d{1,38}(?:\.\d{1,38})?)'", re.IGNORECASE)
 
@@ -33,18 +33,12 @@ def immediate(text: str, limits: Limits | None = None) -> str:
         raise GatewayError("statement-not-supported", "EXECUTE of this kind is not supported",
                            "send the SELECT itself, or EXECUTE IMMEDIATE 'SELECT ...' USING constants")  # fmt: skip
     inner = match[1].replace("''", "'")
-    values = _values(match[2] or "", limits)
-    places = [one for one in words(inner, TRINO, limits) if one.token_type.name == _PARAMETER]
-    if len(places) != len(values):
-        raise GatewayError("syntax-error", "EXECUTE IMMEDIATE has more or fewer values than its statement has `?`")
-    for place, value in reversed([*zip(places, values, strict=True)]):
-        inner = f"{inner[: place.start]} {value} {inner[place.end + 1 :]}"
-    return inner
+    return spliced(inner, _values(match[2] or "", limits), TRINO, limits)
 
 
 def bound(text: str, key: bytes) -> str:
     """The proven text with the key of its masks as a parameter; the text itself where no mask needs it."""
-    count = sum(one.token_type.name == _PARAMETER for one in TRINO.dialect.tokenize(text))
+    count = sum(one.token_type.name == MARK for one in TRINO.dialect.tokenize(text))
     if not count:
         return text
     values = ", ".join([f"X'{key.hex()}'"] * count)

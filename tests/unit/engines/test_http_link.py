@@ -35,7 +35,7 @@ class World:
         policy = SimpleNamespace(digest=digest, http=RULES)
         inside = SimpleNamespace(view=SimpleNamespace(policy=policy), session=SimpleNamespace(grant=grant))
         plan = SimpleNamespace(
-            headers=(), method="GET", target="/", body=b"", route=SimpleNamespace(name="r", graphql=None)
+            headers=(), method="GET", target="/", body=b"", route=SimpleNamespace(name="r", graphql=None, dialect="")
         )
         permit = SimpleNamespace(window_rows=1, window_bytes=1, plan=SimpleNamespace(writes=False))
         running: Any = SimpleNamespace(

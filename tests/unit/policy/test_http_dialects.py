@@ -96,6 +96,29 @@ def test_a_fault_in_a_policy_of_trinos_is_said(old: str, new: str, wanted: str) 
     assert wanted in str(caught.value)
 
 
+SEARCH = (Path(__file__).parents[2] / "corpus" / "search" / "shop.yaml").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "wanted"),
+    [
+        ("post: /_sql", "post: /", "by POST to /_sql"),
+        ("{post: /_sql, dialect: elasticsearch}", "{post: /_sql, dialect: opensearch}", "by POST to /_plugins/_sql"),
+        ("dialect: elasticsearch", "dialect: elasticsearch, catalog: x", "`catalog` is for `dialect: trino`"),
+        ("scope: customer = ticket.customer", "scope: id in main.employees.id", "`elasticsearch` has no joins"),
+        ("note: {mask: initials, type: text}", "note: {mask: json, paths: {a: clear}, type: jsonb}", "has scalars"),
+        ("note: {mask: initials, type: text}", "note: {mask: redact, type: bytea}", "has scalars"),
+    ],
+)
+def test_a_fault_in_a_policy_of_a_search_engine_is_said(old: str, new: str, wanted: str) -> None:
+    assert old in SEARCH
+    assert parse_policy(SEARCH).dialect == "elasticsearch"
+    with pytest.raises(DocumentInvalid) as caught:
+        parse_policy(SEARCH.replace(old, new, 1))
+
+    assert wanted in str(caught.value)
+
+
 def test_tables_are_needed_and_are_for_such_routes_only() -> None:
     without = TEXT[: TEXT.index("schemas:")]
     with pytest.raises(DocumentInvalid, match="`tables` is missing"):
