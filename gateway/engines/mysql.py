@@ -8,12 +8,18 @@ import socket
 import ssl
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from gateway.access.context import durable
+from gateway.admitted import Admitted
 from gateway.config import Limits
 from gateway.engines.doors import Doors
+from gateway.engines.mysql_answers import MysqlAnswers
 from gateway.engines.mysql_client import Client
+from gateway.engines.mysql_link import Link
+from gateway.engines.mysql_observed import observed_session
+from gateway.engines.mysql_requests import MysqlRequests
 from gateway.engines.mysql_session import MysqlSession
 from gateway.engines.mysql_upstream import WANTED, Backend, MysqlUpstream
 from gateway.engines.reception import STOPPING, Reception
@@ -26,9 +32,12 @@ from gateway.sql.statement import View
 from gateway.wire.auth import ScramVerifier, known_to
 from gateway.wire.mysql.base import Capability
 from gateway.wire.mysql.handshake import HandshakeResponse
-from gateway.wire.mysql.results import Ok, encode_ok
+from gateway.wire.mysql.results import Ok, encode_ok, parse_ok
 
 _LAST_WORDS_S = 5.0
+_ANSWER_GRACE_S = 10.0
+_FIRST_NUMBER = 1 << 30
+"""Of a connection. A target counts from 1, so that neither's numbers are taken for the other's."""
 _UNKNOWN_VERSION = "8.0.0"
 _CHARSETS = frozenset({11, 33, 45, 46, 63, 65, 83, *range(192, 216), 223, *range(224, 256)})
 """Collations of ASCII, UTF-8 and of bytes, as a handshake numbers them."""
@@ -51,7 +60,7 @@ class MysqlEngine(Reception[MysqlSession]):
     ) -> None:
         super().__init__(settings, gate, report)
         self._limits, self._doors, self._upstreams, self._mask_key, self._tls = limits, doors, upstreams, mask_key, tls
-        self._numbers = itertools.count(1)
+        self._numbers = itertools.count(_FIRST_NUMBER)
         self._by_number: dict[int, MysqlSession] = {}
 
     async def stop(self, grace_s: float) -> None:
@@ -63,7 +72,7 @@ class MysqlEngine(Reception[MysqlSession]):
 
     async def _greet(self, sock: socket.socket, address: str) -> None:
         """Everything from the first byte to the session. Nothing that a client does may raise out of here."""
-        client = Client(sock, next(self._numbers) & 0xFFFFFFFF)
+        client = Client(sock, next(self._numbers) & 0x7FFFFFFF)
         inside = False
         try:
             async with asyncio.timeout(self._settings.login_timeout):
@@ -100,14 +109,9 @@ class MysqlEngine(Reception[MysqlSession]):
         peer = Peer(address, application.decode("utf-8", "replace")[:63], "mysql", version, user)
         secret = await client.secret(response)
         session = self._judged(await self._admitted(user, target, secret, peer), peer.host)
-        if response.charset not in _CHARSETS:
-            raise GatewayError(
-                "setting-not-allowed", "the connection's character set is not available; only UTF-8 is",
-                hint="connect with --default-character-set=utf8mb4", fatal=True,
-            )  # fmt: skip
         self._take_place(session)
         try:
-            await self._enter(client, session, response.capabilities)
+            await self._enter(client, session, response)
         except BaseException:
             self._left(session.principal.id)
             raise
@@ -130,18 +134,18 @@ class MysqlEngine(Reception[MysqlSession]):
         challenge = challenge.proven(place or 0)
         return await doors.admit_pass(challenge, place is not None and challenge.pass_id is not None, peer)
 
-    async def _enter(self, client: Client, session: Session, capabilities: int) -> None:
+    async def _enter(self, client: Client, session: Session, response: HandshakeResponse) -> None:
         upstream = self._upstreams.get(session.grant.target)
         if upstream is None:
             raise GatewayError("target-not-available", f"`{session.grant.target}` is no database of MySQL", fatal=True)
         inside = self._gate.enter(session)
         backend: Backend | None = None
         try:
-            if inside.view.policy.observed:
-                raise GatewayError("feature-not-supported", "a target of MySQL cannot be observed", fatal=True)
             await durable(inside.begin)
-            wanted = WANTED & (capabilities | ~Capability.DEPRECATE_EOF)
-            backend = await upstream.open(self._pins(session, inside.view), wanted)
+            if inside.view.policy.observed:
+                backend = await upstream.open_as(response)
+            else:
+                backend = await self._protected(upstream, inside, response)
             self._gate.connected(inside, upstream.tie(backend))
             assert client.link is not None
             if client.link.closing:
@@ -154,17 +158,21 @@ class MysqlEngine(Reception[MysqlSession]):
                 backend.abort()
             self._gate.leave(inside, error.refusal if isinstance(error, GatewayError) else None)
             raise
-        client.link.limit = self._limits.message
         link = client.link
-
-        async def pin(connection: Backend) -> None:
-            for statement in self._pins(session, inside.view):
-                await connection.run(statement)
-
-        relay = MysqlSession(
-            link, backend, upstream, self._gate, inside, capabilities, pin=pin, kill=self._kill, closed=self._closed,
-            report=self._report,
-        )  # fmt: skip
+        link.limit = self._limits.message
+        capabilities = response.capabilities
+        relay: MysqlSession
+        if inside.view.policy.observed:
+            backend.limit = max(backend.limit, link.limit)
+            relay = observed_session(
+                link, backend, upstream, self._gate, inside, response.charset,
+                behind=partial(self._behind, session.grant.target), closed=self._closed, report=self._report,
+            )  # fmt: skip
+            welcome = parse_ok(backend.welcome, backend.capabilities)
+            welcome = welcome._replace(info=inside.view.policy.warning.encode())
+        else:
+            relay = self._session(link, backend, upstream, inside, capabilities)
+            welcome = Ok()
         self._by_number[client.number] = relay
         detach = self._doors.attach(session, relay.cut)
 
@@ -174,19 +182,53 @@ class MysqlEngine(Reception[MysqlSession]):
 
         self._relays[relay] = leave
         client.lost = relay.finish
-        link.send(encode_ok(Ok(), capabilities))
+        link.send(encode_ok(welcome, capabilities))
         relay.start()
+
+    async def _protected(self, upstream: MysqlUpstream, inside: Admitted, response: HandshakeResponse) -> Backend:
+        """A connection on which all is set that the session's safety rests on."""
+        if response.charset not in _CHARSETS:
+            raise GatewayError(
+                "setting-not-allowed", "the connection's character set is not available; only UTF-8 is",
+                hint="connect with --default-character-set=utf8mb4", fatal=True,
+            )  # fmt: skip
+        wanted = WANTED & (response.capabilities | ~Capability.DEPRECATE_EOF)
+        return await upstream.open(self._pins(inside.session, inside.view), wanted)
+
+    def _session(
+        self, link: Link, backend: Backend, upstream: MysqlUpstream, inside: Admitted, capabilities: int
+    ) -> MysqlSession:
+        async def pin(connection: Backend) -> None:
+            for statement in self._pins(inside.session, inside.view):
+                await connection.run(statement)
+
+        gate = self._gate
+        answers = MysqlAnswers(link, backend, upstream, gate, inside, capabilities, pin)
+        kill = partial(self._kill, inside)
+        requests = MysqlRequests(link, backend, gate, inside, capabilities, answers, pin=pin, kill=kill)
+        return MysqlSession(
+            link, backend, upstream, gate, inside, requests, answers,
+            timeout_s=inside.view.policy.limits.statement_timeout_ms / 1000 + _ANSWER_GRACE_S,
+            closed=self._closed, report=self._report,
+        )  # fmt: skip
 
     def _pins(self, session: Session, view: View) -> tuple[str, ...]:
         return session_statements(view, self._mask_key(session))
 
-    def _kill(self, by: MysqlSession, number: int, query: bool) -> bool:
+    def _behind(self, target: str, number: int) -> int:
+        """The number that a connection has at an observed target, by the one that its client was greeted with."""
+        other = self._by_number.get(number)
+        if other is None or other.inside.session.grant.target != target:
+            return number
+        return other.backend.greeting.connection_id
+
+    def _kill(self, by: Admitted, number: int, query: bool) -> bool:
         """Stop what another session of the same person runs, or end that session; False when there is none."""
         other = self._by_number.get(number)
         if other is None:
             other = next((one for one in self._relays if one.backend.greeting.connection_id == number), None)
-        mine = other is not None and other.inside.session.principal.id == by.inside.session.principal.id
-        if other is None or not mine or other is by:
+        mine = other is not None and other.inside.session.principal.id == by.session.principal.id
+        if other is None or not mine or other.inside is by:
             return False
         if query:
             other.stop_statement()

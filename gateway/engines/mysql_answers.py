@@ -8,19 +8,18 @@ before the window's is.
 
 from __future__ import annotations
 
-import asyncio
-import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 
 from gateway.access.context import durable
-from gateway.admitted import Admitted, Refused
+from gateway.admitted import Admitted
+from gateway.engines.account import Account
 from gateway.engines.mysql_link import Link
+from gateway.engines.mysql_told import Told
 from gateway.engines.mysql_upstream import Backend, MysqlUpstream
 from gateway.engines.mysql_words import error_packet, refusal_packet
-from gateway.errors import GatewayError, Refusal
+from gateway.errors import GatewayError
 from gateway.gate import Gate
-from gateway.model import Outcome, Permit
+from gateway.model import Permit
 from gateway.wire.mysql.answers import Answer, Part, State
 from gateway.wire.mysql.base import CLIENT_STATUS, Capability, Status
 from gateway.wire.mysql.commands import Command
@@ -35,7 +34,6 @@ from gateway.wire.mysql.results import (
     encode_text_row,
     parse_error,
 )
-from gateway.wire.mysql.walk import renumber
 
 _OURS = CLIENT_STATUS & ~(
     Status.MORE_RESULTS_EXISTS | Status.CURSOR_EXISTS | Status.LAST_ROW_SENT | Status.SESSION_STATE_CHANGED
@@ -43,23 +41,8 @@ _OURS = CLIENT_STATUS & ~(
 """What of a target's status passes: the rest is about how we run a statement, not about what it is."""
 
 
-@dataclass(slots=True)
-class _Running:
-    """A permitted statement under way, and how much of its answer is announced and has left."""
-
-    permit: Permit
-    window_rows: int
-    window_bytes: int
-    rows: int = 0
-    bytes: int = 0
-
-
-class MysqlAnswers:
-    """One session's way back. `pin` runs what the session's safety rests on anew.
-
-    `heard_at` is when either side last said something, `sending_since` since when the client does not read; seconds of
-    the monotonic clock.
-    """
+class MysqlAnswers(Told):
+    """One session's way back. `pin` runs what the session's safety rests on anew."""
 
     def __init__(
         self,
@@ -71,36 +54,9 @@ class MysqlAnswers:
         capabilities: int,
         pin: Callable[[Backend], Awaitable[None]],
     ) -> None:
-        self._client, self._backend, self._upstream = client, backend, upstream
-        self._gate, self._inside, self._capabilities, self._pin = gate, inside, capabilities, pin
-        self._running: _Running | None = None
+        super().__init__(client, backend, upstream, gate, inside)
+        self._capabilities, self._pin = capabilities, pin
         self.status: int = Status.AUTOCOMMIT
-        self.heard_at = time.monotonic()
-        self.sending_since: float | None = None
-
-    def stop_statement(self) -> bool:
-        """Have the target stop what runs; False when nothing does."""
-        if self._running is None:
-            return False
-        self._upstream.kill_soon(self._backend)
-        return True
-
-    def cut(self) -> None:
-        """The session ends: settle what runs. Raises `GatewayError` where the trail is closed."""
-        running, self._running = self._running, None
-        if running is not None:
-            self._settle(running, "cut")
-
-    async def refused(self, refused: Refused) -> None:
-        """Say no, once that is on record; whoever is refused too often waits, or is cut."""
-        if refused.receipt is not None:
-            await durable(refused.receipt)
-        if refused.refusal.fatal:
-            raise GatewayError.of(refused.refusal)
-        pause = self._gate.floods.refused(self._inside.session.principal.id, self._inside.fields)
-        if pause:
-            await asyncio.sleep(pause)
-        self._client.send(refusal_packet(refused.refusal))
 
     async def run(
         self, permit: Permit, payload: bytes, command: Command, *, more: bool = False, listed: bool = False
@@ -109,7 +65,7 @@ class MysqlAnswers:
 
         `more`: the answer to another statement follows. `listed`: only the columns are wanted, as a list.
         """
-        running = self._running = _Running(permit, permit.window_rows, permit.window_bytes)
+        running = self._running = Account(permit)
         self._backend.command(payload)
         await durable(permit.receipt)
         answer = Answer(command, self._backend.capabilities)
@@ -117,17 +73,17 @@ class MysqlAnswers:
         while not answer.over:
             if answer.state == State.ROWS and await self._bulk(running, answer):
                 continue
-            packet = await self._backend.heard()
-            self.heard_at = time.monotonic()
+            packet = await self._heard()
             part = answer.take(packet)
             if part == Part.ERROR:
                 error = parse_error(packet)
                 code = error.sqlstate or "HY000"
                 self._client.send(error_packet(error))
             elif part == Part.ROW:
-                if not await self._room_for(running, len(packet) + 4):
+                refusal = await self._announced(running, 1, len(packet) + 4)
+                if refusal is not None:
+                    self._client.send(refusal_packet(refusal))
                     return await self._stopped(running, answer)
-                running.rows, running.bytes = running.rows + 1, running.bytes + len(packet) + 4
                 self._client.send(packet)
                 await self.sent()
             else:
@@ -137,46 +93,11 @@ class MysqlAnswers:
             await self._pin(self._backend)
         return not code
 
-    async def _bulk(self, running: _Running, answer: Answer) -> bool:
-        """Release the rows that came and are announced; False when there are none, or something else comes next."""
-        rows, size = running.window_rows - running.rows, running.window_bytes - running.bytes
-        if rows <= 0 or size <= 0:
-            return False
-        chunk, count = await self._backend.rows(rows, size, binary=answer.binary)
-        if not count:
-            return False
-        self.heard_at = time.monotonic()
-        answer.count_rows(count)
-        running.rows, running.bytes = running.rows + count, running.bytes + len(chunk)
-        after = (self._client.sequence + count) & 0xFF
-        if after != self._backend.sequence:
-            renumbered = bytearray(chunk)
-            after = renumber(renumbered, 0, len(renumbered), self._client.sequence)
-            chunk = bytes(renumbered)
-        self._client.send_raw(chunk, after)
-        await self.sent()
-        return True
-
-    async def _room_for(self, running: _Running, size: int) -> bool:
-        """Announce more, if a row of that size is not yet; False when that may not be."""
-        if running.rows + 1 <= running.window_rows and running.bytes + size <= running.window_bytes:
-            return True
-        window = self._gate.extend(self._inside, running.permit, running.rows + 1, running.bytes + size)
-        if isinstance(window, Refusal):
-            if window.fatal:
-                raise GatewayError.of(window)
-            self._client.send(refusal_packet(window))
-            return False
-        running.window_rows, running.window_bytes = window.rows, window.bytes
-        await durable(window.receipt)
-        return True
-
-    async def _stopped(self, running: _Running, answer: Answer) -> bool:
+    async def _stopped(self, running: Account, answer: Answer) -> bool:
         """The rest of an answer is not wanted: have the target stop, and read what still comes."""
         self._upstream.kill_soon(self._backend)
         while not answer.over:
-            answer.take(await self._backend.heard())
-            self.heard_at = time.monotonic()
+            answer.take(await self._heard())
         self._done(running, "error", "HY000")
         return False
 
@@ -205,25 +126,9 @@ class MysqlAnswers:
     def _told(self, *, more: bool = False) -> int:
         return self.status | Status.MORE_RESULTS_EXISTS if more else self.status
 
-    def _done(self, running: _Running, status: str, code: str = "") -> None:
-        self._running = None
-        self._settle(running, status, code)
-
-    def _settle(self, running: _Running, status: str, code: str = "") -> None:
-        duration = (time.monotonic_ns() - running.permit.started_ns) // 1000
-        self._gate.settle(self._inside, running.permit, Outcome(status, running.rows, running.bytes, code, duration))
-
     def settle(self, permit: Permit, code: str = "") -> None:
         """A statement that the gateway itself carried out is over; `code` is the SQLSTATE of its error."""
-        self._done(_Running(permit, 0, 0), "error" if code else "ok", code)
-
-    async def sent(self) -> None:
-        """Wait until the client has taken most of what was sent."""
-        self.sending_since = time.monotonic()
-        try:
-            await self._client.drained()
-        finally:
-            self.sending_since = None
+        self._done(Account(permit), "error" if code else "ok", code)
 
     def ok(self) -> None:
         """Say that all is well."""
@@ -233,7 +138,7 @@ class MysqlAnswers:
         self, permit: Permit, columns: Sequence[Column], rows: Sequence[tuple[bytes, ...]], *, more: bool
     ) -> None:
         """Answer with rows of the gateway's own."""
-        running = _Running(permit, permit.window_rows, permit.window_bytes)
+        running = Account(permit)
         await durable(permit.receipt)
         client = self._client
         client.send(encode_count(len(columns)))

@@ -19,7 +19,6 @@ from gateway.engines.mysql_words import refusal_packet
 from gateway.engines.postgres_client import exactly, last_words
 from gateway.errors import GatewayError, Refusal
 from gateway.wire.mysql.auth import CACHING_SHA2, CLEAR, ServerAuth
-from gateway.wire.mysql.base import Capability
 from gateway.wire.mysql.handshake import (
     OFFERED,
     Greeting,
@@ -32,7 +31,6 @@ from gateway.wire.mysql.handshake import (
 )
 from gateway.wire.mysql.packets import LOGIN_LIMIT, frame
 
-CAPABILITIES = OFFERED & ~Capability.SESSION_TRACK
 _DEEP = 256 * 1024
 
 
@@ -50,11 +48,11 @@ class Client:
     async def greet(self, version: str, tls: ssl.SSLContext, timeout_s: float) -> HandshakeResponse:
         """Greet, encrypt, and hear who it is. Raises `GatewayError`, `OSError`."""
         loop = asyncio.get_running_loop()
-        greeting = Greeting(version, self.number, self._nonce, CAPABILITIES, CACHING_SHA2)
+        greeting = Greeting(version, self.number, self._nonce, OFFERED, CACHING_SHA2)
         await loop.sock_sendall(self._sock, frame(encode_greeting(greeting), 0))
         head = await exactly(loop, self._sock, 4)
         body = await exactly(loop, self._sock, first_packet_length(head) - 4)
-        asked = decode_login(body, CAPABILITIES)
+        asked = decode_login(body, OFFERED)
         if not isinstance(asked, SSLRequest):
             hint = "connect with --ssl-mode=REQUIRED or --ssl"
             raise GatewayError("tls-required", "the connection must use TLS", hint=hint, fatal=True)
@@ -68,7 +66,7 @@ class Client:
         )
         self.link = Link(reader, asyncio.StreamWriter(transport, protocol, reader, loop), LOGIN_LIMIT)
         self.link.sequence = 2
-        response = decode_login(await self.link.packet(), CAPABILITIES)
+        response = decode_login(await self.link.packet(), OFFERED)
         if not isinstance(response, HandshakeResponse):
             raise GatewayError("protocol-violation", "the client asks for TLS twice", fatal=True)
         return response

@@ -6,6 +6,7 @@ INVARIANT: what is held of a stream is bounded: one payload of at most `limit` b
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 from gateway.errors import GatewayError
 from gateway.wire.mysql.base import violation
@@ -82,6 +83,13 @@ class Link:
     def pending(self) -> bool:
         """Whether something came that nobody took."""
         return bool(self._buffer)
+
+    async def unasked(self) -> bytes:
+        """What the other side sends of its own accord, headers and all; nothing at its end. May be cancelled."""
+        with contextlib.suppress(ConnectionResetError):
+            if not self._buffer:
+                await self._more()
+        return bytes(self._buffer)
 
     def send(self, payload: bytes) -> None:
         """Send a payload under the next sequence number."""

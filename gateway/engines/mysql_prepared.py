@@ -16,7 +16,7 @@ from gateway.wire.mysql.values import Date, DateTime, Time, Value
 
 _MOST = 10_000
 _TEXTS = 16 * 1024**2
-_LONG = 16 * 1024**2
+LONG = 16 * 1024**2
 """Bytes of one parameter that may be sent ahead."""
 
 
@@ -33,12 +33,12 @@ class Prepared:
     long: dict[int, bytes] = field(default_factory=dict)
     sizes: dict[int, int] = field(default_factory=dict)
 
-    def take_long(self, piece: LongData) -> bool:
+    def take_long(self, piece: LongData, most: float = LONG) -> bool:
         """Take a piece of a value; False for a parameter that there is not. Raises `GatewayError` for too much."""
         if piece.parameter >= self.parameters:
             return False
         size = self.sizes.get(piece.parameter, 0) + len(piece.data)
-        if size > _LONG:
+        if size > most:
             raise GatewayError("message-too-large", "a parameter's value is too long", fatal=True)
         self.sizes[piece.parameter] = size
         self.long[piece.parameter] = (self.long.get(piece.parameter, b"") + piece.data)[:KEPT]
@@ -62,6 +62,10 @@ class Prepared:
     def ran(self, bound: Bound) -> None:
         """It was sent to the target with those."""
         self.types = bound.types
+        self.forget_long()
+
+    def forget_long(self) -> None:
+        """What was sent ahead is no longer wanted."""
         self.long.clear()
         self.sizes.clear()
 

@@ -69,7 +69,7 @@ class MysqlRequests:
 
     async def answer(self, payload: bytes) -> bool:
         """Answer one command; False when the client says goodbye. Raises `GatewayError` for what ends the session."""
-        command = self._known(payload)
+        command = wire.available(payload)
         if command == Command.QUIT:
             return False
         if command is None:
@@ -77,14 +77,6 @@ class MysqlRequests:
         else:
             await _ANSWERS[command](self, payload)
         return True
-
-    def _known(self, payload: bytes) -> Command | None:
-        try:
-            return wire.command_of(payload)
-        except GatewayError as error:
-            if error.refusal.code != "feature-not-supported":
-                raise
-            return None
 
     # statements as text
 
@@ -233,7 +225,7 @@ class MysqlRequests:
 
     async def _reset_target(self, statement: Prepared, number: int) -> None:
         await self._answers.plain(wire.encode_number(Command.STMT_RESET, number), Command.STMT_RESET)
-        statement.long.clear()
+        statement.forget_long()
 
     async def _fetch(self, payload: bytes) -> None:
         fetch = wire.decode_fetch(payload)

@@ -1,7 +1,8 @@
 """One client's session on one target of MySQL or MariaDB: begun, watched, and left once.
 
 The protocol takes turns: a client sends a command and waits for its whole answer. So a session is one task that reads
-a command, has it answered, and reads the next. What is asked is `mysql_requests`, what is told `mysql_answers`.
+a command, has it answered, and reads the next. What is asked is `mysql_requests`, what is told `mysql_answers`; of an
+observed target `mysql_observed_requests` and `mysql_observed_answers`.
 
 INVARIANT: a session is left once, and what was running is settled before.
 """
@@ -11,27 +12,34 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
+from typing import Protocol
 
 from gateway.admitted import Admitted
-from gateway.engines.mysql_answers import MysqlAnswers
 from gateway.engines.mysql_link import Link
-from gateway.engines.mysql_requests import MysqlRequests
+from gateway.engines.mysql_told import Told
 from gateway.engines.mysql_upstream import Backend, MysqlUpstream
 from gateway.engines.mysql_words import refusal_packet
 from gateway.errors import GatewayError, Refusal
 from gateway.gate import Gate
 
 _STALL_S = 60.0
-_ANSWER_GRACE_S = 10.0
 _CLOSE_S = 5.0
 _FAULT = Refusal("internal-error", "the gateway met a fault; the session ends", fatal=True)
+
+
+class Asked(Protocol):
+    """What takes a session's commands."""
+
+    async def answer(self, payload: bytes) -> bool:
+        """Answer one command; False when the client says goodbye. Raises `GatewayError` for what ends the session."""
+        ...
 
 
 class MysqlSession:
     """A session inside. `start` begins it, `closed` is called once at its end.
 
-    `pin` runs what the session's safety rests on anew; `kill` stops what another session of the same person runs.
+    `timeout_s` is how long the target may say nothing while a command is under way.
     """
 
     def __init__(
@@ -41,27 +49,19 @@ class MysqlSession:
         upstream: MysqlUpstream,
         gate: Gate,
         inside: Admitted,
-        capabilities: int,
+        requests: Asked,
+        answers: Told,
         *,
-        pin: Callable[[Backend], Awaitable[None]],
-        kill: Callable[[MysqlSession, int, bool], bool],
+        timeout_s: float,
         closed: Callable[[MysqlSession], None],
         report: Callable[[str, BaseException], None],
     ) -> None:
         self._client, self._backend, self._upstream = client, backend, upstream
         self._gate, self._inside, self._closed, self._report = gate, inside, closed, report
-        self._answers = MysqlAnswers(client, backend, upstream, gate, inside, capabilities, pin)
-
-        def kill_other(number: int, query: bool) -> bool:
-            return kill(self, number, query)
-
-        self._requests = MysqlRequests(
-            client, backend, gate, inside, capabilities, self._answers, pin=pin, kill=kill_other
-        )
+        self._requests, self._answers, self._timeout_s = requests, answers, timeout_s
         self._commanded = False
         self._reason: Refusal | None = None
         self._task: asyncio.Task[None] | None = None
-        self._timeout_s = inside.view.policy.limits.statement_timeout_ms / 1000 + _ANSWER_GRACE_S
         self.ended = False
 
     @property
@@ -146,19 +146,26 @@ class MysqlSession:
         else:
             self._backend.goodbye()
         if self._reason is not None and not self._client.closing:
-            if not self._commanded:
-                self._client.sequence = 1  # where the answer to its next command begins
-            self._client.send(refusal_packet(self._reason))
+            self._say(self._reason)
         self._client.close()
         asyncio.get_running_loop().call_later(_CLOSE_S, self._client.abort)
         self._closed(self)
+
+    def _say(self, reason: Refusal) -> None:
+        if not self._commanded:
+            self._client.sequence = 1  # where the answer to its next command begins
+        self._client.send(refusal_packet(reason))
+
+    async def _next(self) -> bytes:
+        """The client's next command."""
+        self._client.sequence = 0
+        return await self._client.packet()
 
     async def _commands(self) -> None:
         answers = self._answers
         going = True
         while going:
-            self._client.sequence = 0
-            payload = await self._client.packet()
+            payload = await self._next()
             answers.heard_at = time.monotonic()
             self._commanded = True
             going = await self._requests.answer(payload)

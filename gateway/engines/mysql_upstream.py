@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from gateway.engines.mysql_link import Link
 from gateway.engines.outward import tls_context, unavailable
@@ -21,6 +22,7 @@ from gateway.wire.mysql.base import UTF8MB4, Capability
 from gateway.wire.mysql.commands import Command, encode_number, encode_text
 from gateway.wire.mysql.handshake import (
     MAX_PACKET,
+    OFFERED,
     TOWARDS_TARGETS,
     Greeting,
     HandshakeResponse,
@@ -39,15 +41,26 @@ WANTED = TOWARDS_TARGETS & ~(Capability.SESSION_TRACK | Capability.CONNECT_ATTRS
 Rows = list[tuple[str | None, ...]]
 
 
-class Backend(Link):
-    """One authenticated connection to a target."""
+class _Asked(NamedTuple):
+    """What is asked of a target: `flags` of `most`, and of those `needed` whether EOF packets are deprecated."""
 
-    __slots__ = ("capabilities", "greeting")
+    flags: int
+    most: int
+    needed: int
+    charset: int = UTF8MB4
+    attributes: Mapping[bytes, bytes] = {}
+
+
+class Backend(Link):
+    """One authenticated connection to a target; `welcome` is the packet that said so."""
+
+    __slots__ = ("capabilities", "greeting", "welcome")
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         super().__init__(reader, writer, LOGIN_LIMIT)
         self.capabilities = 0
         self.greeting = Greeting("", 0, b"", 0, "")
+        self.welcome = b""
 
     async def run(self, text: str) -> Rows:
         """Run one statement of the gateway's own; its rows, as text. Raises `GatewayError("target-unavailable")`."""
@@ -98,13 +111,22 @@ class MysqlUpstream:
 
     async def open(self, statements: Sequence[str] = (), wanted: int = WANTED) -> Backend:
         """A new connection on which `statements` were run. Raises `GatewayError("target-unavailable")`."""
+        flags = (wanted | Capability.CONNECT_WITH_DB) & WANTED
+        return await self._open(_Asked(flags, TOWARDS_TARGETS, wanted), statements)
+
+    async def open_as(self, client: HandshakeResponse) -> Backend:
+        """A new connection as that client asked for it, and nothing pinned: for observed targets."""
+        flags = client.capabilities | Capability.CONNECT_WITH_DB
+        return await self._open(_Asked(flags, OFFERED, flags, client.charset, client.attributes), ())
+
+    async def _open(self, asked: _Asked, statements: Sequence[str]) -> Backend:
         target = self._target
         try:
             async with asyncio.timeout(target.connect_timeout):
                 reader, writer = await asyncio.open_connection(target.host, target.port)
                 backend = Backend(reader, writer)
                 try:
-                    await self._log_in(backend, writer, wanted)
+                    await self._log_in(backend, writer, asked)
                     for statement in statements:
                         await backend.run(statement)
                 except BaseException:
@@ -114,17 +136,17 @@ class MysqlUpstream:
             raise unavailable("the target cannot be reached", str(error)) from error
         return backend
 
-    async def _log_in(self, backend: Backend, writer: asyncio.StreamWriter, wanted: int) -> None:
+    async def _log_in(self, backend: Backend, writer: asyncio.StreamWriter, asked: _Asked) -> None:
         target = self._target
         first = await backend.heard()
         if is_error(first):
             raise unavailable("the target refused the gateway's connection", parse_error(first).message)
         greeting = parse_greeting(first)
-        flags = agree(greeting, (wanted | Capability.CONNECT_WITH_DB) & WANTED, tls=self._tls is not None)
-        if (flags ^ wanted) & Capability.DEPRECATE_EOF:
+        flags = agree(greeting, asked.flags, tls=self._tls is not None, most=asked.most)
+        if (flags ^ asked.needed) & Capability.DEPRECATE_EOF:
             raise unavailable("the target is older than MySQL 5.7 and MariaDB 10.2", greeting.version)
         if self._tls is not None:
-            backend.send(encode_ssl_request(flags))
+            backend.send(encode_ssl_request(flags, asked.charset))
             if backend.pending:
                 # FAIL CLOSED: what came in clear must not count as part of what is protected
                 raise unavailable("the target sent data ahead of TLS")
@@ -134,7 +156,14 @@ class MysqlUpstream:
         backend.send(
             encode_handshake_response(
                 HandshakeResponse(
-                    flags, MAX_PACKET, UTF8MB4, target.user.encode(), answer, target.database.encode(), plugin, {}
+                    flags,
+                    MAX_PACKET,
+                    asked.charset,
+                    target.user.encode(),
+                    answer,
+                    target.database.encode(),
+                    plugin,
+                    asked.attributes,
                 )
             )
         )
@@ -144,6 +173,7 @@ class MysqlUpstream:
                 error = parse_error(payload)
                 raise unavailable("the target refused the gateway's connection", f"{error.errno}: {error.message}")
             if auth.accepts(payload):
+                backend.welcome = payload
                 break
             reply = auth.respond(payload)
             if reply is not None:

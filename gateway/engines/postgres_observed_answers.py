@@ -20,8 +20,9 @@ import time
 from collections import deque
 
 from gateway.admitted import Admitted
+from gateway.engines.account import Account
 from gateway.engines.postgres_answers import ANSWERS, Owner
-from gateway.engines.postgres_due import Account, Due
+from gateway.engines.postgres_due import Due
 from gateway.engines.postgres_observed_requests import ObservedRequests
 from gateway.errors import GatewayError, Refusal
 from gateway.gate import Gate

@@ -26,7 +26,8 @@ from collections import deque
 from collections.abc import Callable
 
 from gateway.admitted import Admitted, Refused
-from gateway.engines.postgres_due import Account, Due
+from gateway.engines.account import Account
+from gateway.engines.postgres_due import Due
 from gateway.engines.postgres_encodings import Reader
 from gateway.engines.postgres_flow import Names, called_with, with_values
 from gateway.engines.postgres_outbox import Outbox
@@ -35,8 +36,7 @@ from gateway.gate import Gate
 from gateway.model import Receipt, Statement
 from gateway.sql.cache import Judgement, union
 from gateway.sql.named import missing
-from gateway.sql.observed import unread
-from gateway.sql.said import in_text
+from gateway.sql.observed import as_judged, unread
 from gateway.wire import postgres as wire
 
 _KNOWN_BYTES = 63
@@ -288,10 +288,7 @@ class ObservedRequests:
         copies = b"copy" in raw.lower()
         text = self._text(raw)
         verdict = self._gate.judge(self._inside, text) if text is not None else _UNREADABLE
-        if isinstance(verdict, Refusal):
-            return unread(verdict, in_text(raw if text is None else text), copies=copies)
-        # names hold no outgoing text: none is ever sent
-        return Judgement(verdict.plan, verdict.fields, "", verdict.said)
+        return as_judged(verdict, raw if text is None else text, copies=copies)
 
     def _text(self, raw: bytes) -> str | None:
         return self.reader.text(raw, current=not self._queue)

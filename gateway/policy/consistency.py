@@ -40,7 +40,7 @@ def _judge_dialect(read: dict[str, Any], reading: Reading) -> None:
     for part in ("write", "functions"):
         if part in read:
             reading.fault((part,), f"`{part}` is not available with `dialect: {read['dialect']}`: leave it out")
-    if read.get("mode", "protect") != "protect":
+    if read.get("mode", "protect") != "protect" and read["dialect"] == "clickhouse":
         reading.fault(("mode",), f"a target with `dialect: {read['dialect']}` is protected; it cannot be observed")
     if "schemas" not in read:
         reading.fault(("dialect",), "`schemas` must name the databases, as the first of which the target is opened")

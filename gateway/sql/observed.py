@@ -10,7 +10,7 @@ from typing import Any
 
 from gateway.errors import Refusal
 from gateway.sql.cache import Judgement, plan_fields, would_fields
-from gateway.sql.said import SILENT, Said
+from gateway.sql.said import SILENT, Said, in_text
 from gateway.sql.statement import Plan
 
 
@@ -18,6 +18,13 @@ def unread(refusal: Refusal, said: Said = SILENT, *, copies: bool = False, **fac
     """What is known of a statement whose text is not there, or cannot be read: why not, and the given facts."""
     plan = Plan("", (), (), "", "", "", would=refusal, copies=copies)
     return Judgement(plan, plan_fields(plan, str) | facts, "", said)
+
+
+def as_judged(verdict: Judgement | Refusal, text: str | bytes, *, copies: bool) -> Judgement:
+    """A verdict as it counts here: it holds no outgoing text, since none is ever sent."""
+    if isinstance(verdict, Refusal):
+        return unread(verdict, in_text(text), copies=copies)
+    return Judgement(verdict.plan, verdict.fields, "", verdict.said)
 
 
 def denied(judged: Judgement, refusal: Refusal) -> Judgement:

@@ -43,7 +43,7 @@ _ROOMS = {
     ),
     **dict.fromkeys(
         ("mysql", "mariadb"),
-        Room(mysql.analyse, mysql.analyse, mysql.normalise, lambda _text: frozenset(), tree.telling),
+        Room(mysql.analyse, mysql.judged, mysql.normalise, lambda _text: frozenset(), tree.telling),
     ),
     "clickhouse": Room(tree.analyse, tree.analyse, tree.normalise, lambda _text: frozenset(), tree.telling),
     **dict.fromkeys(

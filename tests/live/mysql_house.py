@@ -98,16 +98,16 @@ def policy_of(text: str) -> str:
 @contextlib.contextmanager
 def open_mysql_house(
     directory: Path, postgres: EmbeddedPostgres, server: MariaDB, *, settings: Mapping[str, Any] | None = None,
-    change: Mapping[str, str] | None = None,
+    change: Mapping[str, str] | None = None, account: tuple[str, str] = (ROLE, SECRET),
 ) -> Iterator[MysqlHouse]:  # fmt: skip
-    """Start the gateway in `directory`; `change` are replacements in the policy's text."""
+    """Start the gateway in `directory`; `change` are replacements in the policy's text, `account` is the gateway's."""
     port = free_port()
     directory.mkdir(parents=True, exist_ok=True)
     secret = directory / "mysql.password"
     secret.touch(0o600)
-    secret.write_text(SECRET)
+    secret.write_text(account[1])
     target = {
-        "engine": "mysql", "host": "localhost", "port": server.port, "database": DATABASE, "user": ROLE,
+        "engine": "mysql", "host": "localhost", "port": server.port, "database": DATABASE, "user": account[0],
         "password": {"file": str(secret)}, "ca": str(server.ca),
         "pseudonyms_of": "payroll",
     }  # fmt: skip

@@ -5,6 +5,11 @@ SHOW, DESCRIBE, and the catalog, which is made from the policy.
 from gateway.sql.mysql.analysis import analyse, normalise
 from gateway.sql.mysql.introspect import catalog_from_rows, catalog_queries
 from gateway.sql.mysql.lexer import split
+from gateway.sql.mysql.observed import command_plan, judged, may_load
 from gateway.sql.mysql.pins import session_statements
+from gateway.sql.mysql.readable import Reader
 
-__all__ = ["analyse", "catalog_from_rows", "catalog_queries", "normalise", "session_statements", "split"]
+__all__ = [
+    "Reader", "analyse", "catalog_from_rows", "catalog_queries", "command_plan", "judged", "may_load", "normalise",
+    "session_statements", "split",
+]  # fmt: skip

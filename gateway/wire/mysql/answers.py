@@ -12,6 +12,7 @@ Theory of operation. An `Answer` begins in the state that its command has in `_B
     HEAD       OK                            OK               HEAD again while more results are to come, else over
                a number n                    COUNT            COLUMNS, n of them
     COLUMNS    a definition                  COLUMN           ROWS after the last, by way of an EOF where those are
+               a request for a file          FILE             HEAD, after the client has sent it
     ROWS       a row                         ROW              ROWS
                EOF, or OK in its place       END              HEAD while more results are to come, else over
     PREPARE    OK of its own kind            PREPARED         PARAMETERS, then DEFINED, then over
@@ -19,7 +20,10 @@ Theory of operation. An `Answer` begins in the state that its command has in `_B
                EOF, or OK in its place       END              over
     any        ERR                           ERROR            over
 
-INVARIANT: a request for a file of the client's is refused, and nothing is taken behind the end of an answer.
+A `Passing` answer is one that is relayed as it came: of it no more is read than where it goes on.
+
+INVARIANT: a request for a file of the client's is refused where it was not agreed to, and nothing is taken behind the
+end of an answer.
 """
 
 from __future__ import annotations
@@ -39,6 +43,7 @@ from gateway.wire.mysql.results import (
     parse_end,
     parse_eof,
     parse_ok,
+    parse_ok_head,
     parse_prepared,
 )
 
@@ -63,6 +68,8 @@ class Part(Enum):
     ROW = auto()
     END = auto()
     """The last packet of a result set, or of a list of fields."""
+    FILE = auto()
+    """A request for a file of the client's."""
 
 
 class State(Enum):
@@ -168,7 +175,7 @@ class Answer:
             self.state = State.OVER
             return Part.ERROR
         if first == EOF and len(payload) < (MAX_PAYLOAD if self._deprecated else 9):
-            self._end(parse_end(payload, self._capabilities))
+            self._end(self._read_end(payload))
             return Part.END
         if self.binary and first != OK:
             raise violation("a row of the binary protocol was expected")
@@ -186,9 +193,9 @@ class Answer:
 
     def _simple(self, payload: bytes, first: int) -> Part:
         if first == EOF and self.command == Command.SET_OPTION:
-            self._end(parse_end(payload, self._capabilities))
+            self._end(self._read_end(payload))
         elif first == OK:
-            self._end(parse_ok(payload, self._capabilities))
+            self._end(self._read_ok(payload))
         else:
             raise violation("an OK packet was expected")
         return Part.OK
@@ -199,11 +206,13 @@ class Answer:
 
     def _head(self, payload: bytes, first: int) -> Part:
         if first == OK:
-            self._end(parse_ok(payload, self._capabilities))
+            self._end(self._read_ok(payload))
             return Part.OK
         if first == LOCAL_INFILE:
-            # FAIL CLOSED: it was not agreed to, and would hand a file to whoever is at the other end
-            raise violation("the target asks for a file of the client's")
+            if not self._capabilities & Capability.LOCAL_FILES:
+                # FAIL CLOSED: it was not agreed to, and would hand a file to whoever is at the other end
+                raise violation("the target asks for a file of the client's")
+            return Part.FILE
         self._left = parse_count(payload, MAX_COLUMNS)
         self.columns = []
         self._held = 0
@@ -211,8 +220,7 @@ class Answer:
         return Part.COUNT
 
     def _column(self, payload: bytes, _first: int) -> Part:
-        self._hold(payload)
-        self.columns.append(parse_column(payload))
+        self._define_one(payload, self.columns)
         if not self._next():
             self.state = State.ROWS if self._deprecated else State.COLUMNS_END
         return Part.COLUMN
@@ -236,8 +244,7 @@ class Answer:
         return Part.PREPARED
 
     def _parameter(self, payload: bytes, _first: int) -> Part:
-        self._hold(payload)
-        self.parameters.append(parse_column(payload))
+        self._define_one(payload, self.parameters)
         if not self._next():
             if self._deprecated:
                 self._define()
@@ -258,8 +265,7 @@ class Answer:
         self.state = State.DEFINED if self._left else State.OVER
 
     def _defined(self, payload: bytes, _first: int) -> Part:
-        self._hold(payload)
-        self.columns.append(parse_column(payload))
+        self._define_one(payload, self.columns)
         if not self._next():
             self.state = State.OVER if self._deprecated else State.DEFINED_END
         return Part.COLUMN
@@ -271,22 +277,47 @@ class Answer:
 
     def _field(self, payload: bytes, first: int) -> Part:
         if first == EOF:
-            self._end(parse_end(payload, self._capabilities))
+            self._end(self._read_end(payload))
             return Part.END
         if len(self.columns) == MAX_COLUMNS:
             raise violation("a table has an impossible number of columns")
-        self._hold(payload)
-        self.columns.append(parse_column(payload, listed=True))
+        self._define_one(payload, self.columns, listed=True)
         return Part.COLUMN
 
-    def _hold(self, payload: bytes) -> None:
+    def _define_one(self, payload: bytes, columns: list[Column], *, listed: bool = False) -> None:
         self._held += len(payload)
         if self._held > MAX_DEFINITION_BYTES:
             raise violation("the definitions of columns are too long")
+        columns.append(parse_column(payload, listed=listed))
+
+    def _read_ok(self, payload: bytes) -> Ok:
+        return parse_ok(payload, self._capabilities)
+
+    def _read_end(self, payload: bytes) -> Ok:
+        return parse_end(payload, self._capabilities)
 
     def _next(self) -> int:
         self._left -= 1
         return self._left
+
+
+class Passing(Answer):
+    """An answer that is relayed as it came: definitions are counted, not read, and OK packets up to their numbers.
+
+    `columns` stays empty. A request for a file is `Part.FILE` where the two sides agreed to LOCAL INFILE; the answer
+    goes on when the file was sent.
+    """
+
+    __slots__ = ()
+
+    def _define_one(self, payload: bytes, columns: list[Column], *, listed: bool = False) -> None:
+        pass
+
+    def _read_ok(self, payload: bytes) -> Ok:
+        return parse_ok_head(payload)
+
+    def _read_end(self, payload: bytes) -> Ok:
+        return parse_ok_head(payload) if self._deprecated else parse_end(payload, self._capabilities)
 
 
 _TAKES: Final = {

@@ -153,6 +153,11 @@ def command_of(payload: bytes) -> Command:
     raise unsupported(f"the command `{found}` is not available")
 
 
+def available(payload: bytes) -> Command | None:
+    """Which command the payload is; None for a known one that is not available. Raises: `GatewayError`."""
+    return None if payload and payload[0] in REFUSED else command_of(payload)
+
+
 def decode_text(payload: bytes) -> bytes:
     """The statement of COM_QUERY or COM_STMT_PREPARE, or the database's name of COM_INIT_DB: all that follows."""
     return payload[1:]

@@ -48,24 +48,35 @@ _LAYOUT: Final = (
 )
 """Those that say how the client's answer is laid out: always offered, so always to be read as the client says."""
 
+_AS_ASKED: Final = (
+    Capability.MULTI_STATEMENTS
+    | Capability.INTERACTIVE
+    | Capability.LOCAL_FILES
+    | Capability.IGNORE_SPACE
+    | Capability.NO_SCHEMA
+    | Capability.ODBC
+)
+"""What changes how a target takes statements, or lets it ask for a file of the client's."""
+
 OFFERED: Final = (
     _LAYOUT
+    | _AS_ASKED
     | Capability.LONG_PASSWORD
     | Capability.FOUND_ROWS
     | Capability.LONG_FLAG
-    | Capability.INTERACTIVE
     | Capability.SSL
     | Capability.TRANSACTIONS
-    | Capability.MULTI_STATEMENTS
     | Capability.MULTI_RESULTS
     | Capability.PS_MULTI_RESULTS
     | Capability.SESSION_TRACK
     | Capability.DEPRECATE_EOF
 )
-"""What clients can be offered. Not: compression, LOCAL INFILE, query attributes, optional metadata, more factors."""
+"""What clients can be offered, and what an observed target may be asked for. Not: compression, query attributes,
+optional metadata, more factors.
+"""
 
-TOWARDS_TARGETS: Final = OFFERED & ~(Capability.MULTI_STATEMENTS | Capability.INTERACTIVE)
-"""What may be agreed with a target: one statement at a time, and no reading of files."""
+TOWARDS_TARGETS: Final = OFFERED & ~_AS_ASKED
+"""What may be agreed with a protected target: one statement at a time, and no reading of files."""
 
 _NEEDED: Final = Capability.PROTOCOL_41 | Capability.SECURE_CONNECTION | Capability.PLUGIN_AUTH
 _COMPRESSION: Final = Capability.COMPRESS | Capability.ZSTD_COMPRESSION_ALGORITHM
@@ -188,13 +199,13 @@ def parse_greeting(body: bytes) -> Greeting:
     return Greeting(words, connection, nonce, capabilities, plugin, charset, status)
 
 
-def agree(greeting: Greeting, wanted: int, *, tls: bool) -> int:
-    """What is agreed with a target that greeted so, of what is wanted of it.
+def agree(greeting: Greeting, wanted: int, *, tls: bool, most: int = TOWARDS_TARGETS) -> int:
+    """What is agreed with a target that greeted so, of what is wanted of it; never more than `most`.
 
     Raises: `GatewayError` `tls-required` when it is to be TLS and the target has none; `feature-not-supported` when
     it lacks what every session needs.
     """
-    asked = (wanted & TOWARDS_TARGETS) | _NEEDED
+    asked = (wanted & most) | _NEEDED
     asked = asked | Capability.SSL if tls else asked & ~Capability.SSL
     if tls and not greeting.capabilities & Capability.SSL:
         raise tls_required("the target offers no TLS")

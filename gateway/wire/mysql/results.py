@@ -112,15 +112,23 @@ def encode_ok(ok: Ok, capabilities: int, *, head: int = OK) -> bytes:
 def parse_ok(body: bytes, capabilities: int) -> Ok:
     """An OK packet of either head. Raises: `GatewayError` `protocol-violation`; `feature-not-supported`."""
     reader = Reader(body, "OK packet")
-    if reader.number(1) not in (OK, EOF):
-        raise violation("an OK packet was expected")
-    affected, last = reader.lenenc(), reader.lenenc()
-    status, warnings = reader.number(2), reader.number(2)
+    affected, last, status, warnings = _ok_numbers(reader)
     info = reader.string() if reader.left else b""
     changed = status & Status.SESSION_STATE_CHANGED and capabilities & Capability.SESSION_TRACK
     changes = parse_changes(reader.string()) if changed and reader.left else ()
     reader.end()
     return Ok(affected, last, status, warnings, info, changes)
+
+
+def parse_ok_head(body: bytes) -> Ok:
+    """The numbers of an OK packet of either head, whatever words are behind them."""
+    return Ok(*_ok_numbers(Reader(body, "OK packet")))
+
+
+def _ok_numbers(reader: Reader) -> tuple[int, int, int, int]:
+    if reader.number(1) not in (OK, EOF):
+        raise violation("an OK packet was expected")
+    return reader.lenenc(), reader.lenenc(), reader.number(2), reader.number(2)
 
 
 def encode_eof(warnings: int = 0, status: int = Status.AUTOCOMMIT) -> bytes:
