@@ -8,7 +8,7 @@
 #   make soak     what kills, damages and fails, for half an hour each           SOAK_S=seconds
 #   make check    style, types, layers
 #   make tls-grade  every TLS listener graded by testssl.sh; fails below A
-#   make suites   psycopg's and asyncpg's own tests through a gateway that observes  SUITES_ARGS="asyncpg" chooses one
+#   make suites   psycopg's, asyncpg's and PyMySQL's own tests through a gateway that observes  SUITES_ARGS="asyncpg" chooses one
 #   make bench    measurements against a direct connection and pgbouncer, into loadtests/RESULTS.md
 #   make install  the gateway into a virtual environment of its own, PREFIX=/opt/gateway
 #   make lock     resolve the hash-locked requirements anew
@@ -75,7 +75,7 @@ tls-grade: $(VENV)/.test $(VENV)/.native
 	$(BIN)/python -m pytest -q -s tests/live/test_tls_grade.py $(PYTEST_ARGS)
 
 suites: $(VENV)/.dev $(VENV)/.native
-	@$(PREPARE) debian server
+	@$(PREPARE) debian server mariadb
 	$(BIN)/python tests/suites/run.py $(SUITES_ARGS)
 
 bench: $(VENV)/.dev $(VENV)/.native

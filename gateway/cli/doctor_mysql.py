@@ -7,12 +7,13 @@ import contextlib
 import re
 from collections.abc import Iterator
 
+from gateway.cli.doctor_observed import loaded, softened, unprotected
 from gateway.cli.finding import FAIL, OK, WARN, Finding, failed
 from gateway.config import Config
 from gateway.engines.mysql_catalog import read_catalog
 from gateway.engines.mysql_upstream import MysqlUpstream, Rows
-from gateway.engines.targets import load_policies
-from gateway.errors import GatewayError
+from gateway.errors import GatewayError, Refusal
+from gateway.policy.schema import Policy
 from gateway.sql.catalog import Catalog
 from gateway.sql.fit import check_against
 from gateway.target_settings import MysqlTarget
@@ -34,6 +35,23 @@ def examine(name: str, target: MysqlTarget, config: Config) -> Iterator[Finding]
     yield Finding(check, OK, f"reached over {how}; {upstream.version}")
     if target.tls == "off":
         yield Finding(check, WARN, "the connection to the target is plain text on loopback", "set `tls: verify-full`")
+    policy = loaded(name, config)
+    warning = policy.warning if isinstance(policy, Policy) else ""
+    yield from unprotected(check, warning, target, config.mysql, config)
+    yield from softened(warning, _account(check, target, grants))
+    if isinstance(policy, Refusal):
+        for line in policy.message.splitlines():
+            yield Finding(check, FAIL, line, policy.hint or "`gateway policy check` reads it again")
+        return
+    problems = check_against(policy, catalog)
+    for problem in problems:
+        level = FAIL if problem.severity == "error" else WARN
+        yield Finding(check, level, problem.message, "correct the policy, or give the account SELECT on it")
+    if not problems:
+        yield Finding(check, OK, "the policy fits the database")
+
+
+def _account(check: str, target: MysqlTarget, grants: Rows) -> Iterator[Finding]:
     excess = sorted(_excess(grants))
     if excess:
         yield Finding(
@@ -42,18 +60,6 @@ def examine(name: str, target: MysqlTarget, config: Config) -> Iterator[Finding]
         )  # fmt: skip
     else:
         yield Finding(check, OK, f"the account `{target.user}` can read and do no harm")
-    try:
-        policy = load_policies(config)[name]
-    except GatewayError as error:
-        for line in error.refusal.message.splitlines():
-            yield Finding(check, FAIL, line, error.refusal.hint or "`gateway policy check` reads it again")
-        return
-    problems = check_against(policy, catalog)
-    for problem in problems:
-        level = FAIL if problem.severity == "error" else WARN
-        yield Finding(check, level, problem.message, "correct the policy, or give the account SELECT on it")
-    if not problems:
-        yield Finding(check, OK, "the policy fits the database")
 
 
 async def _look(upstream: MysqlUpstream) -> tuple[Catalog, Rows]:

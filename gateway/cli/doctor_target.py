@@ -9,17 +9,17 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from typing import Any
 
 import psycopg
 from psycopg import sql
 
+from gateway.cli.doctor_observed import loaded, softened, unprotected
 from gateway.cli.finding import FAIL, OK, WARN, Finding, failed
 from gateway.config import Config
-from gateway.engines.targets import connection_settings, load_policies
+from gateway.engines.targets import connection_settings
 from gateway.engines.upstream import Upstream
-from gateway.errors import GatewayError, Refusal
+from gateway.errors import GatewayError
 from gateway.policy.schema import Policy, WriteRule
 from gateway.sql.fit import check_against
 from gateway.sql.postgres import load_catalog
@@ -108,42 +108,20 @@ def examine(name: str, target: Target, config: Config) -> Iterator[Finding]:
     try:
         with psycopg.connect(**connection_settings(target), autocommit=True) as connection:
             yield from _server(check, connection)
-            policy = _loaded(name, config)
+            policy = loaded(name, config)
             written = policy.write if isinstance(policy, Policy) else {}
             warning = policy.warning if isinstance(policy, Policy) else ""
-            if warning:
-                yield Finding(check, WARN, warning, "`mode: protect` in its policy, once you know what it would refuse")
-                yield from _undermined(check, target, config)
-            yield from _softened(warning, _role(check, target, connection, written))
+            yield from unprotected(check, warning, target, config.databases, config)
+            yield from softened(warning, _role(check, target, connection, written))
             if isinstance(policy, Policy):
                 yield from _policy(check, policy, connection)
                 for relation, rule in written.items():
-                    yield from _softened(warning, _rights(check, target, policy, relation, rule, connection))
+                    yield from softened(warning, _rights(check, target, policy, relation, rule, connection))
             else:
                 for line in policy.message.splitlines():
                     yield Finding(check, FAIL, line, policy.hint or "`gateway policy check` reads it again")
     except psycopg.Error as error:
         yield Finding(check, FAIL, f"asking the target failed: {type(error).__name__} {error.sqlstate or ''}".rstrip())
-
-
-def _softened(warning: str, findings: Iterator[Finding]) -> Iterator[Finding]:
-    """What is observed is reached with a role that can do what its applications do: that is no fault, and is said."""
-    for finding in findings:
-        yield replace(finding, level=WARN) if warning and finding.level == FAIL else finding
-
-
-def _undermined(check: str, target: Target, config: Config) -> Iterator[Finding]:
-    """Protected targets that whoever observes this one reaches by another road."""
-    for name, other in config.databases.items():
-        policy = _loaded(name, config)
-        if not isinstance(policy, Policy) or policy.observed or (other.host, other.port) != (target.host, target.port):
-            continue
-        if other.database == target.database:
-            message = f"it is the same database as `{name}`, which is protected there and shown in clear here"
-            yield Finding(check, FAIL, message, f"observe `{name}` no longer under another name")
-        elif other.user == target.user:
-            message = f"it shares its server and role with `{name}`: who is in here sees and ends what runs there"
-            yield Finding(check, FAIL, message, "give the two a role each")
 
 
 async def _probe(name: str, target: Target) -> None:
@@ -175,13 +153,6 @@ def _server(check: str, connection: psycopg.Connection[Any]) -> Iterator[Finding
     encoding = _rows(connection, "show server_encoding")[0][0]
     if encoding != "UTF8":
         yield Finding(check, WARN, f"its encoding is {encoding}; the gateway speaks UTF-8", "use a UTF8 database")
-
-
-def _loaded(name: str, config: Config) -> Policy | Refusal:
-    try:
-        return load_policies(config)[name]
-    except GatewayError as error:
-        return error.refusal
 
 
 def _role(

@@ -18,7 +18,7 @@ from gateway.engines.doors import Doors
 from gateway.engines.mysql_answers import MysqlAnswers
 from gateway.engines.mysql_client import Client
 from gateway.engines.mysql_link import Link
-from gateway.engines.mysql_observed import observed_session
+from gateway.engines.mysql_observed import observed_session, welcome
 from gateway.engines.mysql_requests import MysqlRequests
 from gateway.engines.mysql_session import MysqlSession
 from gateway.engines.mysql_upstream import WANTED, Backend, MysqlUpstream
@@ -32,7 +32,7 @@ from gateway.sql.statement import View
 from gateway.wire.auth import ScramVerifier, known_to
 from gateway.wire.mysql.base import Capability
 from gateway.wire.mysql.handshake import HandshakeResponse
-from gateway.wire.mysql.results import Ok, encode_ok, parse_ok
+from gateway.wire.mysql.results import Ok, encode_ok
 
 _LAST_WORDS_S = 5.0
 _ANSWER_GRACE_S = 10.0
@@ -168,11 +168,10 @@ class MysqlEngine(Reception[MysqlSession]):
                 link, backend, upstream, self._gate, inside, response.charset,
                 behind=partial(self._behind, session.grant.target), closed=self._closed, report=self._report,
             )  # fmt: skip
-            welcome = parse_ok(backend.welcome, backend.capabilities)
-            welcome = welcome._replace(info=inside.view.policy.warning.encode())
+            said = welcome(backend, inside.view.policy.warning)
         else:
             relay = self._session(link, backend, upstream, inside, capabilities)
-            welcome = Ok()
+            said = Ok()
         self._by_number[client.number] = relay
         detach = self._doors.attach(session, relay.cut)
 
@@ -182,7 +181,7 @@ class MysqlEngine(Reception[MysqlSession]):
 
         self._relays[relay] = leave
         client.lost = relay.finish
-        link.send(encode_ok(welcome, capabilities))
+        link.send(encode_ok(said, capabilities))
         relay.start()
 
     async def _protected(self, upstream: MysqlUpstream, inside: Admitted, response: HandshakeResponse) -> Backend:

@@ -1,5 +1,7 @@
 """A client of MySQL's protocol until it is somebody: greeted in clear, encrypted at once, asked for its secret there.
 
+Which target is meant it says later, so it is offered what an observed one takes; a protected one is never asked for it.
+
 The bytes before TLS are read from the bare socket, exactly as many as the request for TLS has. The secret (a pass, or
 the password with a code behind it) is asked for by `caching_sha2_password` in its full form, which every driver since
 MySQL 8 sends over TLS as it is, or by `mysql_clear_password` where a client is set to that. So what is kept of a pass
@@ -20,7 +22,7 @@ from gateway.engines.postgres_client import exactly, last_words
 from gateway.errors import GatewayError, Refusal
 from gateway.wire.mysql.auth import CACHING_SHA2, CLEAR, ServerAuth
 from gateway.wire.mysql.handshake import (
-    OFFERED,
+    OBSERVED,
     Greeting,
     HandshakeResponse,
     SSLRequest,
@@ -48,11 +50,11 @@ class Client:
     async def greet(self, version: str, tls: ssl.SSLContext, timeout_s: float) -> HandshakeResponse:
         """Greet, encrypt, and hear who it is. Raises `GatewayError`, `OSError`."""
         loop = asyncio.get_running_loop()
-        greeting = Greeting(version, self.number, self._nonce, OFFERED, CACHING_SHA2)
-        await loop.sock_sendall(self._sock, frame(encode_greeting(greeting), 0))
+        greeting = Greeting(version, self.number, self._nonce, OBSERVED, CACHING_SHA2)
+        await loop.sock_sendall(self._sock, frame(encode_greeting(greeting, OBSERVED), 0))
         head = await exactly(loop, self._sock, 4)
         body = await exactly(loop, self._sock, first_packet_length(head) - 4)
-        asked = decode_login(body, OFFERED)
+        asked = decode_login(body, OBSERVED)
         if not isinstance(asked, SSLRequest):
             hint = "connect with --ssl-mode=REQUIRED or --ssl"
             raise GatewayError("tls-required", "the connection must use TLS", hint=hint, fatal=True)
@@ -66,7 +68,7 @@ class Client:
         )
         self.link = Link(reader, asyncio.StreamWriter(transport, protocol, reader, loop), LOGIN_LIMIT)
         self.link.sequence = 2
-        response = decode_login(await self.link.packet(), OFFERED)
+        response = decode_login(await self.link.packet(), OBSERVED)
         if not isinstance(response, HandshakeResponse):
             raise GatewayError("protocol-violation", "the client asks for TLS twice", fatal=True)
         return response

@@ -1,4 +1,4 @@
-"""One client's session on a MySQL target that is observed, not protected: its bytes both ways, and a record of all of it.
+"""One client's session on a MySQL target that is observed, not protected: its bytes both ways, all of it on record.
 
 The counterpart of `mysql_session` for targets whose policy says so (the gate decides, once for each session and again
 at each statement). Both sides have agreed to the same things and count the same packets, so that all passes as it came.
@@ -22,6 +22,7 @@ from gateway.errors import GatewayError, Refusal
 from gateway.gate import Gate
 from gateway.sql.mysql import Reader
 from gateway.wire.mysql.base import ERR
+from gateway.wire.mysql.results import Ok, parse_ok
 from gateway.wire.mysql.walk import packet_at
 
 _QUIET_S = 1.0
@@ -96,3 +97,9 @@ def observed_session(
     return ObservedSession(
         client, backend, upstream, gate, inside, requests, answers, timeout_s=math.inf, closed=closed, report=report
     )
+
+
+def welcome(backend: Backend, warning: str) -> Ok:
+    """What the target said when the gateway was let in, with what its own words have no place for: the warning."""
+    said = parse_ok(backend.welcome, backend.capabilities)
+    return Ok(said.affected_rows, said.last_insert_id, said.status, said.warnings, warning.encode(), said.changes)

@@ -76,6 +76,9 @@ class ObservedAnswers(Told):
 
     async def _relay(self, account: Account | None, payload: bytes, command: Command) -> Passing:
         client, backend = self._client, self._backend
+        if backend.pending:
+            # FAIL CLOSED: it would be taken for the answer to what is asked now
+            raise GatewayError("target-unavailable", "the target answered more than it was asked", fatal=True)
         backend.command(payload)
         answer = Passing(command, backend.capabilities)
         while not answer.over:

@@ -22,7 +22,7 @@ from gateway.wire.mysql.base import UTF8MB4, Capability
 from gateway.wire.mysql.commands import Command, encode_number, encode_text
 from gateway.wire.mysql.handshake import (
     MAX_PACKET,
-    OFFERED,
+    OBSERVED,
     TOWARDS_TARGETS,
     Greeting,
     HandshakeResponse,
@@ -117,7 +117,7 @@ class MysqlUpstream:
     async def open_as(self, client: HandshakeResponse) -> Backend:
         """A new connection as that client asked for it, and nothing pinned: for observed targets."""
         flags = client.capabilities | Capability.CONNECT_WITH_DB
-        return await self._open(_Asked(flags, OFFERED, flags, client.charset, client.attributes), ())
+        return await self._open(_Asked(flags, OBSERVED, flags, client.charset, client.attributes), ())
 
     async def _open(self, asked: _Asked, statements: Sequence[str]) -> Backend:
         target = self._target

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import pymysql
 from mariadb_server import MariaDB
-from mysql_house import DATABASE, MysqlHouse, open_mysql_house, root
+from mysql_house import DATABASE, TARGET, MysqlHouse, open_mysql_house, root
+from mysql_wire import Client
 
 from gateway.demo.postgres import EmbeddedPostgres
+from gateway.wire.mysql import handshake
+from gateway.wire.mysql.answers import Part, Passing
+from gateway.wire.mysql.commands import SILENT, Command, encode_text
 
 APPLICATION = ("application", "application-secret")
 OBSERVING = {"dialect: mariadb\n": "dialect: mariadb\nmode: observe\n"}
@@ -31,14 +34,46 @@ def open_mysql_observed(
         yield house
 
 
-def direct(server: MariaDB, **more: Any) -> pymysql.Connection[Any]:
-    """A connection past the gateway, with the account that the gateway has."""
+def client(house: MysqlHouse, wanted: int = handshake.OBSERVED, opened: Mapping[str, Any] | None = None) -> Client:
+    """A client on the bare wire through the gateway, which wants all that there is unless it says what."""
+    opened = opened or house.opened()
+    ca = house.house.company.tls.ca
+    return Client(
+        ("localhost", house.port), str(opened["user"]), str(opened["password"]), ca=ca, database=TARGET, wanted=wanted
+    )
+
+
+def client_directly(house: MysqlHouse, wanted: int = handshake.OBSERVED) -> Client:
+    """The same past the gateway, with the account that the gateway has."""
     name, password = APPLICATION
-    given: dict[str, Any] = {
-        "host": server.host, "port": server.port, "user": name, "password": password, "database": DATABASE,
-        "charset": "utf8mb4", "autocommit": True, "ssl": {"ca": str(server.ca)},
-    }  # fmt: skip
-    return pymysql.connect(**(given | more))
+    return Client(
+        (house.server.host, house.server.port), name, password, ca=house.server.ca, database=DATABASE, wanted=wanted
+    )
+
+
+def said(client: Client, payload: bytes, files: Sequence[bytes] = ()) -> list[bytes]:
+    """What is said to a command, packet by packet; a file that is asked for is sent in these packets."""
+    command = Command(payload[0])
+    client.command(payload)
+    if command in SILENT:
+        return []
+    answer = Passing(command, client.capabilities)
+    heard: list[bytes] = []
+    while not answer.over:
+        packet = client.read()
+        if not packet:
+            heard.append(b"closed")
+            break
+        heard.append(packet)
+        if answer.take(packet) == Part.FILE:
+            for piece in (*files, b""):
+                client.send(piece)
+    return heard
+
+
+def query(text: str | bytes) -> bytes:
+    """COM_QUERY."""
+    return encode_text(Command.QUERY, text.encode() if isinstance(text, str) else text)
 
 
 def recorded(house: MysqlHouse, application: str) -> list[dict[str, Any]]:

@@ -127,7 +127,7 @@ class Client(Line):
         self.greeting = handshake.parse_greeting(first)
         if not database:
             wanted &= ~Capability.CONNECT_WITH_DB
-        self.capabilities = handshake.agree(self.greeting, wanted, tls=ca is not None)
+        self.capabilities = handshake.agree(self.greeting, wanted, tls=ca is not None, most=handshake.OBSERVED)
         if ca is not None:
             self.send(handshake.encode_ssl_request(self.capabilities))
             assert not self.framer.pending

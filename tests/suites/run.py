@@ -1,13 +1,13 @@
-"""The own test suites of psycopg and asyncpg, directly against a PostgreSQL and through a gateway that observes it.
+"""The own test suites of psycopg, asyncpg and PyMySQL, directly against a server and through an observing gateway.
 
-    make suites                          all of it, about fifteen minutes
+    make suites                          all of it, about twenty minutes
     make suites SUITES_ARGS="asyncpg"    one suite;  -k and whatever follows `--` goes to pytest
 
 A suite passes when each of its tests ends through the gateway as it ends directly, but for those that are listed in
 `suites.yaml` with the reason; of a listed test that made no difference this time it is said so. Sources are taken from
-where their authors publish them (asyncpg's from its package, psycopg's from its repository at the tag of the version),
-or from the directories that ASYNCPG_SOURCE and PSYCOPG_SOURCE name; drivers are installed in an environment of the
-suites' own below `.cache/suites`.
+where their authors publish them (asyncpg's from its package, those of the others from their repositories at the tag of
+the version), or from the directories that ASYNCPG_SOURCE, PSYCOPG_SOURCE and PYMYSQL_SOURCE name; what they need is
+installed in an environment of the suites' own below `.cache/suites`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,6 @@ import venv
 import xml.etree.ElementTree as ET
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -35,13 +34,13 @@ from ruamel.yaml import YAML
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
-sys.path.insert(0, str(ROOT / "tests" / "live"))
+sys.path[:0] = [str(HERE), str(ROOT / "tests" / "live")]
 
-from gateway_fixture import House, change_yaml, merge  # noqa: E402 (found in the live tests' directory)
+import mariadb  # noqa: E402 (beside this file, where a script's path begins)
+from gateway_fixture import House  # noqa: E402 (found in the live tests' directory)
+from observed import observing  # noqa: E402
 
-from gateway.demo.company import write_company  # noqa: E402
-from gateway.demo.postgres import BACKEND_ROLE, EmbeddedPostgres, find_binaries, free_port  # noqa: E402
-from gateway.demo.stage import Gateway  # noqa: E402
+from gateway.demo.postgres import BACKEND_ROLE, EmbeddedPostgres, find_binaries  # noqa: E402
 
 LOGIN = "alice"
 TARGET = "postgres"
@@ -94,36 +93,12 @@ def place(*, through: bool) -> Iterator[tuple[dict[str, str], House | None]]:
         if not through:
             yield environment(postgres.port, postgres.password(LOGIN)), None
             return
-        with observing(Path(directory), postgres) as house:
+        secret = Path(directory) / "backend.password"
+        secret.write_text(postgres.password(LOGIN))
+        target = {"user": LOGIN, "database": TARGET, "password": {"file": str(secret)}}
+        with observing(Path(directory), postgres, {TARGET: (POLICY, target)}, SETTINGS) as house:
             given = house.parameters()
             yield environment(given["port"], given["password"]), house
-
-
-@contextlib.contextmanager
-def observing(directory: Path, postgres: EmbeddedPostgres) -> Iterator[House]:
-    """A gateway whose one target is observed."""
-    company = write_company(directory / "company", postgres)
-    company = replace(company, ports={name: free_port() for name in company.ports})
-    policies = company.directory / "policies"
-    shutil.rmtree(policies)
-    policies.mkdir(mode=0o755)
-    (policies / f"{TARGET}.yaml").write_text(POLICY)
-    secret = company.directory / "backend.password"
-    secret.write_text(postgres.password(LOGIN))
-
-    def change(tree: Any) -> None:
-        (target,) = tree["targets"].values()
-        tree["targets"] = {TARGET: {**target, "user": LOGIN, "database": TARGET}}
-        merge(tree, {"listen": {name: {"port": port} for name, port in company.ports.items()}})
-        merge(tree, SETTINGS)
-
-    change_yaml(company.config, change)
-    house = House(directory, postgres, company, Gateway(company, directory / "gateway.log"))
-    try:
-        house.gateway.start()
-        yield house
-    finally:
-        house.gateway.stop()
 
 
 def environment(port: int, password: str) -> dict[str, str]:
@@ -186,7 +161,14 @@ def outcomes(suite: str, facts: dict[str, Any], cache: Path, pytest: list[str], 
     ]
     command += ["-o", "junit_family=xunit1", *facts["arguments"], *pytest]
     began = time.monotonic()
-    with place(through=through) as (variables, house), (report.with_suffix(".log")).open("w") as log:
+    with contextlib.ExitStack() as stack:
+        log = stack.enter_context(report.with_suffix(".log").open("w"))
+        variables: dict[str, str] = {}
+        if suite == "pymysql":
+            databases, house = stack.enter_context(mariadb.place(through=through))
+            mariadb.configured(source, databases)
+        else:
+            variables, house = stack.enter_context(place(through=through))
         own = {
             "PATH": f"{python.parent}:{os.environ['PATH']}",
             "HOME": str(cache / suite),

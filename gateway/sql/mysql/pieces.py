@@ -78,7 +78,7 @@ def _inside(raw: bytes, start: int, *, escapes: bool) -> list[Piece] | None:
     inside = pieces(raw[start:end], escapes=escapes)
     # a comment of another kind in it would go on behind its end
     ends = b"#" in raw[start:end] or b"--" in raw[start:end]
-    return None if inside is None or ends else [one._replace(at=one.at + start, apart=True) for one in inside]
+    return None if inside is None or ends else [Piece(one.kind, one.raw, one.at + start, apart=True) for one in inside]
 
 
 def statements(found: list[Piece]) -> list[list[Piece]]:

@@ -48,34 +48,30 @@ _LAYOUT: Final = (
 )
 """Those that say how the client's answer is laid out: always offered, so always to be read as the client says."""
 
-_AS_ASKED: Final = (
-    Capability.MULTI_STATEMENTS
-    | Capability.INTERACTIVE
-    | Capability.LOCAL_FILES
-    | Capability.IGNORE_SPACE
-    | Capability.NO_SCHEMA
-    | Capability.ODBC
-)
-"""What changes how a target takes statements, or lets it ask for a file of the client's."""
-
 OFFERED: Final = (
     _LAYOUT
-    | _AS_ASKED
     | Capability.LONG_PASSWORD
     | Capability.FOUND_ROWS
     | Capability.LONG_FLAG
+    | Capability.INTERACTIVE
     | Capability.SSL
     | Capability.TRANSACTIONS
+    | Capability.MULTI_STATEMENTS
     | Capability.MULTI_RESULTS
     | Capability.PS_MULTI_RESULTS
     | Capability.SESSION_TRACK
     | Capability.DEPRECATE_EOF
 )
-"""What clients can be offered, and what an observed target may be asked for. Not: compression, query attributes,
-optional metadata, more factors.
+"""What clients can be offered. Not: compression, LOCAL INFILE, query attributes, optional metadata, more factors."""
+
+OBSERVED: Final = (
+    OFFERED | Capability.LOCAL_FILES | Capability.IGNORE_SPACE | Capability.NO_SCHEMA | Capability.ODBC
+)  # fmt: skip
+"""What clients can be offered where some target is observed, and what may be agreed with that: files are read, and
+statements are taken, as the client asked for it.
 """
 
-TOWARDS_TARGETS: Final = OFFERED & ~_AS_ASKED
+TOWARDS_TARGETS: Final = OFFERED & ~(Capability.MULTI_STATEMENTS | Capability.INTERACTIVE)
 """What may be agreed with a protected target: one statement at a time, and no reading of files."""
 
 _NEEDED: Final = Capability.PROTOCOL_41 | Capability.SECURE_CONNECTION | Capability.PLUGIN_AUTH
@@ -140,9 +136,9 @@ def make_nonce(token: Token = secrets.token_bytes) -> bytes:
     return found[:NONCE_BYTES]
 
 
-def encode_greeting(greeting: Greeting) -> bytes:
-    """The greeting. Its capabilities must be of `OFFERED`, and have those that every session needs."""
-    if greeting.capabilities & ~OFFERED or _LAYOUT & ~greeting.capabilities:
+def encode_greeting(greeting: Greeting, most: int = OFFERED) -> bytes:
+    """The greeting. Its capabilities must be of `most`, and have those that every session needs."""
+    if greeting.capabilities & ~most or _LAYOUT & ~greeting.capabilities:
         raise ValueError("a capability is offered that is not there, or one is left out that must be")
     if len(greeting.nonce) != NONCE_BYTES or b"\0" in greeting.nonce:
         raise ValueError("the nonce has not 20 bytes without NUL")
