@@ -99,8 +99,12 @@ def policy_of(text: str) -> str:
 def open_mysql_house(
     directory: Path, postgres: EmbeddedPostgres, server: MariaDB, *, settings: Mapping[str, Any] | None = None,
     change: Mapping[str, str] | None = None, account: tuple[str, str] = (ROLE, SECRET),
+    at: int = 0,
 ) -> Iterator[MysqlHouse]:  # fmt: skip
-    """Start the gateway in `directory`; `change` are replacements in the policy's text, `account` is the gateway's."""
+    """Start the gateway in `directory`; `change` are replacements in the policy's text, `account` is the gateway's.
+
+    With `at`, the target is reached in clear at that port.
+    """
     port = free_port()
     directory.mkdir(parents=True, exist_ok=True)
     secret = directory / "mysql.password"
@@ -111,6 +115,9 @@ def open_mysql_house(
         "password": {"file": str(secret)}, "ca": str(server.ca),
         "pseudonyms_of": "payroll",
     }  # fmt: skip
+    if at:
+        target |= {"port": at, "tls": "off"}
+        del target["ca"]
     own = {"targets": {TARGET: target}, "listen": {"mysql": {"port": port}}, **(settings or {})}
     with open_house(directory, postgres, settings=own, start=False) as house:
         policies = house.company.directory / "policies"

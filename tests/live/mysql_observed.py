@@ -22,14 +22,19 @@ OBSERVING = {"dialect: mariadb\n": "dialect: mariadb\nmode: observe\n"}
 
 @contextlib.contextmanager
 def open_mysql_observed(
-    directory: Path, postgres: EmbeddedPostgres, server: MariaDB, *, settings: Mapping[str, Any] | None = None
+    directory: Path,
+    postgres: EmbeddedPostgres,
+    server: MariaDB,
+    *,
+    settings: Mapping[str, Any] | None = None,
+    at: int = 0,
 ) -> Iterator[MysqlHouse]:
-    """Open a house whose MariaDB is observed."""
+    """Open a house whose MariaDB is observed, reached in clear at the port `at` where that is given."""
     name, password = APPLICATION
     root(server, f"create or replace user {name}@'%' identified by '{password}'")
     root(server, f"grant all on {DATABASE}.* to {name}@'%'")
     with open_mysql_house(
-        directory, postgres, server, change=OBSERVING, account=APPLICATION, settings=settings
+        directory, postgres, server, change=OBSERVING, account=APPLICATION, settings=settings, at=at
     ) as house:
         yield house
 
