@@ -6,10 +6,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from gateway.cli.finding import FAIL, WARN, Finding
-from gateway.config import Config, MysqlTarget, Target
+from gateway.config import Config
 from gateway.engines.targets import load_policies
 from gateway.errors import GatewayError, Refusal
 from gateway.policy.schema import Policy
+from gateway.target_settings import MysqlTarget, Target
 
 
 def loaded(name: str, config: Config) -> Policy | Refusal:

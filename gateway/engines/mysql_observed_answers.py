@@ -1,8 +1,9 @@
 """The target's side of an observed MySQL session: its packets are counted and released as they are.
 
-Errors, OK packets and what they say of the session can carry what rows carry, so they count as bytes of the statement
-that they come with; definitions, which carry names, do not. What answers a command that runs nothing (a ping above all)
-has an account of its own, opened when the first of it is more than a bare OK, as a statement of the protocol `unasked`.
+Errors, OK packets and what they say of the session can carry what rows carry, and so can the names of columns, which a
+statement may make up; so all packets of an answer count as bytes of the statement that they come with. What answers a
+command that runs nothing (a ping above all) has an account of its own, opened when the first of it is more than a bare
+OK, as a statement of the protocol `unasked`.
 
 INVARIANT: nothing that can carry data is released beyond the window that a durable record announced.
 INVARIANT: what is released are the target's bytes, all of them and no others, until the session is cut; and a file of
@@ -33,9 +34,6 @@ _STALL_S = 60.0
 _BARE = 24
 """Bytes of an OK packet that says nothing but that all is well."""
 _HEADER = 4
-
-_NAMES = frozenset({Part.COUNT, Part.PARAMETER, Part.COLUMN, Part.DIVIDER, Part.PREPARED})
-"""What of an answer tells how it is laid out, and of what."""
 
 
 class ObservedAnswers(Told):
@@ -89,8 +87,7 @@ class ObservedAnswers(Told):
             if part == Part.FILE and (account is None or not account.permit.plan.copies):
                 # FAIL CLOSED: a file of the client's is for the statement that named it
                 raise GatewayError("target-unavailable", "the target asked for a file that nobody offered", fatal=True)
-            if part not in _NAMES:
-                await self._counted(account, part, packet, answer)
+            await self._counted(account, part, packet, answer)
             client.send(packet)
             await self.sent()
             if part == Part.FILE and account is not None:
@@ -104,6 +101,8 @@ class ObservedAnswers(Told):
                 await self.aside(size)
         else:
             await self._announced(account, int(part == Part.ROW), size)
+        if part == Part.ERROR:
+            self._reader.failed()
         if part == Part.ERROR and account is not None:
             account.code = packet[4:9].decode("ascii", "replace") if packet[3:4] == b"#" else "HY000"
         elif part in (Part.OK, Part.END) and answer.ok is not None:

@@ -14,6 +14,7 @@ INVARIANT: no command reaches the target ahead of its durable record.
 
 from __future__ import annotations
 
+import asyncio
 import math
 import re
 from collections.abc import Awaitable, Callable
@@ -38,7 +39,9 @@ from gateway.wire.mysql.commands import Command
 _LAST = 0xFFFFFFFF
 """MariaDB's number for the statement that was prepared last."""
 _SHOWN = 16_384
-"""Bytes of a text that is too long to be judged that its record is made from."""
+"""Bytes of a text that is too long to be judged from which its record is made."""
+_LONG = 16_384
+"""Bytes of a text that are not looked through between two turns of everybody else."""
 _COMMAND = Refusal(
     "feature-not-supported", "the command is not available", "use a statement instead; replication is not available"
 )
@@ -184,7 +187,8 @@ class ObservedRequests:
         if len(raw) > limit:
             long = Refusal("statement-too-long", f"the statement is longer than {limit} bytes")
             return unread(long, in_text(raw), copies=copies, **self._reader.outline(raw[:_SHOWN]))
-        text = self._reader.text(raw)
+        # a long one takes a while, in which others have their turns
+        text = await asyncio.to_thread(self._reader.text, raw) if len(raw) > _LONG else self._reader.text(raw)
         if text is None:
             return unread(_UNREADABLE, in_text(raw), copies=copies)
         if self._gate.needs_study(self._inside, text):

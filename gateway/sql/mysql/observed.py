@@ -21,15 +21,16 @@ from gateway.sql.mysql.pins import fingerprint
 from gateway.sql.said import MOST_SUBJECTS, Subject
 from gateway.sql.statement import Kind, Plan, View
 
-_SHOWN = 8192
+_SHOWN, _SHOWN_OF_END = 6144, 2048
 _MOST_RELATIONS = 100
 _LETTERS = re.compile(r"(?:\d\D*){5}|(?:[^\W\d_].*){3}", re.DOTALL)
 """What a value must have at least to tell who somebody is."""
 _OBJECTS = frozenset({
     "TABLE", "VIEW", "PROCEDURE", "FUNCTION", "TRIGGER", "EVENT", "USER", "ROLE", "DATABASE", "SCHEMA", "INDEX",
-    "SERVER", "SEQUENCE", "PACKAGE", "DATA", "XML", "IMMEDIATE", "TRANSACTION", "TABLES", "WARNINGS",
+    "SERVER", "SEQUENCE", "PACKAGE", "DATA", "XML", "IMMEDIATE", "TABLES",
 })  # fmt: skip
-"""What belongs to a verb, where it stands among the first words."""
+_OF_OBJECTS = frozenset({"CREATE", "ALTER", "DROP", "RENAME", "LOAD", "EXECUTE", "LOCK", "UNLOCK"})
+"""Verbs to which the first such word belongs."""
 _BEFORE = frozenset(
     {"from", "join", "into", "update", "table", "tables", "describe", "desc", "call", "view", "truncate"}
 )
@@ -72,7 +73,7 @@ def observed_plan(text: str, view: View) -> Plan:
     plan = _joined([plan for plan in plans if isinstance(plan, Plan)])
     return replace(
         plan,
-        verbs=tuple(map(_verb, parts[:MOST])),
+        verbs=_verbs(parts),
         normalised=shown,
         fingerprint=fingerprint(shown),
         relations=_relations(parts, plan.relations, view),
@@ -89,7 +90,7 @@ def observed_plan(text: str, view: View) -> Plan:
 def outlined(found: list[Piece]) -> dict[str, str]:
     """What the pieces of a text tell for its record."""
     parts = statements(found)
-    return {"verb": "; ".join(map(_verb, parts[:MOST])), "sql": _shown(parts)}
+    return {"verb": "; ".join(_verbs(parts)), "sql": _shown(parts)}
 
 
 def _judged(part: list[Piece], raw: bytes, view: View) -> Plan | Refusal:
@@ -115,7 +116,9 @@ def _joined(plans: list[Plan]) -> Plan:
 def _shown(parts: list[list[Piece]]) -> str:
     """The statements without their values."""
     written = "; ".join("".join(_written(one, first=not at) for at, one in enumerate(part)) for part in parts)
-    return written[:_SHOWN]
+    if len(written) <= _SHOWN + _SHOWN_OF_END:
+        return written
+    return f"{written[:_SHOWN]} ... {written[-_SHOWN_OF_END:]}"
 
 
 def _written(piece: Piece, *, first: bool) -> str:
@@ -123,9 +126,15 @@ def _written(piece: Piece, *, first: bool) -> str:
     return f" {text}" if piece.apart and not first else text
 
 
+def _verbs(parts: list[list[Piece]]) -> tuple[str, ...]:
+    """The verb of each statement; of those beyond the first each once, so that nothing is done behind many others."""
+    return (*map(_verb, parts[:MOST]), *dict.fromkeys(map(_verb, parts[MOST:])))
+
+
 def _verb(part: list[Piece]) -> str:
-    words = [one.lower.upper() for one in part[:8] if one.kind == WORD]
-    return " ".join([*words[:1], *[one for one in words[1:] if one in _OBJECTS][:1]])
+    words = [one.lower.upper() for one in part[:16] if one.kind == WORD]
+    of = words[1:] if words[:1] and words[0] in _OF_OBJECTS else []
+    return " ".join([*words[:1], *[one for one in of if one in _OBJECTS][:1]])
 
 
 def _named(part: list[Piece], verb: str) -> list[tuple[str, str]]:

@@ -21,6 +21,7 @@ from gateway.sql.mysql.pieces import VALUE, pieces
 _DOUBLE = frozenset({1, 84, 28, 87, 13, 88, 95, 96, 248, 249, 250})
 """Collations of Big5, GBK, Shift JIS, CP932 and GB18030, as a handshake numbers them."""
 _NAMED = re.compile(rb"big5|gbk|sjis|cp932|gb18030|character_set_client", re.IGNORECASE)
+_MODE = re.compile(rb"sql_mode|call|execute", re.IGNORECASE)
 _SECOND = re.compile(rb"[\x80-\xff][\\`]")
 
 
@@ -29,7 +30,7 @@ class Reader:
 
     def __init__(self, charset: int) -> None:
         self._began_plain = self._plain = charset not in _DOUBLE
-        self._escapes = True
+        self._escapes, self._moving = True, False
 
     def reset(self) -> None:
         """The session is as it began."""
@@ -39,20 +40,27 @@ class Reader:
         """The target told whether backslashes escape in strings."""
         self._escapes = escapes
 
+    def failed(self) -> None:
+        """The target told an error, and so not the session's status: a part of what failed may have changed that."""
+        if self._moving:
+            self._escapes = False
+
     def text(self, raw: bytes) -> str | None:
         """The statement, or None when it cannot be told."""
+        self._moving = _MODE.search(raw) is not None
         if _NAMED.search(raw):
             self._plain = False
         if not self._plain and _SECOND.search(raw):
             return None
+        return raw.decode("utf-8", "replace") if b"\\" not in raw or self._agreed(raw) else None
+
+    def _agreed(self, raw: bytes) -> bool:
+        """Whether it is known where the literals of a text with backslashes end."""
         escaping = pieces(raw)
-        if escaping is None:
-            return None
-        if b"\\" in raw and escaping != pieces(raw, escapes=False):
-            quoted = any(one.kind == VALUE and one.raw[:1] == b'"' and b"\\" in one.raw for one in escaping)
-            if quoted or not self._escapes or b"sql_mode" in raw.lower():
-                return None
-        return raw.decode("utf-8", "replace")
+        if escaping is None or escaping == pieces(raw, escapes=False):
+            return escaping is not None
+        doubled = any(one.kind == VALUE and one.raw[:1] == b'"' and b"\\" in one.raw for one in escaping)
+        return self._escapes and not doubled and b"sql_mode" not in raw.lower()
 
     def outline(self, beginning: bytes) -> dict[str, str]:
         """What the beginning of a text that is too long tells for its record; nothing where it cannot be told."""
