@@ -4,7 +4,7 @@ The verdict is the ordinary one, of `analyse`, for each statement of the text. W
 text's words alone, since what runs are the client's own bytes: its words without values, its verbs, the relations that
 it mentions. Nothing of such a plan is ever sent.
 
-INVARIANT: a value, a comment or what stands in double quotes is in none of it.
+INVARIANT: a value, a comment that no server runs, or what stands in double quotes is in none of it.
 """
 
 from __future__ import annotations
