@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Sequence
 
 from gateway.access.context import durable
 from gateway.admitted import Admitted
@@ -45,25 +46,31 @@ class ObservedAnswers(Told):
         super().__init__(client, backend, upstream, gate, inside)
         self._reader = reader
         self._aside: Account | None = None
+        self._next: deque[Account] = deque()
         self.open_aside: Callable[[], Account]
 
     def cut(self) -> None:
         """See `Told`."""
         super().cut()
+        self._rest("cut")
         if self._aside is not None:
             self._aside.settle(self._gate, self._inside, "ok", time.monotonic_ns())
 
-    async def run(self, permit: Permit, payload: bytes, command: Command) -> Passing:
-        """Have the target run a statement, once that is on record, and release what comes."""
-        account = self._running = Account(permit)
-        await self._recorded(permit.receipt)
-        answer = await self._relay(account, payload, command)
-        self._done(account, "error" if account.code else "ok", account.code)
-        return answer
+    async def run(self, permits: Sequence[Permit], payload: bytes, command: Command) -> Passing:
+        """Have the target run the statements of a command, once they are on record, and release what comes.
 
-    async def plain(self, payload: bytes, command: Command) -> None:
+        A result belongs to the first statement that has none yet; those of a CALL end with an OK. Where the target has
+        more results than that, they belong to the last statement.
+        """
+        self._running = Account(permits[0])
+        self._next.extend(map(Account, permits[1:]))
+        # records become durable in their order, so the last stands for all
+        await self._recorded(permits[-1].receipt)
+        return await self._relay(self._running, payload, command, copies=any(one.plan.copies for one in permits))
+
+    async def plain(self, payload: bytes, command: Command) -> Passing:
         """Pass on a command that runs nothing, and what answers it."""
-        await self._relay(None, payload, command)
+        return await self._relay(None, payload, command)
 
     async def aside(self, size: int) -> None:
         """That many bytes which answer no statement are about to leave."""
@@ -72,7 +79,9 @@ class ObservedAnswers(Told):
             await self._recorded(self._aside.permit.receipt)
         await self._announced(self._aside, 0, size)
 
-    async def _relay(self, account: Account | None, payload: bytes, command: Command) -> Passing:
+    async def _relay(
+        self, account: Account | None, payload: bytes, command: Command, *, copies: bool = False
+    ) -> Passing:
         client, backend = self._client, self._backend
         if backend.pending:
             # FAIL CLOSED: it would be taken for the answer to what is asked now
@@ -84,15 +93,31 @@ class ObservedAnswers(Told):
                 continue
             packet = await self._heard()
             part = answer.take(packet)
-            if part == Part.FILE and (account is None or not account.permit.plan.copies):
+            if part == Part.FILE and not copies:
                 # FAIL CLOSED: a file of the client's is for the statement that named it
                 raise GatewayError("target-unavailable", "the target asked for a file that nobody offered", fatal=True)
             await self._counted(account, part, packet, answer)
             client.send(packet)
             await self.sent()
-            if part == Part.FILE and account is not None:
-                await self._file(account)
+            if account is not None:
+                if part == Part.FILE:
+                    await self._file(account)
+                account = self._after(account, part, answer)
         return answer
+
+    def _after(self, account: Account, part: Part, answer: Passing) -> Account:
+        """The account of what comes next, when that packet has been released."""
+        if answer.over:
+            self._done(account, "error" if account.code else "ok", account.code)
+            self._rest("skipped" if account.code else "ok")
+        elif self._next and (part == Part.OK or (part == Part.END and account.permit.plan.verbs[:1] != ("CALL",))):
+            self._done(account, "ok")
+            account = self._running = self._next.popleft()
+        return account
+
+    def _rest(self, status: str) -> None:
+        while self._next:
+            self._done(self._next.popleft(), status)
 
     async def _counted(self, account: Account | None, part: Part, packet: bytes, answer: Passing) -> None:
         size = len(packet) + _HEADER

@@ -1,6 +1,7 @@
 """The client's side of an observed MySQL session: each command leaves as it came, behind the record of what it runs.
 
-    COM_QUERY, COM_STMT_EXECUTE, COM_STMT_FETCH   a record each; one for all statements of a text
+    COM_QUERY                                     a record for each of its statements, all of them ahead of the first
+    COM_STMT_EXECUTE, COM_STMT_FETCH              a record each
     COM_STMT_PREPARE                              a record: it shows what exists
     COM_INIT_DB, COM_FIELD_LIST, COM_PROCESS_KILL recorded as the statements that do the same
     COM_STATISTICS, COM_RESET_CONNECTION          a record each
@@ -18,6 +19,7 @@ import asyncio
 import math
 import re
 from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 from gateway.admitted import Admitted, Refused
 from gateway.engines.account import Account
@@ -34,7 +36,10 @@ from gateway.sql.observed import as_judged, unread
 from gateway.sql.said import KEPT, either, in_text
 from gateway.wire.mysql import commands as wire
 from gateway.wire.mysql.answers import Passing
+from gateway.wire.mysql.base import Capability
 from gateway.wire.mysql.commands import Command
+
+R = TypeVar("R")
 
 _LAST = 0xFFFFFFFF
 """MariaDB's number for the statement that was prepared last."""
@@ -69,6 +74,7 @@ class ObservedRequests:
         self._statements = Statements()
         self._last: Prepared | None = None
         self._number = 0
+        self._multi = bool(backend.capabilities & Capability.MULTI_STATEMENTS)
         answers.open_aside = self._unasked
 
     async def answer(self, payload: bytes) -> bool:
@@ -84,11 +90,12 @@ class ObservedRequests:
 
     async def _query(self, payload: bytes, command: Command) -> None:
         raw = wire.decode_text(payload)
-        judged = await self._judged(raw)
+        parts = [await self._judged(part) for part in await self._parts(raw)]
         killed = _KILL.fullmatch(raw)
         if killed is not None:
             payload = wire.encode_text(command, b"%b%d%b" % (killed[1], self._behind(int(killed[2])), killed[3]))
-        await self._run(payload, command, judged, "simple")
+        permits = [await self._permit(judged, "simple") for judged in parts]
+        await self._answers.run(permits, payload, command)
 
     async def _prepare(self, payload: bytes, command: Command) -> None:
         raw = wire.decode_text(payload)
@@ -152,8 +159,13 @@ class ObservedRequests:
         self._last = None
         self._reader.reset()
 
-    async def _plain(self, payload: bytes, command: Command) -> None:
+    async def _ping(self, payload: bytes, command: Command) -> None:
         await self._answers.plain(payload, command)
+
+    async def _option(self, payload: bytes, command: Command) -> None:
+        answer = await self._answers.plain(payload, command)
+        if answer.ok is not None:
+            self._multi = wire.decode_number(payload) == wire.MULTI_STATEMENTS_ON
 
     async def _change_user(self, _payload: bytes, _command: Command) -> None:
         raise GatewayError("feature-not-supported", "a session cannot become another's", "connect anew", fatal=True)
@@ -161,15 +173,15 @@ class ObservedRequests:
     async def _run(
         self, payload: bytes, command: Command, judged: Judgement, protocol: str, parameters: int = 0
     ) -> Passing:
+        return await self._answers.run([await self._permit(judged, protocol, parameters)], payload, command)
+
+    async def _permit(self, judged: Judgement, protocol: str, parameters: int = 0) -> Permit:
         permit = self._gate.observe(self._inside, self._statement(protocol, parameters), judged)
         if isinstance(permit, Refused):
-            raise await self._ending(permit)
-        return await self._answers.run(permit, payload, command)
-
-    async def _ending(self, refused: Refused) -> GatewayError:
-        """The gate let no more happen: the session ends as soon as that is on record."""
-        await self._answers.refused(refused)
-        return GatewayError.of(refused.refusal)
+            # the gate let no more happen: the session ends as soon as that is on record
+            await self._answers.refused(permit)
+            raise GatewayError.of(permit.refusal)
+        return permit
 
     def _unasked(self) -> Account:
         permit: Permit | Refused = self._gate.observe(self._inside, self._statement("unasked"), unread(_UNASKED))
@@ -181,14 +193,23 @@ class ObservedRequests:
         self._number += 1
         return Statement(f"{self._inside.session.id}.{self._number}", "", protocol, parameters)
 
+    async def _parts(self, raw: bytes) -> list[bytes]:
+        """The statements of a text; all of it where it is one to the target, or where they cannot be told apart."""
+        if not self._multi or b";" not in raw or len(raw) > self._inside.view.limits.text:
+            return [raw]
+        return await self._read(self._reader.parts, raw) or [raw]
+
+    async def _read(self, how: Callable[[bytes], R], raw: bytes) -> R:
+        """Read a text; a long one takes a while, in which others have their turns."""
+        return await asyncio.to_thread(how, raw) if len(raw) > _LONG else how(raw)
+
     async def _judged(self, raw: bytes) -> Judgement:
         copies = may_load(raw)
         limit = self._inside.view.limits.text
         if len(raw) > limit:
             long = Refusal("statement-too-long", f"the statement is longer than {limit} bytes")
             return unread(long, in_text(raw), copies=copies, **self._reader.outline(raw[:_SHOWN]))
-        # a long one takes a while, in which others have their turns
-        text = await asyncio.to_thread(self._reader.text, raw) if len(raw) > _LONG else self._reader.text(raw)
+        text = await self._read(self._reader.text, raw)
         if text is None:
             return unread(_UNREADABLE, in_text(raw), copies=copies)
         if self._gate.needs_study(self._inside, text):
@@ -232,7 +253,7 @@ _ANSWERS: dict[Command, Callable[[ObservedRequests, bytes, Command], Awaitable[N
     Command.PROCESS_KILL: ObservedRequests._kill,
     Command.STATISTICS: ObservedRequests._statistics,
     Command.RESET_CONNECTION: ObservedRequests._reset,
-    Command.PING: ObservedRequests._plain,
-    Command.SET_OPTION: ObservedRequests._plain,
+    Command.PING: ObservedRequests._ping,
+    Command.SET_OPTION: ObservedRequests._option,
     Command.CHANGE_USER: ObservedRequests._change_user,
 }

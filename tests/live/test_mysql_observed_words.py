@@ -37,7 +37,8 @@ INSIDE = [
     b"word", b"word", b"\xc3\xa9", b"\xe9", b"\xbf", b"\xbf\\", b"\x95\\", b"\xa0", b"50000 ", b"99999 ",
 ]  # fmt: skip
 ITEMS = (
-    *("single",) * 6, *("double", "two", "word") * 2, "named", "comment", "run", "later", "line", "hash", "bare", "other",
+    *("single",) * 6, *("double", "two", "word") * 2, "named", "comment", "run", "later", "line", "hash", "bare",
+    "other",
 )  # fmt: skip
 WORD = re.compile(r"[a-z_]\w*", re.ASCII | re.IGNORECASE)
 DIGEST = (

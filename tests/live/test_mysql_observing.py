@@ -140,14 +140,19 @@ def test_the_command_line_sees_and_writes_and_loads_a_file(
     assert "4111" not in str(load)
 
 
-def test_a_text_of_several_statements_is_one_record_that_names_them_all(
-    mysql: MysqlHouse, opened: dict[str, Any]
-) -> None:
+def test_each_statement_of_a_text_has_its_record(mysql: MysqlHouse, opened: dict[str, Any]) -> None:
     text = "select 1; insert into called values (4111); select 'a;b' /* ; */ from called; delete from called"
     session = client(mysql, opened=opened)
     try:
-        results = session.query(text)
-        assert [len(one.rows) for one in results] == [1, 0, 1, 0]
+        assert [len(one.rows) for one in session.query(text)] == [1, 0, 1, 0]
+        with pytest.raises(Refused, match="1146"):
+            session.query("select 2; select * from nowhere; delete from employees")
+        # the end of a string that only the server sees: one record for them all, without a word
+        session.query(
+            'set sql_mode = \'ANSI_QUOTES\'; select 1 as "\\"; insert into called values (1); select 2 as "\\"'
+        )
+        # more than have a record each: one that names them all
+        session.query("select 1; " * 100 + "delete from called")
         # without the option it is one statement, and a wrong one
         said(session, encode_number(Command.SET_OPTION, 1))
         with pytest.raises(Refused, match="1064"):
@@ -155,13 +160,18 @@ def test_a_text_of_several_statements_is_one_record_that_names_them_all(
     finally:
         session.close()
     made = recorded(mysql, "codec")
-    assert made[0]["verb"] == "SELECT; INSERT; SELECT; DELETE"
-    assert made[0]["sql"] == "select ?; insert into called values (?); select ? from called; delete from called"
-    assert made[0]["would_codes"] == ["read-only"]
-    assert made[0]["relations"] == ["called"]
-    assert made[0]["rows"] == 2
-    assert made[0]["tag"] == "OK 1; OK 1"
-    assert made[1]["status"] == "error"
+    assert [(one.get("sql"), one["status"], one["rows"], one.get("tag")) for one in made[:7]] == [
+        ("select ?", "ok", 1, None), ("insert into called values (?)", "ok", 0, "OK 1"),
+        ("select ? from called", "ok", 1, None), ("delete from called", "ok", 0, "OK 1"),
+        ("select ?", "ok", 1, None), ("select * from nowhere", "error", 0, None),
+        ("delete from employees", "skipped", 0, None),
+    ]  # fmt: skip
+    assert [one["would"] for one in made[:4]] == ["permit", "deny", "deny", "deny"]
+    assert made[7].get("sql") is None
+    assert made[7]["rows"] == 2
+    assert (made[8]["verb"].count("SELECT"), made[8]["verb"][-6:], made[8]["rows"]) == (65, "DELETE", 100)
+    assert made[8]["would_codes"] == ["statement-too-complex"]
+    assert (made[9]["verb"], made[9]["status"]) == ("SELECT; DELETE", "error")
 
 
 def test_a_procedure_s_results_and_its_out_parameters_come(mysql: MysqlHouse, opened: dict[str, Any]) -> None:
@@ -182,9 +192,10 @@ def test_a_procedure_s_results_and_its_out_parameters_come(mysql: MysqlHouse, op
         session.close()
     made = recorded(mysql, "codec")
     assert [(one["protocol"], one["verb"], one.get("rows")) for one in made] == [
-        ("simple", "SET", 0), ("simple", "CALL; SELECT", 4), ("prepare", "CALL", 0), ("execute", "CALL", 4),
+        ("simple", "SET", 0), ("simple", "CALL", 3), ("simple", "SELECT", 1), ("prepare", "CALL", 0),
+        ("execute", "CALL", 4),
     ]  # fmt: skip
-    assert made[3]["parameters"] == 3
+    assert made[-1]["parameters"] == 3
     assert "4111" not in str(made)
     mysql.truth("delete from called")
 
@@ -255,7 +266,7 @@ def test_commands_without_a_text_are_on_record_as_what_they_do(mysql: MysqlHouse
         session.close()
     made = recorded(mysql, "codec")
     assert [one["sql"] for one in made if one["protocol"] != "unasked"] == [
-        "STATISTICS", "SHOW COLUMNS FROM `called`", "set @kept = ?; create temporary table mine (a int)",
+        "STATISTICS", "SHOW COLUMNS FROM `called`", "set @kept = ?", "create temporary table mine (a int)",
         "RESET CONNECTION", "select @kept", "select ?",
     ]  # fmt: skip
     refused = [one for one in mysql.house.records() if one["kind"] == "statement.refused"]

@@ -15,8 +15,9 @@ from __future__ import annotations
 
 import re
 
+from gateway.sql.mysql.lexer import MOST
 from gateway.sql.mysql.observed import outlined
-from gateway.sql.mysql.pieces import VALUE, pieces
+from gateway.sql.mysql.pieces import VALUE, pieces, statements
 
 _DOUBLE = frozenset({1, 84, 28, 87, 13, 88, 95, 96, 248, 249, 250})
 """Collations of Big5, GBK, Shift JIS, CP932 and GB18030, as a handshake numbers them."""
@@ -53,6 +54,17 @@ class Reader:
         if not self._plain and _SECOND.search(raw):
             return None
         return raw.decode("utf-8", "replace") if b"\\" not in raw or self._agreed(raw) else None
+
+    def parts(self, raw: bytes) -> list[bytes]:
+        """The statements of a text with the comments about them; none where it cannot be told where they end, or where
+        they are too many for a record each.
+        """
+        found = pieces(raw) if self.text(raw) is not None else None
+        parts = statements(found or [])
+        ends = [part[0].at for part in parts[1:]]
+        if not parts or len(parts) > MOST:
+            return []
+        return [raw[start:end] for start, end in zip([0, *ends], [*ends, len(raw)], strict=True)]
 
     def _agreed(self, raw: bytes) -> bool:
         """Whether it is known where the literals of a text with backslashes end."""
