@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from gateway.errors import GatewayError
-from gateway.wire.mysql.answers import MAX_COLUMNS, MAX_DEFINITION_BYTES, Answer, Part, State
+from gateway.wire.mysql.answers import MAX_COLUMNS, MAX_DEFINITION_BYTES, Answer, Part, Passing, State
 from gateway.wire.mysql.base import Capability, Status, Type
 from gateway.wire.mysql.commands import Command
 from gateway.wire.mysql.packets import MAX_PAYLOAD, frame, frames
@@ -145,6 +145,33 @@ def test_each_packet_of_an_answer_is_known_for_what_it_is(
     assert said(answer, payloads) == expected
     assert answer.rows == expected.split().count("ROW")
     assert refusal(lambda: answer.take(OK)) == "protocol-violation"
+
+
+@pytest.mark.parametrize(
+    ("command", "capabilities", "payloads", "expected"),
+    [dialogue[1:] for dialogue in DIALOGUES],
+    ids=[dialogue[0] for dialogue in DIALOGUES],
+)
+def test_an_answer_that_only_passes_is_told_apart_alike(
+    command: Command, capabilities: int, payloads: list[bytes], expected: str
+) -> None:
+    assert said(Passing(command, capabilities), payloads) == expected
+
+
+def test_an_answer_that_passes_is_read_no_further_than_is_needed() -> None:
+    unknown = A[:-6] + b"\xf2" + A[-5:]
+    tracked = encode_ok(Ok(3, 4, MORE | Status.SESSION_STATE_CHANGED), NEW) + b"\0\5\x77odd"
+    passing = Passing(Command.QUERY, NEW)
+    assert said(passing, [tracked, encode_count(1), unknown, b"\1x", end(NEW)]) == "OK COUNT COLUMN ROW END"
+    assert passing.columns == []
+    assert refusal(lambda: said(Answer(Command.QUERY, NEW), [encode_count(1), unknown])) == "feature-not-supported"
+
+
+def test_a_file_is_asked_for_where_that_was_agreed_and_the_answer_goes_on_when_it_was_sent() -> None:
+    files = NEW | Capability.LOCAL_FILES
+    assert said(Passing(Command.QUERY, files), [b"\xfbname", OK]) == "FILE OK"
+    assert said(Passing(Command.QUERY, files), [encode_ok(Ok(status=MORE), NEW), b"\xfbname", ERR]) == "OK FILE ERROR"
+    assert refusal(lambda: Passing(Command.QUERY, NEW).take(b"\xfbname")) == "protocol-violation"
 
 
 @pytest.mark.parametrize(
