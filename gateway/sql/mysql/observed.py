@@ -18,6 +18,7 @@ from gateway.sql.mysql.analysis import analyse
 from gateway.sql.mysql.lexer import MOST, unquoted
 from gateway.sql.mysql.pieces import MARK, NAME, VALUE, WORD, Piece, pieces, statements
 from gateway.sql.mysql.pins import fingerprint
+from gateway.sql.mysql.refused import is_known
 from gateway.sql.said import MOST_SUBJECTS, Subject
 from gateway.sql.statement import Kind, Plan, View
 
@@ -35,6 +36,11 @@ _BEFORE = frozenset(
     {"from", "join", "into", "update", "table", "tables", "describe", "desc", "call", "view", "truncate"}
 )
 """What a name of a relation follows."""
+_BEGINNINGS = frozenset({
+    "SELECT", "WITH", "SET", "SHOW", "DESCRIBE", "DESC", "USE", "KILL", "BEGIN", "START", "COMMIT", "ROLLBACK",
+    "SAVEPOINT", "RELEASE", "IF", "WHILE", "LOOP", "REPEAT", "CASE", "FOR",
+})  # fmt: skip
+"""What statements begin with, beside what `refused` knows."""
 _KEYWORDS = frozenset({
     "select", "set", "if", "exists", "not", "ignore", "low_priority", "quick", "delayed", "high_priority", "lateral",
     "outfile", "dumpfile", "dual", "table", "tables", "only", "or", "replace",
@@ -115,10 +121,18 @@ def _joined(plans: list[Plan]) -> Plan:
 
 def _shown(parts: list[list[Piece]]) -> str:
     """The statements without their values."""
-    written = "; ".join("".join(_written(one, first=not at) for at, one in enumerate(part)) for part in parts)
+    readable = (part for part in parts if _is_statement(part))
+    written = "; ".join("".join(_written(one, first=not at) for at, one in enumerate(part)) for part in readable)
     if len(written) <= _SHOWN + _SHOWN_OF_END:
         return written
     return f"{written[:_SHOWN]} ... {written[-_SHOWN_OF_END:]}"
+
+
+def _is_statement(part: list[Piece]) -> bool:
+    """Whether it begins as a statement does: the words of anything else may be a value that was pasted."""
+    first = next((one for one in part if one.raw != b"("), part[0])
+    word = first.lower.upper()
+    return first.kind == WORD and (word in _BEGINNINGS or is_known(word))
 
 
 def _written(piece: Piece, *, first: bool) -> str:
@@ -132,7 +146,7 @@ def _verbs(parts: list[list[Piece]]) -> tuple[str, ...]:
 
 
 def _verb(part: list[Piece]) -> str:
-    words = [one.lower.upper() for one in part[:16] if one.kind == WORD]
+    words = [one.lower.upper() for one in part[:16] if one.kind == WORD] if _is_statement(part) else []
     of = words[1:] if words[:1] and words[0] in _OF_OBJECTS else []
     return " ".join([*words[:1], *[one for one in of if one in _OBJECTS][:1]])
 
@@ -153,7 +167,7 @@ def _relations(parts: list[list[Piece]], known: tuple[str, ...], view: View) -> 
     there: dict[str, list[str]] = {}
     for name, relation in view.catalog.relations.items():
         there.setdefault(relation.name.lower(), []).append(name)
-    for part in [*parts, *(inner for one in parts for inner in _inner(one))]:
+    for part in filter(_is_statement, [*parts, *(inner for one in parts for inner in _inner(one))]):
         for at, one in enumerate(part):
             if one.kind not in (WORD, NAME) or len(found) >= _MOST_RELATIONS:
                 continue

@@ -19,7 +19,7 @@ _COMMON = (
     rb"|(?P<comment>/\*(?![Mm]?!).*?\*/)|(?P<run>/\*[Mm]?!\d*)|(?P<open>/\*|--(?=[\x80-\xff]))"
     rb"|(?P<name>`(?:[^`]|``)*`)"
     rb"|%b"
-    rb"|(?P<number>\d[\w.]*|\.\d\w*)"
+    rb"|(?P<number>\d[\w.$\x80-\xff]*|\.\d\w*)"
     rb"|(?P<word>[A-Za-z_$\x80-\xff][\w$\x80-\xff]*)|(?P<mark>\?)|(?P<end>;)|(?P<unclosed>['\"`])|(?P<sign>.)"
 )
 _ESCAPING = rb"""(?P<value>'(?:[^'\\]|\\.|'')*'|"(?:[^"\\]|\\.|"")*")"""

@@ -411,6 +411,14 @@ def test_a_policy_protects_unless_it_says_that_it_observes() -> None:
     assert "not protected" in observed.warning
 
 
+@pytest.mark.parametrize("dialect", ["mysql", "mariadb"])
+def test_targets_of_mysql_can_be_observed_too(dialect: str) -> None:
+    head = f"mode: observe\ndialect: {dialect}\nschemas: [public]\n"
+    assert parse_policy(
+        head + SMALL.replace(", search: exact", "").replace("exact_searches_per_hour: 5, ", "")
+    ).observed
+
+
 def test_the_mode_is_part_of_the_digest_and_what_protects_keeps_its_own() -> None:
     assert parse_policy("mode: protect\n" + SMALL).digest == parse_policy(SMALL).digest
     assert parse_policy("mode: observe\n" + SMALL).digest != parse_policy(SMALL).digest
