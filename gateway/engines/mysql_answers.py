@@ -20,6 +20,7 @@ from gateway.engines.mysql_words import error_packet, refusal_packet
 from gateway.errors import GatewayError
 from gateway.gate import Gate
 from gateway.model import Permit
+from gateway.sql.mysql.explain import scrubbed
 from gateway.wire.mysql.answers import Answer, Part, State
 from gateway.wire.mysql.base import CLIENT_STATUS, Capability, Status
 from gateway.wire.mysql.commands import Command
@@ -33,6 +34,7 @@ from gateway.wire.mysql.results import (
     encode_ok,
     encode_text_row,
     parse_error,
+    parse_text_row,
 )
 
 _OURS = CLIENT_STATUS & ~(
@@ -71,7 +73,7 @@ class MysqlAnswers(Told):
         answer = Answer(command, self._backend.capabilities)
         code = ""
         while not answer.over:
-            if answer.state == State.ROWS and await self._bulk(running, answer):
+            if answer.state == State.ROWS and not permit.plan.explains and await self._bulk(running, answer):
                 continue
             packet = await self._heard()
             part = answer.take(packet)
@@ -80,6 +82,9 @@ class MysqlAnswers(Told):
                 code = error.sqlstate or "HY000"
                 self._client.send(error_packet(error))
             elif part == Part.ROW:
+                if permit.plan.explains:
+                    cells = parse_text_row(packet, len(answer.columns))
+                    packet = encode_text_row(scrubbed([one.name for one in answer.columns], cells))
                 refusal = await self._announced(running, 1, len(packet) + 4)
                 if refusal is not None:
                     self._client.send(refusal_packet(refusal))
