@@ -31,7 +31,7 @@ from gateway.engines.http_support import unsupported
 pytestmark = pytest.mark.skipif(bool(unsupported()), reason=unsupported() or "HTTP targets can be served")
 
 CORPUS = Path(__file__).parents[1] / "corpus" / "search"
-POLICY = (CORPUS / "shop.yaml").read_text(encoding="utf-8")
+POLICY = (CORPUS / "shop.yaml").read_text(encoding="utf-8").replace("tests: shop_test.yaml\n", "")
 DIALECTS = ("elasticsearch", "opensearch")
 ROUTES = {
     "elasticsearch": "statement: {post: /_sql, dialect: elasticsearch}",
