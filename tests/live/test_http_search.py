@@ -303,6 +303,7 @@ def test_bodies_are_read_strictly(shop: Shop) -> None:
     path = PATHS[shop.dialect]
     with shop.http() as http:
         for body, kind in (
+            (b'{"query": "select id from employees", "cursor": "x.y"}', "application/json"),
             (b'{"query": "select id from employees", "query": "x"}', "application/json"),
             (b'{"query": "select id from employees"} {}', "application/json"),
             (b"[]", "application/json"), (b"", "application/json"), (b"\xff", "application/json"),
