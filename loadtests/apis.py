@@ -197,9 +197,9 @@ def _files(directory: Path, megabytes: int) -> Path:
     (place / "items").mkdir(parents=True)
     one = element()
     for name, size in SIZES.items():
-        items = [one] * max(1, round(size / len(json.dumps(one))))
+        items = [element(n) for n in range(max(1, round(size / len(json.dumps(one)))))]
         (place / "items" / name.replace(" ", "-")).write_text(json.dumps({"total": len(items), "items": items}))
-    block = (json.dumps(one) + "\n").encode() * 1000
+    block = "".join(f"{json.dumps(element(n))}\n" for n in range(1000)).encode()
     with (place / "stream.ndjson").open("wb") as file:
         while file.tell() < megabytes << 20:
             file.write(block)
