@@ -1,0 +1,67 @@
+"""Which makers of masks there are compiled (`_masks.pyx`), for those of `masks.py` that answers meet most.
+
+INVARIANT: a maker of here gives what its twin gives, for every text and key (`tests/properties/test_mask_twins.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+from gateway.policy import kinds, types
+from gateway.policy.schema import Mask
+from gateway.policy.types import ColumnType
+
+try:
+    from gateway.policy import _masks
+except ImportError:
+    _masks = None  # type: ignore[assignment]  # it is optional
+
+Make = Callable[[str, bytes], str | None]
+Begun = Callable[[bytes, str], tuple[Any, Any]]
+"""The states of HMAC-SHA256 behind a key and a label, the inner one and the outer one."""
+
+
+def compiled(mask: Mask, of: ColumnType, begun: Begun, twin: Make, native: ModuleType | None = _masks) -> Make | None:
+    """The compiled maker for one mask and one type; None where there is only its twin."""
+    make = _MAKERS.get(mask.kind)
+    made: Make | None = make(native, mask, of, begun, twin) if native is not None and make is not None else None
+    return made
+
+
+def _pseudonym(native: Any, mask: Mask, of: ColumnType, begun: Begun, _twin: Make) -> Any:
+    domain = mask.option("domain")
+    if domain in {"last_name", "company"}:
+        letters = native.syllables(kinds.SYLLABLE_DIGITS, kinds.SYLLABLE_LETTERS)
+        suffix = kinds.COMPANY_SUFFIX if domain == "company" else ""
+        return native.last_name(domain, begun, letters, kinds.CONSONANT_BITS, kinds.VOWEL_BITS, suffix)
+    if domain == "token":
+        return native.token(domain, begun)
+    if of.group != types.INTEGER or domain in {"first_name", "uuid"}:
+        return None
+    return native.number(domain, begun, 8 if of.name == "int8" else 4, types.INTEGER_MAX[of.name])
+
+
+def _day(native: Any, mask: Mask, of: ColumnType, _begun: Begun, twin: Make) -> Any:
+    rest = {"date": "", "timestamp": " 00:00:00"}.get(of.name)
+    return native.truncated_day(mask.kind == "month", rest, twin) if rest is not None else None
+
+
+def _bucket(native: Any, mask: Mask, of: ColumnType, _begun: Begun, twin: Make) -> Any:
+    size = str(mask.option("size"))
+    return native.bucket(int(size), twin) if of.group != types.FLOAT and size.isdecimal() else None
+
+
+_MAKERS: dict[str, Callable[[Any, Mask, ColumnType, Begun, Make], Any]] = {
+    "pseudonym": _pseudonym,
+    "email": lambda native, mask, _of, begun, twin: native.email(mask.option("domain") == "keyed", begun, twin),
+    "digits": lambda native, _mask, _of, begun, twin: native.digits(begun, twin),
+    "partial": lambda native, mask, _of, _begun, _twin: native.partial(
+        int(mask.option("keep_start", 0)), int(mask.option("keep_end", 0))
+    ),
+    "initials": lambda native, _mask, _of, _begun, twin: native.initials(twin),
+    "year": _day,
+    "month": _day,
+    "bucket": _bucket,
+}
