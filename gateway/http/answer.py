@@ -176,7 +176,8 @@ class _JsonBody:
         return iter(())
 
     def finish(self, *, proven: bool) -> Iterator[bytes]:
-        left, self.rows = self._leaving.leave(self._held, self._customers, self._key, self._depth, proven=proven)
+        held, self._held = self._held, bytearray()
+        left, self.rows = self._leaving.leave(held, self._customers, self._key, self._depth, proven=proven)
         if left is None:
             raise Withheld.not_found()
         yield left

@@ -1,8 +1,8 @@
 # cython: language_level=3, boundscheck=False, wraparound=False
 """The makers of `masks.py` that answers meet most, compiled; see there for what they promise.
 
-Each does the usual text by hand and leaves every other one (not ASCII, too long, another form) to its twin. HMAC is
-hashlib's: `begun` gives the two states behind a key and a label.
+Each does the usual text by hand and leaves every other one (not ASCII, too long, another form) to its twin. `begun` gives
+the two states of an HMAC behind a key and a label: hashlib's, or `States`, which are OpenSSL's own without the objects.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
@@ -14,13 +14,68 @@ cdef extern from "Python.h":
     bint PyUnicode_IS_ASCII(object text)
 
 
+ctypedef struct Sha:
+    unsigned char room[256]  # SHA256_CTX has 112 bytes
+
+ctypedef int (*Begin)(Sha *) noexcept
+ctypedef int (*Update)(Sha *, const void *, size_t) noexcept
+ctypedef int (*Final)(unsigned char *, Sha *) noexcept
+
+cdef Begin sha_begin = NULL
+cdef Update sha_update = NULL
+cdef Final sha_final = NULL
+
+
+def adopt(size_t begin, size_t update, size_t final):
+    """Take OpenSSL's `SHA256_Init`, `SHA256_Update` and `SHA256_Final`, by their addresses."""
+    global sha_begin, sha_update, sha_final
+    sha_begin, sha_update, sha_final = <Begin>begin, <Update>update, <Final>final
+
+
+cdef class States:
+    """An HMAC's two states, behind these bytes."""
+
+    cdef Sha inner
+    cdef Sha outer
+
+    def __init__(self, bytes inner not None, bytes outer not None):
+        if sha_begin == NULL:
+            raise ValueError("there is no SHA-256 yet")
+        sha_begin(&self.inner)
+        sha_update(&self.inner, PyBytes_AS_STRING(inner), len(inner))
+        sha_begin(&self.outer)
+        sha_update(&self.outer, PyBytes_AS_STRING(outer), len(outer))
+
+    def of(self, str text not None):
+        """The HMAC of a text."""
+        return digest_of(self, text)
+
+    cdef bytes digest(self, const char *text, Py_ssize_t size):
+        cdef Sha state = self.inner
+        cdef unsigned char found[32]
+        sha_update(&state, text, size)
+        sha_final(found, &state)
+        state = self.outer
+        sha_update(&state, found, 32)
+        sha_final(found, &state)
+        return PyBytes_FromStringAndSize(<char *>found, 32)
+
+
 cdef const char *HEX = b"0123456789abcdef"
 
 
 cdef object digest_of(object states, str text):
     cdef Py_ssize_t size
     cdef const char *at
-    cdef object inner = states[0].copy(), outer = states[1].copy()
+    cdef object inner, outer
+    cdef bytes encoded
+    if type(states) is States:
+        if PyUnicode_IS_ASCII(text):
+            at = PyUnicode_AsUTF8AndSize(text, &size)
+            return (<States>states).digest(at, size)
+        encoded = text.encode("utf-8", "surrogatepass")
+        return (<States>states).digest(PyBytes_AS_STRING(encoded), len(encoded))
+    inner, outer = states[0].copy(), states[1].copy()
     if PyUnicode_IS_ASCII(text):
         at = PyUnicode_AsUTF8AndSize(text, &size)
         inner.update(PyBytes_FromStringAndSize(at, size))

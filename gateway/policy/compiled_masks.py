@@ -5,7 +5,11 @@ INVARIANT: a maker of here gives what its twin gives, for every text and key (`t
 
 from __future__ import annotations
 
+import ctypes
+import hmac
 from collections.abc import Callable
+from functools import cache, lru_cache
+from hashlib import sha256
 from types import ModuleType
 from typing import Any
 
@@ -19,15 +23,59 @@ except ImportError:
     _masks = None  # type: ignore[assignment]  # it is optional
 
 Make = Callable[[str, bytes], str | None]
-Begun = Callable[[bytes, str], tuple[Any, Any]]
+Begun = Callable[[bytes, str], Any]
 """The states of HMAC-SHA256 behind a key and a label, the inner one and the outer one."""
+
+_BLOCK = 64
 
 
 def compiled(mask: Mask, of: ColumnType, begun: Begun, twin: Make, native: ModuleType | None = _masks) -> Make | None:
     """The compiled maker for one mask and one type; None where there is only its twin."""
     make = _MAKERS.get(mask.kind)
+    if native is not None and has_sha256(native):
+        begun = _states(native)
     made: Make | None = make(native, mask, of, begun, twin) if native is not None and make is not None else None
     return made
+
+
+def hmac_blocks(key: bytes) -> tuple[bytes, bytes]:
+    """The blocks that a key becomes, the inner one and the outer one (RFC 2104, 2)."""
+    block = (key if len(key) <= _BLOCK else sha256(key).digest()).ljust(_BLOCK, b"\0")
+    return bytes(byte ^ 0x36 for byte in block), bytes(byte ^ 0x5C for byte in block)
+
+
+@cache
+def has_sha256(native: ModuleType) -> bool:
+    """Whether the compiled module calls OpenSSL's SHA-256 as hashlib does, but on states that are no objects.
+
+    Found where hashlib has it. Without it, or where OpenSSL is held to FIPS 140 and its low-level functions are not,
+    hashlib's own objects serve.
+    """
+    try:
+        import _hashlib
+
+        if _hashlib.get_fips_mode():
+            return False
+        library = ctypes.CDLL(_hashlib.__file__)
+        names = "SHA256_Init", "SHA256_Update", "SHA256_Final"
+        native.adopt(*(ctypes.cast(getattr(library, name), ctypes.c_void_p).value for name in names))
+    except (ImportError, AttributeError, OSError):
+        return False
+    return all(_states(native)(b"key", "label").of(text) == _hmac(b"key", f"label:{text}") for text in ("", "a" * 200))
+
+
+def _hmac(key: bytes, text: str) -> bytes:
+    return hmac.digest(key, text.encode(), "sha256")
+
+
+@cache
+def _states(native: ModuleType) -> Begun:
+    @lru_cache(maxsize=256)
+    def begun(key: bytes, label: str) -> Any:
+        inner, outer = hmac_blocks(key)
+        return native.States(inner + f"{label}:".encode(), outer)
+
+    return begun
 
 
 def _pseudonym(native: Any, mask: Mask, of: ColumnType, begun: Begun, _twin: Make) -> Any:

@@ -28,7 +28,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from gateway.policy import kinds, types
-from gateway.policy.compiled_masks import Make, compiled
+from gateway.policy.compiled_masks import Make, compiled, hmac_blocks
 from gateway.policy.kinds import KINDS
 from gateway.policy.schema import Mask
 from gateway.policy.types import ColumnType, column_type
@@ -44,7 +44,6 @@ PURPOSES = ("global", "target", "ticket")
 Renderer = Callable[[str | None, bytes | None], str | None]
 """What makes of a value, in PostgreSQL's text form, and a key what may be shown of it."""
 
-_BLOCK = 64
 _LARGEST_BUCKETED = Decimal(kinds.LARGEST_BUCKETED)
 _EXACT = Context(prec=20_000, rounding=ROUND_HALF_UP)
 _EMAIL_DOMAIN = re.compile(kinds.EMAIL_DOMAIN.removesuffix("$") + r"\Z")
@@ -359,10 +358,8 @@ def _hmac(key: bytes, label: str, text: str) -> bytes:
 @lru_cache(maxsize=256)
 def _begun(key: bytes, label: str) -> tuple[_Hash, _Hash]:
     """The states behind the key's own blocks and the label: half of the work for a short value (RFC 2104, 4)."""
-    block = (key if len(key) <= _BLOCK else sha256(key).digest()).ljust(_BLOCK, b"\0")
-    inner = sha256(bytes(byte ^ 0x36 for byte in block))
-    inner.update(f"{label}:".encode())
-    return inner, sha256(bytes(byte ^ 0x5C for byte in block))
+    inner, outer = hmac_blocks(key)
+    return sha256(inner + f"{label}:".encode()), sha256(outer)
 
 
 _MAKERS: dict[str, Callable[[Mask, ColumnType], Make]] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -35,6 +36,7 @@ MADE = [
     ("bucket", {"size": 7}, "numeric"),
     ("bucket", {"size": 10**15}, "int8"),
 ]
+HAS_SHA256 = compiled_masks.has_sha256.__wrapped__
 DAYS = st.builds("{:04}-{:02}-{:02}".format, st.integers(0, 10_000), st.integers(0, 13), st.integers(0, 32))
 NUMBERS = st.from_regex(r"\A-?[0-9]{1,17}(\.[0-9]{0,3})?\Z")
 TEXTS = (
@@ -45,10 +47,14 @@ TEXTS = (
 )
 
 
-@pytest.fixture(scope="module")
-def native(tmp_path_factory: pytest.TempPathFactory) -> ModuleType:
+@pytest.fixture(scope="module", params=["OpenSSL's states", "hashlib's states"])
+def native(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModuleType]:
     """The compiled module of this very source, built for the test."""
-    return built(Path(masks.__file__).with_name("_masks.pyx"), tmp_path_factory.mktemp("masks"))
+    module = built(Path(masks.__file__).with_name("_masks.pyx"), tmp_path_factory.mktemp("masks"))
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "hashlib's states":
+            patch.setattr(compiled_masks, "has_sha256", lambda _native: False)
+        yield module
 
 
 @settings(max_examples=2_000, deadline=None)
@@ -90,6 +96,14 @@ def test_a_text_with_half_a_surrogate_pair_is_no_fault_in_either(native: ModuleT
             assert compiled_masks.compiled(mask, of, masks._begun, twin, native)("a\ud800", b"k") == twin(
                 "a\ud800", b"k"
             )
+
+
+def test_openssls_states_are_taken_unless_it_is_held_to_fips(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = built(Path(masks.__file__).with_name("_masks.pyx"), tmp_path)
+
+    assert HAS_SHA256(module)
+    monkeypatch.setattr("_hashlib.get_fips_mode", lambda: 1)
+    assert not HAS_SHA256(module)
 
 
 def test_what_has_no_compiled_maker_is_made_by_its_twin(native: ModuleType) -> None:
