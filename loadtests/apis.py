@@ -174,9 +174,10 @@ def _wrk(road: Road, path: str, clients: int, seconds: int) -> tuple[int, float,
 
 
 def _stream(road: Road, megabytes: int) -> None:
-    """Read the long answer, and print how fast it came and the most memory that each process of the road had."""
+    """Read the long answer, and print how fast it came and the memory of each process of the road, and before that."""
     for pid in road.pids():
         reset_peak(pid)
+    had = [round(peak_mib(pid)) for pid in road.pids()]
     began, before = time.monotonic(), road.cpu_s()
     headers = [word for header in road.headers for word in ("-H", header)]
     said = subprocess.run(
@@ -188,7 +189,8 @@ def _stream(road: Road, megabytes: int) -> None:
         raise DemoError(f"the long answer did not come by the road `{road.name}`: {said}", "")
     took, peaks = time.monotonic() - began, [round(peak_mib(pid)) for pid in road.pids()]
     print(f"NDJSON, {megabytes} MB, {road.name:<10} {megabytes / took:7,.1f} MB/s of the API's, {int(said[1]) >> 20} "
-          f"MB came; {road.cpu_s() - before:.1f} s of CPU; peak memory {' + '.join(map(str, peaks))} MB")  # fmt: skip
+          f"MB came; {road.cpu_s() - before:.1f} s of CPU; peak memory {' + '.join(map(str, peaks))} MB, "
+          f"{' + '.join(map(str, had))} MB before")  # fmt: skip
 
 
 def _files(directory: Path, megabytes: int) -> Path:
