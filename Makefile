@@ -36,7 +36,7 @@ PREPARE := deploy/prepare.sh
 LOCKS := deploy/requirements
 BIN := $(VENV)/bin
 NATIVE := $(shell find gateway -name '_*.pyx')
-SERVERS := $(if $(filter no,$(LIVE)),,server client jdbc node strace pgbouncer go rsyslog slapd chromium redis testssl mariadb)
+SERVERS := $(if $(filter no,$(LIVE)),,server client jdbc node strace pgbouncer go rsyslog slapd chromium redis testssl mariadb haproxy sysbench)
 EXTENSIONS := $(if $(filter no,$(LIVE)),,pgaudit)
 
 # An environment whose interpreter went away or that was moved here is made again.
@@ -79,7 +79,7 @@ suites: $(VENV)/.dev $(VENV)/.native
 	$(BIN)/python tests/suites/run.py $(SUITES_ARGS)
 
 bench: $(VENV)/.dev $(VENV)/.native
-	@$(PREPARE) debian server client pgbouncer nginx wrk
+	@$(PREPARE) debian server client pgbouncer nginx wrk mariadb haproxy sysbench
 	$(BIN)/python -m loadtests $(BENCH_ARGS)
 
 install:
