@@ -37,6 +37,11 @@ def _none_free(_text: str, _policy: Policy) -> frozenset[int]:
     return frozenset()
 
 
+def _free(text: str, policy: Policy) -> frozenset[int]:
+    # what is observed runs as it came, and every text of it is judged by itself
+    return frozenset() if policy.observed else tree.free_literals(text, policy)
+
+
 _ROOMS = {
     "postgres": Room(
         postgres.analyse,
@@ -47,7 +52,7 @@ _ROOMS = {
     ),
     **dict.fromkeys(
         ("mysql", "mariadb"),
-        Room(mysql.analyse, mysql.judged, mysql.normalise, tree.free_literals, tree.telling),
+        Room(mysql.analyse, mysql.judged, mysql.normalise, _free, tree.telling),
     ),
     "clickhouse": Room(tree.analyse, tree.analyse, tree.normalise, _none_free, tree.telling),
     **dict.fromkeys(
