@@ -9,6 +9,7 @@ before the window's is.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from functools import lru_cache
 
 from gateway.access.context import durable
 from gateway.admitted import Admitted
@@ -25,6 +26,7 @@ from gateway.wire.mysql.answers import Answer, Part, State
 from gateway.wire.mysql.base import CLIENT_STATUS, Capability, Status
 from gateway.wire.mysql.commands import Command
 from gateway.wire.mysql.results import (
+    SHORT_COLUMN,
     Column,
     Ok,
     encode_column,
@@ -113,7 +115,8 @@ class MysqlAnswers(Told):
             if not listed:
                 client.send(packet)
         elif part == Part.COLUMN:
-            client.send(encode_column(shown(answer.columns[-1]), listed=listed))
+            again = _say_again if len(packet) > SHORT_COLUMN else _known_again
+            client.send(again(answer.columns[-1], listed))
         elif part == Part.DIVIDER:
             if not listed:
                 client.send(encode_eof(0, self._told(more=more)))
@@ -164,6 +167,13 @@ class MysqlAnswers(Told):
         while not answer.over:
             if answer.take(await self._backend.heard()) != Part.OK:
                 raise GatewayError("target-unavailable", "the target does not do what it must", fatal=True)
+
+
+def _say_again(column: Column, listed: bool) -> bytes:
+    return encode_column(shown(column), listed=listed)
+
+
+_known_again = lru_cache(maxsize=2048)(_say_again)
 
 
 def shown(column: Column) -> Column:
