@@ -28,14 +28,12 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from gateway.demo.actor import Actor, Authenticator, Entrance
-from gateway.demo.company import TICKET
 from gateway.demo.postgres import DemoError, EmbeddedPostgres, free_port
 from gateway.demo.stage import Gateway
 from gateway.demo.tls import LOOPBACK, ServerTls, make_server_tls
 from gateway.engines.http_sessions import token_of
 from loadtests.answers import MASKS, element
-from loadtests.ground import database, prepared_company
+from loadtests.ground import database, opened_by_alice, prepared_company
 from loadtests.processes import children, cpu_seconds, peak_mib, raise_descriptor_limit, reset_peak
 
 SIZES = {"1 KB": 1_000, "100 KB": 100_000}
@@ -285,10 +283,7 @@ def _gateway(directory: Path, postgres: EmbeddedPostgres, port: int, tls: Server
     gateway = Gateway(company, directory.with_suffix(".log"))
     gateway.start()
     try:
-        entrance = Entrance(f"https://localhost:{company.ports['api']}", company.tls.ca, company.state / "admin.sock")
-        alice = Actor("alice", company.passwords["alice"], Authenticator(directory / "alice.json"), entrance, _tell)
-        alice.enrol()
-        opened = alice.open(TICKET, target="api")
+        opened = opened_by_alice(company, "api", _tell)
         shown = f"Authorization: Bearer {token_of(opened['user'], opened['password'])}"
         name = "gateway" if workers == 1 else f"gateway, {workers} workers"
         yield Road(name, own, gateway.pid, (shown,))

@@ -21,12 +21,10 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from gateway.demo.actor import Actor, Authenticator, Entrance
-from gateway.demo.company import TICKET
 from gateway.demo.mariadb import MariaDB
 from gateway.demo.postgres import HOST, DemoError, EmbeddedPostgres, free_port
 from gateway.demo.stage import Gateway
-from loadtests.ground import CONNECTIONS, prepared_company
+from loadtests.ground import ACCESS, CONNECTIONS, opened_by_alice, prepared_company
 
 DATABASE, ROLE, SECRET = "bench", "gateway_ro", "gateway-secret"
 POINTS = 100_000
@@ -171,10 +169,7 @@ def gateway(directory: Path, postgres: EmbeddedPostgres, server: Server) -> Iter
     process = Gateway(company, directory.with_suffix(".log"))
     process.start()
     try:
-        entrance = Entrance(f"https://localhost:{company.ports['api']}", company.tls.ca, company.state / "admin.sock")
-        alice = Actor("alice", company.passwords["alice"], Authenticator(directory / "alice.json"), entrance, tell)
-        alice.enrol()
-        opened = alice.open(TICKET, target=DATABASE)
+        opened = opened_by_alice(company, DATABASE, tell)
         place = directory.with_name(f"{directory.name}-client")
         user, password = opened["user"], opened["password"]
         yield road("gateway", port, user, password, company.tls.ca, process.pid, server, place)
@@ -208,14 +203,7 @@ def _policy() -> dict[str, Any]:
         "target": DATABASE,
         "dialect": "mariadb",
         "schemas": [DATABASE],
-        "access": {
-            "teams": ["support"],
-            "ticket": {"projects": ["SUP"], "states": ["open"], "assigned_to": "requester"},
-            "second_factor": "totp",
-            "duration": {"default": "8h", "max": "8h"},
-            "auto_approve": "masked_reads",
-            "approvers": {"teams": ["security"], "count": 1},
-        },
+        "access": ACCESS,
         "limits": {"statement_timeout": "300s"},
         "tables": {
             f"{DATABASE}.{name}": {"scope": "none", "columns": dict.fromkeys(columns, "clear")}

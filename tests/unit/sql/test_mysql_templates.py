@@ -66,6 +66,10 @@ def test_a_text_that_a_template_serves_gets_what_its_own_analysis_gives(kind: st
             assert (found.plan.normalised, found.plan.relations) == (own.normalised, own.relations)
             assert found.plan.columns_clear == own.columns_clear
             assert found.plan.columns_masked == own.columns_masked
+            assert (found.plan.exact_searches, found.plan.raw_uses) == (own.exact_searches, own.raw_uses)
+            assert (found.plan.counted, found.plan.notices, found.plan.conceals) == (
+                own.counted, own.notices, own.conceals
+            )  # fmt: skip
             assert found.said.subjects == own.subjects
     if kind == "legitimate":
         assert served > 300
