@@ -101,7 +101,7 @@ def _plan(asked: Read, names: Names, outgoing: str, view: View, grammar: Grammar
         kinds=(Kind.READ,),
         verbs=("SELECT",),
         normalised=text,
-        rewritten_normalised=without_literals(outgoing, grammar, output_names(asked, grammar) or ()),
+        rewritten_normalised=without_literals(outgoing, grammar, frozenset(output_names(asked, grammar) or ())),
         fingerprint=hashlib.sha256(text.encode()).hexdigest()[:16],
         relations=relations,
         columns_clear=tuple(clear),
