@@ -106,6 +106,9 @@ def _select(text: str, view: View) -> Plan | Refusal:
 
 def _use(command: list[Word], _upper: list[str], view: View) -> Plan:
     name = unquoted(command[1]) if len(command) == 2 else ""
+    if name == view.policy.target and name not in view.policy.schemas:
+        # as it was named when the client connected
+        name = view.policy.schemas[0]
     if name not in view.policy.schemas:
         raise GatewayError("target-not-available", "there is no such database here", "SHOW DATABASES names those")
     return _plan(f"USE `{name}`", Kind.SETTING, "USE")
