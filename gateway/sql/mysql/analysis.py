@@ -13,10 +13,12 @@ from gateway.errors import GatewayError, Refusal
 from gateway.policy.schema import Policy
 from gateway.sql import tree
 from gateway.sql.mysql import inline, settings, shows
+from gateway.sql.mysql.dumped import written_out
 from gateway.sql.mysql.explain import explained
 from gateway.sql.mysql.lexer import Word, unquoted, words
 from gateway.sql.mysql.pins import fingerprint
 from gateway.sql.mysql.refused import is_known, refuse
+from gateway.sql.said import Subject
 from gateway.sql.statement import Kind, Plan, View
 
 _TOLD = frozenset({"SET", "SHOW", "DESCRIBE", "DESC"})
@@ -45,6 +47,7 @@ _PLAIN = {
 
 def analyse(text: str, view: View) -> Plan | Refusal:
     """A plan of the text for this view, or why there is none. Pure."""
+    text = written_out(text)
     try:
         command = words(text)
         if command is None:
@@ -60,6 +63,7 @@ def analyse(text: str, view: View) -> Plan | Refusal:
 
 def normalise(text: str, policy: Policy) -> str:
     """The text without its literals; of one that cannot be read, next to nothing."""
+    text = written_out(text)
     try:
         command = words(text)
     except GatewayError:
@@ -71,6 +75,11 @@ def normalise(text: str, policy: Policy) -> str:
             return ""
         return " ".join(_shown(word) for word in command)[:1000]
     return tree.normalise(text, policy)
+
+
+def telling(text: str, policy: Policy) -> tuple[Subject, ...]:
+    """The values of a text that may tell who somebody is; nothing in one that cannot be read."""
+    return tree.telling(written_out(text), policy)
 
 
 def _shown(word: str) -> str:
