@@ -11,12 +11,13 @@ steps (`gateway`, a proof) come behind them, and do not leave.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from gateway.http import json_text
 from gateway.http.cursors import Paging
+from gateway.http.page_body import PageBody
 from gateway.http.values import leaf, scalar_text
 from gateway.http.withheld import Limits, Withheld
 from gateway.policy.http_rules import AnswerRule, FieldRule
@@ -27,46 +28,24 @@ _SCALARS = frozenset({type(None), bool, str, json_text.Number})
 _FORMS = {"elasticsearch": ("columns", "rows"), "opensearch": ("schema", "datarows")}
 
 
-class SearchBody:
+class SearchBody(PageBody):
     """One page, the first or a further one; or the word that a cursor was closed."""
-
-    streams = False
 
     def __init__(
         self, rule: AnswerRule, bound: int, limits: Limits, paging: Paging, customers: Collection[str],
         key: bytes | None,
     ) -> None:  # fmt: skip
-        self.rows = 0
+        super().__init__(bound, limits.depth, "it has more rows than are read at once; ask with a `fetch_size`")
         self._columns, self._data = _FORMS[rule.media]
-        self._bound, self._depth, self._paging = bound, limits.depth, paging
+        self._paging = paging
         self._shown = [one for one in rule.fields if one.path[0] != PROOF or len(one.path) == 1]
         self._proofs = [one.path[1] for one in rule.fields[len(self._shown) :]]
         self._masks = [leaf(one, revealed=False) for one in self._shown]
         self._customers, self._key = customers, key
-        self._held = bytearray()
-
-    def feed(self, piece: bytes) -> Iterator[bytes]:
-        """Nothing leaves before the end. Raises: Withheld."""
-        self._held += piece
-        if len(self._held) > self._bound:
-            raise Withheld.too_large("it has more rows than are read at once; ask with a `fetch_size`")
-        return iter(())
-
-    def finish(self, *, proven: bool) -> Iterator[bytes]:  # noqa: ARG002 - a document says itself where it ends
-        """The page. Raises: Withheld."""
-        try:
-            document = json_text.read(self._held, self._depth)
-        except json_text.Unreadable as why:
-            raise Withheld.unread(why) from None
-        self._held.clear()
-        if type(document) is not dict:
-            raise Withheld.unreadable("it is no page")
-        if document.keys() == {"succeeded"} and type(document["succeeded"]) is bool:
-            yield json_text.write(document)
-            return
-        yield json_text.write(self._page(document))
 
     def _page(self, read: dict[str, Any]) -> dict[str, Any]:
+        if read.keys() == {"succeeded"} and type(read["succeeded"]) is bool:
+            return read
         data, after = read.get(self._data), read.get("cursor")
         if type(data) is not list or not self._shown:
             raise Withheld.unreadable("it has no rows")

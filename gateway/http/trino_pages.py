@@ -11,12 +11,12 @@ Trino's client protocol: https://trino.io/docs/current/develop/client-protocol.h
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
 from gateway.http import json_text
 from gateway.http.cursors import Paging
+from gateway.http.page_body import PageBody
 from gateway.http.withheld import Limits, Withheld
 
 _ID = re.compile(r"[A-Za-z0-9_-]{1,100}")
@@ -57,34 +57,13 @@ _ERRORS = {
 _RESOURCES = 0x20000
 
 
-class PagesBody:
+class PagesBody(PageBody):
     """One page."""
 
-    streams = False
-
     def __init__(self, bound: int, limits: Limits, paging: Paging) -> None:
-        self.rows = 0
+        super().__init__(bound, limits.depth, "a page is longer than is read at once")
         self.failed = False
-        self._bound, self._depth, self._paging = bound, limits.depth, paging
-        self._held = bytearray()
-
-    def feed(self, piece: bytes) -> Iterator[bytes]:
-        """Nothing leaves before the end. Raises: Withheld."""
-        self._held += piece
-        if len(self._held) > self._bound:
-            raise Withheld.too_large("a page is longer than is read at once")
-        return iter(())
-
-    def finish(self, *, proven: bool) -> Iterator[bytes]:  # noqa: ARG002 - a document says itself where it ends
-        """The page. Raises: Withheld."""
-        try:
-            document = json_text.read(self._held, self._depth)
-        except json_text.Unreadable as why:
-            raise Withheld.unread(why) from None
-        self._held.clear()
-        if type(document) is not dict:
-            raise Withheld.unreadable("it is no page")
-        yield json_text.write(self._page(document))
+        self._paging = paging
 
     def _page(self, read: dict[str, Any]) -> dict[str, Any]:
         name, stats = read.get("id"), read.get("stats")

@@ -39,7 +39,8 @@ POLICY = (
     .replace("question: {get: /, dialect: clickhouse}",
              "statement: {post: /v1/statement, dialect: trino, catalog: memory}")
     .replace("tests: shop_test.yaml\n", "")
-    .replace("schemas: [shop]", "schemas: [shop]\nlimits: {rows_per_statement: 12, statement_timeout: 20s}")
+    .replace("limits: {", "limits: {rows_per_statement: 12, statement_timeout: 20s, ")
+    .replace(", search: exact", "")
 )  # fmt: skip
 LEAKS = (*CANARIES, "Martin", "coordinator.internal", "gateway_", "io.trino", "31337", "666")
 
