@@ -33,7 +33,7 @@ def analyse(text: str, view: View) -> Plan | Refusal:
         names = resolve(asked.tree, view, grammar)
         outgoing = rewritten(asked, names, view, grammar)
         prove(outgoing, asked, view, grammar, names.shown(view))
-        return _plan(asked, names, outgoing, view, grammar)
+        return planned(asked, names, outgoing, view, grammar)
     except GatewayError as error:
         return error.refusal
     except RecursionError:
@@ -74,7 +74,8 @@ def _written(mark: str, table: exp.Table) -> str:
     return f"{name} AS {quoted(table.alias, mark)}" if table.alias else name
 
 
-def _plan(asked: Read, names: Names, outgoing: str, view: View, grammar: Grammar) -> Plan:
+def planned(asked: Read, names: Names, outgoing: str, view: View, grammar: Grammar) -> Plan:
+    """The plan of a statement that was proven, with what its records say of it."""
     text = normalised(asked.tree, names, grammar)
     relations = tuple(names.columns)
     clear: list[str] = []

@@ -29,14 +29,18 @@ from gateway.sql.tree.outputs import output_names
 from gateway.sql.tree.reading import Read, read
 
 _STAND_IN = "relation stood here "
-_Word = tuple[Any, str]
+Word = tuple[Any, str]
 
 
-def prove(outgoing: str, asked: Read, view: View, grammar: Grammar, shown: Mapping[str, Collection[str]]) -> None:
+def prove(
+    outgoing: str, asked: Read, view: View, grammar: Grammar, shown: Mapping[str, Collection[str]],
+    *, named: bool = True,
+) -> None:  # fmt: skip
     """Nothing, for a text that is proven. Raises: GatewayError `scope-not-provable`, or of what cannot be read.
 
     `shown` is the rewriting's word for which columns each derived table has. It is not believed: whatever it says, only
-    columns of the policy are looked for, under their masks.
+    columns of the policy are looked for, under their masks. `named` says that outputs have the names that the server
+    would have given them.
     """
     words = [(one.token_type, one.text) for one in grammar.dialect.tokenize(outgoing)]
     relations = sorted(view.policy.tables.keys() & view.catalog.relations.keys())
@@ -45,7 +49,7 @@ def prove(outgoing: str, asked: Read, view: View, grammar: Grammar, shown: Mappi
         relation = view.catalog.relations[name]
         if name not in shown:
             continue
-        derived = _approved(relation, shown[name], view, grammar)
+        derived = approved_table(relation, shown[name], view, grammar)
         approved = [(one.token_type, one.text) for one in grammar.dialect.tokenize(derived)]
         stand_in = f"{_STAND_IN}{number}"
         words, count = _cut(words, approved, f"{grammar.mark}{stand_in}{grammar.mark}")
@@ -58,18 +62,20 @@ def prove(outgoing: str, asked: Read, view: View, grammar: Grammar, shown: Mappi
         for kind, text in words
         if not _is_string(kind)
     ):  # fmt: skip
-        raise _unproven("a name of the gateway's own is left over")
-    left = read(_text(words, grammar), grammar, view.limits, ours=True).tree
+        raise unproven("a name of the gateway's own is left over")
+    left = read(text_of(words, grammar), grammar, view.limits, ours=True).tree
     _take_ctes(left, ctes, stand_ins)
-    _take_names(left, output_names(asked, grammar) or ())
+    _take_names(left, output_names(asked, grammar) or () if named else ())
     allowed.judge(left, grammar)
     _judge_tables(left, stand_ins)
     if _shape(left, stand_ins, None) != _shape(asked.tree, {}, view):
-        raise _unproven("the statement would mean something else")
+        raise unproven("the statement would mean something else")
 
 
-def _approved(relation: Relation, among: Collection[str], view: View, grammar: Grammar) -> str:
-    """The one derived table that may stand for a relation, in parentheses."""
+def approved_table(
+    relation: Relation, among: Collection[str], view: View, grammar: Grammar, keys: Sequence[str] = ()
+) -> str:
+    """The one derived table that may stand for a relation, in parentheses; `keys` are there as they are besides."""
     rule = view.policy.tables[relation.qualified]
     shown = [column for column in relation.columns if column.name in rule.columns and column.name in among]
     outer, inner = [], []
@@ -80,10 +86,14 @@ def _approved(relation: Relation, among: Collection[str], view: View, grammar: G
         outer.append(f"{value} AS {_named(column.name, grammar)}")
         raw = _dotted("gateway_t", column.name, grammar)
         inner.append(f"{raw} AS {_named(f'gateway_{place + 1}', grammar)}")
+    for place, key in enumerate(keys, start=1):
+        own = f"gateway_k{place}"
+        outer.append(f"{_dotted('gateway_q', own, grammar)} AS {_named(own, grammar)}")
+        inner.append(f"{_dotted('gateway_t', key, grammar)} AS {_named(own, grammar)}")
     rows = f"SELECT {', '.join(inner)} FROM {_kept(relation.qualified, view, grammar)}"
     rows += f" AS {_named('gateway_t', grammar)}"
     if rule.scope.kind != "none":
-        rows += f" WHERE {_in_scope(relation.qualified, 'gateway_t', 0, view, grammar)} LIMIT {grammar.fence}"
+        rows += f" WHERE {rows_in_scope(relation.qualified, 'gateway_t', 0, view, grammar)} LIMIT {grammar.fence}"
     return f"(SELECT {', '.join(outer)} FROM ({rows}) AS {_named('gateway_q', grammar)})"
 
 
@@ -102,11 +112,12 @@ def _kept(qualified: str, view: View, grammar: Grammar) -> str:
     return catalog + _dotted(schema, name, grammar)
 
 
-def _in_scope(qualified: str, alias: str, depth: int, view: View, grammar: Grammar) -> str:
+def rows_in_scope(qualified: str, alias: str, depth: int, view: View, grammar: Grammar) -> str:
+    """The condition that a row of a relation, under that alias, is of the ticket's customers."""
     relation, scope = view.catalog.relations[qualified], view.policy.tables[qualified].scope
     column = relation.column(scope.column)
     if column is None or scope.kind not in {"customer", "follows"} or not view.customers:
-        raise _unproven("the scope of a relation cannot be told")
+        raise unproven("the scope of a relation cannot be told")
     binary = grammar.own and column_type(column.type, column.base).group == types.TEXT
     value = _dotted(alias, column.name, grammar)
     exact = f"CAST(CONVERT({value} USING utf8mb4) AS BINARY)" if binary else value
@@ -122,14 +133,14 @@ def _in_scope(qualified: str, alias: str, depth: int, view: View, grammar: Gramm
     above = f"gateway_s{depth + 1}"
     key = _dotted(above, scope.other_column, grammar)
     key = f"CAST(CONVERT({key} USING utf8mb4) AS BINARY)" if binary else key
-    inside = _in_scope(scope.other, above, depth + 1, view, grammar)
+    inside = rows_in_scope(scope.other, above, depth + 1, view, grammar)
     place = f"{_kept(scope.other, view, grammar)} AS {_named(above, grammar)}"
     return f"{exact} IN (SELECT {key} FROM {place} WHERE {inside})"
 
 
-def _cut(words: list[_Word], approved: list[_Word], stand_in: str) -> tuple[list[_Word], int]:
+def _cut(words: list[Word], approved: list[Word], stand_in: str) -> tuple[list[Word], int]:
     """The words with a name in the place of each such derived table, and how many there were."""
-    left: list[_Word] = []
+    left: list[Word] = []
     count = at = 0
     first, length = approved[0], len(approved)
     while at < len(words):
@@ -143,7 +154,7 @@ def _cut(words: list[_Word], approved: list[_Word], stand_in: str) -> tuple[list
     return left, count
 
 
-def _text(words: list[_Word], grammar: Grammar) -> str:
+def text_of(words: Sequence[Word], grammar: Grammar) -> str:
     """The words as a text again, every name in quotes."""
     parts = []
     for kind, text in words:
@@ -168,7 +179,7 @@ def _judge_tables(tree: exp.Expr, stand_ins: dict[str, Relation]) -> None:
         if table.name in stand_ins and not table.db and table.alias:
             continue
         if table.db or not _is_bound(table):
-            raise _unproven("a relation stands outside of its derived table")
+            raise unproven("a relation stands outside of its derived table")
 
 
 def _is_bound(table: exp.Table) -> bool:
@@ -202,7 +213,7 @@ def _take_ctes(tree: exp.Expr, names: Mapping[str, str], stand_ins: Collection[s
 
 def _rename(node: exp.Expr, name: str, names: Mapping[str, str]) -> None:
     if name not in names:
-        raise _unproven("a relation stands outside of its derived table, or a CTE has a name that one may have")
+        raise unproven("a relation stands outside of its derived table, or a CTE has a name that one may have")
     node.set("this", exp.Identifier(this=names[name], quoted=True))
 
 
@@ -214,7 +225,7 @@ def _take_names(tree: exp.Expr, names: Sequence[str]) -> None:
         if not name:
             continue
         if not isinstance(node, exp.Alias) or node.alias != name:
-            raise _unproven("a column would have another name")
+            raise unproven("a column would have another name")
         node.replace(node.this)
 
 
@@ -250,11 +261,12 @@ def _table_shape(table: exp.Table, stand_ins: dict[str, Relation], view: View | 
         found = (view.catalog.relation(f"{schema}.{table.name}") for schema in schemas)
         relation = next((one for one in found if one is not None and one.qualified in view.policy.tables), None)
         if relation is None:
-            raise _unproven("a name stands for no relation")
+            raise unproven("a name stands for no relation")
     if relation is not None:
         return "relation", relation.qualified, table.alias or table.name
     return "cte", table.name, table.alias or table.name
 
 
-def _unproven(why: str) -> GatewayError:
+def unproven(why: str) -> GatewayError:
+    """The refusal of what is not proven."""
     return GatewayError("scope-not-provable", f"the rewriting could not be proven safe: {why}")

@@ -29,6 +29,7 @@ from gateway.sql.tree.scopes import Names
 from gateway.sql.tree.writing import Writer, quoted
 
 ROWS, RAW = "gateway_q", "gateway_t"
+KEY = "gateway_k"
 
 
 def rewritten(asked: Read, names: Names, view: View, grammar: Grammar) -> str:
@@ -41,7 +42,7 @@ def rewritten(asked: Read, names: Names, view: View, grammar: Grammar) -> str:
         alias = named(table.alias or table.name)
         if relation is None:
             return f"{named(names.ctes[id(table)])} AS {alias}"
-        return f"{_derived(relation, shown[relation.qualified], view, grammar)} AS {alias}"
+        return f"{derived(relation, shown[relation.qualified], view, grammar)} AS {alias}"
 
     return Writer(grammar, source).query(asked.tree, output_names(asked, grammar) or ())
 
@@ -58,7 +59,10 @@ def normalised(tree: exp.Expr, names: Names, grammar: Grammar) -> str:
     return Writer(grammar, source, normalised=True).query(tree)
 
 
-def _derived(relation: Relation, columns: tuple[str, ...], view: View, grammar: Grammar) -> str:
+def derived(
+    relation: Relation, columns: tuple[str, ...], view: View, grammar: Grammar, keys: tuple[str, ...] = ()
+) -> str:
+    """The derived table of a relation; `keys` are columns that it has as well, as they are, under names of ours."""
     rule, named = view.policy.tables[relation.qualified], partial(quoted, mark=grammar.mark)
     masked, raw = [], []
     for number, name in enumerate(columns, start=1):
@@ -70,8 +74,12 @@ def _derived(relation: Relation, columns: tuple[str, ...], view: View, grammar: 
         raw.append(f"{named(RAW)}.{named(name)} AS {named(f'gateway_{number}')}")
     if not masked:
         raise GatewayError("relation-not-available", f"the relation `{relation.qualified}` has no columns here")
+    for number, name in enumerate(keys, start=1):
+        key = named(f"{KEY}{number}")
+        masked.append(f"{named(ROWS)}.{key} AS {key}")
+        raw.append(f"{named(RAW)}.{named(name)} AS {key}")
     table = f"{_stored(relation, view, grammar)} AS {named(RAW)}"
-    condition = _condition(relation, rule.scope, view, grammar, RAW, 0)
+    condition = in_scope(relation, rule.scope, view, grammar, RAW, 0)
     end = f" WHERE {condition} LIMIT {grammar.fence}" if condition else ""
     inner = f"SELECT {', '.join(raw)} FROM {table}{end}"
     return f"(SELECT {', '.join(masked)} FROM ({inner}) AS {named(ROWS)})"
@@ -83,7 +91,7 @@ def _stored(relation: Relation, view: View, grammar: Grammar) -> str:
     return ".".join(quoted(one, grammar.mark) for one in parts if one)
 
 
-def _condition(relation: Relation, scope: Scope, view: View, grammar: Grammar, alias: str, depth: int) -> str:
+def in_scope(relation: Relation, scope: Scope, view: View, grammar: Grammar, alias: str, depth: int) -> str:
     """Which rows of a relation exist; empty for all."""
     if scope.kind == "none":
         return ""
@@ -98,7 +106,7 @@ def _condition(relation: Relation, scope: Scope, view: View, grammar: Grammar, a
     if other is None or depth > 8:
         raise GatewayError("policy-invalid", f"the scope of `{relation.qualified}` cannot be followed")
     above = f"gateway_s{depth + 1}"
-    inside = _condition(other, view.policy.tables[scope.other].scope, view, grammar, above, depth + 1)
+    inside = in_scope(other, view.policy.tables[scope.other].scope, view, grammar, above, depth + 1)
     key = f"{named(above)}.{named(scope.other_column)}"
     table = f"{_stored(other, view, grammar)} AS {named(above)}"
     here, key = (_exact(one, column, grammar) for one in (here, key))

@@ -42,10 +42,13 @@ def string(value: str, *, standard: bool = False) -> str:
 
 
 class Writer:
-    """Writes trees of one grammar. `normalised` has a question mark in the place of every literal."""
+    """Writes trees of one grammar. `normalised` has a question mark in the place of every literal; `spelled` has the
+    names that the person gave to CTEs, as `normalised` has.
+    """
 
-    def __init__(self, grammar: Grammar, source: Source, *, normalised: bool = False) -> None:
+    def __init__(self, grammar: Grammar, source: Source, *, normalised: bool = False, spelled: bool = False) -> None:
         self._grammar, self._source, self.normalised = grammar, source, normalised
+        self._spelled = spelled or normalised
 
     def _quoted(self, name: str) -> str:
         return quoted(name, self._grammar.mark)
@@ -61,7 +64,7 @@ class Writer:
     def _with(self, node: exp.Expr | None) -> str:
         if node is None:
             return ""
-        named = ((one.alias if self.normalised else one.meta["runs_as"], one) for one in node.expressions)
+        named = ((one.alias if self._spelled else one.meta["runs_as"], one) for one in node.expressions)
         parts = (f"{self._quoted(name)} AS ({self.query(one.this)})" for name, one in named)
         return f"WITH {', '.join(parts)} "
 
