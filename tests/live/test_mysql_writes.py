@@ -16,12 +16,14 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pymysql
 import pytest
 from mysql_write_grammar import statement
 from mysql_write_world import COPY, MINE, TABLES, TRUTH, Outcome, World, write_world
+from ruamel.yaml import YAML
 
 from gateway.sql.statement import Plan
 
@@ -147,3 +149,22 @@ def _waits(world: World) -> str:
     with world.connection.cursor() as cursor:
         cursor.execute("SELECT trx_state FROM information_schema.INNODB_TRX")
         return repr(cursor.fetchall())
+
+
+def _cases() -> list[Any]:
+    read = YAML(typ="safe").load(Path(__file__).parents[1] / "corpus" / "mysql" / "writes.yaml")
+    return [pytest.param(case, id=case["name"]) for case in read]
+
+
+@pytest.mark.parametrize("case", _cases())
+def test_a_statement_does_what_it_says_and_nothing_else(world: World, case: dict[str, Any]) -> None:
+    plan = world.plan(case["sql"])
+    done = world.run(TRUTH, world.rewritten(case["sql"]), plan)
+
+    if "fails" in case:
+        assert done.code == case["fails"]
+        return
+    assert (done.code, done.rows) == ("", case["rows"])
+    unharmed(world, case["sql"], plan, done)
+    if case.get("only") != "gateway":
+        assert agrees(world, case["sql"].replace("shop.", ""), Counter()) == ""
