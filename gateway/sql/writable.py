@@ -81,6 +81,19 @@ def unsafe(policy: Policy, catalog: Catalog, reveal: Reveal, table: str, name: s
     return ""
 
 
+def unsafe_insert(policy: Policy, catalog: Catalog, reveal: Reveal, table: str) -> str:
+    """Why inserting rows would tell of what is not shown; empty when it would not."""
+    for relation, column in sorted(catalog.numbered):
+        if relation == table and not _is_clear(policy, reveal, table, column):
+            return f"the answer would tell the number of the new row, and `{column}` is not shown"
+    return ""
+
+
+def unsafe_default(catalog: Catalog, table: str, name: str) -> str:
+    """Why a column cannot be set to its DEFAULT; empty when it can."""
+    return "its DEFAULT is made from other columns" if (table, name) in catalog.defaulted else ""
+
+
 def unsafe_delete(
     policy: Policy, catalog: Catalog, reveal: Reveal, table: str, above: frozenset[str] = frozenset()
 ) -> str:

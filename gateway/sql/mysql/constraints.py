@@ -16,6 +16,7 @@ Rows = Sequence[tuple[str | None, ...]]
 
 _RULES = {"CASCADE": "c", "SET NULL": "n", "SET DEFAULT": "d", "RESTRICT": "r", "NO ACTION": "a"}
 _GRANT = re.compile(r"GRANT (.+) ON (\*|`(?:[^`]|``)+`|[^ .`]+)\.\* TO ", re.IGNORECASE)
+_ON_TABLE = re.compile(r"GRANT (.+) ON (`[^`.]+`\.`[^`.]+`) TO ", re.IGNORECASE)
 UNSEEN = "?.?"
 """The relation that stands for all that the account cannot see."""
 
@@ -45,7 +46,7 @@ def queries(system: str, *, mariadb: bool) -> dict[str, str]:
             WHERE k.REFERENCED_TABLE_NAME IS NOT NULL
             ORDER BY k.CONSTRAINT_SCHEMA, k.TABLE_NAME, k.CONSTRAINT_NAME, k.ORDINAL_POSITION""",
         "computed": f"""
-            SELECT TABLE_SCHEMA, TABLE_NAME, COLUMN_NAME, EXTRA, GENERATION_EXPRESSION, COLLATION_NAME
+            SELECT TABLE_SCHEMA, TABLE_NAME, COLUMN_NAME, EXTRA, GENERATION_EXPRESSION, COLLATION_NAME, COLUMN_DEFAULT
             FROM information_schema.COLUMNS WHERE TABLE_SCHEMA NOT IN {system}""",  # noqa: S608
         "partitions": f"""
             SELECT DISTINCT TABLE_SCHEMA, TABLE_NAME, CONCAT_WS(' ', PARTITION_EXPRESSION, SUBPARTITION_EXPRESSION)
@@ -59,19 +60,24 @@ def queries(system: str, *, mariadb: bool) -> dict[str, str]:
 
 
 def keys(rows: Mapping[str, Rows]) -> dict[str, tuple[str, ...]]:
-    """The columns of each primary key."""
+    """The columns of each primary key, where it is made of whole columns."""
     found: dict[str, tuple[str, ...]] = {}
+    partly: set[str] = set()
     for schema, table, index, column, part, _expression in rows["indexes"]:
-        if index == "PRIMARY" and column is not None and part is None:
-            found[f"{schema}.{table}"] = (*found.get(f"{schema}.{table}", ()), column)
-    return found
+        if index != "PRIMARY":
+            continue
+        found[f"{schema}.{table}"] = (*found.get(f"{schema}.{table}", ()), column or "")
+        if column is None or part is not None:
+            # FAIL CLOSED: what begins alike would be taken for one row
+            partly.add(f"{schema}.{table}")
+    return {name: columns for name, columns in found.items() if name not in partly}
 
 
 def uniques(rows: Mapping[str, Rows], relations: Mapping[str, Relation]) -> frozenset[Unique]:
     """The unique indexes. Texts that a collation takes for one another do not keep customers apart."""
     loose = {
         (f"{schema}.{table}", column)
-        for schema, table, column, _, _, collation in rows["computed"]
+        for schema, table, column, _, _, collation, _ in rows["computed"]
         if collation is not None and not collation.lower().endswith(("_bin", "binary"))
     }
     touched: dict[tuple[str, str], list[str]] = {}
@@ -130,14 +136,19 @@ def generated(
     """The computed columns, and what each may be computed from."""
     return frozenset(
         (f"{schema}.{table}", column or "", tuple(_named(expression, relations.get(f"{schema}.{table}"))))
-        for schema, table, column, extra, expression, _ in rows["computed"]
+        for schema, table, column, extra, expression, _, _ in rows["computed"]
         if expression or "GENERATED" in (extra or "").upper().replace("DEFAULT_GENERATED", "")
     )
 
 
-def held(rows: Mapping[str, Rows]) -> dict[str, str]:
+def held(rows: Mapping[str, Rows], relations: Mapping[str, Relation]) -> dict[str, str]:
     """The tables that cannot be written at all, and why."""
-    found: dict[str, str] = {}
+    seen, tables = set(_whole(rows["grants"])), set(_tables(rows["grants"]))
+    found = {
+        name: "the account may not read all of its columns, so what constrains them is not known"
+        for name, one in relations.items()
+        if not {"*", one.schema} & seen and name not in tables
+    }
     for schema, table, kind, engine in rows["engines"]:
         if kind == "SYSTEM VERSIONED":
             found[f"{schema}.{table}"] = "it keeps its history, which would tell of what was there before"
@@ -150,8 +161,26 @@ def stamped(rows: Mapping[str, Rows]) -> frozenset[tuple[str, str]]:
     """The columns that the server changes with any other of their row."""
     return frozenset(
         (f"{schema}.{table}", column or "")
-        for schema, table, column, extra, _, _ in rows["computed"]
+        for schema, table, column, extra, _, _, _ in rows["computed"]
         if "ON UPDATE" in (extra or "").upper()
+    )
+
+
+def numbered(rows: Mapping[str, Rows]) -> frozenset[tuple[str, str]]:
+    """The columns that count by themselves."""
+    return frozenset(
+        (f"{schema}.{table}", column or "")
+        for schema, table, column, extra, _, _, _ in rows["computed"]
+        if "AUTO_INCREMENT" in (extra or "").upper()
+    )
+
+
+def defaulted(rows: Mapping[str, Rows], relations: Mapping[str, Relation]) -> frozenset[tuple[str, str]]:
+    """The columns whose DEFAULT may read others."""
+    return frozenset(
+        (f"{schema}.{table}", column or "")
+        for schema, table, column, _, _, _, default in rows["computed"]
+        if any(_named(re.sub(r"'(?:[^'\\]|\\.|'')*'", "", default or ""), relations.get(f"{schema}.{table}")))
     )
 
 
@@ -162,6 +191,15 @@ def _whole(grants: Rows) -> Iterator[str]:
         rights = {one.strip().upper() for one in match[1].split(",")} if match else set()
         if match is not None and {"SELECT", "ALL PRIVILEGES"} & rights:
             yield re.sub(r"\\([_%])", r"\1", match[2].strip("`").replace("``", "`"))
+
+
+def _tables(grants: Rows) -> Iterator[str]:
+    """The tables that the account may read as a whole."""
+    for row in grants:
+        match = _ON_TABLE.match(row[0] or "")
+        rights = re.sub(r"\([^)]*\)", "(…)", match[1]).split(",") if match else ()
+        if match is not None and {"SELECT", "ALL PRIVILEGES"} & {one.strip().upper() for one in rights}:
+            yield match[2].replace("`", "")
 
 
 def _named(clause: str | None, relation: Relation | None) -> Iterator[str]:

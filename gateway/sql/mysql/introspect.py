@@ -61,8 +61,10 @@ def catalog_from_rows(rows: Mapping[str, Rows]) -> Catalog:
         checks=constraints.checks(rows, relations),
         generated=constraints.generated(rows, relations),
         keys=constraints.keys(rows),
-        held=constraints.held(rows),
+        held=constraints.held(rows, relations),
         stamped=constraints.stamped(rows),
+        numbered=constraints.numbered(rows),
+        defaulted=constraints.defaulted(rows, relations),
     )
 
 

@@ -19,7 +19,7 @@ from gateway.sql.tree.check import Word, approved_table, prove, rows_in_scope, t
 from gateway.sql.tree.grammar import AGGREGATES, Grammar
 from gateway.sql.tree.masks import literal_sql
 from gateway.sql.tree.write_reading import Asked
-from gateway.sql.writable import unsafe, unsafe_delete, unwritable
+from gateway.sql.writable import unsafe, unsafe_default, unsafe_delete, unsafe_insert, unwritable
 
 _TOO_MUCH = "18446744073709551615"
 
@@ -55,6 +55,10 @@ class _Proof:
         self._rule = rule
         allowed = {"INSERT": bool(rule.insert), "UPDATE": bool(rule.update), "DELETE": rule.delete}
         _require(allowed[asked.verb], "this may not be done to the relation")
+        problem = asked.verb == "INSERT" and unsafe_insert(
+            view.policy, view.catalog, view.reveal, self._relation.qualified
+        )
+        _require(not problem, "the number of a new row would tell of what is not shown")
         _require(not unwritable(view.catalog, self._relation.qualified), "a relation that cannot be written")
         if asked.verb == "DELETE":
             problem = unsafe_delete(view.policy, view.catalog, view.reveal, self._relation.qualified)
@@ -100,6 +104,9 @@ class _Proof:
             own = scope.kind != "none" and column.name == scope.column
             _require(inserting or not own, f"`{column.name}` says whose row it is")
             _require(not own or all(row[at] for row in asked.rows), "a row without a customer")
+            if not all(row[at] for row in asked.rows):
+                problem = unsafe_default(view.catalog, table, column.name)
+                _require(not problem, f"the DEFAULT of `{column.name}` reads what is not shown")
             if any(row[at] for row in asked.rows):
                 problem = unsafe(view.policy, view.catalog, view.reveal, table, column.name, insert=inserting)
                 _require(not problem, f"whether `{column.name}` could be written would tell of what is not shown")
@@ -174,6 +181,9 @@ class _Proof:
             f" FORCE INDEX (PRIMARY) ON {' AND '.join(joined)}"
         )
         tail += f" SET {', '.join(sets)}" if sets else ""
+        if self._view.policy.tables[self._relation.qualified].scope.kind != "none":
+            mine = rows_in_scope(self._relation.qualified, "gateway_t", 0, self._view, self._grammar)
+            checks.append(f"({mine})")
         return f"{verb} (SELECT {', '.join(selected)} FROM (", f"{tail} WHERE {' AND '.join(checks)}"
 
     def _bounded(self, condition: str, source: str, mark: str) -> str:

@@ -11,7 +11,7 @@ and is asked as one:
                      WHERE e.id = 1 LIMIT <fence>) AS gateway_a LIMIT <fence>) AS gateway_w
       STRAIGHT_JOIN shop.employees AS gateway_t FORCE INDEX (PRIMARY) ON gateway_t.id = gateway_w.gateway_k1
        SET gateway_t.status = gateway_w.gateway_v1
-     WHERE <there are not too many> AND <no value is another customer's>
+     WHERE <there are not too many> AND <no value is another customer's> AND <it is the customer's row>
 
 The question is rewritten like any other, so the person's expressions see masked, scoped rows and nothing else; the
 outer statement holds nothing of his. The server makes the derived table first, for its LIMIT and its count, and locks
@@ -48,7 +48,7 @@ from gateway.sql.tree.write_meaning import judge_meaning
 from gateway.sql.tree.write_reading import Asked, asked
 from gateway.sql.tree.write_values import as_type, bindings, unless
 from gateway.sql.tree.writing import Source, Writer, quoted
-from gateway.sql.writable import unsafe, unsafe_delete, unwritable
+from gateway.sql.writable import unsafe, unsafe_default, unsafe_delete, unsafe_insert, unwritable
 
 ROWS, VALUE = "gateway_w", "gateway_v"
 _INNER, _TARGET, _BOUND = "gateway_a", "gateway_t", "gateway_b"
@@ -136,6 +136,10 @@ def _writing(found: Asked, view: View, grammar: Grammar) -> _Writing:
         problem = unsafe_delete(view.policy, view.catalog, view.reveal, table)
         if problem:
             raise GatewayError("read-only", f"rows of `{table}` cannot be deleted: {problem}")
+    if found.verb == "INSERT":
+        problem = unsafe_insert(view.policy, view.catalog, view.reveal, table)
+        if problem:
+            raise GatewayError("read-only", f"rows cannot be inserted into `{table}`: {problem}")
     columns = tuple(_column(found, at, name, relation, rule, view) for at, name in enumerate(found.columns))
     twice = next((name for name in columns if columns.count(name) > 1), "")
     if twice:
@@ -164,6 +168,10 @@ def _column(found: Asked, at: int, spelled: str, relation: Relation, rule: Write
         )  # fmt: skip
     if inserting and name in mine and not all(row[at] for row in found.rows if at < len(row)):
         raise GatewayError("row-out-of-scope", f"`{name}` says whose row it is, and needs a value")
+    if not all(row[at] for row in found.rows if at < len(row)):
+        problem = unsafe_default(view.catalog, table, name)
+        if problem:
+            raise GatewayError("column-not-writable", f"`{name}` of `{table}` cannot be set to it: {problem}")
     if any(row[at] for row in found.rows if at < len(row)):
         problem = unsafe(view.policy, view.catalog, view.reveal, table, name, insert=inserting)
         if problem:
@@ -210,6 +218,9 @@ def _existing(writing: _Writing, names: Names) -> str:
     target = f"{writing.table} AS {quoted(_TARGET)} FORCE INDEX (PRIMARY) ON {joined}"
     tables = f"{source} AS {quoted(ROWS)} STRAIGHT_JOIN {target}"
     where = " AND ".join(unless(one, "scope" if at else "rows", ROWS) for at, one in enumerate(conditions))
+    mine = in_scope(writing.relation, view.policy.tables[writing.relation.qualified].scope, view, grammar, _TARGET, 0)
+    # what the key says is the customer's, and said again where it is written
+    where += f" AND ({mine})" if mine else ""
     if found.verb == "DELETE":
         return f"DELETE {quoted(_TARGET)} FROM {tables} WHERE {where}"
     return f"UPDATE {tables} SET {', '.join(sets)} WHERE {where}"
