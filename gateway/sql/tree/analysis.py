@@ -74,8 +74,8 @@ def _written(mark: str, table: exp.Table) -> str:
     return f"{name} AS {quoted(table.alias, mark)}" if table.alias else name
 
 
-def planned(asked: Read, names: Names, outgoing: str, view: View, grammar: Grammar) -> Plan:
-    """The plan of a statement that was proven, with what its records say of it."""
+def planned(asked: Read, names: Names, outgoing: str, view: View, grammar: Grammar, *, named: bool = True) -> Plan:
+    """The plan of a statement that was proven, with what its records say of it; `named` as for `check.prove`."""
     text = normalised(asked.tree, names, grammar)
     relations = tuple(names.columns)
     clear: list[str] = []
@@ -93,7 +93,7 @@ def planned(asked: Read, names: Names, outgoing: str, view: View, grammar: Gramm
         kinds=(Kind.READ,),
         verbs=("SELECT",),
         normalised=text,
-        rewritten_normalised=without_literals(outgoing, grammar, output_names(asked, grammar) or ()),
+        rewritten_normalised=without_literals(outgoing, grammar, output_names(asked, grammar) or () if named else ()),
         fingerprint=hashlib.sha256(text.encode()).hexdigest()[:16],
         relations=relations,
         columns_clear=tuple(clear),

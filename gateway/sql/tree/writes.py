@@ -94,7 +94,7 @@ def analyse(text: str, view: View) -> Plan:
     made = _inserted(writing, names) if found.verb == "INSERT" else _existing(writing, names)
     prove_write(made, found, view, grammar, shown)
     names.columns.setdefault(writing.relation.qualified, {})
-    plan = planned(found.question, names, made, view, grammar)
+    plan = planned(found.question, names, made, view, grammar, named=False)
     shape = _spelled(writing, normalised=True)
     digest = hashlib.sha256(canonical.encode()).hexdigest()
     return replace(

@@ -25,6 +25,7 @@ from mysql_write_grammar import statement
 from mysql_write_world import COPY, MINE, TABLES, TRUTH, Outcome, World, write_world
 from ruamel.yaml import YAML
 
+from gateway.sql import mysql
 from gateway.sql.statement import Plan
 
 pytestmark = pytest.mark.live
@@ -103,8 +104,6 @@ def test_generated_statements_do_what_they_say_and_nothing_else(world: World) ->
 
 def allowed(world: World, sql: str) -> bool:
     """Whether the statement is allowed; what is not may only be so because SET uses what it set."""
-    from gateway.sql import mysql
-
     plan = mysql.analyse(sql, world.view)
     if isinstance(plan, Plan):
         return True
@@ -128,7 +127,8 @@ def test_a_row_that_somebody_else_changes_is_seen_as_it_became(world: World) -> 
                 thread.start()
                 while "LOCK WAIT" not in _waits(world):
                     assert thread.is_alive()
-                    time.sleep(0.05)
+                    # InnoDB renews what it tells here once nobody has asked for a tenth of a second
+                    time.sleep(0.25)
                 other.commit()
                 thread.join()
             assert rows == [0], isolation
