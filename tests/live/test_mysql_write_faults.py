@@ -48,7 +48,8 @@ def locked(house: MysqlHouse) -> Iterator[pymysql.Connection[Any]]:
 
 
 def waiting(house: MysqlHouse) -> int:
-    """How many statements wait for a lock; InnoDB renews what it tells once nobody has asked for a tenth of a second."""
+    """How many statements wait for a lock."""
+    # InnoDB renews what it tells here once nobody has asked for a tenth of a second
     time.sleep(0.25)
     return int(house.truth(WAITS)[0][0])
 
