@@ -22,10 +22,11 @@ from typing import Any
 import pymysql
 import pytest
 from mysql_write_grammar import statement
-from mysql_write_world import COPY, MINE, TABLES, TRUTH, Outcome, World, write_world
+from mysql_write_world import COPY, MINE, TABLES, TRUTH, Outcome, World, catalog, write_world
 from ruamel.yaml import YAML
 
 from gateway.sql import mysql
+from gateway.sql.catalog import Reference, Unique
 from gateway.sql.statement import Plan
 
 pytestmark = pytest.mark.live
@@ -168,3 +169,53 @@ def test_a_statement_does_what_it_says_and_nothing_else(world: World, case: dict
     unharmed(world, case["sql"], plan, done)
     if case.get("only") != "gateway":
         assert agrees(world, case["sql"].replace("shop.", ""), Counter()) == ""
+
+
+ODD = """
+CREATE DATABASE odd; USE odd;
+CREATE TABLE plain (id INT PRIMARY KEY, at TIMESTAMP DEFAULT CURRENT_TIMESTAMP ON UPDATE CURRENT_TIMESTAMP,
+    secret INT, half INT AS (secret DIV 2) STORED, copy INT DEFAULT (secret + 1), word VARCHAR(9) DEFAULT 'secret',
+    state VARCHAR(9), CHECK (state <> 'x' OR secret > 0), UNIQUE (state, secret));
+CREATE TABLE child (id INT PRIMARY KEY, plain INT, FOREIGN KEY (plain) REFERENCES plain (id) ON DELETE SET NULL);
+CREATE TABLE begun (word VARCHAR(200), PRIMARY KEY (word(10)));
+CREATE TABLE keyless (id INT); CREATE TABLE loose (id INT PRIMARY KEY) ENGINE = MyISAM;
+CREATE TABLE kept (id INT PRIMARY KEY) WITH SYSTEM VERSIONING;
+CREATE TABLE parted (id INT, part INT, PRIMARY KEY (id, part)) PARTITION BY HASH (part) PARTITIONS 2;
+CREATE TABLE counted (id INT AUTO_INCREMENT PRIMARY KEY);
+CREATE USER whole@'%' IDENTIFIED BY 'w'; GRANT SELECT ON odd.* TO whole@'%';
+CREATE USER one@'%' IDENTIFIED BY 'o'; GRANT SELECT ON odd.plain TO one@'%';
+CREATE USER part@'%' IDENTIFIED BY 'p'; GRANT SELECT (id, state), UPDATE (state) ON odd.plain TO part@'%'
+"""
+
+
+def test_the_catalog_knows_what_a_written_value_is_compared_with(world: World) -> None:
+    with _open(world) as owner, owner.cursor() as cursor:
+        for statement in ODD.split(";"):
+            cursor.execute(statement)
+    seen = catalog(world.server, "whole", "w")
+
+    assert {name: seen.keys.get(f"odd.{name}") for name in ("plain", "begun", "keyless", "parted")} == {
+        "plain": ("id",), "begun": None, "keyless": None, "parted": ("id", "part"),
+    }  # fmt: skip
+    assert "MyISAM" in seen.held["odd.loose"]
+    assert "history" in seen.held["odd.kept"]
+    assert "odd.plain" not in seen.held
+    assert ("odd.plain", "at") in seen.stamped
+    assert ("odd.counted", "id") in seen.numbered
+    assert {column for table, column in seen.defaulted if table == "odd.plain"} == {"copy"}
+    assert ("odd.plain", "half", ("secret",)) in seen.generated
+    assert ("odd.plain", ("secret", "state")) in seen.checks
+    assert ("odd.parted", ("part",)) in seen.checks
+    # a collation takes texts for one another, so `state` alone tells no customers apart
+    assert Unique("odd.plain", ("state", "secret"), ("secret",)) in seen.uniques
+    # what a deletion does to a row that refers is told to accounts that may do more than read there
+    assert Reference("odd.child", ("plain",), "odd.plain", ("id",), "c") in seen.references
+    assert Reference("odd.child", ("plain",), "odd.plain", ("id",), "n") in catalog(world.server).references
+    assert not [one for one in seen.references if one.relation == "?.?"]
+
+
+def test_what_an_account_cannot_see_counts_as_there(world: World) -> None:
+    one, part = catalog(world.server, "one", "o"), catalog(world.server, "part", "p")
+    assert Reference("?.?", ("?",), "odd.plain", ("?",), "c") in one.references
+    assert "odd.plain" not in one.held
+    assert "may not read all" in part.held["odd.plain"]
