@@ -85,7 +85,7 @@ def test_what_a_killed_gateway_was_writing_is_on_record_as_unknown(desk: MysqlHo
         other.rollback()
     leave(connection)
     desk.house.gateway.start()
-    news = follower.news()
+    news = list(follower.news())
     (begun,) = [one for one in news if one["kind"] == "statement.begin" and "companies" in one["sql"]]
     ended = [one["kind"] for one in news if one.get("statement") == begun["statement"]]
     assert ended == ["statement.begin", "statement.unknown"]
