@@ -9,7 +9,7 @@
 #   make check    style, types, layers
 #   make tls-grade  every TLS listener graded by testssl.sh; fails below A
 #   make suites   psycopg's, asyncpg's and PyMySQL's own tests through a gateway that observes  SUITES_ARGS="asyncpg" chooses one
-#   make bench    measurements against a direct connection and pgbouncer, into loadtests/RESULTS.md
+#   make bench    measurements against direct connections, pgbouncer and HAProxy, into loadtests/RESULTS.md
 #   make install  the gateway into a virtual environment of its own, PREFIX=/opt/gateway
 #   make lock     resolve the hash-locked requirements anew
 #   make clean    remove what the targets made here
@@ -36,7 +36,7 @@ PREPARE := deploy/prepare.sh
 LOCKS := deploy/requirements
 BIN := $(VENV)/bin
 NATIVE := $(shell find gateway -name '_*.pyx')
-SERVERS := $(if $(filter no,$(LIVE)),,server client jdbc node strace pgbouncer go rsyslog slapd chromium redis testssl mariadb)
+SERVERS := $(if $(filter no,$(LIVE)),,server client jdbc node strace pgbouncer go rsyslog slapd chromium redis testssl mariadb haproxy sysbench)
 EXTENSIONS := $(if $(filter no,$(LIVE)),,pgaudit)
 
 # An environment whose interpreter went away or that was moved here is made again.
@@ -79,8 +79,9 @@ suites: $(VENV)/.dev $(VENV)/.native
 	$(BIN)/python tests/suites/run.py $(SUITES_ARGS)
 
 bench: $(VENV)/.dev $(VENV)/.native
-	@$(PREPARE) debian server client pgbouncer nginx wrk
+	@$(PREPARE) debian server client pgbouncer nginx wrk mariadb haproxy sysbench
 	$(BIN)/python -m loadtests $(BENCH_ARGS)
+	$(if $(BENCH_ARGS),,$(BIN)/python -m loadtests mysql --keep)
 
 install:
 	@$(PREPARE) deploy $(PREFIX)

@@ -9,7 +9,7 @@
 #                                     their twins in Python serve, and the next call tries again
 #   prepare.sh node LOCK DIRECTORY    install the locked packages of npm, so that DIRECTORY/node_modules has them
 #   prepare.sh debian WHAT...         see that system software is there: server client jdbc node pgbouncer strace go rsyslog slapd
-#                                     chromium redis testssl nginx wrk mariadb
+#                                     chromium redis testssl nginx wrk mariadb haproxy sysbench
 #   prepare.sh wish WHAT...           the same for what one can do without: root gets it, others hear nothing
 set -eu
 
@@ -189,6 +189,8 @@ missing_package() {
         testssl) command -v testssl >/dev/null || echo "testssl.sh bsdextrautils" ;;
         nginx) [ -x /usr/sbin/nginx ] || echo nginx-light ;;
         wrk) command -v wrk >/dev/null || echo wrk ;;
+        haproxy) [ -x /usr/sbin/haproxy ] || echo haproxy ;;
+        sysbench) command -v sysbench >/dev/null || echo sysbench ;;
         *) die "unknown software: $1" ;;
     esac
 }

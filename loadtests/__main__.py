@@ -4,11 +4,12 @@ what such a part printed in RESULTS.md.
 
 import sys
 
-from loadtests import apis, bench, engineers, kept, outgoing, people, questions, restart, trail
+from loadtests import apis, bench, engineers, kept, mysql, outgoing, people, questions, restart, trail
 
 OTHERS = {
     "engineers": engineers.main,
     "http": apis.main,
+    "mysql": mysql.main,
     "outgoing": outgoing.main,
     "people": people.main,
     "questions": questions.main,

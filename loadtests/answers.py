@@ -17,17 +17,17 @@ from gateway.policy.http_rules import AnswerRule, ArrayRule, FieldRule, Route
 from gateway.policy.kinds import checked
 
 KEY = bytes(range(32))
-MASKS = [
-    ("pseudonym", {"domain": "last_name"}, "text", "Durand"),
-    ("pseudonym", {"domain": "token"}, "text", "E-100042"),
-    ("pseudonym", {"domain": "integer"}, "bigint", 100042),
-    ("email", {}, "text", "jean.durand@example.com"),
-    ("digits", {}, "text", "06 12 34 56 78"),
-    ("partial", {"keep_start": 4, "keep_end": 3}, "text", "FR7630006000011234567890189"),
-    ("bucket", {"size": 1000}, "numeric(10,2)", 3245.5),
-    ("year", {}, "date", "1984-02-29"),
-    ("initials", {}, "text", "Jean Durand"),
-    ("redact", {}, "text", "a note"),
+MASKS: list[tuple[str, dict[str, object], str, Callable[[int], object]]] = [
+    ("pseudonym", {"domain": "last_name"}, "text", lambda n: f"Durand{n % 97}"),
+    ("pseudonym", {"domain": "token"}, "text", lambda n: f"E-{100042 + n}"),
+    ("pseudonym", {"domain": "integer"}, "bigint", lambda n: 100042 + n),
+    ("email", {}, "text", lambda n: f"jean.durand{n}@example.com"),
+    ("digits", {}, "text", lambda n: f"06 12 34 {n // 100 % 100:02} {n % 100:02}"),
+    ("partial", {"keep_start": 4, "keep_end": 3}, "text", lambda n: f"FR76300060000112345678{n % 100000:05}"),
+    ("bucket", {"size": 1000}, "numeric(10,2)", lambda n: 3245.5 + 100 * (n % 97)),
+    ("year", {}, "date", lambda n: f"19{n % 90 + 10}-02-{n % 28 + 1:02}"),
+    ("initials", {}, "text", lambda n: f"{'JMALC'[n % 5]}ean Durand"),
+    ("redact", {}, "text", lambda n: f"a note {n}"),
 ]
 MEDIA = {"json": "application/json", "ndjson": "application/x-ndjson", "csv": "text/csv"}
 
@@ -40,11 +40,11 @@ def rule(media: str, above: tuple[str, ...] = ()) -> AnswerRule:
     return AnswerRule(frozenset({200}), media, customer, tuple(fields), arrays)
 
 
-def element() -> dict[str, object]:
-    """Thirty fields and the customer."""
+def element(number: int = 0) -> dict[str, object]:
+    """Thirty fields and the customer; what is masked differs from one number to the next."""
     made: dict[str, object] = {"company": 42}
     made |= {f"plain{n}": f"value {n}" for n in range(15)}
-    made |= {f"masked{n}": value for n, (_, _, _, value) in enumerate(MASKS)}
+    made |= {f"masked{n}": value(number) for n, (_, _, _, value) in enumerate(MASKS)}
     return made | {f"hidden{n}": "not named" for n in range(5)}
 
 
@@ -67,7 +67,7 @@ def best(work: Callable[[], object], times: int) -> float:
 def document(size: int, by: AnswerRule) -> None:
     """Print what a document of about that many bytes costs."""
     one = len(json.dumps(element()))
-    body = json.dumps({"total": 9, "items": [element()] * max(1, round(size / one))}).encode()
+    body = json.dumps({"total": 9, "items": [element(n) for n in range(max(1, round(size / one)))]}).encode()
 
     def work() -> None:
         out = opened(by)
@@ -81,12 +81,12 @@ def document(size: int, by: AnswerRule) -> None:
 
 def stream(media: str, megabytes: int) -> None:
     """Print how quickly a stream of so many megabytes passes, and the most memory that this process ever had."""
-    values = element()
-    line = json.dumps(values) if media == "ndjson" else ",".join(map(str, values.values()))
-    block = (line + "\n").encode() * ((1 << 16) // len(line) + 1)
+    values = [element(n) for n in range(100)]
+    lines = [json.dumps(one) if media == "ndjson" else ",".join(map(str, one.values())) for one in values]
+    block = "".join(f"{line}\n" for line in lines).encode()
     out = opened(rule(media))
     if media == "csv":
-        out.feed((",".join(values) + "\n").encode())
+        out.feed((",".join(values[0]) + "\n").encode())
     came, began = 0, time.process_time()
     while came < megabytes << 20:
         for at in range(0, len(block), 1 << 14):

@@ -28,14 +28,12 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from gateway.demo.actor import Actor, Authenticator, Entrance
-from gateway.demo.company import TICKET
 from gateway.demo.postgres import DemoError, EmbeddedPostgres, free_port
 from gateway.demo.stage import Gateway
 from gateway.demo.tls import LOOPBACK, ServerTls, make_server_tls
 from gateway.engines.http_sessions import token_of
 from loadtests.answers import MASKS, element
-from loadtests.ground import database, prepared_company
+from loadtests.ground import database, opened_by_alice, prepared_company
 from loadtests.processes import children, cpu_seconds, peak_mib, raise_descriptor_limit, reset_peak
 
 SIZES = {"1 KB": 1_000, "100 KB": 100_000}
@@ -174,9 +172,10 @@ def _wrk(road: Road, path: str, clients: int, seconds: int) -> tuple[int, float,
 
 
 def _stream(road: Road, megabytes: int) -> None:
-    """Read the long answer, and print how fast it came and the most memory that each process of the road had."""
+    """Read the long answer, and print how fast it came and the memory of each process of the road, and before that."""
     for pid in road.pids():
         reset_peak(pid)
+    had = [round(peak_mib(pid)) for pid in road.pids()]
     began, before = time.monotonic(), road.cpu_s()
     headers = [word for header in road.headers for word in ("-H", header)]
     said = subprocess.run(
@@ -188,7 +187,8 @@ def _stream(road: Road, megabytes: int) -> None:
         raise DemoError(f"the long answer did not come by the road `{road.name}`: {said}", "")
     took, peaks = time.monotonic() - began, [round(peak_mib(pid)) for pid in road.pids()]
     print(f"NDJSON, {megabytes} MB, {road.name:<10} {megabytes / took:7,.1f} MB/s of the API's, {int(said[1]) >> 20} "
-          f"MB came; {road.cpu_s() - before:.1f} s of CPU; peak memory {' + '.join(map(str, peaks))} MB")  # fmt: skip
+          f"MB came; {road.cpu_s() - before:.1f} s of CPU; peak memory {' + '.join(map(str, peaks))} MB, "
+          f"{' + '.join(map(str, had))} MB before")  # fmt: skip
 
 
 def _files(directory: Path, megabytes: int) -> Path:
@@ -197,9 +197,9 @@ def _files(directory: Path, megabytes: int) -> Path:
     (place / "items").mkdir(parents=True)
     one = element()
     for name, size in SIZES.items():
-        items = [one] * max(1, round(size / len(json.dumps(one))))
+        items = [element(n) for n in range(max(1, round(size / len(json.dumps(one)))))]
         (place / "items" / name.replace(" ", "-")).write_text(json.dumps({"total": len(items), "items": items}))
-    block = (json.dumps(one) + "\n").encode() * 1000
+    block = "".join(f"{json.dumps(element(n))}\n" for n in range(1000)).encode()
     with (place / "stream.ndjson").open("wb") as file:
         while file.tell() < megabytes << 20:
             file.write(block)
@@ -283,10 +283,7 @@ def _gateway(directory: Path, postgres: EmbeddedPostgres, port: int, tls: Server
     gateway = Gateway(company, directory.with_suffix(".log"))
     gateway.start()
     try:
-        entrance = Entrance(f"https://localhost:{company.ports['api']}", company.tls.ca, company.state / "admin.sock")
-        alice = Actor("alice", company.passwords["alice"], Authenticator(directory / "alice.json"), entrance, _tell)
-        alice.enrol()
-        opened = alice.open(TICKET, target="api")
+        opened = opened_by_alice(company, "api", _tell)
         shown = f"Authorization: Bearer {token_of(opened['user'], opened['password'])}"
         name = "gateway" if workers == 1 else f"gateway, {workers} workers"
         yield Road(name, own, gateway.pid, (shown,))

@@ -209,7 +209,8 @@ class HttpEngine:
             return entry.ending
         if isinstance(credentials, Refusal):
             return await self._unproven(entry, self._gate.refuse(inside, statement, credentials, judged))
-        if cursor is not None and not await is_free(partial(entry.pages, cursor)):
+        ends = plan.page is not None and plan.page.ends
+        if cursor is not None and not ends and not await is_free(partial(entry.pages, cursor)):
             return await self._refused(entry, self._gate.refuse(inside, statement, BUSY, judged))
         # INVARIANT: nothing is awaited between a claim and `admit`: another request of the session would find it
         if self._gate.needs_claim(inside, judged):

@@ -1,7 +1,8 @@
 """Answers that go on in further pages: whose they are, and how much of each statement has left.
 
 INVARIANT: a page is found by the session that got the one before it, and by no other; what it says of where it is was
-sealed with a key of its statement. Pages share the budgets of a statement, so one of them is under way at a time.
+sealed with a key of its statement. Pages share the budgets of a statement, so one of them is under way at a time; what
+ends a statement has no rows, and waits for none.
 """
 
 from __future__ import annotations

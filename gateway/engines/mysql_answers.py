@@ -9,6 +9,7 @@ before the window's is.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from functools import lru_cache
 
 from gateway.access.context import durable
 from gateway.admitted import Admitted
@@ -20,11 +21,13 @@ from gateway.engines.mysql_words import error_packet, refusal_packet
 from gateway.errors import GatewayError
 from gateway.gate import Gate
 from gateway.model import Permit
+from gateway.sql.mysql.explain import scrubbed
 from gateway.sql.tree.write_values import write_refusal
 from gateway.wire.mysql.answers import Answer, Part, State
 from gateway.wire.mysql.base import CLIENT_STATUS, Capability, Status
 from gateway.wire.mysql.commands import Command
 from gateway.wire.mysql.results import (
+    SHORT_COLUMN,
     Column,
     Ok,
     encode_column,
@@ -34,6 +37,7 @@ from gateway.wire.mysql.results import (
     encode_ok,
     encode_text_row,
     parse_error,
+    parse_text_row,
 )
 
 _OURS = CLIENT_STATUS & ~(
@@ -71,15 +75,15 @@ class MysqlAnswers(Told):
 
         `more`: the answer to another statement follows. `listed`: only the columns are wanted, as a list.
         """
-        if permit.plan.writes:
-            return await self._write(permit, payload, command, more=more)
         running = self._running = Account(permit)
+        if permit.plan.writes:
+            return await self._write(running, payload, command, more=more)
         self._backend.command(payload)
         await durable(permit.receipt)
         answer = Answer(command, self._backend.capabilities)
         code = ""
         while not answer.over:
-            if answer.state == State.ROWS and await self._bulk(running, answer):
+            if answer.state == State.ROWS and not permit.plan.explains and await self._bulk(running, answer):
                 continue
             packet = await self._heard()
             part = answer.take(packet)
@@ -88,6 +92,9 @@ class MysqlAnswers(Told):
                 code = error.sqlstate or "HY000"
                 self._client.send(error_packet(error))
             elif part == Part.ROW:
+                if permit.plan.explains:
+                    cells = parse_text_row(packet, len(answer.columns))
+                    packet = encode_text_row(scrubbed([one.name for one in answer.columns], cells))
                 refusal = await self._announced(running, 1, len(packet) + 4)
                 if refusal is not None:
                     self._client.send(refusal_packet(refusal))
@@ -101,9 +108,9 @@ class MysqlAnswers(Told):
             await self._pin(self._backend)
         return not code
 
-    async def _write(self, permit: Permit, payload: bytes, command: Command, *, more: bool) -> bool:
+    async def _write(self, running: Account, payload: bytes, command: Command, *, more: bool) -> bool:
         """The same for what writes: it is sent once its record is durable, and said to be done once that is as well."""
-        running = self._running = Account(permit)
+        permit = running.permit
         await durable(permit.receipt)
         self._backend.command(payload)
         answer = Answer(command, self._backend.capabilities)
@@ -137,7 +144,8 @@ class MysqlAnswers(Told):
             if not listed:
                 client.send(packet)
         elif part == Part.COLUMN:
-            client.send(encode_column(shown(answer.columns[-1]), listed=listed))
+            again = _say_again if len(packet) > SHORT_COLUMN else _known_again
+            client.send(again(answer.columns[-1], listed))
         elif part == Part.DIVIDER:
             if not listed:
                 client.send(encode_eof(0, self._told(more=more)))
@@ -188,6 +196,13 @@ class MysqlAnswers(Told):
         while not answer.over:
             if answer.take(await self._backend.heard()) != Part.OK:
                 raise GatewayError("target-unavailable", "the target does not do what it must", fatal=True)
+
+
+def _say_again(column: Column, listed: bool) -> bytes:
+    return encode_column(shown(column), listed=listed)
+
+
+_known_again = lru_cache(maxsize=2048)(_say_again)
 
 
 def shown(column: Column) -> Column:

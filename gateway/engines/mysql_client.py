@@ -16,7 +16,7 @@ import socket
 import ssl
 from collections.abc import Callable
 
-from gateway.engines.mysql_link import Link
+from gateway.engines.mysql_link import Link, TlsLink
 from gateway.engines.mysql_words import refusal_packet
 from gateway.engines.postgres_client import exactly, last_words
 from gateway.errors import GatewayError, Refusal
@@ -32,8 +32,6 @@ from gateway.wire.mysql.handshake import (
     make_nonce,
 )
 from gateway.wire.mysql.packets import LOGIN_LIMIT, frame
-
-_DEEP = 256 * 1024
 
 
 class Client:
@@ -61,13 +59,11 @@ class Client:
         if not _begins_tls(self._sock):
             raise GatewayError("protocol-violation", "data was sent ahead of the TLS handshake", fatal=True)
         self.encrypting = True
-        reader = asyncio.StreamReader(limit=_DEEP, loop=loop)
-        protocol = _Protocol(reader, self)
-        transport, _ = await loop.connect_accepted_socket(
-            lambda: protocol, self._sock, ssl=tls, ssl_handshake_timeout=timeout_s
-        )
-        self.link = Link(reader, asyncio.StreamWriter(transport, protocol, reader, loop), LOGIN_LIMIT)
-        self.link.sequence = 2
+        link = TlsLink(LOGIN_LIMIT)
+        await loop.connect_accepted_socket(lambda: link, self._sock, ssl=tls, ssl_handshake_timeout=timeout_s)
+        link.lost = self._gone
+        link.sequence = 2
+        self.link = link
         response = decode_login(await self.link.packet(), OBSERVED)
         if not isinstance(response, HandshakeResponse):
             raise GatewayError("protocol-violation", "the client asks for TLS twice", fatal=True)
@@ -86,6 +82,9 @@ class Client:
                 return (judged.password or b"").decode("utf-8", "replace")
             judged = auth.go_on(await self.link.packet())
 
+    def _gone(self) -> None:
+        self.lost()
+
     def say(self, refusal: Refusal) -> None:
         """Tell why it is not let in, where it can be told."""
         if self.link is not None:
@@ -101,18 +100,6 @@ class Client:
             asyncio.get_running_loop().call_later(5.0, self.link.abort)
         elif not self.encrypting:
             self._sock.close()
-
-
-class _Protocol(asyncio.StreamReaderProtocol):
-    def __init__(self, reader: asyncio.StreamReader, client: Client) -> None:
-        super().__init__(reader)
-        self._client: Client | None = client
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        super().connection_lost(exc)
-        client, self._client = self._client, None
-        if client is not None:
-            client.lost()
 
 
 def _begins_tls(sock: socket.socket) -> bool:

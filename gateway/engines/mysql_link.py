@@ -1,52 +1,99 @@
-"""Either end of a MySQL session: packets over a stream, one by one or, for rows, as many as there are.
+"""Either end of a MySQL session: packets over a connection, one by one or, for rows, as many as there are.
 
-INVARIANT: what is held of a stream is bounded: one payload of at most `limit` bytes, and one read behind it.
+What is sent within one turn of the event loop leaves as one write; a command to a target leaves at once.
+
+INVARIANT: what is held of a stream is bounded: one payload of at most `limit` bytes, and some reads behind it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import ssl
+from collections.abc import Callable
+from typing import cast
 
+from gateway.engines.reading import Lending, Line
 from gateway.errors import GatewayError
 from gateway.wire.mysql.base import violation
 from gateway.wire.mysql.packets import MAX_PAYLOAD, following, frame
 from gateway.wire.mysql.walk import packet_at, walk_rows
 
-_READ = 128 * 1024
+_HIGH = 512 * 1024
+"""How much may wait to be taken before no more is read (bytes)."""
+_JOINED = 64 * 1024
+"""What is longer is written by itself: joining it with others would copy it (bytes)."""
 
 
-class Link:
-    """One end. `sequence` is the number of the next packet, whoever sends it."""
+class Link(Line):
+    """One end. `sequence` is the number of the next packet, whoever sends it; `lost` is called when it is gone."""
 
-    __slots__ = ("_buffer", "_reader", "_writer", "limit", "sequence")
+    __slots__ = (
+        "_blocked", "_buffer", "_gone", "_out", "_paused", "_transport", "_waiter", "limit", "lost", "sequence",
+    )  # fmt: skip
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, limit: int) -> None:
-        self._reader, self._writer = reader, writer
+    def __init__(self, limit: int) -> None:
+        self._transport: asyncio.Transport | None = None
         self._buffer = bytearray()
+        self._out: list[bytes] = []
+        self._waiter: asyncio.Future[None] | None = None
+        self._blocked: asyncio.Future[None] | None = None
+        self._paused = self._gone = False
+        self.lost: Callable[[], None] | None = None
         self.limit = limit
         self.sequence = 0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        self._buffer += data
+        if len(self._buffer) > _HIGH and not self._paused and self._transport is not None:
+            self._paused = True
+            self._transport.pause_reading()
+        _wake(self._waiter)
+
+    def connection_lost(self, _exc: Exception | None) -> None:
+        self._gone = True
+        # the transport knows this protocol: a cycle
+        self._transport = None
+        self._out.clear()
+        _wake(self._waiter)
+        self.resume_writing()
+        lost, self.lost = self.lost, None
+        if lost is not None:
+            lost()
+
+    def pause_writing(self) -> None:
+        self._blocked = asyncio.get_running_loop().create_future()
+
+    def resume_writing(self) -> None:
+        blocked, self._blocked = self._blocked, None
+        _wake(blocked)
 
     @property
     def closing(self) -> bool:
         """Whether nothing more can be sent."""
-        return self._writer.is_closing()
+        return self._transport is None or self._transport.is_closing()
 
     async def packet(self) -> bytes:
         """The next payload, joined. Raises `GatewayError` for what may not be, `ConnectionResetError` at the end."""
         parts: list[bytes] = []
         total = 0
+        buffer = self._buffer
         while True:
-            await self._fill(4)
-            need, sequence = packet_at(self._buffer, 0, len(self._buffer))
+            while len(buffer) < 4:
+                await self._more()
+            need, sequence = packet_at(buffer, 0, len(buffer))
             if sequence != self.sequence:
                 raise violation("a packet is out of sequence")
             total += need - 4
             if total > self.limit:
                 raise GatewayError("message-too-large", f"a packet is over the limit of {self.limit}", fatal=True)
-            await self._fill(need)
-            parts.append(bytes(self._buffer[4:need]))
-            del self._buffer[:need]
+            while len(buffer) < need:
+                await self._more()
+            parts.append(bytes(buffer[4:need]))
+            del buffer[:need]
             self.sequence = (sequence + 1) & 0xFF
             if need - 4 != MAX_PAYLOAD:
                 return b"".join(parts) if len(parts) > 1 else parts[0]
@@ -69,20 +116,27 @@ class Link:
                 return b"", 0
             await self._more()
 
-    async def _fill(self, count: int) -> None:
-        while len(self._buffer) < count:
-            await self._more()
-
     async def _more(self) -> None:
-        data = await self._reader.read(_READ)
-        if not data:
+        if self._gone or self._transport is None:
             raise ConnectionResetError("the other side is gone")
-        self._buffer += data
+        if self._paused:
+            self._paused = False
+            self._transport.resume_reading()
+        self._waiter = asyncio.get_running_loop().create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
 
     @property
     def pending(self) -> bool:
         """Whether something came that nobody took."""
         return bool(self._buffer)
+
+    @property
+    def blocked(self) -> bool:
+        """Whether the other side has yet to take what was sent before."""
+        return self._blocked is not None
 
     async def unasked(self) -> bytes:
         """What the other side sends of its own accord, headers and all; nothing at its end. May be cancelled."""
@@ -91,33 +145,78 @@ class Link:
                 await self._more()
         return bytes(self._buffer)
 
+    async def encrypt(self, context: ssl.SSLContext, name: str) -> None:
+        """Speak TLS from here on, with whoever is `name`. Raises `OSError`."""
+        self._flush()
+        if self._transport is None:
+            raise ConnectionResetError("the other side is gone")
+        made = await asyncio.get_running_loop().start_tls(self._transport, self, context, server_hostname=name)
+        if made is None:
+            raise ConnectionResetError("the other side is gone")
+        self._transport = made
+
     def send(self, payload: bytes) -> None:
         """Send a payload under the next sequence number."""
-        self._writer.write(frame(payload, self.sequence))
-        self.sequence = following(len(payload), self.sequence)
+        self.send_raw(frame(payload, self.sequence), following(len(payload), self.sequence))
 
     def send_raw(self, packets: bytes, sequence: int) -> None:
         """Send packets that are framed already; `sequence` is the number behind them."""
-        self._writer.write(packets)
         self.sequence = sequence
+        if len(packets) > _JOINED:
+            self._flush()
+            self._write(packets)
+            return
+        if not self._out:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._out.append(packets)
 
     def command(self, payload: bytes) -> None:
         """Send a command, which begins the count anew."""
         self.sequence = 0
         self.send(payload)
+        self._flush()
 
     async def drained(self) -> None:
-        """Wait until the other side has taken most of what was sent."""
-        await self._writer.drain()
+        """Wait until the other side has taken most of what was sent. Raises `ConnectionResetError` when it is gone."""
+        self._flush()
+        while self._blocked is not None:
+            await self._blocked
+        if self._gone:
+            raise ConnectionResetError("the other side is gone")
 
     def close(self) -> None:
         """Close once all is sent."""
-        self._writer.close()
+        self._flush()
+        if self._transport is not None:
+            self._transport.close()
 
     def abort(self) -> None:
         """Close at once."""
-        self._writer.transport.abort()
+        if self._transport is not None:
+            self._transport.abort()
 
     def name(self, what: str) -> object:
-        """What the transport says of itself, such as its `sockname` or `ssl_object`."""
-        return self._writer.get_extra_info(what)
+        """What the transport says of itself, such as its `sockname` or `ssl_object`; None when it is gone."""
+        return self._transport.get_extra_info(what) if self._transport is not None else None
+
+    def _flush(self) -> None:
+        if self._out:
+            data = self._out[0] if len(self._out) == 1 else b"".join(self._out)
+            self._out.clear()
+            self._write(data)
+
+    def _write(self, data: bytes) -> None:
+        if not self.closing:
+            assert self._transport is not None
+            self._transport.write(data)
+
+
+class TlsLink(Lending, Link):
+    """An end that is encrypted."""
+
+    __slots__ = ()
+
+
+def _wake(waiter: asyncio.Future[None] | None) -> None:
+    if waiter is not None and not waiter.done():
+        waiter.set_result(None)

@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from gateway.access.context import durable
 from gateway.admitted import Admitted
@@ -56,17 +56,21 @@ class ObservedAnswers(Told):
         if self._aside is not None:
             self._aside.settle(self._gate, self._inside, "ok", time.monotonic_ns())
 
-    async def run(self, permits: Sequence[Permit], payload: bytes, command: Command) -> Passing:
+    def expect(self, permit: Permit) -> None:
+        """A statement of the next command may run."""
+        self._next.append(Account(permit))
+
+    async def run(self, payload: bytes, command: Command) -> Passing:
         """Have the target run the statements of a command, once they are on record, and release what comes.
 
         A result belongs to the first statement that has none yet; those of a CALL end with an OK. Where the target has
         more results than that, they belong to the last statement.
         """
-        self._running = Account(permits[0])
-        self._next.extend(map(Account, permits[1:]))
+        copies = any(one.permit.plan.copies for one in self._next)
         # records become durable in their order, so the last stands for all
-        await self._recorded(permits[-1].receipt)
-        return await self._relay(self._running, payload, command, copies=any(one.plan.copies for one in permits))
+        await self._recorded(self._next[-1].permit.receipt)
+        self._running = self._next.popleft()
+        return await self._relay(self._running, payload, command, copies=copies)
 
     async def plain(self, payload: bytes, command: Command) -> Passing:
         """Pass on a command that runs nothing, and what answers it."""
@@ -77,7 +81,7 @@ class ObservedAnswers(Told):
         if self._aside is None:
             self._aside = self.open_aside()
             await self._recorded(self._aside.permit.receipt)
-        await self._announced(self._aside, 0, size)
+        await self._leaves(self._aside, 0, size)
 
     async def _relay(
         self, account: Account | None, payload: bytes, command: Command, *, copies: bool = False
@@ -125,7 +129,7 @@ class ObservedAnswers(Told):
             if part != Part.OK or size > _BARE:
                 await self.aside(size)
         else:
-            await self._announced(account, int(part == Part.ROW), size)
+            await self._leaves(account, int(part == Part.ROW), size)
         if part == Part.ERROR:
             self._reader.failed()
         if part == Part.ERROR and account is not None:
@@ -134,6 +138,12 @@ class ObservedAnswers(Told):
             self._reader.reported(escapes=not answer.ok.status & Status.NO_BACKSLASH_ESCAPES)
             if part == Part.OK and account is not None:
                 account.completed(f"OK {answer.ok.affected_rows}")
+
+    async def _leaves(self, account: Account, rows: int, size: int) -> None:
+        refusal = await self._announced(account, rows, size)
+        if refusal is not None:
+            # FAIL CLOSED: nothing is refused here but for want of a record
+            raise GatewayError.of(refusal)
 
     async def _file(self, account: Account) -> None:
         """Pass a file of the client's on to the target, which asked for it; an empty packet ends it."""

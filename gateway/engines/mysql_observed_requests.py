@@ -94,8 +94,9 @@ class ObservedRequests:
         killed = _KILL.fullmatch(raw)
         if killed is not None:
             payload = wire.encode_text(command, b"%b%d%b" % (killed[1], self._behind(int(killed[2])), killed[3]))
-        permits = [await self._permit(judged, "simple") for judged in parts]
-        await self._answers.run(permits, payload, command)
+        for judged in parts:
+            await self._admit(judged, "simple")
+        await self._answers.run(payload, command)
 
     async def _prepare(self, payload: bytes, command: Command) -> None:
         raw = wire.decode_text(payload)
@@ -173,15 +174,16 @@ class ObservedRequests:
     async def _run(
         self, payload: bytes, command: Command, judged: Judgement, protocol: str, parameters: int = 0
     ) -> Passing:
-        return await self._answers.run([await self._permit(judged, protocol, parameters)], payload, command)
+        await self._admit(judged, protocol, parameters)
+        return await self._answers.run(payload, command)
 
-    async def _permit(self, judged: Judgement, protocol: str, parameters: int = 0) -> Permit:
+    async def _admit(self, judged: Judgement, protocol: str, parameters: int = 0) -> None:
         permit = self._gate.observe(self._inside, self._statement(protocol, parameters), judged)
         if isinstance(permit, Refused):
             # the gate let no more happen: the session ends as soon as that is on record
             await self._answers.refused(permit)
             raise GatewayError.of(permit.refusal)
-        return permit
+        self._answers.expect(permit)
 
     def _unasked(self) -> Account:
         permit: Permit | Refused = self._gate.observe(self._inside, self._statement("unasked"), unread(_UNASKED))

@@ -59,6 +59,21 @@ class Prepared:
         told = Said((*said.texts, values[:KEPT]), subjects, (), (), said.more, cut)
         return Judgement(self.judged.plan, self.judged.fields, self.judged.text, told)
 
+    def arranged(self, bound: Bound) -> tuple[Bound, frozenset[int]]:
+        """The values in the order of the text that was prepared, and which of them were sent ahead."""
+        order = self._order
+        types = tuple(bound.types[one] for one in order)
+        return Bound(types, tuple(bound.values[one] for one in order)), frozenset(order.index(one) for one in self.long)
+
+    def arranged_piece(self, piece: LongData) -> LongData:
+        """A piece of a value, for the parameter that it is in the text that was prepared."""
+        return LongData(piece.statement, self._order.index(piece.parameter), piece.data)
+
+    @property
+    def _order(self) -> tuple[int, ...]:
+        numbers = self.judged.plan.parameters
+        return tuple(one - 1 for one in numbers) if numbers else tuple(range(self.parameters))
+
     def ran(self, bound: Bound) -> None:
         """It was sent to the target with those."""
         self.types = bound.types

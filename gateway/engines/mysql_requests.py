@@ -14,13 +14,13 @@ from gateway.engines.mysql_answers import MysqlAnswers, shown
 from gateway.engines.mysql_link import Link
 from gateway.engines.mysql_prepared import Prepared, Statements
 from gateway.engines.mysql_upstream import Backend
-from gateway.engines.mysql_words import error_packet
+from gateway.engines.mysql_words import error_packet, notice_row
 from gateway.errors import GatewayError, Refusal
 from gateway.gate import Gate
 from gateway.model import Permit, Statement
 from gateway.sql.cache import Judgement
 from gateway.sql.mysql import split
-from gateway.sql.statement import Kind
+from gateway.sql.statement import Kind, Notice
 from gateway.wire.mysql import commands as wire
 from gateway.wire.mysql.answers import Answer, Part
 from gateway.wire.mysql.base import Capability, Status
@@ -68,6 +68,7 @@ class MysqlRequests:
         self._number = 0
         self._multi = bool(capabilities & Capability.MULTI_STATEMENTS)
         self._statements = Statements()
+        self._notices: tuple[Notice, ...] = ()
 
     async def answer(self, payload: bytes) -> bool:
         """Answer one command; False when the client says goodbye. Raises `GatewayError` for what ends the session."""
@@ -110,6 +111,7 @@ class MysqlRequests:
             return await self._kill_other(permit)
         if permit.plan.verbs == ("SHOW WARNINGS",):
             return await self._warnings(permit, more=more)
+        self._notices = permit.notices
         payload = wire.encode_text(Command.QUERY, permit.text.encode())
         return await self._answers.run(permit, payload, Command.QUERY, more=more, listed=listed)
 
@@ -124,6 +126,7 @@ class MysqlRequests:
                 await self._gate.claim(self._inside, found)
         permit = self._gate.admit(self._inside, statement, judged)
         if isinstance(permit, Refused):
+            self._notices = ()
             await self._answers.refused(permit)
             return None
         return permit
@@ -140,7 +143,8 @@ class MysqlRequests:
     async def _warnings(self, permit: Permit, *, more: bool) -> bool:
         # what the target would warn of can tell of rows; ours are said with the statement that they are about
         columns = (text_column(b"Level"), text_column(b"Code"), text_column(b"Message"))
-        await self._answers.local(permit, columns, (), more=more)
+        said = self._notices if permit.plan.normalised == "SHOW WARNINGS" else ()
+        await self._answers.local(permit, columns, [notice_row(one) for one in said], more=more)
         return True
 
     async def _kill_other(self, permit: Permit) -> bool:
@@ -204,7 +208,8 @@ class MysqlRequests:
             if statement.long:
                 await self._reset_target(statement, execute.statement)
             return
-        raw = wire.encode_execute(execute.statement, wire.NO_CURSOR, bound, statement.long)
+        self._notices = permit.notices
+        raw = wire.encode_execute(execute.statement, wire.NO_CURSOR, *statement.arranged(bound))
         statement.ran(bound)
         await self._answers.run(permit, raw, Command.STMT_EXECUTE)
 
@@ -215,7 +220,7 @@ class MysqlRequests:
         piece = wire.decode_long_data(payload)
         statement = self._statements.find(piece.statement)
         if statement is not None and statement.take_long(piece):
-            self._backend.command(payload)
+            self._backend.command(wire.encode_long_data(statement.arranged_piece(piece)))
 
     async def _close_statement(self, payload: bytes) -> None:
         number = wire.decode_number(payload)

@@ -20,6 +20,9 @@ from gateway.model import Receipt
 from gateway.wire.mysql.answers import Answer
 from gateway.wire.mysql.walk import renumber
 
+_TOGETHER = 16 * 1024
+"""Rows up to that many bytes leave in one write with what comes behind them, where that is there already."""
+
 
 class Told:
     """One session's way back.
@@ -93,7 +96,8 @@ class Told:
             after = renumber(renumbered, 0, len(renumbered), self._client.sequence)
             chunk = bytes(renumbered)
         self._client.send_raw(chunk, after)
-        await self.sent()
+        if len(chunk) > _TOGETHER or self._client.blocked:
+            await self.sent()
         return True
 
     async def _announced(self, account: Account, rows: int, size: int) -> Refusal | None:

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from gateway.engines.mysql_link import Link
 from gateway.engines.outward import tls_context, unavailable
+from gateway.engines.reading import Lending
 from gateway.errors import GatewayError
 from gateway.target_settings import MysqlTarget
 from gateway.wire.mysql.answers import Answer, Part
@@ -59,8 +60,8 @@ class Backend(Link):
 
     __slots__ = ("capabilities", "greeting", "welcome")
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        super().__init__(reader, writer, LOGIN_LIMIT)
+    def __init__(self) -> None:
+        super().__init__(LOGIN_LIMIT)
         self.capabilities = 0
         self.greeting = Greeting("", 0, b"", 0, "")
         self.welcome = b""
@@ -96,6 +97,12 @@ class Backend(Link):
             self.close()
 
 
+class TlsBackend(Lending, Backend):
+    """A connection that is encrypted, or will be."""
+
+    __slots__ = ()
+
+
 class MysqlUpstream:
     """One target: opens connections, passes on KILL."""
 
@@ -126,10 +133,10 @@ class MysqlUpstream:
         target = self._target
         try:
             async with asyncio.timeout(target.connect_timeout):
-                reader, writer = await asyncio.open_connection(target.host, target.port)
-                backend = Backend(reader, writer)
+                backend = Backend() if self._tls is None else TlsBackend()
+                await asyncio.get_running_loop().create_connection(lambda: backend, target.host, target.port)
                 try:
-                    await self._log_in(backend, writer, asked)
+                    await self._log_in(backend, asked)
                     for statement in statements:
                         await backend.run(statement)
                 except BaseException:
@@ -139,7 +146,7 @@ class MysqlUpstream:
             raise unavailable("the target cannot be reached", str(error)) from error
         return backend
 
-    async def _log_in(self, backend: Backend, writer: asyncio.StreamWriter, asked: _Asked) -> None:
+    async def _log_in(self, backend: Backend, asked: _Asked) -> None:
         target = self._target
         first = await backend.heard()
         if is_error(first):
@@ -153,7 +160,7 @@ class MysqlUpstream:
             if backend.pending:
                 # FAIL CLOSED: what came in clear must not count as part of what is protected
                 raise unavailable("the target sent data ahead of TLS")
-            await writer.start_tls(self._tls, server_hostname=target.host)
+            await backend.encrypt(self._tls, target.host)
         auth = ClientAuth(self._password, secure=self._tls is not None)
         plugin, answer = auth.start(greeting.plugin, greeting.nonce)
         backend.send(

@@ -8,6 +8,7 @@ are kept. Numbers: MySQL 8.4 Reference Manual, "Server Error Message Reference";
 from __future__ import annotations
 
 from gateway.errors import STEPS, Refusal
+from gateway.sql.statement import Notice
 from gateway.wire.mysql.results import Error, encode_error
 
 _STATES = {
@@ -37,6 +38,7 @@ _PHRASES = {
     3024: "the statement ran longer than the policy allows",
     2013: "the target closed the connection",
 }
+_NOTE = 1105
 _EXPLAINED = {1054: "column-not-available", 1064: "syntax-error"}
 
 _STEPS = {
@@ -57,6 +59,12 @@ def refusal_packet(refusal: Refusal) -> bytes:
         hint = _STEPS.get(refusal.code, hint)
     hint = f". {hint}" if hint else ""
     return encode_error(errno, _STATES.get(errno, "HY000"), f"{refusal.message}{hint} [{refusal.code}]")
+
+
+def notice_row(notice: Notice) -> tuple[bytes, ...]:
+    """A message to the client, as a row of SHOW WARNINGS."""
+    said = f"{notice.message}. {notice.hint}" if notice.hint else notice.message
+    return b"Note", b"%d" % _NOTE, said.encode()
 
 
 def error_packet(error: Error) -> bytes:

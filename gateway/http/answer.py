@@ -21,13 +21,12 @@ from typing import Protocol
 
 from gateway.errors import Refusal
 from gateway.http import headers as heads
-from gateway.http import json_text
 from gateway.http.csv_text import CsvBody
 from gateway.http.cursors import Paging
 from gateway.http.decoding import Decoder
 from gateway.http.graphql.answering import GraphqlBody
+from gateway.http.leaving import Leaving, leaving
 from gateway.http.lines import NdjsonBody
-from gateway.http.masking import Tree, belongs, tree
 from gateway.http.search_rows import SearchBody
 from gateway.http.sql_rows import OUTPUT, rows_body
 from gateway.http.statuses import REDIRECTS, unnamed
@@ -162,34 +161,26 @@ class _JsonBody:
     streams = False
 
     def __init__(
-        self, rule: AnswerRule, made: Tree, customers: Collection[str], key: bytes | None, limits: Limits
+        self, rule: AnswerRule, leaving: Leaving, customers: Collection[str], key: bytes | None, limits: Limits
     ) -> None:
         self.rows = 0
-        self._rule, self._tree = rule, made
+        self._bound, self._leaving = _bound(rule), leaving
         self._customers, self._key = customers, key
         self._depth = limits.depth
         self._held = bytearray()
 
     def feed(self, piece: bytes) -> Iterator[bytes]:
         self._held += piece
-        if len(self._held) > _bound(self._rule):
+        if len(self._held) > self._bound:
             raise Withheld.too_large("a document is longer than the policy allows")
         return iter(())
 
     def finish(self, *, proven: bool) -> Iterator[bytes]:
-        try:
-            document = json_text.read(self._held, self._depth)
-        except json_text.Unreadable as why:
-            raise Withheld.unread(why) from None
-        self._held.clear()
-        if not proven and json_text.may_go_on(document):
-            raise Withheld.unproven()
-        if not self._tree.fits(document):
-            raise Withheld.unreadable("its root is not what the policy says")
-        if self._rule.customer is not None and not belongs(document, self._rule.customer, self._customers):
+        held, self._held = self._held, bytearray()
+        left, self.rows = self._leaving.leave(held, self._customers, self._key, self._depth, proven=proven)
+        if left is None:
             raise Withheld.not_found()
-        left, self.rows = self._tree.masked(document, self._customers, self._key)
-        yield json_text.write(left)
+        yield left
 
 
 class _PassedBody:
@@ -275,11 +266,11 @@ def _body(
     if rule.media in SEARCH and paging is not None:
         return SearchBody(rule, _bound(rule), limits, paging, customers, key)
     if rule.media == "json":
-        return _JsonBody(rule, tree(rule, reveal), customers, key, limits)
+        return _JsonBody(rule, leaving(rule, reveal), customers, key, limits)
     if rule.media == "graphql":
         return GraphqlBody(rule, reveal, customers, key, limits)
     if rule.media == "ndjson":
-        return NdjsonBody(rule, tree(rule, reveal), customers, key, limits)
+        return NdjsonBody(leaving(rule, reveal), customers, key, limits)
     if rule.media == "csv":
         return CsvBody(rule, customers, key, reveal, limits)
     if rule.media == "unmasked":

@@ -36,7 +36,7 @@ def read(text: bytes | bytearray, depth: int = DEPTH) -> Any:
 
     Raises: Unreadable.
     """
-    if len(text) > VALUES and text.count(b",") + text.count(b"[") + text.count(b"{") > VALUES:
+    if has_too_many(text):
         raise TooLarge(f"it has more than {VALUES} values")
     try:
         decoded = text.decode("utf-8")
@@ -57,6 +57,11 @@ def read(text: bytes | bytearray, depth: int = DEPTH) -> Any:
     if "\\ud" in decoded or "\\uD" in decoded:
         _refuse_halves(value)
     return value
+
+
+def has_too_many(text: bytes | bytearray) -> bool:
+    """Whether the text has more values than are read."""
+    return len(text) > VALUES and text.count(b",") + text.count(b"[") + text.count(b"{") > VALUES
 
 
 def write(value: Any) -> bytes:

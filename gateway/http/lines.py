@@ -7,10 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 
-from gateway.http import json_text
-from gateway.http.masking import Tree, belongs
+from gateway.http.leaving import Leaving
 from gateway.http.withheld import Limits, Withheld
-from gateway.policy.http_rules import AnswerRule
 
 
 class Lines:
@@ -56,14 +54,9 @@ class NdjsonBody:
 
     streams = True
 
-    def __init__(
-        self, rule: AnswerRule, tree: Tree, customers: Collection[str], key: bytes | None, limits: Limits
-    ) -> None:
+    def __init__(self, leaving: Leaving, customers: Collection[str], key: bytes | None, limits: Limits) -> None:
         self.rows = 0
-        self._customer = rule.customer
-        self._tree = tree
-        self._customers = customers
-        self._key = key
+        self._leaving, self._customers, self._key = leaving, customers, key
         self._depth = limits.depth
         self._lines = Lines(limits.line_bytes)
 
@@ -79,16 +72,8 @@ class NdjsonBody:
     def _masked(self, line: bytes, *, ended: bool = True) -> bytes:
         if not line.strip(b" \t\r"):
             return b""
-        try:
-            document = json_text.read(line, self._depth)
-        except json_text.Unreadable as why:
-            raise Withheld.unread(why) from None
-        if not ended and json_text.may_go_on(document):
-            raise Withheld.unproven()
-        if not self._tree.fits(document):
-            raise Withheld.unreadable("a line is not what the policy says")
-        if self._customer is not None and not belongs(document, self._customer, self._customers):
+        left, rows = self._leaving.leave(line, self._customers, self._key, self._depth, proven=ended)
+        if left is None:
             return b""
-        left, rows = self._tree.masked(document, self._customers, self._key)
         self.rows += rows
-        return json_text.write(left) + b"\n"
+        return left + b"\n"

@@ -10,17 +10,16 @@ its mask makes the same of everything.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from gateway.http.values import Leaf, is_constant, leaf, scalar_text
+from gateway.http.json_text import write
+from gateway.http.values import Leaf, direct, is_constant, leaf, scalar_text
 from gateway.policy.http_rules import AnswerRule, ArrayRule, FieldRule, JsonPath
 from gateway.policy.http_values import called
 
 EVERY = "*"
-
-_MOST_TREES = 512
 
 
 @dataclass(slots=True)
@@ -63,7 +62,7 @@ class Tree:
             root.at(of.path).rule = of
         for index, array in enumerate(rule.arrays):
             _put_array(root, array, index)
-        self._arrays = len(rule.arrays)
+        self._root, self._reveal, self.arrays = root, reveal, len(rule.arrays)
         self._masked = _in_scope(root.scope, root.function(reveal))
         self.shape = {"array": list, "value": None}.get(root.kind, dict)
 
@@ -73,34 +72,15 @@ class Tree:
             return type(document) not in _NESTED
         return type(document) is self.shape
 
+    def described(self, maker: Any) -> Any:
+        """The same tree as `maker` (`_leaving.pyx`) has it: of its `plain`, `leaf`, `members`, `elements`, `count`."""
+        return self._root.described(maker, self._reveal)
+
     def masked(self, document: Any, customers: Collection[str], key: bytes | None) -> tuple[Any, int]:
         """What leaves of a document that fits, and how many records that is: what is in its arrays, or itself."""
-        run = _Run(customers, key, [0] * self._arrays)
+        run = _Run(customers, key, [0] * self.arrays)
         left = self._masked(document, run)
         return left, run.rows if self.shape is list else max(run.rows, 1)
-
-
-def tree(rule: AnswerRule, reveal: frozenset[str] = frozenset()) -> Tree:
-    """The rule's tree; made once for as long as the rule lives.
-
-    Raises: ValueError for a rule that contradicts itself.
-    """
-    known = _TREES.get((id(rule), reveal))
-    if known is not None:
-        return known[1]
-    if len(_TREES) >= _MOST_TREES:
-        _TREES.clear()
-    made = Tree(rule, reveal)
-    # the rule is kept beside its tree: its identity cannot become another one's
-    _TREES[id(rule), reveal] = rule, made
-    return made
-
-
-def forget(rules: Iterable[AnswerRule]) -> None:
-    """Keep no trees of those rules any more."""
-    gone = {id(rule) for rule in rules}
-    for key in [key for key in _TREES if key[0] in gone]:
-        del _TREES[key]
 
 
 def belongs(value: Any, path: JsonPath, customers: Collection[str]) -> bool:
@@ -118,7 +98,6 @@ def belongs(value: Any, path: JsonPath, customers: Collection[str]) -> bool:
 
 _NESTED = frozenset({dict, list})
 _MISSING = object()
-_TREES: dict[tuple[int, frozenset[str]], tuple[AnswerRule, Tree]] = {}
 
 
 class _Node:
@@ -165,10 +144,26 @@ class _Node:
             return lambda value, run: masked(value, run.key)
         if self.element is not None:
             element = _in_scope(self.element.scope, self.element.function(reveal, inside=True))
-            # scalars of a record are a part of it; where they are in none they are the records
-            counted = self.element.kind != "value" or self.array is not None or not inside
-            return _array(element, self.array, self.index, counted=counted)
+            return _array(element, self.array, self.index, counted=self._counts_elements(inside=inside))
         return _object(tuple(node.member(name, reveal, inside=inside) for name, node in self.members.items()))
+
+    def _counts_elements(self, *, inside: bool) -> bool:
+        # scalars of a record are a part of it; where they are in none they are the records
+        return self.element is not None and (self.element.kind != "value" or self.array is not None or not inside)
+
+    def described(self, maker: Any, reveal: frozenset[str], *, inside: bool = False) -> Any:
+        """What `function` and `member` do, in the words of `maker`: see `Tree.described`."""
+        if self.counts >= 0:
+            return maker.count(self.counts)
+        if self.rule is not None:
+            return _described_leaf(maker, self.rule, revealed=_is_revealed(self.rule, reveal))
+        scope = tuple(self.scope)
+        if self.element is not None:
+            element = self.element.described(maker, reveal, inside=True)
+            whose = tuple(name.encode() for name in self.array.customer) if self.array is not None else None
+            return maker.elements(element, whose, self.index, self._counts_elements(inside=inside), scope)
+        below = tuple(node.described(maker, reveal, inside=inside) for node in self.members.values())
+        return maker.members(tuple(name.encode() for name in self.members), below, scope)
 
     def member(self, name: str, reveal: frozenset[str], *, inside: bool) -> _Member:
         """What an object does with its member of that name."""
@@ -177,13 +172,25 @@ class _Node:
         if self.rule is None:
             return _Member(name, self.function(reveal, inside=inside))
         revealed = _is_revealed(self.rule, reveal)
-        # in an answer of GraphQL, what is missing is a field of another type
-        always = is_constant(self.rule.mask) and not revealed and not self.rule.label
-        return _Member(name, value=leaf(self.rule, revealed=revealed), always=always)
+        return _Member(name, value=leaf(self.rule, revealed=revealed), always=_is_always(self.rule, revealed=revealed))
 
 
 def _is_revealed(rule: FieldRule, reveal: frozenset[str]) -> bool:
     return rule.reveal and called(rule) in reveal
+
+
+def _is_always(rule: FieldRule, *, revealed: bool) -> bool:
+    # in an answer of GraphQL, what is missing is a field of another type
+    return is_constant(rule.mask) and not revealed and not rule.label
+
+
+def _described_leaf(maker: Any, rule: FieldRule, *, revealed: bool) -> Any:
+    masked = leaf(rule, revealed=revealed)
+    if masked is None:
+        return maker.plain()
+    reader, most, render = direct(rule, revealed=revealed) or ("", 0, None)
+    fixed = write(masked(None, None)) if is_constant(rule.mask) and not revealed else None
+    return maker.leaf(masked, reader, most, render, fixed, _is_always(rule, revealed=revealed))
 
 
 def _put_array(root: _Node, array: ArrayRule, index: int) -> None:

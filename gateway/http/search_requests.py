@@ -49,6 +49,8 @@ def plan(
     if unknown is not None:
         raise not_allowed(f"{shown('member', unknown)} of the body is not let through", "leave it out")
     if "cursor" in body:
+        if "query" in body:
+            raise malformed("the body has a statement and a cursor")
         # what else may stand beside it was said when the statement was asked
         return _page(route, found, body["cursor"], customers, ends=False)
     statement = body.get("query")

@@ -66,12 +66,17 @@ def _statement(request: HttpRequest, found: Heads, given: dict[str, str]) -> str
         raise malformed("the statement is in the body and in the parameter `query`")
     if found.one("content-type").lower().startswith("multipart/"):
         raise not_allowed("the body of a statement has no parts", "send the statement as it is")
-    if len(request.body) > LONGEST:
+    return given[_QUERY] if given.get(_QUERY, "").strip() else in_body(request.body)
+
+
+def in_body(body: bytes) -> str:
+    """The statement that a body is. Raises: GatewayError."""
+    if len(body) > LONGEST:
         raise too_large(f"the statement is longer than {LONGEST} bytes")
     try:
-        statement = given[_QUERY] if _QUERY in given else request.body.decode("utf-8")
+        statement = body.decode("utf-8")
     except UnicodeDecodeError:
         raise malformed("the statement is not UTF-8") from None
     if not statement.strip():
-        raise not_allowed("there is no statement", "send it as the body, or in the parameter `query`")
+        raise not_allowed("there is no statement", "send it as the body")
     return statement

@@ -14,12 +14,11 @@ from collections.abc import Iterable
 
 from gateway.http import paths, request_headers
 from gateway.http.message import HttpPlan, HttpRequest, PageAsked, SqlAsked
-from gateway.http.refusing import malformed, not_allowed, too_large
+from gateway.http.refusing import malformed, not_allowed
 from gateway.http.request_headers import Heads
+from gateway.http.sql_requests import in_body
 from gateway.policy.http_rules import HttpRules, Route
 
-LONGEST = 262_144
-"""Bytes of a statement."""
 _OURS = "x-trino-"
 _OTHER = "x-presto-"
 _DROPPED = frozenset({
@@ -51,7 +50,7 @@ def plan(
     capable = _CAPABILITY in {one.strip() for one in given.pop("client-capabilities", "").split(",")}
     headers = [(f"{_OURS}{name}", given[name]) for name in _PASSED if given.get(name)]
     headers += [(f"{_OURS}client-capabilities", _CAPABILITY)] * capable
-    statement = _statement(request)
+    statement = in_body(request.body)
     path = paths.join(route.template)
     return HttpPlan(
         route=route,
@@ -132,15 +131,3 @@ def _settings(found: Heads) -> Iterable[tuple[str, list[str]]]:
             raise not_allowed("headers of Presto are not read", "use a client of Trino")
         if name.startswith(_OURS):
             yield name.removeprefix(_OURS), found.values[name]
-
-
-def _statement(request: HttpRequest) -> str:
-    if len(request.body) > LONGEST:
-        raise too_large(f"the statement is longer than {LONGEST} bytes")
-    try:
-        statement = request.body.decode("utf-8")
-    except UnicodeDecodeError:
-        raise malformed("the statement is not UTF-8") from None
-    if not statement.strip():
-        raise not_allowed("there is no statement", "send it as the body")
-    return statement

@@ -75,6 +75,19 @@ def leaf(rule: FieldRule, *, revealed: bool) -> Leaf | None:
     return lambda value, key: render(read(value, of), key)
 
 
+def direct(rule: FieldRule, *, revealed: bool) -> tuple[str, int, masks.Renderer] | None:
+    """What masks the text of a value of the usual form, as `leaf` would; None where there is no such form.
+
+    Forms: `text`, any string; `integer`, digits, so many at most; `numeric`, digits, perhaps a point and more of them,
+    perhaps a minus before something; `date`, `0000-00-00`. All but strings and dates leave as numbers.
+    """
+    of = column_type(rule.type)
+    if revealed or rule.mask.kind in {"clear", "json"} or is_constant(rule.mask):
+        return None
+    form = {types.TEXT: "text", types.INTEGER: "integer", types.NUMERIC: "numeric", types.DATE: "date"}.get(of.group)
+    return (form, _SAFE.get(of.name, 0), masks.renderer(rule.mask, rule.type)) if form is not None else None
+
+
 def is_constant(mask: Mask) -> bool:
     """Whether everything, a field that is missing included, becomes the same."""
     return mask.kind in {"redact", "null"}

@@ -18,6 +18,7 @@ def judge(read: dict[str, Any], reading: Reading) -> None:
             _judge_scopes(read["tables"], reading)
             _judge_reveal(read, reading)
             _judge_categories(read, reading)
+            _judge_searches(read, reading)
         _judge_access(read["access"], http_consistency.reveals(read) or bool(read.get("reveal")), reading)
         return
     if "tables" not in read:
@@ -43,12 +44,6 @@ def _judge_dialect(read: dict[str, Any], reading: Reading) -> None:
         reading.fault(("mode",), f"a target with `dialect: {read['dialect']}` is protected; it cannot be observed")
     if "schemas" not in read:
         reading.fault(("dialect",), "`schemas` must name the databases, as the first of which the target is opened")
-    for name, table in read["tables"].items():
-        for column, rule in table["columns"].items():
-            for part in ("search", "aggregate"):
-                if getattr(rule, part):
-                    at = ("tables", name, "columns", column)
-                    reading.fault(at, f"`{part}` is not available with `dialect: {read['dialect']}`: leave it out")
 
 
 def _judge_types(tables: dict[str, Any], reading: Reading) -> None:

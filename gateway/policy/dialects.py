@@ -26,6 +26,8 @@ _ANY = frozenset({"clear", "null"})
 _TYPES = frozenset({
     "text", "varchar", "int2", "int4", "int8", "numeric", "float8", "date", "timestamp", "timestamptz", "bool", "uuid",
 })  # fmt: skip
+_SEARCHING = frozenset({"mysql", "mariadb", "clickhouse"})
+_SEARCHABLE = frozenset({types.TEXT, types.INTEGER, types.NUMERIC, types.DATE, types.UUID})
 _KINDS: dict[str, frozenset[str]] = {
     "clickhouse": frozenset({
         "redact", "partial", "email", "pseudonym", "year", "month", "bucket", "digits", "initials", "truncate_ip",
@@ -60,6 +62,12 @@ def _search_misfit(dialect: str, mask: Mask, of: ColumnType) -> str:
     if mask.kind == "json" or of.name not in _TYPES | {"float4", "inet"}:
         return f"`{dialect}` has scalars: text, numbers, dates, times, booleans, uuid and inet, not `{of.name}`"
     return ""
+
+
+def is_searchable(dialect: str, of: ColumnType) -> bool:
+    """Whether true values of that type can be searched exactly there: compared with values of their own kind alone."""
+    numbers = dialect != "clickhouse" or of.group != types.NUMERIC
+    return dialect in _SEARCHING and of.group in _SEARCHABLE and numbers
 
 
 def _number_misfit(dialect: str, mask: Mask, of: ColumnType) -> str:

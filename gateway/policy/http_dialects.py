@@ -97,9 +97,10 @@ def _judge_table(name: str, table: dict[str, Any], dialect: str, reading: Readin
         if not rule.type:
             reading.fault(here, "`type` is missing: no catalog is read, so write {mask: clear, type: text}")
             continue
-        for option in ("search", "aggregate"):
-            if getattr(rule, option):
-                reading.fault(here, f"`{option}` is for databases: SQL over HTTP does not have it")
+        if rule.aggregate:
+            reading.fault(here, "`aggregate` is for databases: SQL over HTTP does not have it")
+        if rule.search and not dialects.is_searchable(dialect, column_type(rule.type)):
+            reading.fault(here, f"`search: exact` cannot be asked of `{dialect}` for a column of that type")
         problem = dialects.misfit(dialect, rule.mask, column_type(rule.type))
         if problem:
             reading.fault(here, problem)

@@ -6,6 +6,8 @@ of cases (`tests/corpus/masks`) holds both. No mask faults, and a keyed mask wit
 Values are PostgreSQL's own text form of the type (ISO dates, times in UTC), so that what Python has no value for (an
 infinite date) is masked like everything else. Keyed masks are HMAC-SHA256 (RFC 2104) over `label:value`;
 keys derive from a master key by HKDF (RFC 5869), bound to a purpose: pseudonyms join within a purpose and nowhere else.
+
+What answers meet most is compiled too, and taken when it has been built: see `compiled_masks.py`.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from gateway.policy import kinds, types
+from gateway.policy.compiled_masks import Make, compiled, hmac_blocks
 from gateway.policy.kinds import KINDS
 from gateway.policy.schema import Mask
 from gateway.policy.types import ColumnType, column_type
@@ -38,12 +41,9 @@ __all__ = ["KEY_BYTES", "KINDS", "PURPOSES", "Renderer", "derive_key", "render",
 KEY_BYTES = 32
 PURPOSES = ("global", "target", "ticket")
 
-_Make = Callable[[str, bytes], str | None]
-
 Renderer = Callable[[str | None, bytes | None], str | None]
 """What makes of a value, in PostgreSQL's text form, and a key what may be shown of it."""
 
-_BLOCK = 64
 _LARGEST_BUCKETED = Decimal(kinds.LARGEST_BUCKETED)
 _EXACT = Context(prec=20_000, rounding=ROUND_HALF_UP)
 _EMAIL_DOMAIN = re.compile(kinds.EMAIL_DOMAIN.removesuffix("$") + r"\Z")
@@ -93,7 +93,8 @@ def renderer(mask: Mask, declared: str) -> Renderer:
     padded = of.name == "bpchar"
     if mask.kind == "clear":
         return lambda value, _key: value.rstrip(" ") if padded and value is not None else value
-    make = _MAKERS[mask.kind](mask, of)
+    make = maker(mask, of)
+    make = compiled(mask, of, _begun, make) or make
     # what only a type with numbers in parentheses, or one of whole numbers, would change
     fits = of.mods or padded or of.group == types.INTEGER
 
@@ -110,6 +111,11 @@ def renderer(mask: Mask, declared: str) -> Renderer:
     return rendered
 
 
+def maker(mask: Mask, of: ColumnType) -> Make:
+    """The function for one mask and one type that it fits, in Python: the twin of what is compiled."""
+    return _MAKERS[mask.kind](mask, of)
+
+
 def render_json(mask: Mask, value: Any, key: bytes | None) -> Any:
     """What a `json` mask makes of a decoded JSON value: the paths named, None for what is absent or unfit."""
     return _json_object(kinds.json_tree(mask), value, key)
@@ -118,6 +124,8 @@ def render_json(mask: Mask, value: Any, key: bytes | None) -> Any:
 def _fitted(text: str, of: ColumnType) -> str:
     if of.group == types.INTEGER and text.isdecimal():
         return text
+    if of.group == types.NUMERIC and of.mods and text.isdecimal() and of.mods[1] >= 0:
+        return f"{text}.{'0' * of.mods[1]}" if of.mods[1] else text
     if of.group in {types.INTEGER, types.NUMERIC}:
         return _number_text(Decimal(text), of)
     if of.group != types.TEXT:
@@ -136,7 +144,7 @@ def _number_text(number: Decimal, of: ColumnType) -> str:
     return format(number, "f")
 
 
-def _partial(mask: Mask, _of: ColumnType) -> _Make:
+def _partial(mask: Mask, _of: ColumnType) -> Make:
     start, end = int(mask.option("keep_start", 0)), int(mask.option("keep_end", 0))
     shown = start + end
 
@@ -149,7 +157,7 @@ def _partial(mask: Mask, _of: ColumnType) -> _Make:
     return made
 
 
-def _email(mask: Mask, _of: ColumnType) -> _Make:
+def _email(mask: Mask, _of: ColumnType) -> Make:
     keyed = mask.option("domain", "keep") == "keyed"
 
     def made(text: str, key: bytes) -> str:
@@ -162,7 +170,7 @@ def _email(mask: Mask, _of: ColumnType) -> _Make:
     return made
 
 
-def _pseudonym(mask: Mask, of: ColumnType) -> _Make:
+def _pseudonym(mask: Mask, of: ColumnType) -> Make:
     domain = mask.option("domain")
     spelled = _SPELLED.get(domain)
     if spelled is not None:
@@ -201,7 +209,7 @@ _SPELLED: dict[Any, Callable[[bytes], str]] = {
 """What a digest becomes, by the domain of the pseudonym; of any other it becomes a number."""
 
 
-def _truncated_time(mask: Mask, of: ColumnType) -> _Make:
+def _truncated_time(mask: Mask, of: ColumnType) -> Make:
     zoned, monthly = of.name == "timestamptz", mask.kind == "month"
     rest = {"date": "", "timestamp": " 00:00:00", "timestamptz": " 00:00:00+00"}[of.name]
 
@@ -221,7 +229,7 @@ def _truncated_time(mask: Mask, of: ColumnType) -> _Make:
     return made
 
 
-def _bucket(mask: Mask, of: ColumnType) -> _Make:
+def _bucket(mask: Mask, of: ColumnType) -> Make:
     size, lowest = Decimal(mask.option("size")), kinds.lowest(of)
 
     def made(text: str, _key: bytes) -> str | None:
@@ -272,7 +280,7 @@ def _trimmed(text: str) -> str:
     return plain.rstrip("0").rstrip(".") if "." in plain else plain
 
 
-def _digits(_mask: Mask, _of: ColumnType) -> _Make:
+def _digits(_mask: Mask, _of: ColumnType) -> Make:
     def made(text: str, key: bytes) -> str:
         if len(text) > kinds.LONGEST_DIGITS:
             return kinds.STARS
@@ -282,7 +290,7 @@ def _digits(_mask: Mask, _of: ColumnType) -> _Make:
     return made
 
 
-def _initials(_mask: Mask, _of: ColumnType) -> _Make:
+def _initials(_mask: Mask, _of: ColumnType) -> Make:
     def made(text: str, _key: bytes) -> str:
         letters = _WORD.sub(r"\1.", text.strip(kinds.WORD_BREAKS))
         return letters[: 2 * kinds.MOST_INITIALS] if len(letters) <= len(text) else "*"
@@ -290,7 +298,7 @@ def _initials(_mask: Mask, _of: ColumnType) -> _Make:
     return made
 
 
-def _truncate_ip(_mask: Mask, of: ColumnType) -> _Make:
+def _truncate_ip(_mask: Mask, of: ColumnType) -> Make:
     def of_text(text: str, _key: bytes) -> str:
         match = _IPV4.match(text)
         return f"{match[1]}.0" if match else kinds.STARS
@@ -303,7 +311,7 @@ def _truncate_ip(_mask: Mask, of: ColumnType) -> _Make:
     return of_text if of.group == types.TEXT else of_address
 
 
-def _json(mask: Mask, _of: ColumnType) -> _Make:
+def _json(mask: Mask, _of: ColumnType) -> Make:
     def made(text: str, key: bytes) -> str:
         return _json_text(render_json(mask, json.loads(text, parse_float=Decimal, parse_int=Decimal), key))
 
@@ -350,13 +358,11 @@ def _hmac(key: bytes, label: str, text: str) -> bytes:
 @lru_cache(maxsize=256)
 def _begun(key: bytes, label: str) -> tuple[_Hash, _Hash]:
     """The states behind the key's own blocks and the label: half of the work for a short value (RFC 2104, 4)."""
-    block = (key if len(key) <= _BLOCK else sha256(key).digest()).ljust(_BLOCK, b"\0")
-    inner = sha256(bytes(byte ^ 0x36 for byte in block))
-    inner.update(f"{label}:".encode())
-    return inner, sha256(bytes(byte ^ 0x5C for byte in block))
+    inner, outer = hmac_blocks(key)
+    return sha256(inner + f"{label}:".encode()), sha256(outer)
 
 
-_MAKERS: dict[str, Callable[[Mask, ColumnType], _Make]] = {
+_MAKERS: dict[str, Callable[[Mask, ColumnType], Make]] = {
     "partial": _partial,
     "email": _email,
     "pseudonym": _pseudonym,

@@ -84,6 +84,9 @@ def _columns(table: TableRule, relation: Relation, policy: Policy) -> Iterator[M
         problem = kinds.misfit(rule.mask, of) if postgres else dialects.misfit(policy.dialect, rule.mask, of)
         if problem:
             yield Mismatch("error", table.name, rule.name, f"column `{rule.name}`: {problem}")
+        if rule.search and not postgres and not dialects.is_searchable(policy.dialect, of):
+            message = f"column `{rule.name}`: `search: exact` fits text, whole numbers, decimals, dates and uuid"
+            yield Mismatch("error", table.name, rule.name, message)
         if rule.aggregate is not None:
             yield from _aggregate(table.name, rule.name, of, names.get(rule.aggregate.subject))
         home = column.base.rpartition(".")[0]

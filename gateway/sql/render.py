@@ -59,16 +59,22 @@ def mask_sql(mask: Mask, expression: str, column: Column) -> str:
     return _masked(mask, expression, of)
 
 
-def summable_sql(expression: str, column: Column) -> str:
-    """The raw value of `column` as sums take it: of its built-in type, NULL where it is so large that one could fail.
-
-    Raises: GatewayError `policy-invalid` when the type cannot be summed.
-    """
+def summable_type(column: Column) -> types.ColumnType:
+    """The type of a column that sums are made of. Raises: GatewayError `policy-invalid` when it cannot be summed."""
     of = column_type(column.type, column.base)
     if not types.is_summable(of):
         raise GatewayError(
             "policy-invalid", f"column `{column.name}` cannot be aggregated", "run `gateway policy check`"
         )
+    return of
+
+
+def summable_sql(expression: str, column: Column) -> str:
+    """The raw value of `column` as sums take it: of its built-in type, NULL where it is so large that one could fail.
+
+    Raises: GatewayError `policy-invalid` when the type cannot be summed.
+    """
+    of = summable_type(column)
     value = _cast(expression, f"pg_catalog.{of.name}")
     if of.group == types.INTEGER:
         return value

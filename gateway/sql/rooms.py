@@ -29,8 +29,17 @@ class Room:
     analyse: Callable[[str, View], Plan | Refusal]
     judged: Callable[[str, View], Plan | Refusal]
     normalise: Callable[[str, Policy], str]
-    free_literals: Callable[[str], frozenset[int]]
+    free_literals: Callable[[str, Policy], frozenset[int]]
     telling: Callable[[str, Policy], tuple[Subject, ...]]
+
+
+def _none_free(_text: str, _policy: Policy) -> frozenset[int]:
+    return frozenset()
+
+
+def _free(text: str, policy: Policy) -> frozenset[int]:
+    # what is observed runs as it came, and every text of it is judged by itself
+    return frozenset() if policy.observed else tree.free_literals(text, policy)
 
 
 _ROOMS = {
@@ -38,19 +47,19 @@ _ROOMS = {
         postgres.analyse,
         postgres.judged,
         lambda text, _policy: postgres.normalise(text),
-        postgres.free_literals,
+        lambda text, _policy: postgres.free_literals(text),
         postgres.telling,
     ),
     **dict.fromkeys(
         ("mysql", "mariadb"),
-        Room(mysql.analyse, mysql.judged, mysql.normalise, lambda _text: frozenset(), tree.telling),
+        Room(mysql.analyse, mysql.judged, mysql.normalise, _free, tree.telling),
     ),
-    "clickhouse": Room(tree.analyse, tree.analyse, tree.normalise, lambda _text: frozenset(), tree.telling),
+    "clickhouse": Room(tree.analyse, tree.analyse, tree.normalise, _none_free, tree.telling),
     **dict.fromkeys(
         ("elasticsearch", "opensearch"),
-        Room(flat.analyse, flat.analyse, tree.normalise, lambda _text: frozenset(), tree.telling),
+        Room(flat.analyse, flat.analyse, tree.normalise, _none_free, tree.telling),
     ),
-    "trino": Room(trino.analyse, trino.analyse, trino.normalise, lambda _text: frozenset(), trino.telling),
+    "trino": Room(trino.analyse, trino.analyse, trino.normalise, _none_free, trino.telling),
 }
 
 
@@ -71,7 +80,7 @@ def judged(text: str, view: View) -> Plan | Refusal:
 
 def free_literals(text: str, policy: Policy) -> frozenset[int]:
     """The character offsets of the literals of a text that are free, see `template`."""
-    return room_of(policy).free_literals(text)
+    return room_of(policy).free_literals(text, policy)
 
 
 def normalise(text: str, policy: Policy) -> str:

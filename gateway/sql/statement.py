@@ -108,6 +108,8 @@ class Plan:
     Two are for observed targets alone (`sql/postgres/observed.py`): `would` is what the statement would have been
     refused for, and `copies` says that it may ask the client for data (COPY FROM STDIN).
 
+    `parameters` says which of the text's parameters each one of the outgoing text is, where they have another order.
+
     `conceals` says that the text holds more than `normalised` tells. `subjects` are its values that may tell who
     somebody is, `arguments` those that each EXECUTE in it brings; no record has any of them (`said.py`).
     """
@@ -133,6 +135,7 @@ class Plan:
     """Whether any row of the answer may be part of a plan: in it, names are scrubbed."""
     would: Refusal | None = None
     copies: bool = False
+    parameters: tuple[int, ...] = ()
     conceals: bool = True
     subjects: tuple[Subject, ...] = ()
     arguments: tuple[tuple[str, ...], ...] = ()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
+from dialect_world import SOUGHT
+
 COLUMNS = {
     "companies": {"id": "n", "name": "s"},
     "employees": {
@@ -130,3 +132,23 @@ class Statements:
         if operator == "between":
             return f"{column} between {values[0]} and {values[1]}"
         return f"{column} {operator} {values[0]}"
+
+
+def searching(chosen: random.Random) -> str:
+    """A SELECT of numbers of employees that searches exactly, by columns of which it shows nothing."""
+    column = chosen.choice(("email", "last_name"))
+    values = [f"'{one}'" for one in chosen.sample(SOUGHT, chosen.choice((1, 1, 2, 3)))]
+    search = f"e.{column} = {values[0]}" if len(values) == 1 else f"e.{column} in ({', '.join(values)})"
+    if chosen.random() < 0.2:
+        search = f"{search} and {values[0]} = e.{column}"
+    other = chosen.choice(("e.status = 'open'", "e.company_id = 42", "e.id > 1", "(e.status is null or e.salary > 0)"))
+    kind = chosen.randrange(5)
+    if kind == 0:
+        return f"select e.id as id from employees e where {search}"
+    if kind == 1:
+        return f"select e.id as id from employees e where {other} and ({search})"
+    if kind == 2:
+        return f"select e.id as id from employees e join companies c on c.id = e.company_id and {search} where {other}"
+    if kind == 3:
+        return f"select p.id as id from payslips p join employees e on e.id = p.employee_id where {search} and {other}"
+    return f"select p.id as id from payslips p left join employees e on e.id = p.employee_id and {search} and {other}"

@@ -39,6 +39,9 @@ TYPES = {
     "trino": {"text": "VARCHAR", "int8": "BIGINT", "int4": "INTEGER", "date": "DATE", "numeric": "DECIMAL(10, 2)"},
     "mariadb": {"text": "VARCHAR(200)", "int8": "BIGINT", "int4": "INT", "date": "DATE", "numeric": "DECIMAL(10, 2)"},
 }  # fmt: skip
+SOUGHT = ("alice@example.com", "ALICE@example.com", "bob@example.org", "chloé@exämple.fr", "no at", "nobody", "",
+          "CANARY@other.inc", "z", "Martin", "martin", "O''Neil", "Secretson", "y", "Li ", "дурак")  # fmt: skip
+"""Values that somebody searches for: of the customer's rows, of others', of nobody's."""
 HIDDEN = {"companies": ["secret"], "employees": ["notes"]}
 
 
@@ -109,8 +112,10 @@ def truth(other: bool) -> Mapping[str, Table]:
     }  # fmt: skip
 
 
-def copied(of: Mapping[str, Table]) -> Mapping[str, Table]:
-    """What the policy shows of a truth: the customer's rows, masked by hand."""
+def copied(of: Mapping[str, Table], *, sought: bool = False) -> Mapping[str, Table]:
+    """What the policy shows of a truth: the customer's rows, masked by hand. With `sought`, columns that may be
+    searched exactly are as they are.
+    """
     mine = {
         "companies": lambda row: row["id"] == 42,
         "employees": lambda row: row["company_id"] == 42,
@@ -124,7 +129,8 @@ def copied(of: Mapping[str, Table]) -> Mapping[str, Table]:
         rules = POLICY.tables[f"shop.{name}"].columns
         rows = [row for row in _rows(table) if mine[name](row)]
         made[name] = {
-            column: [_masked(rule, row[column]) for row in rows] for column, rule in rules.items()
+            column: [row[column] if sought and rule.search else _masked(rule, row[column]) for row in rows]
+            for column, rule in rules.items()
         }  # fmt: skip
     return made
 

@@ -91,8 +91,8 @@ def policy_of(text: str) -> str:
     """The demonstration's policy, for the same tables in MariaDB."""
     text = text.replace("target: payroll", f"target: {TARGET}\ndialect: mariadb\nschemas: [{DATABASE}]", 1)
     head, _, _ = text.partition("\nreveal:")
-    head = head.replace("public.", f"{DATABASE}.").replace(", search: exact", "")
-    return head.replace("  exact_searches_per_hour: 60\n", "") + f"\nreveal:\n  {DATABASE}.employees: [email, phone]\n"
+    head = head.replace("public.", f"{DATABASE}.")
+    return head + f"\nreveal:\n  {DATABASE}.employees: [email, phone]\n"
 
 
 @contextlib.contextmanager

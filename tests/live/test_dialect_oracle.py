@@ -8,6 +8,7 @@ policy shows.
 from __future__ import annotations
 
 import os
+import random
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,9 +17,9 @@ from typing import Any
 import pymysql
 import pytest
 from clickhouse_http import clickhouse
-from dialect_grammar import Statements
+from dialect_grammar import Statements, searching
 from dialect_world import CANARIES, KEY, copied, entries, keys, statements, truth, view
-from mariadb_server import mariadb_server
+from mariadb_server import mariadb_cursor
 from trino_engine import Engine, Failed
 
 from gateway.engines.sql_clickhouse import SETTINGS
@@ -28,7 +29,12 @@ from gateway.sql.statement import Plan
 Ask = Callable[[str, str], Any]
 """Names and rows of a statement in one database, or the one word `error`."""
 STATEMENTS = int(os.environ.get("SQL_ORACLE_EXAMPLES", "0")) or 40
-DATABASES = {"truth_a": truth(False), "truth_b": truth(True), "copy": copied(truth(False))}
+DATABASES = {
+    "truth_a": truth(False),
+    "truth_b": truth(True),
+    "copy": copied(truth(False)),
+    "sought": copied(truth(False), sought=True),
+}
 
 
 @pytest.fixture(scope="module")
@@ -47,28 +53,23 @@ def ask_clickhouse() -> Iterator[Ask]:
 @pytest.fixture(scope="module")
 def ask_mysql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ask]:
     directory: Path = tmp_path_factory.mktemp("mariadb")
-    with mariadb_server(directory, tls=False) as server:
-        connection = pymysql.connect(
-            host=server.host, port=server.port, user="root", password=server.root_password, charset="utf8mb4",
-            autocommit=True,
-        )  # fmt: skip
-        with connection, connection.cursor() as cursor:
-            for name, tables in DATABASES.items():
-                for one in statements(name, tables, "mariadb"):
-                    cursor.execute(one)
-            for name, value in keys().items():
-                cursor.execute(f"SET @{name} = '{value}'")
+    with mariadb_cursor(directory) as cursor:
+        for name, tables in DATABASES.items():
+            for one in statements(name, tables, "mariadb"):
+                cursor.execute(one)
+        for name, value in keys().items():
+            cursor.execute(f"SET @{name} = '{value}'")
 
-            def ask(database: str, text: str) -> Any:
-                try:
-                    cursor.execute(f"USE {database}")
-                    cursor.execute(_in(database, text))
-                    rows = [[None if one is None else str(one) for one in row] for row in cursor.fetchall()]
-                    return [column[0] for column in cursor.description], rows
-                except pymysql.MySQLError:
-                    return "error"
+        def ask(database: str, text: str) -> Any:
+            try:
+                cursor.execute(f"USE {database}")
+                cursor.execute(_in(database, text))
+                rows = [[None if one is None else str(one) for one in row] for row in cursor.fetchall()]
+                return [column[0] for column in cursor.description], rows
+            except pymysql.MySQLError:
+                return "error"
 
-            yield ask
+        yield ask
 
 
 @pytest.fixture(scope="module")
@@ -132,9 +133,9 @@ def test_an_attack_that_runs_learns_nothing(ask: Ask, dialect: str, sql: str) ->
 
 @pytest.mark.parametrize(("dialect", "sql"), _cases("legitimate"))
 def test_what_people_ask_says_the_same_as_on_a_copy_of_what_they_may_see(ask: Ask, dialect: str, sql: str) -> None:
-    rewritten = _plan(sql, dialect).rewritten
+    plan = _plan(sql, dialect)
 
-    got, wanted = ask("truth_a", rewritten), ask("copy", sql)
+    got, wanted = ask("truth_a", plan.rewritten), ask("sought" if plan.exact_searches else "copy", sql)
 
     assert wanted != "error", "the statement is wrong by itself"
     assert got[0] == wanted[0]
@@ -150,14 +151,30 @@ def test_whatever_is_asked_says_the_same_of_both_truths_and_of_the_copy(ask: Ask
     errors = 0
     for _ in range(STATEMENTS):
         sql = made.statement()
-        rewritten = _plan(sql, dialect).rewritten
-
-        first, second, wanted = ask("truth_a", rewritten), ask("truth_b", rewritten), ask("copy", sql)
+        plan = _plan(sql, dialect)
+        first, second, wanted = ask("truth_a", plan.rewritten), ask("truth_b", plan.rewritten), ask("copy", sql)
 
         assert _unordered(first) == _unordered(second), sql
+        if plan.exact_searches:
+            continue
         assert _unordered(first) == _unordered(wanted), sql
         errors += wanted == "error"
     assert errors < STATEMENTS // 3
+
+
+@pytest.mark.parametrize("dialect", ["clickhouse", "mysql"])
+def test_searches_find_who_is_there_and_nobody_else_s(ask: Ask, dialect: str) -> None:
+    chosen, found = random.Random(2026), 0
+    for _ in range(2 * STATEMENTS):
+        sql = searching(chosen)
+        plan = _plan(sql, dialect)
+        assert plan.exact_searches, sql
+        first, second, wanted = ask("truth_a", plan.rewritten), ask("truth_b", plan.rewritten), ask("sought", sql)
+
+        assert wanted != "error", sql
+        assert _unordered(first) == _unordered(second) == _unordered(wanted), sql
+        found += bool(first[1])
+    assert found > STATEMENTS // 4
 
 
 def _unordered(answer: Any) -> Any:

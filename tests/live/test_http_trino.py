@@ -6,11 +6,13 @@ import json
 import ssl
 import time
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import httpx2
@@ -113,7 +115,7 @@ def shop(postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory) -
 @pytest.fixture(autouse=True)
 def _quiet(shop: Shop) -> None:
     shop.server.taken()
-    shop.server.extra, shop.server.headers, shop.server.compress = {}, {}, False
+    shop.server.extra, shop.server.headers, shop.server.compress, shop.server.holds = {}, {}, False, None
 
 
 def test_trinos_own_client_reads_the_customers_masked_rows(shop: Shop) -> None:
@@ -222,6 +224,27 @@ def test_a_client_ends_its_statement(shop: Shop) -> None:
         assert http.get(after).status_code in (404, 410)
 
     assert [one["method"] for one in shop.server.taken()] == ["POST", "DELETE", "GET"]
+
+
+def test_a_client_ends_a_statement_whose_page_it_waits_for(shop: Shop) -> None:
+    with shop.http() as http:
+        after = http.post("/v1/statement", content=b"select id from employees").json()["nextUri"]
+    shop.server.holds = Event()
+
+    def wait() -> int:
+        with shop.http() as http:
+            return http.get(after).status_code
+
+    with ThreadPoolExecutor(1) as waiting:
+        page = waiting.submit(wait)
+        deadline = time.monotonic() + 30
+        while not any(one["method"] == "GET" for one in shop.server.seen) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        with shop.http() as http:
+            assert http.delete(after).status_code == 204
+            assert not page.done()
+        shop.server.holds.set()
+        assert page.result(60) in (404, 410)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gateway.demo.postgres import BACKEND_ROLE, DATABASE, HOST, EmbeddedPostgres
-from loadtests import bench, engineers
+from loadtests import bench, engineers, mysql
 from loadtests.measures import medians
 from loadtests.reader import RawReader
 from loadtests.report import Results, rows, write_report
@@ -33,6 +33,18 @@ def test_a_run_measures_every_road_and_leaves_no_process(tmp_path: Path) -> None
     assert "| email | email (keyed) |" in text
     assert "First analysis" in text
     assert str(tmp_path.parent) not in text
+
+
+def test_mysql_is_measured_on_every_road(capsys: pytest.CaptureFixture[str]) -> None:
+    before = _descendants()
+    assert mysql.main(["--rounds=1", "--seconds=1", "--rows=2000", "--idle=3", "--only=e"]) == 0
+    assert _descendants() <= before
+    said = capsys.readouterr().out
+    numbers = {line[:46].strip(): line[46:].split()[:3] for line in said.splitlines()}
+    for what in ("point select, prepared,  1 client, /s", "200 rows, text, p50, µs", "connects, 8 clients, /s"):
+        assert all(float(one.replace(",", "")) > 0 for one in numbers[what])
+    assert "large result, mariadb --quick" in said
+    assert "memory per idle session" in said
 
 
 def test_engineers_work_with_codes_and_tickets_of_their_own() -> None:

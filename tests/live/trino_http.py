@@ -15,7 +15,7 @@ import secrets
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Lock, Thread
+from threading import Event, Lock, Thread
 from typing import Any
 
 from trino_engine import Engine, Failed, columns
@@ -50,6 +50,8 @@ class Trino:
     """What pages have beside what they should: a test's own mischief."""
     headers: dict[str, str] = field(default_factory=dict)
     compress: bool = False
+    holds: Event | None = None
+    """What every GET waits for, where it is there."""
 
     def run(self, statements: Sequence[str]) -> None:
         """Carry out statements of the engine's that have no result."""
@@ -139,6 +141,8 @@ def trino() -> Iterator[Trino]:
         def do_GET(self) -> None:
             if self._take() is None:
                 return
+            if state.holds is not None:
+                state.holds.wait(30)
             query, kind, token = self._query()
             if query is None or query.gone:
                 self._answer(410 if query is not None else 404, {"message": "CANARY gone"})

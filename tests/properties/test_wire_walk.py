@@ -11,6 +11,8 @@ from native_module import built
 
 from gateway.wire import postgres as pg
 from gateway.wire.build import WALK, main
+from gateway.wire.mysql import walk as mysql_walk
+from gateway.wire.mysql.packets import frame
 from gateway.wire.walk import walk_rows_python
 
 Walk = Callable[[bytes | bytearray | memoryview, int, int, int, int], tuple[int, int]]
@@ -109,3 +111,52 @@ def test_what_cannot_be_compiled_is_an_error_only_where_it_is_required(
     assert main(["--require", str(broken)]) == 1
     assert capsys.readouterr().err.count("_broken.pyx is not compiled, its Python twin serves") == 2
     assert [path.name for path in tmp_path.iterdir()] == ["_broken.pyx"]
+
+
+@pytest.fixture(scope="module")
+def compiled_mysql(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., tuple[int, int, int]]:
+    """MySQL's walk, compiled for the test."""
+    source = Path(mysql_walk.__file__).with_name("_walk.pyx")
+    walk: Callable[..., tuple[int, int, int]] = built(source, tmp_path_factory.mktemp("mysql-walk")).walk_rows
+    return walk
+
+
+packet = st.one_of(
+    st.builds(frame, st.binary(max_size=20), st.integers(0, 3)),
+    st.builds(frame, st.sampled_from([b"\xfe\0\0\2\0", b"\xff\1", b"\xfb", b"\0\0\1x", b""]), st.integers(0, 3)),
+    st.sampled_from([b"\xff\xff\xff\0ab", b"\1\0"]),
+)
+
+
+@given(
+    data=st.data(), buffer=st.lists(packet, max_size=12).map(b"".join), rows=limit, size=limit,
+    sequence=st.integers(0, 3) | st.just(255), binary=st.booleans(),
+    wrap=st.sampled_from([bytes, bytearray, memoryview]),
+)  # fmt: skip
+def test_both_walkers_of_mysql_give_the_same_answer_on_any_buffer(
+    compiled_mysql: Callable[..., tuple[int, int, int]], data: st.DataObject, buffer: bytes, rows: int, size: int,
+    sequence: int, binary: bool, wrap: Callable[[bytes], bytes],
+) -> None:  # fmt: skip
+    end = data.draw(st.integers(0, len(buffer)))
+    start = data.draw(st.integers(0, end))
+    expected = mysql_walk.walk_rows_python(buffer, start, end, rows, size, sequence, binary)
+    assert compiled_mysql(wrap(buffer), start, end, rows, size, sequence, binary) == expected
+
+
+@given(payloads=st.lists(st.binary(min_size=1, max_size=9), max_size=600), binary=st.booleans())
+def test_both_walkers_of_mysql_count_past_255(
+    compiled_mysql: Callable[..., tuple[int, int, int]], payloads: list[bytes], binary: bool
+) -> None:
+    buffer = b"".join(frame(b"\0" + one, place & 0xFF) for place, one in enumerate(payloads))
+    expected = (len(buffer), len(payloads), len(payloads) & 0xFF)
+    for walk in (mysql_walk.walk_rows_python, compiled_mysql):
+        assert walk(buffer, 0, len(buffer), 1 << 40, 1 << 40, 0, binary) == expected
+
+
+@pytest.mark.parametrize(("start", "end"), [(-1, 2), (2, 1), (0, 4)])
+def test_mysqls_compiled_walker_refuses_positions_outside_the_buffer(
+    compiled_mysql: Callable[..., tuple[int, int, int]], start: int, end: int
+) -> None:
+    for walk in (mysql_walk.walk_rows_python, compiled_mysql):
+        with pytest.raises(ValueError, match="outside"):
+            walk(b"abc", start, end, 1, 1, 0, False)

@@ -24,7 +24,7 @@ from gateway.engines.http_proxy.door import Door, make_options
 from gateway.engines.http_proxy.places import Front, Reached
 from gateway.engines.http_proxy.reply import Reply
 from gateway.errors import Refusal
-from gateway.http import masking
+from gateway.http import leaving
 from gateway.policy.http_rules import HttpRules
 from gateway.telemetry import way_to
 
@@ -121,7 +121,7 @@ class Process:
             case ipc.Forget():
                 rules = self._rules.pop(message.digest, None)
                 if rules is not None:
-                    masking.forget(answer for route in rules.routes for answer in route.answers)
+                    leaving.forget(answer for route in rules.routes for answer in route.answers)
             case ipc.Permitted():
                 self._permitted(message)
             case ipc.Shown():

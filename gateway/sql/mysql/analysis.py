@@ -13,6 +13,7 @@ from gateway.errors import GatewayError, Refusal
 from gateway.policy.schema import Policy
 from gateway.sql import tree
 from gateway.sql.mysql import inline, settings, shows
+from gateway.sql.mysql.explain import explained
 from gateway.sql.mysql.lexer import Word, unquoted, words
 from gateway.sql.mysql.pins import fingerprint
 from gateway.sql.mysql.refused import is_known, refuse
@@ -106,7 +107,7 @@ def _command(command: list[Word], text: str, view: View) -> Plan | Refusal:
         return shows.shown(command, text, view)
     if first in ("DESCRIBE", "DESC", "EXPLAIN"):
         if len(upper) > 1 and upper[1] in _EXPLAINED:
-            refuse("EXPLAIN")
+            return explained(command, text, view, _select)
         return shows.described(command[1:], view)
     if first == "SELECT" and not {"FROM", "UNION"} & set(upper):
         constant = settings.constants(list(command), view.policy.dialect)

@@ -25,6 +25,8 @@ def session_statements(view: View, key: bytes) -> tuple[str, ...]:
         if view.policy.dialect == "mariadb"
         else f"SET SESSION max_execution_time = {view.policy.limits.statement_timeout_ms:d}"
     )
+    # MariaDB would cut a recursion off without an error, and its warnings are not shown: the time limit ends it
+    depth = "max_recursive_iterations" if view.policy.dialect == "mariadb" else "cte_max_recursion_depth"
     block = key.ljust(_BLOCK, b"\0")
     inner, outer = (bytes(byte ^ pad for byte in block).hex() for pad in (0x36, 0x5C))
     return (
@@ -33,6 +35,7 @@ def session_statements(view: View, key: bytes) -> tuple[str, ...]:
         f"SET SESSION TRANSACTION READ {'WRITE' if view.write else 'ONLY'}",
         "SET SESSION autocommit = 1",
         limit,
+        f"SET SESSION {depth} = 4294967295",
         f"SET SESSION innodb_lock_wait_timeout = {max(1, math.ceil(seconds))}",
         "SET SESSION sql_select_limit = DEFAULT",
         "SET SESSION group_concat_max_len = 1048576",

@@ -16,7 +16,6 @@ _REASONS: dict[str, tuple[str, str]] = {
     "CALL": ("procedures are the owner's", "SELECT instead"),
     "LOCK": ("tables are not locked here", "START TRANSACTION WITH CONSISTENT SNAPSHOT keeps what is read the same"),
     "UNLOCK": ("tables are not locked here", "leave it out"),
-    "EXPLAIN": ("EXPLAIN tells of rows that are hidden", "leave it out"),
     "ANALYZE": ("ANALYZE tells of rows that are hidden", "leave it out"),
     "TABLE": ("TABLE is not supported", "SELECT * FROM name"),
     "VALUES": ("VALUES is not supported as a statement", "SELECT 1 UNION ALL SELECT 2"),

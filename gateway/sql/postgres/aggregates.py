@@ -26,12 +26,12 @@ import postgast
 from postgast import pg_query_pb2 as pb
 
 from gateway.policy.schema import AggregateRule
-from gateway.sql import render
+from gateway.sql import notices, render
 from gateway.sql.postgres import functions
 from gateway.sql.postgres.lens import ALIAS, Shown, Table, identifier
 from gateway.sql.postgres.parse import expression
 from gateway.sql.postgres.tree import Message, Node, concrete, parts, texts, walk, words
-from gateway.sql.statement import Notice, RawUse
+from gateway.sql.statement import RawUse
 
 if TYPE_CHECKING:
     from gateway.sql.postgres.rewrite import Env, Rewriter
@@ -221,9 +221,7 @@ def _guarded(call: Message, alias: str, number: int, rule: AggregateRule) -> Mes
 def _note_groups(rewriter: Rewriter, table: Table, shown: Shown) -> None:
     rule, name = shown.rule.aggregate, f"{table.name}.{shown.column.name}"
     if rule is not None:
-        message = f"`{name}` is aggregated over its real values; groups with fewer than {rule.min_group} are NULL"
-        hint = f"values of at least {rule.min_group} different `{rule.subject}` make a group"
-        rewriter.found.notices[f"{name} groups"] = Notice(message, hint)
+        rewriter.found.notices[f"{name} groups"] = notices.summed(name, rule)
 
 
 def _note_masked(rewriter: Rewriter, call: Message, relations: list[tuple[str, Table]]) -> None:
@@ -236,10 +234,6 @@ def _note_masked(rewriter: Rewriter, call: Message, relations: list[tuple[str, T
             if len(names) > 1 and names[-2] != alias:
                 continue
             name = f"{table.name}.{shown.column.name}"
-            said = f"`{name}` is masked: an aggregate saw the masked values"
             extremes = ", min, max and percentiles" if shown.rule.aggregate.extremes else ""
-            hint = (
-                f"count, sum, avg, stddev, variance{extremes} of the column alone see the real ones, in a SELECT from"
-                " this relation alone, without FILTER, DISTINCT, windows, GROUPING SETS and sub-queries"
-            )
-            rewriter.found.notices[f"{name} aggregate"] = Notice(said, hint)
+            said = notices.masks_summed(name, f"count, sum, avg, stddev, variance{extremes}")
+            rewriter.found.notices[f"{name} aggregate"] = said

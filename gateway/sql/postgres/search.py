@@ -17,11 +17,12 @@ from typing import TYPE_CHECKING
 
 from postgast import pg_query_pb2 as pb
 
+from gateway.sql import notices
 from gateway.sql.postgres import sources
 from gateway.sql.postgres.attributes import outputs
 from gateway.sql.postgres.lens import ALIAS, Shown, Table
 from gateway.sql.postgres.tree import Message, Node, concrete, parts, refuse, texts, walk
-from gateway.sql.statement import Notice, RawUse
+from gateway.sql.statement import RawUse
 
 if TYPE_CHECKING:
     from gateway.sql.postgres.rewrite import Env, Rewriter, Stack
@@ -343,8 +344,4 @@ def _operands(message: Message) -> Iterable[Message]:
 
 def _note(rewriter: Rewriter, table: Table, shown: Shown) -> None:
     name = f"{table.name}.{shown.column.name}"
-    if shown.rule.search == "exact":
-        hint = f"`{shown.column.name} = 'value'`, as a condition of its own in WHERE, searches the real values"
-    else:
-        hint = "ask for the column to be revealed in an access request if you need its real values"
-    rewriter.found.notices[name] = Notice(f"`{name}` is masked: this comparison saw the masked values", hint)
+    rewriter.found.notices[name] = notices.compared(name, shown.rule)

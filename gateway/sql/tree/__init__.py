@@ -5,5 +5,6 @@ Only what is read, allowed, resolved, rewritten and proven here runs. sqlglot re
 """
 
 from gateway.sql.tree.analysis import analyse, normalise, telling
+from gateway.sql.tree.literals import free_literals
 
-__all__ = ["analyse", "normalise", "telling"]
+__all__ = ["analyse", "free_literals", "normalise", "telling"]

@@ -39,9 +39,9 @@ PARTS: dict[Any, frozenset[str]] = {
     exp.Ordered: frozenset({"this", "desc", "nulls_first"}),
     exp.Limit: frozenset({"expression"}),
     exp.Offset: frozenset({"expression"}),
-    exp.With: frozenset({"expressions"}),
+    exp.With: frozenset({"expressions", "recursive"}),
     exp.CTE: frozenset({"this", "alias"}),
-    exp.TableAlias: frozenset({"this"}),
+    exp.TableAlias: frozenset({"this", "columns"}),
     exp.Table: frozenset({"this", "db", "alias"}),
     exp.Identifier: frozenset({"this", "quoted"}),
     exp.Column: frozenset({"this", "table"}),
@@ -196,6 +196,12 @@ def _judge_node(node: exp.Expr, grammar: Grammar) -> None:
             raise _unsupported("a name for an expression stands within another one", "name what is selected")
     elif isinstance(node, exp.Star):
         _judge_star(node)
+    elif isinstance(node, exp.With):
+        if node.args.get("recursive") and not grammar.own:
+            raise _unsupported("WITH RECURSIVE is not supported")
+    elif isinstance(node, exp.TableAlias):
+        if node.args.get("columns") and not (grammar.own and isinstance(node.parent, exp.CTE)):
+            raise _unsupported("names for the columns of an item of FROM are not supported", "name what is selected")
     elif isinstance(node, exp.Union):
         _judge_union(node, grammar)
     elif isinstance(node, exp.Subquery):

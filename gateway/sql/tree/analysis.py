@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Iterator
+from dataclasses import replace
 from functools import partial
 
 from sqlglot import exp
@@ -13,12 +14,12 @@ from gateway.errors import GatewayError, Refusal
 from gateway.policy.schema import Policy
 from gateway.sql.said import Subject
 from gateway.sql.statement import Kind, Limits, Plan, View
-from gateway.sql.tree import allowed
+from gateway.sql.tree import allowed, search, sums
 from gateway.sql.tree.check import prove
 from gateway.sql.tree.grammar import GRAMMARS, Grammar
 from gateway.sql.tree.outputs import output_names
 from gateway.sql.tree.reading import Read, read
-from gateway.sql.tree.rewrite import normalised, rewritten
+from gateway.sql.tree.rewrite import RAW, ROWS, normalised, rewritten
 from gateway.sql.tree.scopes import Names, resolve, take_catalog, visible
 from gateway.sql.tree.writing import Writer, quoted
 
@@ -31,9 +32,17 @@ def analyse(text: str, view: View) -> Plan | Refusal:
         take_catalog(asked.tree, view)
         allowed.judge(asked.tree, grammar)
         names = resolve(asked.tree, view, grammar)
-        outgoing = rewritten(asked, names, view, grammar)
-        prove(outgoing, asked, view, grammar, names.shown(view))
-        return planned(asked, names, outgoing, view, grammar)
+        searches = search.find(asked.tree, names, view, grammar, RAW)
+        summed = sums.find(asked.tree, names, view, grammar, ROWS, RAW)
+        outgoing, order = rewritten(asked, names, searches, summed, view, grammar)
+        prove(outgoing, asked, view, grammar, names.shown(view), order)
+        plan = planned(asked, names, outgoing, view, grammar)
+        return replace(
+            plan,
+            raw_uses=(*searches.uses, *summed.uses),
+            notices=(*searches.notices.values(), *summed.notices.values()),
+            parameters=() if order == tuple(sorted(order)) else order,
+        )
     except GatewayError as error:
         return error.refusal
     except RecursionError:

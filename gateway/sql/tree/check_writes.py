@@ -35,7 +35,8 @@ def prove_write(
     words = proof.words(outgoing)
     question = proof.inserting(words) if asked.verb == "INSERT" else proof.existing(words)
     proof.judge_calls(question)
-    prove(text_of(question, grammar), asked.question, view, grammar, shown, named=False)
+    given = sum(1 for kind, _ in question if kind == TokenType.PLACEHOLDER)
+    prove(text_of(question, grammar), asked.question, view, grammar, shown, range(1, given + 1), named=False)
 
 
 def _require(holds: bool, what: str) -> None:
@@ -195,7 +196,7 @@ class _Proof:
         source = next((at for at, depth in _depths(words) if depth == 0 and words[at][1].upper() == "FROM"), 0)
         _require(source > 0, "the question reads nothing")
         among = self._shown.get(relation.qualified, ())
-        keyed = self.words(approved_table(relation, among, self._view, self._grammar, keys))
+        keyed = approved_table(relation, among, self._view, self._grammar, keys)
         behind = words[source + 1 :]
         _require(behind[: len(keyed)] == keyed, "the rows that are written are not those of the customer")
         alias = self.words(f"AS `{self._asked.alias}`")
@@ -206,7 +207,7 @@ class _Proof:
         last = self.words(f", {ends}")
         _require(selected[-len(last) :] == last, "the question does not say which rows it means")
         made = [words[0], *_unnamed(selected[: -len(last)]), words[source]]
-        made += self.words(approved_table(relation, among, self._view, self._grammar))
+        made += approved_table(relation, among, self._view, self._grammar)
         rest = behind[len(keyed) :]
         if not self._asked.question.tree.args.get("limit"):
             fence = self.words(f"LIMIT {_TOO_MUCH}")

@@ -11,15 +11,18 @@ import re
 import unicodedata
 
 from gateway.errors import GatewayError
-from gateway.policy import dialects, types
+from gateway.policy import dialects, kinds, types
 from gateway.policy.schema import Mask
 from gateway.policy.types import column_type
 from gateway.sql.catalog import Column
+from gateway.sql.render import summable_type
 from gateway.sql.tree import clickhouse_masks, mysql_masks, trino_masks
 from gateway.sql.tree.writing import string
 
 _LONGEST_TEXT = 1000
 _RENDERS = {"clickhouse": clickhouse_masks.masked, "trino": trino_masks.masked}
+_SUMMED_DIGITS = 43
+"""A sum of numbers has 22 digits more than these, and MySQL has 65 (MySQL 8.4 Reference Manual, 14.24.2)."""
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
@@ -57,6 +60,28 @@ def literal_sql(value: str, column: Column, dialect: str = "") -> str:
         f"the ticket's customer is not a value of the type `{column.type}` (column `{column.name}`)",
         "correct the customer on the ticket, or the `scope` in the policy",
     )
+
+
+def summable_sql(expression: str, column: Column) -> str:
+    """A true value of MySQL's as sums take it: NULL where it is so large that one could fail.
+
+    Raises: GatewayError `policy-invalid` when the type cannot be summed.
+    """
+    of = summable_type(column)
+    if of.group == types.INTEGER:
+        return expression
+    edge = kinds.LARGEST_BUCKETED
+    if of.group == types.NUMERIC:
+        precision, places = of.mods or (_SUMMED_DIGITS + 1, _SUMMED_DIGITS)
+        if precision <= _SUMMED_DIGITS:
+            return expression
+        edge = f"1e{max(0, _SUMMED_DIGITS - places)}"
+    return f"CASE WHEN ({expression} > - {edge}) AND ({expression} < {edge}) THEN {expression} END"
+
+
+def subject_sql(value: str, expression: str) -> str:
+    """Whose the summable `value` is: the subject `expression`, NULL where there is no value to sum."""
+    return f"CASE WHEN ({value}) IS NOT NULL THEN {expression} END"
 
 
 def _is_text(value: str, longest: int) -> bool:

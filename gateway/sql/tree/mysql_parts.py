@@ -31,6 +31,9 @@ class Written(Protocol):
     def order(self, node: exp.Expr) -> str:
         """ORDER BY and what follows it."""
 
+    def parameter(self, node: exp.Expr) -> str:
+        """A parameter."""
+
 
 UNITS = frozenset({
     "MICROSECOND", "SECOND", "MINUTE", "HOUR", "DAY", "WEEK", "MONTH", "QUARTER", "YEAR", "YEAR_MONTH", "DAY_HOUR",
@@ -412,7 +415,7 @@ def _edge(spec: exp.Expr, name: str) -> str:
 
 
 _WRITES: dict[Any, Callable[[Any, Written], str]] = {
-    exp.Placeholder: lambda _node, _writer: "?",
+    exp.Placeholder: lambda node, writer: writer.parameter(node),
     exp.Var: lambda node, _writer: str(node.name),
     exp.Tuple: lambda node, writer: f"({writer.values(node.expressions)})",
     exp.Cast: _written_cast,

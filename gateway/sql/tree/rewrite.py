@@ -26,14 +26,20 @@ from gateway.sql.tree.masks import literal_sql, mask_sql
 from gateway.sql.tree.outputs import output_names
 from gateway.sql.tree.reading import Read
 from gateway.sql.tree.scopes import Names
-from gateway.sql.tree.writing import Writer, quoted
+from gateway.sql.tree.search import Searches
+from gateway.sql.tree.sums import Sums
+from gateway.sql.tree.writing import Writer, quoted, settled
 
 ROWS, RAW = "gateway_q", "gateway_t"
 KEY = "gateway_k"
 
 
-def rewritten(asked: Read, names: Names, view: View, grammar: Grammar) -> str:
-    """The text that may run instead of a statement that was judged and resolved. Raises: GatewayError."""
+def rewritten(
+    asked: Read, names: Names, searches: Searches, sums: Sums, view: View, grammar: Grammar
+) -> tuple[str, tuple[int, ...]]:
+    """The text that may run instead of a statement that was judged and resolved, and the order that the statement's
+    parameters have in it. Raises: GatewayError.
+    """
 
     shown, named = names.shown(view), partial(quoted, mark=grammar.mark)
 
@@ -42,9 +48,12 @@ def rewritten(asked: Read, names: Names, view: View, grammar: Grammar) -> str:
         alias = named(table.alias or table.name)
         if relation is None:
             return f"{named(names.ctes[id(table)])} AS {alias}"
-        return f"{derived(relation, shown[relation.qualified], view, grammar)} AS {alias}"
+        tests, yielded = searches.tests.get(id(table), []), sums.yielded.get(id(table), [])
+        return f"{derived(relation, shown[relation.qualified], tests, yielded, view, grammar)} AS {alias}"
 
-    return Writer(grammar, source).query(asked.tree, output_names(asked, grammar) or ())
+    instead = dict.fromkeys(searches.moved, "TRUE") | sums.instead
+    writer = Writer(grammar, source, instead=instead, marks=True)
+    return settled(writer.query(asked.tree, output_names(asked, grammar) or ()))
 
 
 def normalised(tree: exp.Expr, names: Names, grammar: Grammar) -> str:
@@ -60,7 +69,13 @@ def normalised(tree: exp.Expr, names: Names, grammar: Grammar) -> str:
 
 
 def derived(
-    relation: Relation, columns: tuple[str, ...], view: View, grammar: Grammar, keys: tuple[str, ...] = ()
+    relation: Relation,
+    columns: tuple[str, ...],
+    tests: list[str],
+    yielded: list[tuple[str, str]],
+    view: View,
+    grammar: Grammar,
+    keys: tuple[str, ...] = (),
 ) -> str:
     """The derived table of a relation; `keys` are columns that it has as well, as they are, under names of ours."""
     rule, named = view.policy.tables[relation.qualified], partial(quoted, mark=grammar.mark)
@@ -74,13 +89,19 @@ def derived(
         raw.append(f"{named(RAW)}.{named(name)} AS {named(f'gateway_{number}')}")
     if not masked:
         raise GatewayError("relation-not-available", f"the relation `{relation.qualified}` has no columns here")
+    for inside, outside in yielded:
+        raw.append(inside)
+        masked.append(outside)
     for number, name in enumerate(keys, start=1):
         key = named(f"{KEY}{number}")
         masked.append(f"{named(ROWS)}.{key} AS {key}")
         raw.append(f"{named(RAW)}.{named(name)} AS {key}")
     table = f"{_stored(relation, view, grammar)} AS {named(RAW)}"
     condition = in_scope(relation, rule.scope, view, grammar, RAW, 0)
-    end = f" WHERE {condition} LIMIT {grammar.fence}" if condition else ""
+    fence = f" LIMIT {grammar.fence}" if condition else ""
+    if tests:
+        condition = " AND ".join([f"({condition})" if condition else "TRUE", *sorted(tests)])
+    end = f" WHERE {condition}{fence}" if condition else ""
     inner = f"SELECT {', '.join(raw)} FROM {table}{end}"
     return f"(SELECT {', '.join(masked)} FROM ({inner}) AS {named(ROWS)})"
 

@@ -115,12 +115,35 @@ def _judge_visible(table: exp.Table, cte: exp.CTE, grammar: Grammar) -> None:
         nested = nested or isinstance(above, exp.With)
         above = above.parent
     siblings = cte.parent.expressions if cte.parent is not None else []
+    if inside is cte and cte.parent is not None and cte.parent.args.get("recursive"):
+        _judge_recursion(table, cte)
+        return
     earlier = inside is None or _place(siblings, cte) < _place(siblings, inside)
     if above is None or not earlier:
         raise GatewayError("relation-not-available", f"there is no relation `{table.name}`")
     if nested and inside is None and grammar.own:
         raise GatewayError("statement-not-supported", f"`{table.name}` is not seen inside another WITH",
                            "put both into one WITH")  # fmt: skip
+
+
+def _judge_recursion(table: exp.Table, cte: exp.CTE) -> None:
+    """A CTE names itself in the FROM of a later part of its UNION, where every server takes the name for it.
+
+    Raises: GatewayError.
+    """
+    select = table.parent.parent if table.parent is not None else None
+    above = select
+    while above is not None and isinstance(above.parent, exp.Union):
+        above = above.parent
+    if above is select or above is None or above.parent is not cte or _is_first(select, above):
+        raise GatewayError("statement-not-supported", f"`{cte.alias}` names itself where it cannot",
+                           "write: SELECT ... UNION ALL SELECT ... FROM it")  # fmt: skip
+
+
+def _is_first(select: exp.Expr | None, union: exp.Expr) -> bool:
+    while isinstance(union, exp.Union):
+        union = union.this
+    return union is select
 
 
 def _place(nodes: list[exp.Expr], wanted: exp.Expr) -> int:
@@ -138,17 +161,19 @@ class _Columns:
             self._known |= {self._fold(name) for name in visible(view, relation)}
         for alias in tree.find_all(exp.Alias):
             self._known.add(self._fold(alias.alias))
+        for named in tree.find_all(exp.TableAlias):
+            self._known |= {self._fold(one.name) for one in named.args.get("columns") or ()}
 
     def judge(self) -> None:
         """Every name is known somewhere, every qualifier where it stands. Raises: GatewayError."""
         for select in self._tree.find_all(exp.Select):
-            sources = list(_sources(select))
-            names = [_alias(one) for one in sources]
+            items = list(sources(select))
+            names = [alias_of(one) for one in items]
             if len({name.lower() for name in names}) != len(names):
                 raise GatewayError("statement-not-supported", "two relations of one FROM have the same name",
                                    "give them aliases")  # fmt: skip
             if any(isinstance(one, exp.Star) for one in select.expressions):
-                for source in sources:
+                for source in items:
                     self._read_all(source)
         for column in self._tree.find_all(exp.Column):
             self._judge(column)
@@ -184,8 +209,8 @@ class _Columns:
         above = column.parent
         while above is not None:
             if isinstance(above, exp.Select):
-                for source in _sources(above):
-                    if _alias(source) == column.table:
+                for source in sources(above):
+                    if alias_of(source) == column.table:
                         return source
             above = above.parent
         raise GatewayError("column-not-available", f"there is no relation `{column.table}` in this FROM")
@@ -199,7 +224,8 @@ class _Columns:
         return name.lower() if self._grammar.folds else name
 
 
-def _sources(select: exp.Expr) -> Iterator[exp.Expr]:
+def sources(select: exp.Expr) -> Iterator[exp.Expr]:
+    """The relations and queries of a SELECT's FROM, in order."""
     found = select.args.get("from_")
     if found is not None:
         yield found.this
@@ -207,7 +233,8 @@ def _sources(select: exp.Expr) -> Iterator[exp.Expr]:
         yield join.this
 
 
-def _alias(source: exp.Expr) -> str:
+def alias_of(source: exp.Expr) -> str:
+    """What an item of a FROM is called there."""
     return str(source.alias or source.name)
 
 

@@ -255,7 +255,7 @@ def _sources(writing: _Writing, names: Names) -> Source:
         if relation is None:
             return f"{quoted(names.ctes[id(table)])} AS {alias}"
         keys = writing.keys if written is not None and table is written.this else ()
-        return f"{derived(relation, shown[relation.qualified], view, grammar, keys)} AS {alias}"
+        return f"{derived(relation, shown[relation.qualified], [], [], view, grammar, keys)} AS {alias}"
 
     return source
 

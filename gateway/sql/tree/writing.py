@@ -6,7 +6,8 @@ keyword is left to its settings. Comments are never written.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from sqlglot import exp
@@ -23,6 +24,7 @@ BINARY: dict[Any, str] = {
     exp.ILike: "ILIKE", exp.DPipe: "||", exp.IntDiv: "DIV", exp.NullSafeEQ: "<=>",
 }  # fmt: skip
 _CHAINED = (exp.And, exp.Or, exp.Add, exp.Sub, exp.Mul, exp.DPipe)
+_MARK = re.compile(r"\0(\d+)\0")
 CALLS = (exp.Anonymous, exp.AnonymousAggFunc, exp.CombinedAggFunc)
 
 
@@ -41,14 +43,40 @@ def string(value: str, *, standard: bool = False) -> str:
     return "'" + (value if standard else value.replace("\\", "\\\\")).replace("'", "''") + "'"
 
 
+def marked(node: exp.Expr) -> str:
+    """What stands for a parameter until the text is whole, see `settled`; no text has that character."""
+    return f"\0{node.meta['number']}\0" if isinstance(node, exp.Placeholder) else ""
+
+
+def settled(text: str) -> tuple[str, tuple[int, ...]]:
+    """A text with question marks for its parameters, and which of the statement's each of them is."""
+    return _MARK.sub("?", text), tuple(int(number) for number in _MARK.findall(text))
+
+
 class Writer:
-    """Writes trees of one grammar. `normalised` has a question mark in the place of every literal; `spelled` has the
-    names that the person gave to CTEs, as `normalised` has.
+    """Writes trees of one grammar. `normalised` has a question mark in the place of every literal.
+
+    `instead` has what stands in the place of a node, by its identity. With `marks` parameters are marked, see `marked`.
+    `spelled` has the names that the person gave to CTEs, as `normalised` has.
     """
 
-    def __init__(self, grammar: Grammar, source: Source, *, normalised: bool = False, spelled: bool = False) -> None:
+    def __init__(
+        self,
+        grammar: Grammar,
+        source: Source,
+        *,
+        normalised: bool = False,
+        instead: Mapping[int, str] | None = None,
+        marks: bool = False,
+        spelled: bool = False,
+    ) -> None:
         self._grammar, self._source, self.normalised = grammar, source, normalised
         self._spelled = spelled or normalised
+        self._instead, self._marks = instead or {}, marks
+
+    def parameter(self, node: exp.Expr) -> str:
+        """A parameter."""
+        return marked(node) if self._marks else "?"
 
     def _quoted(self, name: str) -> str:
         return quoted(name, self._grammar.mark)
@@ -64,9 +92,13 @@ class Writer:
     def _with(self, node: exp.Expr | None) -> str:
         if node is None:
             return ""
-        named = ((one.alias if self._spelled else one.meta["runs_as"], one) for one in node.expressions)
-        parts = (f"{self._quoted(name)} AS ({self.query(one.this)})" for name, one in named)
-        return f"WITH {', '.join(parts)} "
+        parts = (f"{self._cte_name(one)} AS ({self.query(one.this)})" for one in node.expressions)
+        return f"WITH {'RECURSIVE ' if node.args.get('recursive') else ''}{', '.join(parts)} "
+
+    def _cte_name(self, node: exp.Expr) -> str:
+        columns = ", ".join(self._quoted(one.name) for one in node.args["alias"].args.get("columns") or ())
+        name = node.alias if self._spelled else node.meta["runs_as"]
+        return self._quoted(name) + (f" ({columns})" if columns else "")
 
     def _select(self, node: exp.Expr, outputs: Sequence[str]) -> Iterator[str]:
         yield "SELECT DISTINCT" if node.args.get("distinct") else "SELECT"
@@ -120,6 +152,8 @@ class Writer:
 
     def value(self, node: exp.Expr) -> str:
         """An expression."""
+        if id(node) in self._instead:
+            return self._instead[id(node)]
         if isinstance(node, exp.Paren):
             return self.value(node.this)
         if isinstance(node, exp.Alias):
@@ -153,7 +187,8 @@ class Writer:
         if isinstance(node, exp.Case):
             return self._case(node)
         if isinstance(node, exp.Interval):
-            number = "?" if self.normalised or isinstance(node.this, exp.Placeholder) else node.this.this
+            given = isinstance(node.this, exp.Placeholder)
+            number = self.parameter(node.this) if given else "?" if self.normalised else node.this.this
             number = f"'{number}'" if self._grammar.standard and not self.normalised else number
             return f"INTERVAL {number} {node.args['unit'].name}"
         if isinstance(node, CALLS):

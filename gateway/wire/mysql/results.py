@@ -9,6 +9,7 @@ replaced.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from gateway.wire.mysql.base import (
@@ -32,6 +33,8 @@ from gateway.wire.mysql.values import Value, read_value, type_of, write_value
 
 MAX_COLUMN_BYTES: Final = 65_536
 """The longest column definition without a default value: its six names are never over 1 KiB each."""
+SHORT_COLUMN: Final = 256
+"""A definition of that length (bytes) is remembered: the same ones come with each run of a statement."""
 MAX_MESSAGE_BYTES: Final = 512
 """What clients keep of an error's text (`MYSQL_ERRMSG_SIZE`)."""
 
@@ -202,6 +205,10 @@ def parse_column(body: bytes, *, listed: bool = False) -> Column:
     """
     if len(body) > MAX_COLUMN_BYTES and not listed:
         raise violation("a column definition is too long")
+    return (_parse_column if len(body) > SHORT_COLUMN else _known_column)(body, listed)
+
+
+def _parse_column(body: bytes, listed: bool) -> Column:
     reader = Reader(body, "column definition")
     if reader.string() != b"def":
         raise violation("a column is of an unknown catalog")
@@ -216,6 +223,9 @@ def parse_column(body: bytes, *, listed: bool = False) -> Column:
         reader.string()
     reader.end()
     return Column(name, kind, charset, length, flags, decimals, schema, table, org_table, org_name)
+
+
+_known_column = lru_cache(maxsize=2048)(_parse_column)
 
 
 def text_column(name: bytes, length: int = 1024) -> Column:

@@ -1,8 +1,8 @@
 """Walking over the packets of rows in a buffer without copying them, and putting other cells into a row.
 
 A large result is relayed as the bytes it came in; only the four header bytes of each packet and the first byte behind
-them are looked at, to count rows and to stop where something else begins. Plain loops over integers, so that the same
-walk can be compiled as that of PostgreSQL is.
+them are looked at, to count rows and to stop where something else begins. `_walk.pyx` is `walk_rows_python` compiled;
+it is taken when it has been built (`python -m gateway.wire.build gateway/wire/mysql/_walk.pyx`).
 
 INVARIANT: a walk never moves past a byte that does not belong to a complete row within both limits and in sequence.
 """
@@ -50,9 +50,6 @@ def walk_rows_python(
         rows += 1
         sequence = (sequence + 1) & 0xFF
     return pos, rows, sequence
-
-
-walk_rows = walk_rows_python
 
 
 def packet_at(buf: bytes | bytearray | memoryview, pos: int, end: int) -> tuple[int, int]:
@@ -148,3 +145,14 @@ def replace_binary_cells(row: bytes, spans: Sequence[Span], cells: Mapping[int, 
         at = end
     parts.append(row[at:])
     return b"".join((bytes(nulls), *parts))
+
+
+try:
+    from gateway.wire.mysql._walk import walk_rows
+except ImportError:
+    walk_rows = walk_rows_python
+
+__all__ = [
+    "Span", "binary_spans", "packet_at", "renumber", "replace_binary_cells", "replace_cells", "text_spans", "walk_rows",
+    "walk_rows_python",
+]  # fmt: skip

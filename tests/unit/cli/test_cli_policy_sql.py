@@ -16,6 +16,26 @@ def test_its_cases_run_without_a_target(terminal: Any) -> None:
     assert (said.code, said.out) == (0, "4 of 4 cases are as they should be\n")
 
 
+def test_cases_of_a_search_engine_run_without_one(terminal: Any) -> None:
+    said = terminal.run("policy", "test", str(CORPUS.parent / "search" / "shop.yaml"))
+
+    assert (said.code, said.out) == (0, "4 of 4 cases are as they should be\n")
+
+
+def test_cases_of_trinos_run_without_one(terminal: Any) -> None:
+    text = (CORPUS / "shop.yaml").read_text(encoding="utf-8")
+    text = text.replace("    statement: {post: /, dialect: clickhouse}\n", "")
+    text = text.replace("question: {get: /, dialect: clickhouse}",
+                        "statement: {post: /v1/statement, dialect: trino, catalog: hive}")  # fmt: skip
+    (terminal.home / "shop.yaml").write_text(text.replace("shop_test.yaml", "trino_test.yaml"))
+    cases = (CORPUS / "trino_test.yaml").read_text(encoding="utf-8")
+    (terminal.home / "trino_test.yaml").write_text(cases)
+
+    said = terminal.run("policy", "test", str(terminal.home / "shop.yaml"))
+
+    assert (said.code, said.out) == (0, "2 of 2 cases are as they should be\n")
+
+
 def test_a_case_that_does_not_hold_says_what_came(terminal: Any) -> None:
     text = (CORPUS / "shop_test.yaml").read_text(encoding="utf-8")
     (terminal.home / "shop.yaml").write_text((CORPUS / "shop.yaml").read_text(encoding="utf-8"))

@@ -12,7 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 from gateway.cli.access import whole_columns
 from gateway.console.schemas import RevealedColumn
 from gateway.errors import Refusal
-from gateway.http.masking import tree
+from gateway.http.masking import Tree
 from gateway.model import Principal, Ticket
 from gateway.policy.decide import decide_access
 from gateway.policy.http_load import statuses_of
@@ -364,13 +364,13 @@ def test_an_array_in_an_array_has_a_count_of_its_own() -> None:
     found = {route.name: route for route in rules(text).routes}["employees"].answers[0]
 
     assert found.arrays[0].count == ("teams", "*", "total")
-    assert tree(found).fits({})
+    assert Tree(found).fits({})
 
 
 def test_every_answer_that_loads_can_be_masked() -> None:
     for route in rules().routes:
         for rule in route.answers:
-            tree(rule)
+            Tree(rule)
 
 
 def test_writing_is_asked_for_as_for_a_database() -> None:

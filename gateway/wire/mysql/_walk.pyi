@@ -1,0 +1,3 @@
+def walk_rows(
+    buf: bytes | bytearray | memoryview, pos: int, end: int, max_rows: int, max_bytes: int, sequence: int, binary: bool
+) -> tuple[int, int, int]: ...
