@@ -36,7 +36,7 @@ PREPARE := deploy/prepare.sh
 LOCKS := deploy/requirements
 BIN := $(VENV)/bin
 NATIVE := $(shell find gateway -name '_*.pyx')
-SERVERS := $(if $(filter no,$(LIVE)),,server client jdbc node strace pgbouncer go rsyslog slapd chromium redis testssl mariadb haproxy sysbench)
+SERVERS := $(if $(filter no,$(LIVE)),,server client jdbc node strace pgbouncer go rsyslog slapd chromium redis testssl mariadb haproxy sysbench mysql-tools)
 EXTENSIONS := $(if $(filter no,$(LIVE)),,pgaudit)
 
 # An environment whose interpreter went away or that was moved here is made again.

@@ -9,7 +9,7 @@
 #                                     their twins in Python serve, and the next call tries again
 #   prepare.sh node LOCK DIRECTORY    install the locked packages of npm, so that DIRECTORY/node_modules has them
 #   prepare.sh debian WHAT...         see that system software is there: server client jdbc node pgbouncer strace go rsyslog slapd
-#                                     chromium redis testssl nginx wrk mariadb haproxy sysbench
+#                                     chromium redis testssl nginx wrk mariadb haproxy sysbench mysql-tools
 #   prepare.sh wish WHAT...           the same for what one can do without: root gets it, others hear nothing
 set -eu
 
@@ -184,6 +184,11 @@ missing_package() {
         mariadb)
             [ -x /usr/sbin/mariadbd ] || command -v mariadbd >/dev/null || echo mariadb-server
             command -v mariadb >/dev/null || echo mariadb-client
+            ;;
+        # whose clients are programs of the tests only
+        mysql-tools)
+            command -v mycli >/dev/null || echo mycli
+            [ -d /usr/lib/python3/dist-packages/MySQLdb ] || echo python3-mysqldb
             ;;
         strace) command -v strace >/dev/null || echo strace ;;
         testssl) command -v testssl >/dev/null || echo "testssl.sh bsdextrautils" ;;

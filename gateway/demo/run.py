@@ -50,7 +50,7 @@ def run_demo(state: Path | None = None) -> int:
 
                 def tell(sentence: str) -> None:
                     status.update(sentence)
-                    if not console.is_terminal or "usual port" in sentence:
+                    if not console.is_terminal or "usual port" in sentence or sentence.startswith("without "):
                         console.print(Text(sentence))
 
                 with staged(directory, tell, fresh=False) as stage:

@@ -105,7 +105,7 @@ class MysqlEngine(Reception[MysqlSession]):
         user = response.user.decode("utf-8", "replace")
         target = self._target_of((response.database or b"").decode("utf-8", "replace"))
         application = response.attributes.get(b"program_name") or response.attributes.get(b"_client_name") or b""
-        version = _tls_version(client)
+        _, version = _tls_of(client.link)
         peer = Peer(address, application.decode("utf-8", "replace")[:63], "mysql", version, user)
         secret = await client.secret(response)
         session = self._judged(await self._admitted(user, target, secret, peer), peer.host)
@@ -142,12 +142,12 @@ class MysqlEngine(Reception[MysqlSession]):
         backend: Backend | None = None
         try:
             await durable(inside.begin)
+            assert client.link is not None
             if inside.view.policy.observed:
                 backend = await upstream.open_as(response)
             else:
-                backend = await self._protected(upstream, inside, response)
+                backend = await self._protected(upstream, inside, response, client.link)
             self._gate.connected(inside, upstream.tie(backend))
-            assert client.link is not None
             if client.link.closing:
                 raise ConnectionResetError("the client is gone")
             if not self._gate.is_current(inside):
@@ -184,7 +184,9 @@ class MysqlEngine(Reception[MysqlSession]):
         link.send(encode_ok(said, capabilities))
         relay.start()
 
-    async def _protected(self, upstream: MysqlUpstream, inside: Admitted, response: HandshakeResponse) -> Backend:
+    async def _protected(
+        self, upstream: MysqlUpstream, inside: Admitted, response: HandshakeResponse, link: Link
+    ) -> Backend:
         """A connection on which all is set that the session's safety rests on."""
         if response.charset not in _CHARSETS:
             raise GatewayError(
@@ -192,13 +194,13 @@ class MysqlEngine(Reception[MysqlSession]):
                 hint="connect with --default-character-set=utf8mb4", fatal=True,
             )  # fmt: skip
         wanted = WANTED & (response.capabilities | ~Capability.DEPRECATE_EOF)
-        return await upstream.open(self._pins(inside.session, inside.view), wanted)
+        return await upstream.open(self._pins(inside.session, inside.view, link), wanted)
 
     def _session(
         self, link: Link, backend: Backend, upstream: MysqlUpstream, inside: Admitted, capabilities: int
     ) -> MysqlSession:
         async def pin(connection: Backend) -> None:
-            for statement in self._pins(inside.session, inside.view):
+            for statement in self._pins(inside.session, inside.view, link):
                 await connection.run(statement)
 
         gate = self._gate
@@ -211,8 +213,8 @@ class MysqlEngine(Reception[MysqlSession]):
             closed=self._closed, report=self._report,
         )  # fmt: skip
 
-    def _pins(self, session: Session, view: View) -> tuple[str, ...]:
-        return session_statements(view, self._mask_key(session))
+    def _pins(self, session: Session, view: View, link: Link) -> tuple[str, ...]:
+        return session_statements(view, self._mask_key(session), _tls_of(link))
 
     def _behind(self, target: str, number: int) -> int:
         """The number that a connection has at an observed target, by the one that its client was greeted with."""
@@ -236,7 +238,10 @@ class MysqlEngine(Reception[MysqlSession]):
         return True
 
 
-def _tls_version(client: Client) -> str:
-    assert client.link is not None
-    tls = client.link.name("ssl_object")
-    return (tls.version() or "TLS") if isinstance(tls, ssl.SSLObject | ssl.SSLSocket) else "TLS"
+def _tls_of(link: Link) -> tuple[str, str]:
+    """The cipher and the version of the connection with the client."""
+    tls = link.name("ssl_object")
+    if not isinstance(tls, ssl.SSLObject | ssl.SSLSocket):
+        return "", "TLS"
+    cipher = tls.cipher()
+    return cipher[0] if cipher else "", tls.version() or "TLS"

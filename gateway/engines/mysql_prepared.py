@@ -17,7 +17,7 @@ from gateway.wire.mysql.values import Date, DateTime, Time, Value
 _MOST = 10_000
 _TEXTS = 16 * 1024**2
 LONG = 16 * 1024**2
-"""Bytes of one parameter that may be sent ahead."""
+"""Bytes that may be sent ahead for one execution, of all its parameters."""
 
 
 @dataclass(slots=True)
@@ -37,10 +37,9 @@ class Prepared:
         """Take a piece of a value; False for a parameter that there is not. Raises `GatewayError` for too much."""
         if piece.parameter >= self.parameters:
             return False
-        size = self.sizes.get(piece.parameter, 0) + len(piece.data)
-        if size > most:
-            raise GatewayError("message-too-large", "a parameter's value is too long", fatal=True)
-        self.sizes[piece.parameter] = size
+        self.sizes[piece.parameter] = self.sizes.get(piece.parameter, 0) + len(piece.data)
+        if sum(self.sizes.values()) > most:
+            raise GatewayError("message-too-large", "the parameters' values are too long", fatal=True)
         self.long[piece.parameter] = (self.long.get(piece.parameter, b"") + piece.data)[:KEPT]
         return True
 

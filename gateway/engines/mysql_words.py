@@ -23,6 +23,7 @@ _KEPT = frozenset({1052, 1054, 1056, 1060, 1066, 1146, 1222, 1241, 1247, 1248})
 _PHRASES = {
     1055: "a selected column is neither grouped nor aggregated",
     1064: "the statement cannot be read by the target",
+    1065: "the statement is empty",
     1111: "an aggregate stands where none can",
     1140: "columns and aggregates are mixed without GROUP BY",
     1205: "a lock could not be had in time; try again",
@@ -32,6 +33,8 @@ _PHRASES = {
     1292: "a value cannot be read as its type",
     1317: "the statement was cancelled",
     1365: "division by zero",
+    1210: "a parameter's value does not fit where it stands",
+    1568: "the isolation level cannot be changed within a transaction",
     1690: "a number is out of range",
     1792: "the transaction is read only",
     1969: "the statement ran longer than the policy allows",

@@ -52,7 +52,7 @@ _ROOMS = {
     ),
     **dict.fromkeys(
         ("mysql", "mariadb"),
-        Room(mysql.analyse, mysql.judged, mysql.normalise, _free, tree.telling),
+        Room(mysql.analyse, mysql.judged, mysql.normalise, _free, mysql.telling),
     ),
     "clickhouse": Room(tree.analyse, tree.analyse, tree.normalise, _none_free, tree.telling),
     **dict.fromkeys(

@@ -313,7 +313,8 @@ def test_a_kill_at_any_moment_leaves_a_trail_that_covers_what_clients_got_and_di
         threads.append(threading.Thread(target=_until_the_end, args=(act, connection, done[act.__name__], path)))
     for thread in threads:
         thread.start()
-    eventually(lambda: done["inserts"][0] > 10 and done["several"][0] > 10 and done["reads"][0] > 1000)
+    busy = {"inserts": 10, "several": 10, "reads": 1000}
+    eventually(lambda: all(done[name][0] > most for name, most in busy.items()), lambda: str(done), patience_s=60)
     time.sleep(random.Random(round_).uniform(0, 0.7))
     mysql.house.gateway.kill()
     for thread in threads:

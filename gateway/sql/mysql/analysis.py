@@ -13,10 +13,12 @@ from gateway.errors import GatewayError, Refusal
 from gateway.policy.schema import Policy
 from gateway.sql import tree
 from gateway.sql.mysql import inline, settings, shows
+from gateway.sql.mysql.dumped import written_out
 from gateway.sql.mysql.explain import explained
 from gateway.sql.mysql.lexer import Word, unquoted, words
 from gateway.sql.mysql.pins import fingerprint
 from gateway.sql.mysql.refused import is_known, refuse
+from gateway.sql.said import Subject
 from gateway.sql.statement import Kind, Plan, View
 from gateway.sql.tree import writes
 
@@ -57,6 +59,7 @@ _WRITING = {
 
 def analyse(text: str, view: View) -> Plan | Refusal:
     """A plan of the text for this view, or why there is none. Pure."""
+    text = written_out(text)
     try:
         command = words(text)
         if command is None:
@@ -77,6 +80,7 @@ def _begins_writing(text: str) -> bool:
 
 def normalise(text: str, policy: Policy) -> str:
     """The text without its literals; of one that cannot be read, next to nothing."""
+    text = written_out(text)
     try:
         command = words(text)
     except GatewayError:
@@ -88,6 +92,11 @@ def normalise(text: str, policy: Policy) -> str:
             return ""
         return " ".join(_shown(word) for word in command)[:1000]
     return tree.normalise(text, policy)
+
+
+def telling(text: str, policy: Policy) -> tuple[Subject, ...]:
+    """The values of a text that may tell who somebody is; nothing in one that cannot be read."""
+    return tree.telling(written_out(text), policy)
 
 
 def _shown(word: str) -> str:
@@ -125,6 +134,9 @@ def _select(text: str, view: View) -> Plan | Refusal:
 
 def _use(command: list[Word], _upper: list[str], view: View) -> Plan:
     name = unquoted(command[1]) if len(command) == 2 else ""
+    if name == view.policy.target and name not in view.policy.schemas:
+        # as it was named when the client connected
+        name = view.policy.schemas[0]
     if name not in view.policy.schemas:
         raise GatewayError("target-not-available", "there is no such database here", "SHOW DATABASES names those")
     return _plan(f"USE `{name}`", Kind.SETTING, "USE")

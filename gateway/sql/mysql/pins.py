@@ -11,14 +11,20 @@ import math
 
 from gateway.sql.statement import View
 from gateway.sql.tree.mysql_masks import INNER, OUTER
+from gateway.sql.tree.writing import string
 
 SQL_MODE = "STRICT_TRANS_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION"
 """Neither ANSI_QUOTES nor PIPES_AS_CONCAT nor NO_BACKSLASH_ESCAPES: each would give a text another meaning."""
 _BLOCK = 64
+CIPHER, VERSION = "@gateway_tls_cipher", "@gateway_tls_version"
+"""The client's own TLS, which is with the gateway: SHOW STATUS tells it."""
 
 
-def session_statements(view: View, key: bytes) -> tuple[str, ...]:
-    """The statements, in order. `key` is that of what masks make up, see `policy.masks.derive_key`."""
+def session_statements(view: View, key: bytes, tls: tuple[str, str] = ("", "")) -> tuple[str, ...]:
+    """The statements, in order. `key` is that of what masks make up, see `policy.masks.derive_key`.
+
+    `tls` is the cipher and the version of the client's connection.
+    """
     seconds = view.policy.limits.statement_timeout_ms / 1000
     limit = (
         f"SET SESSION max_statement_time = {seconds:.3f}"
@@ -40,6 +46,7 @@ def session_statements(view: View, key: bytes) -> tuple[str, ...]:
         "SET SESSION sql_select_limit = DEFAULT",
         "SET SESSION group_concat_max_len = 1048576",
         f"SET {INNER} = '{inner}', {OUTER} = '{outer}'",
+        f"SET {CIPHER} = {string(tls[0])}, {VERSION} = {string(tls[1])}",
     )
 
 

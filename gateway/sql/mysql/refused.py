@@ -14,7 +14,8 @@ _REASONS: dict[str, tuple[str, str]] = {
     "HANDLER": ("HANDLER reads a table past its rows' scope", "SELECT instead"),
     "DO": ("DO has no result", "SELECT instead"),
     "CALL": ("procedures are the owner's", "SELECT instead"),
-    "LOCK": ("tables are not locked here", "START TRANSACTION WITH CONSISTENT SNAPSHOT keeps what is read the same"),
+    "LOCK": ("tables are not locked here", "START TRANSACTION WITH CONSISTENT SNAPSHOT keeps what is read the same; "
+             "mariadb-dump does it with --single-transaction"),
     "UNLOCK": ("tables are not locked here", "leave it out"),
     "ANALYZE": ("ANALYZE tells of rows that are hidden", "leave it out"),
     "TABLE": ("TABLE is not supported", "SELECT * FROM name"),

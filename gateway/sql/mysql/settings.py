@@ -60,6 +60,8 @@ _OURS = {"init_connect": "''", "port": "3306", "have_ssl": "'YES'", "performance
 """What is said for variables that are about the target's own set-up."""
 _SCOPED = frozenset({"session", "local"})
 _FUNCTIONS = frozenset({"database", "schema", "version", "connection_id", "now"})
+_ZONES_THERE = re.compile(r"CONVERT_TZ \( '[\d :-]{1,30}' , '\w{1,30}' , '\w{1,30}' \) IS NOT NULL", re.IGNORECASE)
+"""How Django asks whether a server knows time zones by name."""
 _PEOPLE = frozenset({"user", "current_user", "session_user", "system_user"})
 
 
@@ -137,6 +139,8 @@ def _constant(part: list[str], dialect: str) -> tuple[str, bool] | None:
     if len(lower) == 3 and lower[1:] == ["(", ")"] and lower[0] in _FUNCTIONS | _PEOPLE:
         value = "'gateway'" if lower[0] in _PEOPLE else f"{lower[0]}()"
         return f"{value} AS {_name(alias or ''.join(part))}", True
+    if len(part) == 11 and _ZONES_THERE.fullmatch(" ".join(part)):
+        return f"{' '.join(part)} AS {_name(alias or ' '.join(part))}", True
     if len(part) == 1 and re.fullmatch(r"\d{1,18}", part[0]):
         return f"{part[0]} AS {_name(alias or part[0])}", False
     return None
@@ -220,6 +224,8 @@ def _assigned(assignment: tuple[str, list[str]], view: View) -> str:
         raise GatewayError("read-only", "the grant is for reading", "START TRANSACTION READ ONLY")
     if name == "sql_select_limit" and re.fullmatch(r"[0-9]{1,19}|DEFAULT", text.upper()):
         return f"sql_select_limit = {text.upper()}"
+    if name == "optimizer_switch" and text.lower() in ("semijoin=off", "default"):
+        return ""
     if name in _QUIET and (len(value) == 1 or value[0] in ("+", "-", "@@")):
         if name.startswith("character_set") and text.lower() not in (*_CHARSETS, "null", "binary", "default"):
             raise GatewayError("setting-not-allowed", "that character set is not available; only UTF-8 is")

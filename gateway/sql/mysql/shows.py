@@ -15,13 +15,13 @@ from gateway.sql.catalog import Relation
 from gateway.sql.mysql import settings, told
 from gateway.sql.mysql.inline import SCHEMA, Inline, analyse
 from gateway.sql.mysql.lexer import Word, unquoted
-from gateway.sql.mysql.pins import fingerprint
+from gateway.sql.mysql.pins import CIPHER, VERSION, fingerprint
 from gateway.sql.statement import Kind, Plan, View
 from gateway.sql.tree.writing import quoted, string
 
 _SHOWN = "SHOWN"
 _SCOPES = frozenset({"FULL", "EXTENDED", "SESSION", "LOCAL", "GLOBAL"})
-_KNOWN = "SHOW DATABASES, TABLES, COLUMNS, CREATE TABLE, TABLE STATUS, INDEX, VARIABLES and DESCRIBE are"
+_KNOWN = "SHOW DATABASES, TABLES, COLUMNS, CREATE TABLE, TABLE STATUS, INDEX, VARIABLES, STATUS and DESCRIBE are"
 _FIELDS = ("Field", "Type", "Null", "Key", "Default", "Extra")
 _FULL_FIELDS = ("Field", "Type", "Collation", "Null", "Key", "Default", "Extra", "Privileges", "Comment")
 _INDEX = """
@@ -45,7 +45,7 @@ _EMPTY = {
     "PROCEDURE STATUS": _ROUTINE,
     "FUNCTION STATUS": _ROUTINE,
     "PACKAGE STATUS": _ROUTINE,
-    "STATUS": "Variable_name Value",
+    "PACKAGE BODY STATUS": _ROUTINE,
     "OPEN TABLES": "Database Table In_use Name_locked",
 }
 """What has nothing that may be told."""
@@ -61,7 +61,7 @@ def shown(command: list[Word], text: str, view: View) -> Plan | Refusal:
     words = [word.upper() for word in rest]
     if words[:1] in (["WARNINGS"], ["ERRORS"]) or words[:1] == ["COUNT"]:
         return _warnings(words)
-    for count in (2, 1):
+    for count in (3, 2, 1):
         name = " ".join(words[:count])
         if len(words) >= count and name in _EMPTY:
             columns = tuple(one.replace("#", " ") for one in _EMPTY[name].split())
@@ -174,6 +174,14 @@ def _variables(rest: list[Word], text: str, view: View, _full: bool) -> Plan | R
     return _selected(Inline(("Variable_name", "Value"), text=" UNION ALL ".join(rows)), rest, text, view)
 
 
+def _status(rest: list[Word], text: str, view: View, _full: bool) -> Plan | Refusal:
+    rows = (
+        f"SELECT {string(name)} AS `Variable_name`, CONVERT(COALESCE({value}, '') USING utf8mb4) AS `Value`"
+        for name, value in (("Ssl_cipher", CIPHER), ("Ssl_version", VERSION))
+    )
+    return _selected(Inline(("Variable_name", "Value"), text=" UNION ALL ".join(rows)), rest, text, view)
+
+
 def _engines(rest: list[Word], text: str, view: View, _full: bool) -> Plan | Refusal:
     columns = ("Engine", "Support", "Comment", "Transactions", "XA", "Savepoints")
     return _selected(Inline(columns, list(told.TABLES["ENGINES"][1](view))), rest, text, view)
@@ -210,7 +218,7 @@ _SHOWS: dict[str, Callable[[list[Word], str, View, bool], Plan | Refusal]] = {
     "DATABASES": _databases, "SCHEMAS": _databases, "TABLES": _show_tables, "TABLE STATUS": _table_status,
     "COLUMNS": _columns, "FIELDS": _columns, "CREATE TABLE": _create_table, "CREATE VIEW": _create_table,
     "CREATE DATABASE": _create_database, "CREATE SCHEMA": _create_database, "INDEX": _index, "INDEXES": _index,
-    "KEYS": _index, "VARIABLES": _variables, "ENGINES": _engines, "STORAGE ENGINES": _engines,
+    "KEYS": _index, "VARIABLES": _variables, "STATUS": _status, "ENGINES": _engines, "STORAGE ENGINES": _engines,
     "CHARACTER SET": _charsets, "CHARSET": _charsets, "COLLATION": _collations, "PROCESSLIST": _processes,
     "GRANTS": _grants,
 }  # fmt: skip

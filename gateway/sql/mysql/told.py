@@ -1,8 +1,8 @@
 """What `information_schema` may tell of a target: the relations and columns of the policy, and nothing else.
 
 Names and order of the columns are those that MySQL 8 and MariaDB have in common, which is what clients read (MySQL 8.4
-Reference Manual, "INFORMATION_SCHEMA Tables"). Keys, sizes, counts of rows, times, comments and defaults say something
-about hidden rows or columns: they are empty, or NULL.
+Reference Manual, "INFORMATION_SCHEMA Tables"), and MariaDB's own of CHECK_CONSTRAINTS. Keys, sizes, counts of rows,
+times, comments and defaults say something about hidden rows or columns: they are empty, or NULL.
 """
 
 from __future__ import annotations
@@ -149,7 +149,8 @@ TABLES: dict[str, tuple[tuple[str, ...], Callable[[View], Iterator[Row]]]] = {
             "REFERENTIAL_CONSTRAINTS": """CONSTRAINT_CATALOG CONSTRAINT_SCHEMA CONSTRAINT_NAME
                 UNIQUE_CONSTRAINT_CATALOG UNIQUE_CONSTRAINT_SCHEMA UNIQUE_CONSTRAINT_NAME MATCH_OPTION UPDATE_RULE
                 DELETE_RULE TABLE_NAME REFERENCED_TABLE_NAME""",
-            "CHECK_CONSTRAINTS": "CONSTRAINT_CATALOG CONSTRAINT_SCHEMA CONSTRAINT_NAME CHECK_CLAUSE",
+            "CHECK_CONSTRAINTS": """CONSTRAINT_CATALOG CONSTRAINT_SCHEMA TABLE_NAME CONSTRAINT_NAME LEVEL
+                CHECK_CLAUSE""",
             "VIEWS": """TABLE_CATALOG TABLE_SCHEMA TABLE_NAME VIEW_DEFINITION CHECK_OPTION IS_UPDATABLE DEFINER
                 SECURITY_TYPE CHARACTER_SET_CLIENT COLLATION_CONNECTION""",
             "ROUTINES": """SPECIFIC_NAME ROUTINE_CATALOG ROUTINE_SCHEMA ROUTINE_NAME ROUTINE_TYPE DATA_TYPE

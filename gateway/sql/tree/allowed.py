@@ -77,8 +77,21 @@ _SAID: dict[Any, str] = {
     exp.Lateral: "lateral joins are", exp.Tuple: "rows of values are", exp.Lambda: "functions of functions are",
     exp.Final: "FINAL is", exp.ParameterizedAgg: "functions with two lists of arguments are",
     exp.Hint: "hints are", exp.Into: "INTO is", exp.Intersect: "INTERSECT is", exp.Except: "EXCEPT is",
+    exp.JSONExtract: "`->` is", exp.JSONExtractScalar: "`->>` is", exp.Any: "ANY is", exp.All: "ALL is",
+    exp.HexString: "hexadecimal literals are", exp.BitString: "literals of bits are", exp.National: "N'...' is",
     exp.Collate: "COLLATE is", exp.Values: "VALUES in FROM is", exp.Concat: "strings side by side are",
 }  # fmt: skip
+_INSTEAD: dict[Any, str] = {
+    **dict.fromkeys((exp.JSONExtract, exp.JSONExtractScalar), "write JSON_EXTRACT(column, '$.path')"),
+    **dict.fromkeys((exp.Any, exp.All), "write IN, or compare with a MAX or a MIN"),
+    **dict.fromkeys((exp.HexString, exp.BitString), "write UNHEX('41'), or the number"),
+    exp.National: "leave the N out",
+}
+_PARTS_SAID = {
+    "method": ("NATURAL joins are", "write JOIN ... USING (column)"),
+    "windows": ("windows with a name are", "write the window behind OVER"),
+    "rollup": ("WITH ROLLUP is", "ask for the sums with a statement of their own"),
+}
 _PLACES: dict[Any, tuple[Any, ...]] = {
     exp.Table: (exp.From, exp.Join),
     exp.Var: (exp.Interval,),
@@ -115,15 +128,17 @@ def _judge_parts(node: exp.Expr, grammar: Grammar) -> None:
     if allowed is None and grammar.parts is not None:
         allowed = grammar.parts.PARTS.get(type(node))
     if allowed is None:
-        raise _unsupported(f"{_SAID.get(type(node), 'a part of the statement is')} not supported")
+        missing = _SAID.get(type(node), "a part of the statement is")
+        raise _unsupported(f"{missing} not supported", _INSTEAD.get(type(node), ""))
     if any(needed and node.args.get(name) is None for name, needed in node.arg_types.items()):
         # sqlglot reads over what is missing
         raise GatewayError("syntax-error", "a part of the statement is missing")
     for name, part in node.args.items():
         if name not in allowed and part not in (None, False, [], ""):
             said = _SAID.get(type(part[0] if isinstance(part, list) else part))
-            what = said or f"`{name.strip('_').replace('_', ' ')}` of a {type(node).__name__} is"
-            raise _unsupported(f"{what} not supported")
+            plain = said or f"`{name.strip('_').replace('_', ' ')}` of a {type(node).__name__} is"
+            what, hint = _PARTS_SAID.get(name, (plain, ""))
+            raise _unsupported(f"{what} not supported", hint)
 
 
 def _judge_place(node: exp.Expr, grammar: Grammar) -> None:
@@ -187,7 +202,8 @@ def _judge_node(node: exp.Expr, grammar: Grammar) -> None:
             not (isinstance(number, exp.Literal) and re.fullmatch(r"\d{1,6}", str(number.this)))
             and not (grammar.own and isinstance(number, exp.Placeholder))
         ) or (not isinstance(unit, exp.Var) or unit.name.upper() not in grammar.units):
-            raise _unsupported("an INTERVAL is a whole number and a unit, such as INTERVAL 7 DAY")
+            raise _unsupported("an INTERVAL is a whole number and a unit, such as INTERVAL 7 DAY",
+                               "to go back, write: - INTERVAL 7 DAY")  # fmt: skip
     elif isinstance(node, exp.Is):
         if not isinstance(node.expression, exp.Null | exp.Boolean if grammar.own else exp.Null):
             raise _unsupported("IS takes NULL only")

@@ -102,7 +102,9 @@ def planned(asked: Read, names: Names, outgoing: str, view: View, grammar: Gramm
         kinds=(Kind.READ,),
         verbs=("SELECT",),
         normalised=text,
-        rewritten_normalised=without_literals(outgoing, grammar, output_names(asked, grammar) or () if named else ()),
+        rewritten_normalised=without_literals(
+            outgoing, grammar, frozenset(output_names(asked, grammar) or () if named else ())
+        ),
         fingerprint=hashlib.sha256(text.encode()).hexdigest()[:16],
         relations=relations,
         columns_clear=tuple(clear),

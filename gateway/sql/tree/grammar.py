@@ -108,20 +108,21 @@ MYSQL = Grammar(
     dialect=_MySQL(),
     functions=frozenset(
         f"""
-        {_COMMON} acos adddate addtime ascii asin atan atan2 avg bin bit_and bit_count bit_length bit_or bit_xor ceiling
-        char char_length character_length concat_ws conv convert_tz cos cot crc32 cume_dist curdate
-        current_date current_time current_timestamp curtime database date date_add date_format date_sub datediff day
-        dayname dayofmonth dayofweek dayofyear degrees dense_rank elt exp field find_in_set first_value format from_days
-        from_unixtime hex hour if ifnull inet_aton inet_ntoa insert instr is_ipv4 is_ipv6 isnull json_array
-        json_arrayagg json_contains json_contains_path json_extract json_keys json_length json_object json_objectagg
-        json_quote json_type json_unquote json_valid json_value lag last_day last_value lcase lead left ln localtime
-        localtimestamp locate log log10 log2 makedate maketime md5 microsecond mid minute mod month monthname now
-        nth_value ntile oct octet_length ord percent_rank period_add period_diff pi pow power quarter quote radians rand
-        rank regexp_instr regexp_replace regexp_substr repeat right row_number schema sec_to_time second
-        sin soundex space std stddev stddev_pop stddev_samp str_to_date strcmp subdate substr substring substring_index
-        subtime tan time time_format time_to_sec timediff timestamp timestampadd timestampdiff to_days to_seconds
-        truncate ucase unhex unix_timestamp utc_date utc_time utc_timestamp var_pop var_samp variance version week
-        weekday weekofyear year yearweek
+        {_COMMON} acos adddate addtime ascii asin atan atan2 avg bin bit_and bit_count bit_length bit_or bit_xor
+        ceiling char char_length character_length concat_ws conv convert_tz cos cot crc32 cume_dist curdate
+        current_date current_time current_timestamp curtime database date date_add date_format date_sub
+        datediff day dayname dayofmonth dayofweek dayofyear degrees dense_rank elt exp field find_in_set
+        first_value format from_days from_base64 from_unixtime hex hour if ifnull inet_aton inet_ntoa insert
+        instr is_ipv4 is_ipv6 isnull json_array json_arrayagg json_contains json_contains_path json_depth
+        json_extract json_keys json_length json_object json_objectagg json_quote json_search json_type
+        json_unquote json_valid json_value lag last_day last_value lcase lead left ln localtime localtimestamp
+        locate log log10 log2 makedate maketime md5 microsecond mid minute mod month monthname now nth_value
+        ntile oct octet_length ord percent_rank period_add period_diff pi pow power quarter quote radians rand
+        rank regexp_instr regexp_replace regexp_substr repeat right row_number schema sec_to_time second sin
+        soundex space std stddev stddev_pop stddev_samp str_to_date strcmp subdate substr substring
+        substring_index subtime tan time time_format time_to_sec timediff timestamp timestampadd timestampdiff
+        to_base64 to_days to_seconds truncate ucase unhex unix_timestamp utc_date utc_time utc_timestamp
+        var_pop var_samp variance version week weekday weekofyear year yearweek
         """.split()
     ),
     fence="18446744073709551615",

@@ -20,11 +20,14 @@ from gateway.sql.tree.grammar import Grammar
 
 MOST_TOKENS = 2000
 MOST_NESTED = 24
+MOST_BARE_JOINS = 6
+"""Joins without ON and USING: sqlglot reads what follows each of them twice, so each doubles the time."""
 
 _NUMBER = re.compile(r"\d{1,40}(?:\.\d{1,40})?(?:[eE][+-]?\d{1,3})?")
 _COMMENT = re.compile(r"/\*(?P<body>.*?)\*/|--(?P<dash>[^\n]*)(?:\n|\Z)|#(?P<hash>[^\n]*)(?:\n|\Z)", re.DOTALL)
 _BLANK = re.compile(r"[ \t\r\n]*")
 _STRINGS = frozenset({TokenType.STRING})
+_JOINS = frozenset({TokenType.JOIN, TokenType.STRAIGHT_JOIN})
 _WORDS = frozenset({"SELECT", "WITH"})
 _BEGINNINGS = frozenset({
     "ALTER", "ANALYZE", "ATTACH", "BEGIN", "CALL", "CHECK", "COMMIT", "COPY", "CREATE", "DEALLOCATE", "DELETE", "DESC",
@@ -105,6 +108,7 @@ def words(text: str, grammar: Grammar, limits: Limits, *, ours: bool = False) ->
     if len(tokens) > MOST_TOKENS * (4 if ours else 1):
         raise GatewayError("statement-too-complex", f"the statement has more than {MOST_TOKENS} words")
     _judge_nesting(tokens, MOST_NESTED * (2 if ours else 1))
+    _judge_joins(tokens)
     _judge_gaps(text, tokens, grammar)
     for before, token in zip([None, *tokens], tokens, strict=False):
         _judge_token(text, before, token, grammar)
@@ -123,6 +127,25 @@ def _judge_nesting(tokens: list[Token], most: int) -> None:
             raise GatewayError("statement-too-complex", f"the statement is nested deeper than {most} levels")
         if token.token_type == TokenType.SEMICOLON:
             raise GatewayError("statement-not-allowed", "the text has several statements", "send one at a time")
+
+
+def _judge_joins(tokens: list[Token]) -> None:
+    bare = 0
+    open_joins = [0]
+    for token in tokens:
+        kind = token.token_type
+        if kind == TokenType.L_PAREN:
+            open_joins.append(0)
+        elif kind == TokenType.R_PAREN and len(open_joins) > 1:
+            bare += open_joins.pop()
+        elif kind in _JOINS:
+            bare += open_joins[-1]
+            open_joins[-1] = 1
+        elif kind in {TokenType.ON, TokenType.USING}:
+            open_joins[-1] = 0
+    if bare + sum(open_joins) > MOST_BARE_JOINS:
+        raise GatewayError("statement-too-complex", f"more than {MOST_BARE_JOINS} joins have no ON and no USING",
+                           "give each its condition behind it, or write commas")  # fmt: skip
 
 
 def _judge_gaps(text: str, tokens: list[Token], grammar: Grammar) -> None:

@@ -5,13 +5,9 @@ Given in the environment: `JOURNEY`, the settings of Django's database as JSON.
 
 from __future__ import annotations
 
-import importlib
-import io
 import json
 import os
-import sys
 import tempfile
-from pathlib import Path
 from typing import Any
 
 import django
@@ -26,24 +22,10 @@ settings.configure(
 )
 django.setup()
 
-from django.apps import apps  # noqa: E402
-from django.core.management import call_command  # noqa: E402
 from django.db import DatabaseError, connection, models, transaction  # noqa: E402
 from django.db.models import Avg, Count, F, Q, Value, Window  # noqa: E402
 from django.db.models.functions import Concat, Rank, TruncYear, Upper  # noqa: E402
-
-
-def inspected(directory: str) -> tuple[str, Any]:
-    """The models that inspectdb writes, as text and as the module of an application that is made of them."""
-    written = io.StringIO()
-    call_command("inspectdb", stdout=written)
-    package = Path(directory) / "inspected"
-    package.mkdir()
-    (package / "__init__.py").touch()
-    (package / "models.py").write_text(written.getvalue())
-    sys.path.insert(0, directory)
-    apps.set_installed_apps(["inspected"])
-    return written.getvalue(), importlib.import_module("inspected.models")
+from inspected import inspected  # noqa: E402
 
 
 def failure(work: Any) -> list[str]:

@@ -258,3 +258,35 @@ def test_the_catalog_s_types_are_those_that_policies_know(row: tuple[Any, ...], 
     assert relation is not None
     assert relation.columns[0].type == spelled
     assert catalog.server_version == 101106
+
+
+def test_a_comment_of_mariadb_dump_s_hides_no_value_from_who_asks_whom_somebody_looked_up() -> None:
+    plain = "SELECT id FROM employees WHERE email = 'someone@example.org'"
+    dumped = plain.replace("SELECT ", "SELECT /*!40001 SQL_NO_CACHE */ ", 1)
+
+    assert mysql.telling(dumped, view().policy) == mysql.telling(plain, view().policy) == ("someone@example.org",)
+    assert mysql.normalise(dumped, view().policy) == mysql.normalise(plain, view().policy)
+    assert plan(dumped).rewritten == plan(plain).rewritten
+
+
+def test_a_refused_lock_says_what_to_do_instead_of_what_its_comment_is() -> None:
+    refusal = refused("LOCK TABLES `employees` READ /*!32311 LOCAL */")
+
+    assert refusal.code == "statement-not-allowed"
+    assert "--single-transaction" in refusal.hint
+
+
+def test_the_target_s_name_is_its_first_database() -> None:
+    assert plan(f"USE `{view().policy.target}`").rewritten == plan("USE shop").rewritten
+
+
+def test_the_client_s_own_tls_is_told_and_no_other_status() -> None:
+    pinned = mysql.session_statements(view(), b"", ("TLS_AES_256_GCM_SHA384", "TLSv1.3"))
+    (said,) = [one for one in pinned if "TLS_AES" in one]
+
+    for name in re.findall(r"(@\w+) =", said):
+        assert name in plan("SHOW STATUS").rewritten
+        assert refused(f"SELECT {name}").code == "statement-not-supported"
+    assert set(re.findall(r"'(\w+)' AS `Variable_name`", plan("SHOW GLOBAL STATUS").rewritten)) == {
+        "Ssl_cipher", "Ssl_version",
+    }  # fmt: skip
