@@ -39,6 +39,7 @@ from gateway.engines import http_statements
 from gateway.engines.doors import Doors
 from gateway.engines.http_serving import HttpServing
 from gateway.engines.mysql import MysqlEngine
+from gateway.engines.mysql_preview import MysqlPreview
 from gateway.engines.postgres import PostgresEngine
 from gateway.engines.postgres_preview import PostgresPreview
 from gateway.engines.targets import Targets
@@ -210,6 +211,7 @@ class Server:
             access=self.access, admit=warm(self.access.admit_signed_in), workers=self.workers, logins=self.logins,
         )  # fmt: skip
         self.previews = PostgresPreview(self.gate, self.targets.upstreams, self.targets.session_pins)
+        self.mysql_previews = MysqlPreview(self.gate, self.targets.mysql_upstreams, self.targets.mask_key)
         self.targets.renewed = self._renew_target
         self.search = open_search(config, self.trail.verifier, lambda: self.trail.durable_size)
         await Resets(self.access.context, self.search).join(self.access.news)
@@ -251,7 +253,8 @@ class Server:
         if session.grant.target in self.config.apis:
             return Refusal("feature-not-supported", "of an API there are no rows to count beforehand")
         await self.literals.seals.warm(session.grant.customers)
-        return await self.previews.run(session, text)
+        previews = self.mysql_previews if session.grant.target in self.config.mysql else self.previews
+        return await previews.run(session, text)
 
     def _listen(self) -> None:
         config, listen = self.config, self.config.listen

@@ -159,8 +159,10 @@ class Previews:
         rows = []
         with self._watch.visit(session, LIFE_S):
             for relation in sorted({relation for relation, _ in reveal}):
-                name = ".".join('"' + part.replace('"', '""') + '"' for part in relation.split(".", 1))
-                found = await self._look(session, f"SELECT count(*) AS rows FROM {name}")  # noqa: S608 - quoted
+                policy = self._context.policies(session.grant.target)
+                mark = '"' if policy is None or policy.dialect == "postgres" else "`"
+                name = ".".join(mark + part.replace(mark, mark * 2) + mark for part in relation.split(".", 1))
+                found = await self._look(session, f"SELECT count(*) AS {mark}rows{mark} FROM {name}")  # noqa: S608 - quoted
                 if isinstance(found, Refusal):
                     return found
                 rows.append((relation, found.rows[0][0] if found.rows else None))

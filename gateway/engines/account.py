@@ -5,9 +5,9 @@ INVARIANT: an account is settled once.
 
 from __future__ import annotations
 
-from gateway.admitted import Admitted
+from gateway.admitted import SETTLED, Admitted
 from gateway.gate import Gate
-from gateway.model import Outcome, Permit
+from gateway.model import Outcome, Permit, Receipt
 
 TAG_LENGTH = 200
 
@@ -35,14 +35,14 @@ class Account:
             self.rows_in += int(count) if count.isdigit() else 0
         self.tag = f"{self.tag}; {tag}"[:TAG_LENGTH] if self.tag else tag
 
-    def settle(self, gate: Gate, inside: Admitted, status: str, now_ns: int, code: str = "") -> None:
+    def settle(self, gate: Gate, inside: Admitted, status: str, now_ns: int, code: str = "") -> Receipt:
         """Record how it ended, once. Raises `GatewayError("audit-not-writable")`."""
         if self.settled:
-            return
+            return SETTLED
         self.settled = True
         duration = (now_ns - self.permit.started_ns) // 1000
         tag = "" if status == "error" else self.tag
-        gate.settle(
+        return gate.settle(
             inside,
             self.permit,
             Outcome(status, self.rows, self.size, code, duration, tag, self.rows_in, self.bytes_in),

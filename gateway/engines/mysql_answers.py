@@ -22,6 +22,7 @@ from gateway.errors import GatewayError
 from gateway.gate import Gate
 from gateway.model import Permit
 from gateway.sql.mysql.explain import scrubbed
+from gateway.sql.tree.write_values import write_refusal
 from gateway.wire.mysql.answers import Answer, Part, State
 from gateway.wire.mysql.base import CLIENT_STATUS, Capability, Status
 from gateway.wire.mysql.commands import Command
@@ -62,6 +63,11 @@ class MysqlAnswers(Told):
         self._capabilities, self._pin = capabilities, pin
         self.status: int = Status.AUTOCOMMIT
 
+    @property
+    def in_transaction(self) -> bool:
+        """See `Told`."""
+        return self._inside.view.write and bool(self.status & Status.IN_TRANS)
+
     async def run(
         self, permit: Permit, payload: bytes, command: Command, *, more: bool = False, listed: bool = False
     ) -> bool:
@@ -70,6 +76,8 @@ class MysqlAnswers(Told):
         `more`: the answer to another statement follows. `listed`: only the columns are wanted, as a list.
         """
         running = self._running = Account(permit)
+        if permit.plan.writes:
+            return await self._write(running, payload, command, more=more)
         self._backend.command(payload)
         await durable(permit.receipt)
         answer = Answer(command, self._backend.capabilities)
@@ -99,6 +107,27 @@ class MysqlAnswers(Told):
         if permit.plan.repin:
             await self._pin(self._backend)
         return not code
+
+    async def _write(self, running: Account, payload: bytes, command: Command, *, more: bool) -> bool:
+        """The same for what writes: it is sent once its record is durable, and said to be done once that is as well."""
+        permit = running.permit
+        await durable(permit.receipt)
+        self._backend.command(payload)
+        answer = Answer(command, self._backend.capabilities)
+        packet = await self._heard()
+        part = answer.take(packet)
+        if part == Part.ERROR:
+            error = parse_error(packet)
+            bound = write_refusal(error.errno, error.message, permit.plan.write)
+            self._done(running, "error", bound.meaning.sqlstate if bound else error.sqlstate or "HY000")
+            self._client.send(refusal_packet(bound) if bound else error_packet(error))
+            return False
+        if part != Part.OK or answer.ok is None:
+            raise GatewayError("target-unavailable", "the target answered what nobody asked", fatal=True)
+        running.completed(f"{permit.plan.verbs[0]} {answer.ok.affected_rows}")
+        await durable(self._done(running, "ok"))
+        self._pass_on(part, packet, answer, permit, more=more, listed=False)
+        return True
 
     async def _stopped(self, running: Account, answer: Answer) -> bool:
         """The rest of an answer is not wanted: have the target stop, and read what still comes."""

@@ -18,7 +18,8 @@ async def read_catalog(upstream: MysqlUpstream) -> Catalog:
     backend = await upstream.open(("SET SESSION TRANSACTION READ ONLY",))
     try:
         async with asyncio.timeout(_DEADLINE_S):
-            return catalog_from_rows({name: await backend.run(query) for name, query in catalog_queries().items()})
+            queries = catalog_queries(mariadb="mariadb" in backend.greeting.version.lower())
+            return catalog_from_rows({name: await backend.run(query) for name, query in queries.items()})
     finally:
         with contextlib.suppress(OSError):
             backend.goodbye()

@@ -39,7 +39,9 @@ from gateway.wire.mysql.results import Prepared as Head
 
 _STATISTICS = b"Uptime: 0  Threads: 1  Questions: 0  Slow queries: 0  Opens: 0"
 _UNPREPARED = Refusal(
-    "feature-not-supported", "only what reads can be prepared", "send the statement as text, without preparing it"
+    "feature-not-supported",
+    "only one statement that reads or writes can be prepared",
+    "send the statement as text, without preparing it",
 )
 _COMMAND = Refusal("feature-not-supported", "the command is not available", "use a statement instead")
 _TEXT = Refusal("syntax-error", "the statement is not in the connection's character set", "use utf8mb4")
@@ -116,6 +118,12 @@ class MysqlRequests:
     async def _admitted(self, statement: Statement, judged: Judgement | None = None) -> Permit | None:
         if judged is None and self._gate.needs_study(self._inside, statement.text):
             await self._gate.study(self._inside, statement.text)
+        if self._inside.view.write:
+            found = judged or self._gate.judge(self._inside, statement.text)
+            if self._gate.needs_claim(self._inside, found):
+                assert isinstance(found, Judgement)
+                # INVARIANT: nothing is awaited between a claim and `admit`
+                await self._gate.claim(self._inside, found)
         permit = self._gate.admit(self._inside, statement, judged)
         if isinstance(permit, Refused):
             self._notices = ()
@@ -164,7 +172,7 @@ class MysqlRequests:
             await self._answers.refused(made)
             return
         permit, judged = made
-        if judged.plan.kinds != (Kind.READ,):
+        if judged.plan.kinds not in ((Kind.READ,), (Kind.WRITE,)):
             # FAIL CLOSED: what the session itself has to do something for must not reach the target by another road
             await self._denied(_UNPREPARED)
             return

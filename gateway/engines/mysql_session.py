@@ -59,6 +59,7 @@ class MysqlSession:
         self._client, self._backend, self._upstream = client, backend, upstream
         self._gate, self._inside, self._closed, self._report = gate, inside, closed, report
         self._requests, self._answers, self._timeout_s = requests, answers, timeout_s
+        self._open_timeout_s = inside.view.policy.limits.idle_in_transaction_timeout_ms / 1000
         self._commanded = False
         self._reason: Refusal | None = None
         self._task: asyncio.Task[None] | None = None
@@ -113,6 +114,9 @@ class MysqlSession:
         elif self._commanded:
             if now - answers.heard_at > self._timeout_s:
                 self.cut(Refusal("target-unavailable", "the target does not answer", fatal=True))
+        elif answers.in_transaction and now - answers.heard_at > self._open_timeout_s:
+            message = "the transaction was left open for too long; it was rolled back"
+            self.cut(Refusal("session-expired", message, fatal=True))
         elif now - answers.heard_at > idle_timeout:
             self.cut(Refusal("session-expired", "the session was idle for too long", fatal=True))
 

@@ -16,6 +16,7 @@ from gateway.engines.mysql_upstream import Backend, MysqlUpstream
 from gateway.engines.mysql_words import refusal_packet
 from gateway.errors import GatewayError, Refusal
 from gateway.gate import Gate
+from gateway.model import Receipt
 from gateway.wire.mysql.answers import Answer
 from gateway.wire.mysql.walk import renumber
 
@@ -36,6 +37,11 @@ class Told:
         self._running: Account | None = None
         self.heard_at = time.monotonic()
         self.sending_since: float | None = None
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether the target holds a transaction open in which the client may write."""
+        return False
 
     def stop_statement(self) -> bool:
         """Have the target stop what runs; False when nothing does."""
@@ -108,6 +114,6 @@ class Told:
         account.rows, account.size = rows, size
         return None
 
-    def _done(self, account: Account, status: str, code: str = "") -> None:
+    def _done(self, account: Account, status: str, code: str = "") -> Receipt:
         self._running = None
-        account.settle(self._gate, self._inside, status, time.monotonic_ns(), code)
+        return account.settle(self._gate, self._inside, status, time.monotonic_ns(), code)

@@ -38,7 +38,10 @@ from gateway.wire.mysql.results import parse_error, parse_text_row
 
 ROW_LIMIT = 64 * 1024**2
 """The longest payload that is taken from a target (bytes)."""
-WANTED = TOWARDS_TARGETS & ~(Capability.SESSION_TRACK | Capability.CONNECT_ATTRS | Capability.FOUND_ROWS)
+WANTED = TOWARDS_TARGETS & ~(Capability.SESSION_TRACK | Capability.CONNECT_ATTRS)
+"""With FOUND_ROWS: how many rows a statement changed, and not met, would tell whether a hidden value was the new
+one.
+"""
 Rows = list[tuple[str | None, ...]]
 
 

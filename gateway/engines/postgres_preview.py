@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 from gateway.access.context import durable
 from gateway.admitted import Admitted, Refused
@@ -45,39 +45,16 @@ class PostgresPreview:
 
     async def run(self, session: Session, text: str) -> Preview | Refusal:
         """The first rows of that SELECT, or why they are not to be had; whatever happens, the session is left."""
-        refusal: Refusal | None = None
-        try:
-            inside = self._gate.enter(session)
-            try:
-                async with asyncio.timeout(self._timeout_s):
-                    await durable(inside.begin)
-                    async with self._turns:
-                        found = await self._read(inside, text)
-                refusal = found if isinstance(found, Refusal) else None
-                return found
-            except TimeoutError:
-                refusal = Refusal("cancelled", "the preview took too long", "ask for a statement that meets fewer rows")
-                return refusal
-            except GatewayError as error:
-                refusal = error.refusal
-                raise
-            finally:
-                self._gate.leave(inside, refusal)
-        except GatewayError as error:
-            return error.refusal
+
+        async def read(inside: Admitted) -> Preview | Refusal:
+            async with self._turns:
+                return await self._read(inside, text)
+
+        return await left_after(self._gate, session, self._timeout_s, read)
 
     async def _read(self, inside: Admitted, text: str) -> Preview | Refusal:
         gate, session = self._gate, inside.session
-        if gate.needs_study(inside, text):
-            await gate.study(inside, text)
-        statement = Statement(f"{session.id}.1", text)
-        judged = gate.judge(inside, text)
-        if not isinstance(judged, Refusal) and judged.plan.kinds != (Kind.READ,):
-            # FAIL CLOSED: one SELECT is all that a preview may be, whoever composed it.
-            refusal = Refusal("statement-not-allowed", "a preview is one statement that reads")
-            permit: Permit | Refused = gate.refuse(inside, statement, refusal, judged)
-        else:
-            permit = gate.admit(inside, statement)
+        permit = await judged_preview(gate, inside, text)
         if isinstance(permit, Refused):
             if permit.receipt is not None:
                 await durable(permit.receipt)
@@ -110,6 +87,44 @@ class PostgresPreview:
         backend.send(wire.encode_query(permit.text))
         await reading.done
         return reading.refusal or Preview(tuple(reading.columns), tuple(reading.rows), reading.more)
+
+
+async def left_after(
+    gate: Gate, session: Session, timeout_s: float, read: Callable[[Admitted], Awaitable[Preview | Refusal]]
+) -> Preview | Refusal:
+    """What `read` finds in a session that is entered for it, and left whatever happens."""
+    refusal: Refusal | None = None
+    try:
+        inside = gate.enter(session)
+        try:
+            async with asyncio.timeout(timeout_s):
+                await durable(inside.begin)
+                found = await read(inside)
+            refusal = found if isinstance(found, Refusal) else None
+            return found
+        except TimeoutError:
+            refusal = Refusal("cancelled", "the preview took too long", "ask for a statement that meets fewer rows")
+            return refusal
+        except GatewayError as error:
+            refusal = error.refusal
+            raise
+        finally:
+            gate.leave(inside, refusal)
+    except GatewayError as error:
+        return error.refusal
+
+
+async def judged_preview(gate: Gate, inside: Admitted, text: str) -> Permit | Refused:
+    """Leave to run a preview's text."""
+    if gate.needs_study(inside, text):
+        await gate.study(inside, text)
+    statement = Statement(f"{inside.session.id}.1", text)
+    judged = gate.judge(inside, text)
+    if not isinstance(judged, Refusal) and judged.plan.kinds != (Kind.READ,):
+        # FAIL CLOSED: one SELECT is all that a preview may be, whoever composed it.
+        refusal = Refusal("statement-not-allowed", "a preview is one statement that reads")
+        return gate.refuse(inside, statement, refusal, judged)
+    return gate.admit(inside, statement)
 
 
 class _Reading:
@@ -151,7 +166,7 @@ class _Reading:
                 self._finish()
                 return
             self.size += len(body) + 5
-            self.rows.append(tuple(None if value is None else _shown(value) for value in wire.parse_data_row(body)))
+            self.rows.append(tuple(None if value is None else shown(value) for value in wire.parse_data_row(body)))
         elif kind == wire.ROW_DESCRIPTION and not self.columns:
             self.columns = [field.name for field in wire.parse_row_description(body)]
         elif kind == wire.ERROR_RESPONSE:
@@ -177,6 +192,7 @@ class _Reading:
             self.done.set_result(None)
 
 
-def _shown(value: bytes) -> str:
+def shown(value: bytes) -> str:
+    """A value as text, cut where it is long."""
     text = value.decode("utf-8", "replace")
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]} ..."

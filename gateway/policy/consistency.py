@@ -38,9 +38,8 @@ def judge(read: dict[str, Any], reading: Reading) -> None:
 
 def _judge_dialect(read: dict[str, Any], reading: Reading) -> None:
     """What only PostgreSQL has so far."""
-    for part in ("write", "functions"):
-        if part in read:
-            reading.fault((part,), f"`{part}` is not available with `dialect: {read['dialect']}`: leave it out")
+    if "functions" in read:
+        reading.fault(("functions",), f"`functions` is not available with `dialect: {read['dialect']}`: leave it out")
     if read.get("mode", "protect") != "protect" and read["dialect"] == "clickhouse":
         reading.fault(("mode",), f"a target with `dialect: {read['dialect']}` is protected; it cannot be observed")
     if "schemas" not in read:

@@ -97,6 +97,10 @@ class Catalog:
     `uniques`, `references` and `checks` (a relation, and the columns that one constraint, one index's expressions or
     one partitioning reads) are what a written value is compared with; `generated` are computed columns (a relation, the
     column, and what it is computed from). `ruled` are relations with rewrite rules or parts on other servers.
+
+    The others are of MySQL and MariaDB alone: `keys` are the columns of each primary key, by relation; `held` says why
+    a relation cannot be written at all. Of columns, with their relation: `stamped` change with any other, the new value
+    of `numbered` is told by the answer to an INSERT, the DEFAULT of `defaulted` reads other columns.
     """
 
     relations: dict[str, Relation] = field(default_factory=dict)
@@ -114,6 +118,11 @@ class Catalog:
     generated: frozenset[tuple[str, str, tuple[str, ...]]] = frozenset()
     ruled: frozenset[str] = frozenset()
     indexes: frozenset[Index] = frozenset()
+    keys: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    held: dict[str, str] = field(default_factory=dict)
+    stamped: frozenset[tuple[str, str]] = frozenset()
+    numbered: frozenset[tuple[str, str]] = frozenset()
+    defaulted: frozenset[tuple[str, str]] = frozenset()
 
     def relation(self, qualified: str) -> Relation | None:
         """The relation of that qualified name."""
@@ -139,6 +148,11 @@ class Catalog:
                 sorted(self.generated),
                 sorted(self.ruled),
                 sorted(self.indexes),
+                sorted(self.keys.items()),
+                sorted(self.held.items()),
+                sorted(self.stamped),
+                sorted(self.numbered),
+                sorted(self.defaulted),
             )
         )
         return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -14,7 +14,7 @@ from gateway.policy.schema import Policy, TableRule
 from gateway.policy.shapes import nearest
 from gateway.policy.types import column_type
 from gateway.sql.catalog import Catalog, Column, Relation
-from gateway.sql.writable import unsafe, unsafe_delete, unwritable
+from gateway.sql.writable import unsafe, unsafe_delete, unsafe_insert, unwritable
 
 READABLE = frozenset("rvmpf")
 
@@ -112,6 +112,8 @@ def _writes(policy: Policy, catalog: Catalog, name: str) -> Iterator[Mismatch]:
     if problem:
         yield Mismatch("warning", name, "", f"`{name}` can never be written: {problem}")
         return
+    if rule.insert and (problem := unsafe_insert(policy, catalog, frozenset(), name)):
+        yield Mismatch("warning", name, "", f"INSERT into `{name}` is refused: {problem}")
     if rule.delete and (problem := unsafe_delete(policy, catalog, frozenset(), name)):
         yield Mismatch("warning", name, "", f"deletion of rows of `{name}` is refused: {problem}")
     for verb, columns in (("UPDATE", rule.update), ("INSERT", rule.insert)):

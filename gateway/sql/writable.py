@@ -21,6 +21,8 @@ def unwritable(catalog: Catalog, table: str) -> str:
     relation = catalog.relation(table)
     if relation is None or relation.kind not in {"r", "p"}:
         return "it is no table"
+    if table in catalog.held:
+        return catalog.held[table]
     return "it has rewrite rules, or parts that are no tables of the target" if table in catalog.ruled else ""
 
 
@@ -31,6 +33,10 @@ def unsafe(policy: Policy, catalog: Catalog, reveal: Reveal, table: str, name: s
     scope = policy.tables[table].scope
     if name == scope.column and scope.kind != "none":
         return ""
+    for relation, stamp in sorted(catalog.stamped):
+        told = relation == table and stamp != name and stamp in policy.tables[table].columns
+        if told and not insert and not _is_clear(policy, reveal, table, name):
+            return f"whether that changed it could be told from `{stamp}`, which changes then"
     computed = {one: sources for relation, one, sources in catalog.generated if relation == table}
     touched = {name, *(one for one, sources in computed.items() if name in sources)}
 
@@ -73,6 +79,19 @@ def unsafe(policy: Policy, catalog: Catalog, reveal: Reveal, table: str, name: s
         if reference.other == table and not touched.isdisjoint(reference.other_columns) and not insert:
             return "other rows refer to it"
     return ""
+
+
+def unsafe_insert(policy: Policy, catalog: Catalog, reveal: Reveal, table: str) -> str:
+    """Why inserting rows would tell of what is not shown; empty when it would not."""
+    for relation, column in sorted(catalog.numbered):
+        if relation == table and not _is_clear(policy, reveal, table, column):
+            return f"the answer would tell the number of the new row, and `{column}` is not shown"
+    return ""
+
+
+def unsafe_default(catalog: Catalog, table: str, name: str) -> str:
+    """Why a column cannot be set to its DEFAULT; empty when it can."""
+    return "its DEFAULT is made from other columns" if (table, name) in catalog.defaulted else ""
 
 
 def unsafe_delete(

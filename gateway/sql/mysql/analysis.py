@@ -20,8 +20,10 @@ from gateway.sql.mysql.pins import fingerprint
 from gateway.sql.mysql.refused import is_known, refuse
 from gateway.sql.said import Subject
 from gateway.sql.statement import Kind, Plan, View
+from gateway.sql.tree import writes
 
 _TOLD = frozenset({"SET", "SHOW", "DESCRIBE", "DESC"})
+_WRITES = frozenset({"INSERT", "UPDATE", "DELETE"})
 _SAVED = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
 _EXPLAINED = frozenset({
     "SELECT", "WITH", "(", "TABLE", "VALUES", "INSERT", "REPLACE", "UPDATE", "DELETE", "FORMAT", "EXTENDED",
@@ -44,6 +46,16 @@ _PLAIN = {
     },
 }
 
+_SNAPSHOT = "START TRANSACTION WITH CONSISTENT SNAPSHOT"
+_WRITING = {
+    **dict.fromkeys(("BEGIN", "BEGIN WORK", "START TRANSACTION"), "START TRANSACTION"),
+    "START TRANSACTION READ WRITE": "START TRANSACTION READ WRITE",
+    _SNAPSHOT: _SNAPSHOT,
+    f"{_SNAPSHOT} , READ WRITE": f"{_SNAPSHOT}, READ WRITE",
+    f"START TRANSACTION READ WRITE , {_SNAPSHOT.removeprefix('START TRANSACTION ')}": f"{_SNAPSHOT}, READ WRITE",
+}
+"""What else begins a transaction under a grant for writing."""
+
 
 def analyse(text: str, view: View) -> Plan | Refusal:
     """A plan of the text for this view, or why there is none. Pure."""
@@ -51,7 +63,7 @@ def analyse(text: str, view: View) -> Plan | Refusal:
     try:
         command = words(text)
         if command is None:
-            return _select(text, view)
+            return writes.analyse(text, view) if _begins_writing(text) else _select(text, view)
         if not command:
             return Plan("", (Kind.EMPTY,), ("",), "", "", "", conceals=False)
         return _command(command, text, view)
@@ -59,6 +71,11 @@ def analyse(text: str, view: View) -> Plan | Refusal:
         return error.refusal
     except RecursionError:
         return Refusal("statement-too-complex", "the statement is nested too deeply")
+
+
+def _begins_writing(text: str) -> bool:
+    """Whether a text that is too long for a command, or odd, begins as one that writes."""
+    return text.lstrip()[:6].upper() in _WRITES
 
 
 def normalise(text: str, policy: Policy) -> str:
@@ -89,10 +106,12 @@ def _shown(word: str) -> str:
 def _command(command: list[Word], text: str, view: View) -> Plan | Refusal:
     upper = [word.upper() for word in command]
     first = upper[0]
+    if first in _WRITES:
+        return writes.analyse(text, view)
     if first in _OTHERS:
         return _OTHERS[first](command, upper, view)
     if first == "SET":
-        return _plan(settings.canonical(list(command)), Kind.SETTING, "SET", conceals=True)
+        return _plan(settings.canonical(list(command), view), Kind.SETTING, "SET", conceals=True)
     if first == "SHOW":
         return shows.shown(command, text, view)
     if first in ("DESCRIBE", "DESC", "EXPLAIN"):
@@ -103,7 +122,7 @@ def _command(command: list[Word], text: str, view: View) -> Plan | Refusal:
         constant = settings.constants(list(command), view.policy.dialect)
         if constant is not None:
             return _plan(constant, Kind.READ, "SELECT", normalised=constant)
-    refuse(first)
+    refuse(first, writes=bool(view.policy.write))
     return _select(text, view)
 
 
@@ -123,10 +142,11 @@ def _use(command: list[Word], _upper: list[str], view: View) -> Plan:
     return _plan(f"USE `{name}`", Kind.SETTING, "USE")
 
 
-def _transaction(command: list[Word], upper: list[str], _view: View) -> Plan:
+def _transaction(command: list[Word], upper: list[str], view: View) -> Plan:
     said = " ".join(upper)
-    if said in _PLAIN:
-        runs = _PLAIN[said]
+    writing = _WRITING.get(said) if view.write else None
+    if writing or said in _PLAIN:
+        runs = writing or _PLAIN[said]
         return _plan(runs, Kind.TRANSACTION, "BEGIN" if runs.startswith("START") else runs)
     if upper[0] == "SAVEPOINT" and len(command) == 2:
         return _plan(f"SAVEPOINT {_saved(command[1])}", Kind.TRANSACTION, "SAVEPOINT", normalised="SAVEPOINT ?")

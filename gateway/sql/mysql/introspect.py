@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from gateway.sql.catalog import Catalog, Column, Relation
+from gateway.sql.mysql import constraints
 
 Rows = Sequence[tuple[str | None, ...]]
 
@@ -24,7 +25,7 @@ _INTEGERS = {"tinyint": "int2", "smallint": "int2", "mediumint": "int4", "int": 
 _UNSIGNED = {"tinyint": "int2", "smallint": "int4", "mediumint": "int4", "int": "int8", "bigint": "numeric(20,0)"}
 
 
-def catalog_queries() -> dict[str, str]:
+def catalog_queries(*, mariadb: bool) -> dict[str, str]:
     """The queries whose rows `catalog_from_rows` takes, by name."""
     return {
         "version": "SELECT VERSION()",
@@ -35,6 +36,7 @@ def catalog_queries() -> dict[str, str]:
             JOIN information_schema.COLUMNS c ON c.TABLE_SCHEMA = t.TABLE_SCHEMA AND c.TABLE_NAME = t.TABLE_NAME
             WHERE t.TABLE_SCHEMA NOT IN {_SYSTEM}
             ORDER BY t.TABLE_SCHEMA, t.TABLE_NAME, c.ORDINAL_POSITION""",  # noqa: S608 (no text from outside)
+        **constraints.queries(_SYSTEM, mariadb=mariadb),
     }
 
 
@@ -51,7 +53,19 @@ def catalog_from_rows(rows: Mapping[str, Rows]) -> Catalog:
         qualified: Relation(schema, name, number, kind, tuple(columns))
         for number, (qualified, (schema, name, kind, columns)) in enumerate(found.items(), 1)
     }
-    return Catalog(relations, server_version=_version(rows["version"][0][0] or ""))
+    return Catalog(
+        relations,
+        server_version=_version(rows["version"][0][0] or ""),
+        uniques=constraints.uniques(rows, relations),
+        references=constraints.references(rows, relations),
+        checks=constraints.checks(rows, relations),
+        generated=constraints.generated(rows, relations),
+        keys=constraints.keys(rows),
+        held=constraints.held(rows, relations),
+        stamped=constraints.stamped(rows),
+        numbered=constraints.numbered(rows),
+        defaulted=constraints.defaulted(rows, relations),
+    )
 
 
 def _type(data: str, spelled: str, length: str | None, precision: str | None, scale: str | None) -> str:

@@ -7,6 +7,7 @@ reach the target as they came, so nothing of a client's undoes one of them.
 from __future__ import annotations
 
 import hashlib
+import math
 
 from gateway.sql.statement import View
 from gateway.sql.tree.mysql_masks import INNER, OUTER
@@ -37,10 +38,11 @@ def session_statements(view: View, key: bytes, tls: tuple[str, str] = ("", "")) 
     return (
         "SET NAMES utf8mb4",
         f"SET SESSION sql_mode = '{SQL_MODE}'",
-        "SET SESSION TRANSACTION READ ONLY",
+        f"SET SESSION TRANSACTION READ {'WRITE' if view.write else 'ONLY'}",
         "SET SESSION autocommit = 1",
         limit,
         f"SET SESSION {depth} = 4294967295",
+        f"SET SESSION innodb_lock_wait_timeout = {max(1, math.ceil(seconds))}",
         "SET SESSION sql_select_limit = DEFAULT",
         "SET SESSION group_concat_max_len = 1048576",
         f"SET {INNER} = '{inner}', {OUTER} = '{outer}'",

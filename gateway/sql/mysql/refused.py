@@ -5,6 +5,7 @@ from __future__ import annotations
 from gateway.errors import GatewayError
 
 _WRITES = frozenset({"INSERT", "UPDATE", "DELETE", "REPLACE", "MERGE", "LOAD", "IMPORT"})
+_INSTEAD = "INSERT … VALUES, UPDATE and DELETE of one table are, each as a statement of its own"
 _DEFINES = frozenset({"CREATE", "ALTER", "DROP", "RENAME", "TRUNCATE", "COMMENT"})
 _REASONS: dict[str, tuple[str, str]] = {
     "PREPARE": ("statements are not prepared from a text", "let the driver prepare them"),
@@ -35,8 +36,10 @@ def is_known(first: str) -> bool:
     return first in _WRITES or first in _DEFINES or first in _OWNERS or first in _REASONS
 
 
-def refuse(first: str) -> None:
-    """Nothing, for a word that is not known. Raises: GatewayError."""
+def refuse(first: str, *, writes: bool = False) -> None:
+    """Nothing, for a word that is not known; `writes` where the target may be written. Raises: GatewayError."""
+    if first in _WRITES and writes:
+        raise GatewayError("statement-not-supported", f"{first} is not supported here", _INSTEAD)
     if first in _WRITES:
         raise GatewayError("read-only", f"{first} writes; this target is for reading", "SELECT is read here")
     if first in _DEFINES:

@@ -9,6 +9,7 @@ import re
 
 from gateway.errors import GatewayError
 from gateway.sql.mysql.lexer import unquoted
+from gateway.sql.statement import View
 from gateway.sql.tree.writing import string
 
 _CHARSETS = frozenset({"utf8", "utf8mb3", "utf8mb4"})
@@ -64,7 +65,7 @@ _ZONES_THERE = re.compile(r"CONVERT_TZ \( '[\d :-]{1,30}' , '\w{1,30}' , '\w{1,3
 _PEOPLE = frozenset({"user", "current_user", "session_user", "system_user"})
 
 
-def canonical(command: list[str]) -> str:
+def canonical(command: list[str], view: View) -> str:
     """The statement that runs for a SET. Raises: GatewayError `setting-not-allowed`."""
     rest = command[1:]
     if not rest:
@@ -74,8 +75,8 @@ def canonical(command: list[str]) -> str:
         raise GatewayError("setting-not-allowed", f"SET {upper[0]} is the owner's", "leave it out")
     if upper[0] == "NAMES" and "," in upper:
         at = upper.index(",")
-        canonical(["SET", *rest[:at]])
-        return canonical(["SET", *rest[at + 1 :]])
+        canonical(["SET", *rest[:at]], view)
+        return canonical(["SET", *rest[at + 1 :]], view)
     if upper[0] == "NAMES":
         _charset(rest[1:])
         return "SET NAMES utf8mb4"
@@ -83,8 +84,8 @@ def canonical(command: list[str]) -> str:
         _charset(rest[1 if upper[0] == "CHARSET" else 2 :])
         return "SET NAMES utf8mb4"
     if upper[0] == "TRANSACTION" or upper[:2] in (["SESSION", "TRANSACTION"], ["LOCAL", "TRANSACTION"]):
-        return _transaction(upper)
-    made = [_assigned(one) for one in _assignments(rest)]
+        return _transaction(upper, write=view.write)
+    made = [_assigned(one, view) for one in _assignments(rest)]
     kept = [one for one in made if one]
     return f"SET {', '.join(kept)}" if kept else _NOTHING
 
@@ -161,12 +162,14 @@ def _charset(rest: list[str]) -> None:
                            "SET NAMES utf8mb4")  # fmt: skip
 
 
-def _transaction(upper: list[str]) -> str:
+def _transaction(upper: list[str], *, write: bool) -> str:
     scope, rest = ("SESSION ", upper[2:]) if upper[0] != "TRANSACTION" else ("", upper[1:])
     kept = []
     for part in _separated(rest):
         said = " ".join(part)
-        if said.startswith("ISOLATION LEVEL ") and said.removeprefix("ISOLATION LEVEL ") in _ISOLATION:
+        if (said.startswith("ISOLATION LEVEL ") and said.removeprefix("ISOLATION LEVEL ") in _ISOLATION) or (
+            write and said in ("READ WRITE", "READ ONLY")
+        ):
             kept.append(said)
         elif said == "READ WRITE":
             raise GatewayError("read-only", "the grant is for reading", "ask for writing: gateway open TICKET --write")
@@ -197,11 +200,14 @@ def _assignments(rest: list[str]) -> list[tuple[str, list[str]]]:
     return found
 
 
-def _assigned(assignment: tuple[str, list[str]]) -> str:
+def _assigned(assignment: tuple[str, list[str]], view: View) -> str:
     name, value = assignment
     text = unquoted(value[0]) if len(value) == 1 else "".join(value)
     if name == "autocommit" and text.upper() in ("0", "1", "ON", "OFF"):
         return f"autocommit = {int(text.upper() in ('1', 'ON'))}"
+    if name == "time_zone" and view.fixed:
+        raise GatewayError("setting-not-allowed", "the approved statement means what it meant when it was approved",
+                           "leave time_zone as it is")  # fmt: skip
     if name == "time_zone" and len(text) <= 64 and _ZONE.fullmatch(text):
         return f"time_zone = {string(text)}"
     if name == "sql_mode":
@@ -209,6 +215,9 @@ def _assigned(assignment: tuple[str, list[str]]) -> str:
         return ""
     if name in ("transaction_isolation", "tx_isolation") and text.upper().replace("-", " ") in _ISOLATION:
         return f"{name} = {string(text.upper())}"
+    if name in ("transaction_read_only", "tx_read_only") and view.write and text.upper() in ("0", "1", "ON", "OFF"):
+        known = "tx_read_only" if view.policy.dialect == "mariadb" else "transaction_read_only"
+        return f"{known} = {int(text.upper() in ('1', 'ON'))}"
     if name in ("transaction_read_only", "tx_read_only"):
         if text.upper() in ("1", "ON"):
             return ""

@@ -36,7 +36,7 @@ def analyse(text: str, view: View) -> Plan | Refusal:
         summed = sums.find(asked.tree, names, view, grammar, ROWS, RAW)
         outgoing, order = rewritten(asked, names, searches, summed, view, grammar)
         prove(outgoing, asked, view, grammar, names.shown(view), order)
-        plan = _plan(asked, names, outgoing, view, grammar)
+        plan = planned(asked, names, outgoing, view, grammar)
         return replace(
             plan,
             raw_uses=(*searches.uses, *summed.uses),
@@ -83,7 +83,8 @@ def _written(mark: str, table: exp.Table) -> str:
     return f"{name} AS {quoted(table.alias, mark)}" if table.alias else name
 
 
-def _plan(asked: Read, names: Names, outgoing: str, view: View, grammar: Grammar) -> Plan:
+def planned(asked: Read, names: Names, outgoing: str, view: View, grammar: Grammar, *, named: bool = True) -> Plan:
+    """The plan of a statement that was proven, with what its records say of it; `named` as for `check.prove`."""
     text = normalised(asked.tree, names, grammar)
     relations = tuple(names.columns)
     clear: list[str] = []
@@ -101,7 +102,9 @@ def _plan(asked: Read, names: Names, outgoing: str, view: View, grammar: Grammar
         kinds=(Kind.READ,),
         verbs=("SELECT",),
         normalised=text,
-        rewritten_normalised=without_literals(outgoing, grammar, frozenset(output_names(asked, grammar) or ())),
+        rewritten_normalised=without_literals(
+            outgoing, grammar, frozenset(output_names(asked, grammar) or () if named else ())
+        ),
         fingerprint=hashlib.sha256(text.encode()).hexdigest()[:16],
         relations=relations,
         columns_clear=tuple(clear),

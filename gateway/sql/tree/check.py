@@ -33,7 +33,7 @@ from gateway.sql.tree.outputs import output_names
 from gateway.sql.tree.reading import Read, read
 
 _STAND_IN, _SUM_STAND_IN = "relation stood here ", "sum stood here "
-_Word = tuple[Any, str]
+Word = tuple[Any, str]
 _Standing = tuple[Relation, tuple[str, ...], tuple[tuple[str, str], ...]]
 """A relation, what is searched exactly in it, and what of it is summed up."""
 
@@ -45,17 +45,20 @@ def prove(
     grammar: Grammar,
     shown: Mapping[str, Collection[str]],
     order: Sequence[int] = (),
+    *,
+    named: bool = True,
 ) -> None:
     """Nothing, for a text that is proven. Raises: GatewayError `scope-not-provable`, or of what cannot be read.
 
     `shown` is the rewriting's word for which columns each derived table has. It is not believed: whatever it says, only
     columns of the policy are looked for, under their masks. `order` is its word for which of the statement's parameters
-    each one is: a wrong one shows, since every parameter is compared by its number.
+    each one is: a wrong one shows, since every parameter is compared by its number. `named` says that outputs have the
+    names that the server would have given them.
     """
     words = _words(outgoing, grammar)
     given = [at for at, (kind, _text) in enumerate(words) if grammar.own and kind == TokenType.PLACEHOLDER]
     if sorted(order) != list(range(1, len(given) + 1)):
-        raise _unproven("parameters were lost")
+        raise unproven("parameters were lost")
     for at, number in zip(given, order, strict=True):
         words[at] = (TokenType.PLACEHOLDER, f"?{number}")
     person = _Shapes(
@@ -86,20 +89,20 @@ def prove(
         for kind, text in words
         if not _is_string(kind)
     ):  # fmt: skip
-        raise _unproven("a name of the gateway's own is left over")
-    left = read(_text(words, grammar), grammar, view.limits, ours=True).tree
+        raise unproven("a name of the gateway's own is left over")
+    left = read(text_of(words, grammar), grammar, view.limits, ours=True).tree
     _take_ctes(left, ctes, stand_ins)
     numbers = [int(text[1:]) for kind, text in words if kind == TokenType.PLACEHOLDER and text != "?"]
     for parameter in left.find_all(exp.Placeholder) if numbers else ():
         parameter.meta["number"] = numbers[parameter.meta["number"] - 1]
-    _take_names(left, output_names(asked, grammar) or ())
+    _take_names(left, output_names(asked, grammar) or () if named else ())
     allowed.judge(left, grammar)
     _judge_tables(left, stand_ins)
     if _Shapes(stand_ins=stand_ins, sums=sums).of(left) != person.of(asked.tree):
-        raise _unproven("the statement would mean something else")
+        raise unproven("the statement would mean something else")
 
 
-def _words(text: str, grammar: Grammar) -> list[_Word]:
+def _words(text: str, grammar: Grammar) -> list[Word]:
     return [(one.token_type, one.text) for one in grammar.dialect.tokenize(text)]
 
 
@@ -110,7 +113,7 @@ def _approved(
     among: Collection[str],
     view: View,
     grammar: Grammar,
-) -> list[_Word]:
+) -> list[Word]:
     """The words of the one derived table that may stand for a relation, in parentheses."""
     rule = view.policy.tables[relation.qualified]
     shown = [column for column in relation.columns if column.name in rule.columns and column.name in among]
@@ -128,7 +131,7 @@ def _approved(
     rows = f"SELECT {', '.join(inner)} FROM {_kept(relation.qualified, view, grammar)}"
     rows += f" AS {_named('gateway_t', grammar)}"
     scoped = rule.scope.kind != "none"
-    within = _in_scope(relation.qualified, "gateway_t", 0, view, grammar) if scoped else "TRUE"
+    within = rows_in_scope(relation.qualified, "gateway_t", 0, view, grammar) if scoped else "TRUE"
     if tests:
         within = f"({within})" if scoped else within
         rows += f" WHERE {within} AND {' AND '.join(tests)}"
@@ -141,6 +144,18 @@ def _approved(
             # cut as two words, whatever follows
             words[at : at + 2] = [(kind, f"?{words[at + 1][1]}")]
     return words
+
+
+def approved_table(
+    relation: Relation, among: Collection[str], view: View, grammar: Grammar, keys: Sequence[str] = ()
+) -> list[Word]:
+    """The words of the derived table of a relation in which nothing is searched or summed; `keys` are there besides."""
+    own = [
+        (f"{_dotted('gateway_t', key, grammar)} AS {_named(name, grammar)}",
+         f"{_dotted('gateway_q', name, grammar)} AS {_named(name, grammar)}")
+        for key, name in ((key, f"gateway_k{place}") for place, key in enumerate(keys, start=1))
+    ]  # fmt: skip
+    return _approved(relation, (), tuple(own), among, view, grammar)
 
 
 def _named(name: str, grammar: Grammar) -> str:
@@ -158,11 +173,12 @@ def _kept(qualified: str, view: View, grammar: Grammar) -> str:
     return catalog + _dotted(schema, name, grammar)
 
 
-def _in_scope(qualified: str, alias: str, depth: int, view: View, grammar: Grammar) -> str:
+def rows_in_scope(qualified: str, alias: str, depth: int, view: View, grammar: Grammar) -> str:
+    """The condition that a row of a relation, under that alias, is of the ticket's customers."""
     relation, scope = view.catalog.relations[qualified], view.policy.tables[qualified].scope
     column = relation.column(scope.column)
     if column is None or scope.kind not in {"customer", "follows"} or not view.customers:
-        raise _unproven("the scope of a relation cannot be told")
+        raise unproven("the scope of a relation cannot be told")
     binary = grammar.own and column_type(column.type, column.base).group == types.TEXT
     value = _dotted(alias, column.name, grammar)
     exact = f"CAST(CONVERT({value} USING utf8mb4) AS BINARY)" if binary else value
@@ -178,14 +194,14 @@ def _in_scope(qualified: str, alias: str, depth: int, view: View, grammar: Gramm
     above = f"gateway_s{depth + 1}"
     key = _dotted(above, scope.other_column, grammar)
     key = f"CAST(CONVERT({key} USING utf8mb4) AS BINARY)" if binary else key
-    inside = _in_scope(scope.other, above, depth + 1, view, grammar)
+    inside = rows_in_scope(scope.other, above, depth + 1, view, grammar)
     place = f"{_kept(scope.other, view, grammar)} AS {_named(above, grammar)}"
     return f"{exact} IN (SELECT {key} FROM {place} WHERE {inside})"
 
 
-def _cut(words: list[_Word], approved: list[_Word], stand_in: str) -> tuple[list[_Word], int]:
+def _cut(words: list[Word], approved: list[Word], stand_in: str) -> tuple[list[Word], int]:
     """The words with a name in the place of each such derived table, and how many there were."""
-    left: list[_Word] = []
+    left: list[Word] = []
     count = at = 0
     first, length = approved[0], len(approved)
     while at < len(words):
@@ -199,7 +215,7 @@ def _cut(words: list[_Word], approved: list[_Word], stand_in: str) -> tuple[list
     return left, count
 
 
-def _text(words: list[_Word], grammar: Grammar) -> str:
+def text_of(words: Sequence[Word], grammar: Grammar) -> str:
     """The words as a text again, every name in quotes."""
     parts = []
     for kind, text in words:
@@ -235,7 +251,7 @@ def _judge_tables(tree: exp.Expr, stand_ins: Collection[str]) -> None:
         if table.name in stand_ins and not table.db and table.alias:
             continue
         if table.db or not _is_bound(table):
-            raise _unproven("a relation stands outside of its derived table")
+            raise unproven("a relation stands outside of its derived table")
 
 
 def _is_bound(table: exp.Table) -> bool:
@@ -271,7 +287,7 @@ def _take_ctes(tree: exp.Expr, names: Mapping[str, str], stand_ins: Collection[s
 
 def _rename(node: exp.Expr, name: str, names: Mapping[str, str]) -> None:
     if name not in names:
-        raise _unproven("a relation stands outside of its derived table, or a CTE has a name that one may have")
+        raise unproven("a relation stands outside of its derived table, or a CTE has a name that one may have")
     node.set("this", exp.Identifier(this=names[name], quoted=True))
 
 
@@ -283,7 +299,7 @@ def _take_names(tree: exp.Expr, names: Sequence[str]) -> None:
         if not name:
             continue
         if not isinstance(node, exp.Alias) or node.alias != name:
-            raise _unproven("a column would have another name")
+            raise unproven("a column would have another name")
         node.replace(node.this)
 
 
@@ -345,11 +361,12 @@ class _Shapes:
         if self._view is not None and (table.db or not _is_bound(table)):
             standing = self.standing(table)
             if standing is None:
-                raise _unproven("a name stands for no relation")
+                raise unproven("a name stands for no relation")
         if standing is not None:
             return "relation", standing[0].qualified, *standing[1:], table.alias or table.name
         return "cte", table.name, table.alias or table.name
 
 
-def _unproven(why: str) -> GatewayError:
+def unproven(why: str) -> GatewayError:
+    """The refusal of what is not proven."""
     return GatewayError("scope-not-provable", f"the rewriting could not be proven safe: {why}")

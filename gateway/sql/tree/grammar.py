@@ -97,6 +97,11 @@ _COMMON = """
 """
 _ANY_CASE = frozenset({*_COMMON.split(), "ifnull", "substring", "left", "right", "mod", "date", "year", "month", "now"})
 """Functions of ClickHouse that it knows in any case; all others are known as they are written."""
+AGGREGATES = frozenset({
+    "avg", "bit_and", "bit_or", "bit_xor", "count", "group_concat", "json_arrayagg", "json_objectagg", "max", "min",
+    "std", "stddev", "stddev_pop", "stddev_samp", "sum", "var_pop", "var_samp", "variance",
+})  # fmt: skip
+"""Functions of MySQL and MariaDB that make one value of many rows."""
 
 MYSQL = Grammar(
     name="mysql",

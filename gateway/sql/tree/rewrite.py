@@ -31,6 +31,7 @@ from gateway.sql.tree.sums import Sums
 from gateway.sql.tree.writing import Writer, quoted, settled
 
 ROWS, RAW = "gateway_q", "gateway_t"
+KEY = "gateway_k"
 
 
 def rewritten(
@@ -48,7 +49,7 @@ def rewritten(
         if relation is None:
             return f"{named(names.ctes[id(table)])} AS {alias}"
         tests, yielded = searches.tests.get(id(table), []), sums.yielded.get(id(table), [])
-        return f"{_derived(relation, shown[relation.qualified], tests, yielded, view, grammar)} AS {alias}"
+        return f"{derived(relation, shown[relation.qualified], tests, yielded, view, grammar)} AS {alias}"
 
     instead = dict.fromkeys(searches.moved, "TRUE") | sums.instead
     writer = Writer(grammar, source, instead=instead, marks=True)
@@ -67,14 +68,16 @@ def normalised(tree: exp.Expr, names: Names, grammar: Grammar) -> str:
     return Writer(grammar, source, normalised=True).query(tree)
 
 
-def _derived(
+def derived(
     relation: Relation,
     columns: tuple[str, ...],
     tests: list[str],
     yielded: list[tuple[str, str]],
     view: View,
     grammar: Grammar,
+    keys: tuple[str, ...] = (),
 ) -> str:
+    """The derived table of a relation; `keys` are columns that it has as well, as they are, under names of ours."""
     rule, named = view.policy.tables[relation.qualified], partial(quoted, mark=grammar.mark)
     masked, raw = [], []
     for number, name in enumerate(columns, start=1):
@@ -89,8 +92,12 @@ def _derived(
     for inside, outside in yielded:
         raw.append(inside)
         masked.append(outside)
+    for number, name in enumerate(keys, start=1):
+        key = named(f"{KEY}{number}")
+        masked.append(f"{named(ROWS)}.{key} AS {key}")
+        raw.append(f"{named(RAW)}.{named(name)} AS {key}")
     table = f"{_stored(relation, view, grammar)} AS {named(RAW)}"
-    condition = _condition(relation, rule.scope, view, grammar, RAW, 0)
+    condition = in_scope(relation, rule.scope, view, grammar, RAW, 0)
     fence = f" LIMIT {grammar.fence}" if condition else ""
     if tests:
         condition = " AND ".join([f"({condition})" if condition else "TRUE", *sorted(tests)])
@@ -105,7 +112,7 @@ def _stored(relation: Relation, view: View, grammar: Grammar) -> str:
     return ".".join(quoted(one, grammar.mark) for one in parts if one)
 
 
-def _condition(relation: Relation, scope: Scope, view: View, grammar: Grammar, alias: str, depth: int) -> str:
+def in_scope(relation: Relation, scope: Scope, view: View, grammar: Grammar, alias: str, depth: int) -> str:
     """Which rows of a relation exist; empty for all."""
     if scope.kind == "none":
         return ""
@@ -120,7 +127,7 @@ def _condition(relation: Relation, scope: Scope, view: View, grammar: Grammar, a
     if other is None or depth > 8:
         raise GatewayError("policy-invalid", f"the scope of `{relation.qualified}` cannot be followed")
     above = f"gateway_s{depth + 1}"
-    inside = _condition(other, view.policy.tables[scope.other].scope, view, grammar, above, depth + 1)
+    inside = in_scope(other, view.policy.tables[scope.other].scope, view, grammar, above, depth + 1)
     key = f"{named(above)}.{named(scope.other_column)}"
     table = f"{_stored(other, view, grammar)} AS {named(above)}"
     here, key = (_exact(one, column, grammar) for one in (here, key))

@@ -57,6 +57,7 @@ class Writer:
     """Writes trees of one grammar. `normalised` has a question mark in the place of every literal.
 
     `instead` has what stands in the place of a node, by its identity. With `marks` parameters are marked, see `marked`.
+    `spelled` has the names that the person gave to CTEs, as `normalised` has.
     """
 
     def __init__(
@@ -67,8 +68,10 @@ class Writer:
         normalised: bool = False,
         instead: Mapping[int, str] | None = None,
         marks: bool = False,
+        spelled: bool = False,
     ) -> None:
         self._grammar, self._source, self.normalised = grammar, source, normalised
+        self._spelled = spelled or normalised
         self._instead, self._marks = instead or {}, marks
 
     def parameter(self, node: exp.Expr) -> str:
@@ -94,7 +97,7 @@ class Writer:
 
     def _cte_name(self, node: exp.Expr) -> str:
         columns = ", ".join(self._quoted(one.name) for one in node.args["alias"].args.get("columns") or ())
-        name = node.alias if self.normalised else node.meta["runs_as"]
+        name = node.alias if self._spelled else node.meta["runs_as"]
         return self._quoted(name) + (f" ({columns})" if columns else "")
 
     def _select(self, node: exp.Expr, outputs: Sequence[str]) -> Iterator[str]:

@@ -251,7 +251,8 @@ def test_what_runs_is_on_record_without_the_literals_that_name_its_columns(sql: 
 def test_the_catalog_s_types_are_those_that_policies_know(row: tuple[Any, ...], spelled: str) -> None:
     data, full, length, precision, scale = row
     rows = [("shop", "t", "BASE TABLE", "c", "1", data, full, "YES", length, precision, scale)]
-    catalog = mysql.catalog_from_rows({"version": [("10.11.6-MariaDB",)], "columns": rows})
+    nothing: dict[str, list[tuple[str | None, ...]]] = {name: [] for name in mysql.catalog_queries(mariadb=True)}
+    catalog = mysql.catalog_from_rows({**nothing, "version": [("10.11.6-MariaDB",)], "columns": rows})
 
     relation = catalog.relation("shop.t")
     assert relation is not None

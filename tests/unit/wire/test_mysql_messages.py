@@ -347,3 +347,7 @@ def test_every_command_byte_is_decided() -> None:
         else:
             known = "protocol-violation" if what == "unknown" else "feature-not-supported"
             assert refusal(lambda byte=byte: command_of(bytes((byte, 1, 2)))) == known  # type: ignore[misc]
+
+
+def test_a_date_may_have_a_clock_behind_it_that_stands_at_midnight() -> None:
+    assert read_value(Reader(b"\x07\xe8\7\2\x1d\0\0\0", "v"), Type.DATE, unsigned=False) == Date(2024, 2, 29)
