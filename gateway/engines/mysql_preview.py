@@ -1,21 +1,16 @@
-"""Reads, for whoever must approve a statement, the rows that it would meet in MySQL or MariaDB.
-
-The road is that of PostgreSQL's (`postgres_preview.py`): a session of one SELECT through the gate, nothing sent before
-its record is durable, at most `MOST_ROWS` rows within what the record announced, and the connection closed behind them.
-"""
+"""Previews on MySQL and MariaDB: see `previews.py`."""
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Mapping
 
 from gateway.access.context import durable
-from gateway.admitted import Admitted, Refused
+from gateway.admitted import Admitted
 from gateway.engines.mysql_upstream import Backend, MysqlUpstream
 from gateway.engines.mysql_words import error_packet
-from gateway.engines.postgres_preview import MOST_AT_ONCE, MOST_ROWS, TIMEOUT_S, judged_preview, left_after, shown
+from gateway.engines.previews import MOST_ROWS, TIMEOUT_S, Previews, shown
 from gateway.errors import GatewayError, Refusal
 from gateway.gate import Gate
 from gateway.model import Outcome, Permit, Preview, Session
@@ -25,7 +20,7 @@ from gateway.wire.mysql.commands import Command, encode_text
 from gateway.wire.mysql.results import parse_error, parse_text_row
 
 
-class MysqlPreview:
+class MysqlPreview(Previews):
     """Runs previews on targets of MySQL and MariaDB."""
 
     def __init__(
@@ -35,25 +30,11 @@ class MysqlPreview:
         mask_key: Callable[[Session], bytes],
         timeout_s: float = TIMEOUT_S,
     ) -> None:
-        self._gate, self._upstreams, self._mask_key, self._timeout_s = gate, upstreams, mask_key, timeout_s
-        self._turns = asyncio.Semaphore(MOST_AT_ONCE)
+        super().__init__(gate, timeout_s)
+        self._upstreams, self._mask_key = upstreams, mask_key
 
-    async def run(self, session: Session, text: str) -> Preview | Refusal:
-        """The first rows of that SELECT, or why they are not to be had; whatever happens, the session is left."""
-
-        async def read(inside: Admitted) -> Preview | Refusal:
-            async with self._turns:
-                return await self._read(inside, text)
-
-        return await left_after(self._gate, session, self._timeout_s, read)
-
-    async def _read(self, inside: Admitted, text: str) -> Preview | Refusal:
+    async def _read(self, inside: Admitted, permit: Permit) -> Preview | Refusal:
         gate, session = self._gate, inside.session
-        permit = await judged_preview(gate, inside, text)
-        if isinstance(permit, Refused):
-            if permit.receipt is not None:
-                await durable(permit.receipt)
-            return permit.refusal
         started_ns = time.monotonic_ns()
         upstream = self._upstreams[session.grant.target]
         backend: Backend | None = None

@@ -19,7 +19,8 @@ from gateway.budgets import Budgets
 from gateway.config import load_config
 from gateway.demo.company import TARGET
 from gateway.demo.data import CUSTOMER
-from gateway.engines.postgres_preview import MOST_ROWS, PostgresPreview
+from gateway.engines.postgres_preview import PostgresPreview
+from gateway.engines.previews import MOST_ROWS
 from gateway.engines.targets import Targets
 from gateway.errors import Refusal
 from gateway.gate import Gate

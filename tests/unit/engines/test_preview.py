@@ -10,7 +10,8 @@ import pytest
 from dialogue import Dialogue, FakeTransport, error, ready, row, session
 
 from gateway.admitted import Windows
-from gateway.engines.postgres_preview import MOST_AT_ONCE, MOST_ROWS, PostgresPreview
+from gateway.engines.postgres_preview import PostgresPreview
+from gateway.engines.previews import MOST_AT_ONCE, MOST_ROWS
 from gateway.engines.upstream import Backend, Facts
 from gateway.errors import GatewayError, Refusal
 from gateway.model import Preview
