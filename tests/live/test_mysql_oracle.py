@@ -131,9 +131,8 @@ def test_an_attack_that_runs_learns_nothing(ask: Ask, sql: str) -> None:
 @pytest.mark.parametrize("sql", _cases("clients"))
 def test_what_clients_send_runs(ask: Ask, sql: str) -> None:
     plan = _plan(sql)
-    for before in (
-        ("ROLLBACK", "START TRANSACTION", "SAVEPOINT sa_savepoint_1") if "SAVEPOINT" in sql else ("ROLLBACK",)
-    ):
+    begun = ("START TRANSACTION", "SAVEPOINT sa_savepoint_1", "SAVEPOINT sp") if "SAVEPOINT" in sql else ()
+    for before in ("ROLLBACK", *begun):
         ask("truth_a", before)
 
     answer = ask("truth_a", plan.rewritten)
