@@ -309,7 +309,7 @@ async def test_an_approver_learns_how_many_rows_would_be_in_clear(world: World) 
     assert not isinstance(seen, Refusal)
     assert (seen.write, seen.preview.rows) == (None, (("public.employees", "17"),))
     session, text = world.look.looked[-1]
-    assert text == 'SELECT count(*) AS rows FROM "public"."employees"'
+    assert text == 'SELECT count(*) AS "rows" FROM "public"."employees"'
     assert (session.principal.id, session.grant.customers, session.grant.write) == ("p3", ("42",), False)
     assert world.look.checks == [None]
     record = world.last("request.preview")

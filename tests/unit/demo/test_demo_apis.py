@@ -13,27 +13,34 @@ from rich.console import Console
 from gateway.demo.backoffice.overview import overview
 from gateway.demo.calls import Reply, bearer, curl_line
 from gateway.demo.claims import Tour, logins
+from gateway.demo.ledger import what_mariadb_shows
 from gateway.demo.stage import Stage
 from gateway.demo.tour import PARTS
 from gateway.demo.trail import Follower
 from gateway.engines.http_sessions import proof_of
 
-OF_APIS = [
-    part for part in PARTS if part.__module__ not in {f"gateway.demo.{name}" for name in ("story", "proofs", "changes")}
-]
+OTHERS = {f"gateway.demo.{name}" for name in ("story", "proofs", "changes", "ledger")}
+OF_APIS = [part for part in PARTS if part.__module__ not in OTHERS]
 
 
 def test_the_parts_are_told_in_their_order() -> None:
     assert [(part.__doc__ or "").partition(".")[0] for part in PARTS] == [str(n) for n in range(1, len(PARTS) + 1)]
 
 
-@pytest.mark.parametrize("part", OF_APIS, ids=lambda part: part.__name__)
-def test_where_no_api_is_served_a_part_says_why_and_claims_nothing(part: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("part", "why"),
+    [
+        *((part, "HTTP targets need Python 3.12 or later") for part in OF_APIS),
+        (what_mariadb_shows, "no MariaDB is here"),
+    ],
+    ids=lambda one: getattr(one, "__name__", ""),
+)
+def test_where_something_is_missing_a_part_says_so_and_claims_nothing(part: Any, why: str, tmp_path: Path) -> None:
     out = StringIO()
     stage = Stage(tmp_path, *(cast("Any", None),) * 3, {}, without="HTTP targets need Python 3.12 or later")
     tour = Tour(Console(file=out, width=200), stage, None, Follower(tmp_path))
     part(tour)
-    assert out.getvalue().strip() == "left out: HTTP targets need Python 3.12 or later"
+    assert out.getvalue().strip() == f"left out: {why}"
     assert (tour.passed, tour.failed) == (0, [])
 
 

@@ -35,7 +35,7 @@ def test_lines_to_paste_are_not_broken_however_narrow_the_terminal(tmp_path: Pat
         queries=[("select 1;", "look")],
         tickets="tickets",
         audit="audit",
-        apis=[("About people", [f"curl {'y' * 300}"]), ("About a change", ["open [ticket]", "approve"])],
+        elsewhere=[("About people", [f"curl {'y' * 300}"]), ("About a change", ["open [ticket]", "approve"])],
     )
     shown = out.getvalue()
     assert f"    curl {'y' * 300}\n" in shown

@@ -65,8 +65,12 @@ def test_a_fault_is_said(old: str, new: str, wanted: str) -> None:
     assert wanted in str(caught.value)
 
 
-TRINO = TEXT.replace("    statement: {post: /, dialect: clickhouse}\n", "").replace(
-    "question: {get: /, dialect: clickhouse}", "statement: {post: /v1/statement, dialect: trino, catalog: hive}"
+TRINO = (
+    TEXT.replace("    statement: {post: /, dialect: clickhouse}\n", "")
+    .replace(
+        "question: {get: /, dialect: clickhouse}", "statement: {post: /v1/statement, dialect: trino, catalog: hive}"
+    )
+    .replace(", search: exact", "")
 )
 
 
