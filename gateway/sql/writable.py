@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from gateway.errors import Refusal
+from gateway.model import Write
 from gateway.policy.kinds import KINDS
 from gateway.policy.schema import Policy
 from gateway.sql.catalog import Catalog, Reference
@@ -147,3 +149,12 @@ def _is_clear(policy: Policy, reveal: Reveal, table: str, column: str) -> bool:
     rule = policy.tables[table].columns.get(column)
     approved = (table, column) in reveal and column in policy.reveal.get(table, ())
     return rule is not None and (rule.mask.kind == "clear" or approved)
+
+
+def anothers(write: Write) -> Refusal:
+    """What is said when the target ended a statement because a value was not the customer's."""
+    return Refusal(
+        "row-out-of-scope",
+        f"a value would make a row of `{write.relation}` another customer's, or refer to one of another's",
+        "use rows of the ticket's customer",
+    )

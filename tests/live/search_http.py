@@ -13,13 +13,14 @@ import json
 import secrets
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Lock, Thread
+from http.server import BaseHTTPRequestHandler
+from threading import Lock
 from typing import Any
 from urllib.parse import urlsplit
 
 import duckdb
 import sqlglot
+from served_http import served
 
 USER, PASSWORD = "gateway", "search-secret"
 PATHS = {"elasticsearch": "/_sql", "opensearch": "/_plugins/_sql"}
@@ -135,14 +136,8 @@ def search(dialect: str) -> Iterator[Search]:
             self.end_headers()
             self.wfile.write(body)
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    state.port = server.server_address[1]
-    thread = Thread(target=server.serve_forever, daemon=True)
-    thread.start()
     try:
-        yield state
+        with served(Handler) as state.port:
+            yield state
     finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
         state.connection.close()

@@ -14,10 +14,11 @@ import json
 import secrets
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Event, Lock, Thread
+from http.server import BaseHTTPRequestHandler
+from threading import Event, Lock
 from typing import Any
 
+from served_http import served
 from trino_engine import Engine, Failed, columns
 
 USER, PASSWORD = "gateway", "trino-secret"
@@ -182,14 +183,8 @@ def trino() -> Iterator[Trino]:
             self.end_headers()
             self.wfile.write(body)
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    state.port = server.server_address[1]
-    thread = Thread(target=server.serve_forever, daemon=True)
-    thread.start()
     try:
-        yield state
+        with served(Handler) as state.port:
+            yield state
     finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
         state.engine.close()

@@ -11,6 +11,7 @@ from gateway.sql.postgres.lens import ALIAS, identifier, quoted, scope_sql
 from gateway.sql.postgres.parse import expression
 from gateway.sql.postgres.tree import Message
 from gateway.sql.statement import View
+from gateway.sql.writable import anothers
 
 MARKS = {"rows": "gateway: too many rows: ", "scope": "gateway: not of this customer: "}
 """What the target's error begins with when a bound of ours ended the statement; the first is followed by how many."""
@@ -37,11 +38,7 @@ def write_refusal(fields: Mapping[str, str], write: Write | None) -> Refusal | N
             "narrow the condition, or send it in parts",
         )
     if MARKS["scope"] in message:
-        return Refusal(
-            "row-out-of-scope",
-            f"a value would make a row of `{write.relation}` another customer's, or refer to one of another's",
-            "use rows of the ticket's customer",
-        )
+        return anothers(write)
     return None
 
 

@@ -15,6 +15,7 @@ from gateway.sql.statement import View
 from gateway.sql.tree.grammar import Grammar
 from gateway.sql.tree.rewrite import in_scope
 from gateway.sql.tree.writing import quoted
+from gateway.sql.writable import anothers
 
 MARKS = {"rows": "gateway_rows", "scope": "gateway_scope"}
 """The columns that stand in the sum of each bound."""
@@ -33,11 +34,7 @@ def write_refusal(errno: int, message: str, write: Write | None) -> Refusal | No
             "narrow the condition, or send it in parts",
         )
     if MARKS["scope"] in message:
-        return Refusal(
-            "row-out-of-scope",
-            f"a value would make a row of `{write.relation}` another customer's, or refer to one of another's",
-            "use rows of the ticket's customer",
-        )
+        return anothers(write)
     return None
 
 
