@@ -28,7 +28,8 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from gateway.demo.postgres import DemoError, EmbeddedPostgres, free_port
+from gateway.demo.ports import free_port
+from gateway.demo.postgres import DemoError, EmbeddedPostgres
 from gateway.demo.stage import Gateway
 from gateway.demo.tls import LOOPBACK, ServerTls, make_server_tls
 from gateway.engines.http_sessions import token_of

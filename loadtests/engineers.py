@@ -25,15 +25,14 @@ from ruamel.yaml import YAML
 from gateway.access.passwords import hash_password
 from gateway.demo import data
 from gateway.demo.company import Company, write_company
+from gateway.demo.ports import HOST, free_port
 from gateway.demo.postgres import (
     BACKEND_ROLE,
     DATABASE,
-    HOST,
     DemoError,
     EmbeddedPostgres,
     create_backend_role,
     find_binaries,
-    free_port,
 )
 from gateway.demo.stage import SEED, Gateway
 from gateway.errors import GatewayError

@@ -26,15 +26,14 @@ from ruamel.yaml import YAML
 from gateway.demo.actor import Actor, Authenticator, Entrance
 from gateway.demo.client import bare_environment
 from gateway.demo.company import TARGET, TICKET, Company, write_company
+from gateway.demo.ports import HOST, free_port
 from gateway.demo.postgres import (
     BACKEND_ROLE,
     DATABASE,
-    HOST,
     DemoError,
     EmbeddedPostgres,
     create_backend_role,
     find_binaries,
-    free_port,
 )
 from gateway.demo.stage import Gateway
 from gateway.demo.tls import make_server_tls

@@ -20,7 +20,8 @@ from typing import Any
 
 import psycopg
 
-from gateway.demo.postgres import DATABASE, HOST
+from gateway.demo.ports import HOST
+from gateway.demo.postgres import DATABASE
 from loadtests.ground import Road
 from loadtests.processes import Cpu, cpu_of, private_bytes
 from loadtests.reader import RawReader

@@ -28,7 +28,8 @@ from pathlib import Path
 
 import pymysql
 
-from gateway.demo.postgres import HOST, DemoError
+from gateway.demo.ports import HOST
+from gateway.demo.postgres import DemoError
 from loadtests.ground import database
 from loadtests.measures import Numbers
 from loadtests.mysql_ground import DATABASE, POINTS, ROLE, SECRET, Road, Server, gateway, haproxy, mariadb, road, tell

@@ -22,7 +22,8 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from gateway.demo.mariadb import MariaDB
-from gateway.demo.postgres import HOST, DemoError, EmbeddedPostgres, free_port
+from gateway.demo.ports import HOST, free_port
+from gateway.demo.postgres import DemoError, EmbeddedPostgres
 from gateway.demo.stage import Gateway
 from loadtests.ground import ACCESS, CONNECTIONS, opened_by_alice, prepared_company
 

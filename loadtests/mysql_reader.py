@@ -11,7 +11,7 @@ import socket
 import ssl
 import time
 
-from gateway.demo.postgres import HOST
+from gateway.demo.ports import HOST
 from gateway.wire.mysql.auth import ClientAuth
 from gateway.wire.mysql.base import ERR, UTF8MB4
 from gateway.wire.mysql.commands import Command, encode_text

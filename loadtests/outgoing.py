@@ -25,7 +25,7 @@ from typing import Any
 import httpx2
 from ruamel.yaml import YAML
 
-from gateway.demo.postgres import free_port
+from gateway.demo.ports import free_port
 from gateway.demo.tls import ServerTls, make_server_tls
 from gateway.exports.cursor import exports_path
 from loadtests.ground import GatewayRoad, database

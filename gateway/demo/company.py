@@ -24,7 +24,8 @@ from gateway.demo.data import CUSTOMER
 from gateway.demo.mariadb import MariaDB
 from gateway.demo.mysql_data import DATABASE as LEDGER_DATABASE
 from gateway.demo.mysql_data import ROLE as LEDGER_ROLE
-from gateway.demo.postgres import BACKEND_ROLE, DATABASE, DemoError, EmbeddedPostgres, free_port
+from gateway.demo.ports import free_port
+from gateway.demo.postgres import BACKEND_ROLE, DATABASE, DemoError, EmbeddedPostgres
 from gateway.demo.service import Service
 from gateway.demo.simulator.process import SIMULATOR
 from gateway.demo.tls import LOOPBACK, ServerTls, make_server_tls

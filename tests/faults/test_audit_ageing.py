@@ -55,10 +55,12 @@ def grown(key, tmp_path_factory):
     """A closed trail of five segments, of which a signed record lets three go; and that record's index."""
     trail = tmp_path_factory.mktemp("grown") / "trail"
     log = open_log(trail, key)
-    for number in range(1600):
+    for number in range(2100):
         log.append({"kind": "statement.begin", "session": "S", "statement": f"Q{number}", "sql": "x" * 150})
         log.append({"kind": "statement.end", "session": "S", "statement": f"Q{number}"})
-    log.flush()
+        if number % 100 == 99:
+            # A segment turns between two batches only: were all of this one batch, it would be one segment.
+            log.flush()
     log.checkpoint()
     segments = segments_of(trail)
     assert len(segments) >= 5

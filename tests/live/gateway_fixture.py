@@ -30,14 +30,8 @@ from gateway.demo.actor import Actor, Authenticator, Entrance
 from gateway.demo.client import bare_environment
 from gateway.demo.company import TARGET, TICKET, Company, write_company
 from gateway.demo.data import CUSTOMER
-from gateway.demo.postgres import (
-    BACKEND_ROLE,
-    EmbeddedPostgres,
-    allow_writes,
-    create_backend_role,
-    find_binaries,
-    free_port,
-)
+from gateway.demo.ports import free_port
+from gateway.demo.postgres import BACKEND_ROLE, EmbeddedPostgres, allow_writes, create_backend_role, find_binaries
 from gateway.demo.stage import Gateway
 from gateway.demo.trail import Follower
 from gateway.policy.load import load_policy

@@ -21,7 +21,8 @@ from gateway_fixture import open_house
 from http_api import OddApi
 from http_house import HttpHouse
 
-from gateway.demo.postgres import EmbeddedPostgres, free_port
+from gateway.demo.ports import free_port
+from gateway.demo.postgres import EmbeddedPostgres
 from gateway.demo.tls import LOOPBACK, ServerTls, make_server_tls
 
 API = "payroll-api"

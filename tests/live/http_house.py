@@ -17,7 +17,8 @@ from gateway_fixture import House, open_house
 from http_api import CREDENTIAL, POLICY, BackOffice, OddApi
 
 from gateway.demo.company import TICKET
-from gateway.demo.postgres import EmbeddedPostgres, free_port
+from gateway.demo.ports import free_port
+from gateway.demo.postgres import EmbeddedPostgres
 from gateway.demo.tls import LOOPBACK, make_server_tls
 
 OFFICE, ODD = "backoffice", "odd"

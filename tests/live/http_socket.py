@@ -14,7 +14,8 @@ from gateway_fixture import awaited
 from http_reach import POLICY, Answer, Asked, Reach, Wire, answered, make_api, open_reach
 from wsproto.connection import Connection, ConnectionType
 
-from gateway.demo.postgres import EmbeddedPostgres, free_port
+from gateway.demo.ports import free_port
+from gateway.demo.postgres import EmbeddedPostgres
 
 ROUTES = """\
     live:

@@ -17,7 +17,8 @@ from mariadb_server import MariaDB, mariadb_server
 from gateway.demo import data, mysql_data
 from gateway.demo.company import TICKET
 from gateway.demo.mysql_data import DATABASE, ROLE
-from gateway.demo.postgres import EmbeddedPostgres, free_port
+from gateway.demo.ports import free_port
+from gateway.demo.postgres import EmbeddedPostgres
 
 TARGET, SECRET = "ledger", "gateway-secret"
 SEED = 2026

@@ -97,7 +97,7 @@ class Relay:
         verified: bool = True,
     ) -> None:
         from gateway import certificates
-        from gateway.demo.postgres import HOST, free_port
+        from gateway.demo.ports import HOST, free_port
 
         issued = certificates.issue("Relay", ["localhost", HOST])
         directory.mkdir(parents=True, exist_ok=True)

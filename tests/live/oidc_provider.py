@@ -24,7 +24,7 @@ import httpx2
 import pytest
 from joserfc import jwk
 
-from gateway.demo.postgres import free_port
+from gateway.demo.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 HERE = Path(__file__).parent / "provider"

@@ -20,7 +20,7 @@ from typing import Any
 import redis
 
 from gateway import certificates
-from gateway.demo.postgres import free_port
+from gateway.demo.ports import free_port
 
 PASSWORD = "redis-secret"
 _CONF = """

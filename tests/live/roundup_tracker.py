@@ -13,7 +13,7 @@ from typing import Any
 import httpx2
 from gateway_fixture import eventually
 
-from gateway.demo.postgres import free_port
+from gateway.demo.ports import free_port
 
 PASSWORD = "adminpw"
 _SERVE = """

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from gateway.demo.postgres import free_port
+from gateway.demo.ports import free_port
 from gateway.demo.tls import ServerTls
 
 _CONFIG = """

@@ -16,7 +16,7 @@ from botocore.config import Config
 from botocore.session import Session
 
 from gateway.audit_settings import Archive
-from gateway.demo.postgres import free_port
+from gateway.demo.ports import free_port
 
 BUCKET = "trail"
 

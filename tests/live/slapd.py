@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from gateway import certificates
-from gateway.demo.postgres import free_port
+from gateway.demo.ports import free_port
 
 BASE = "dc=example,dc=com"
 PEOPLE = f"ou=people,{BASE}"

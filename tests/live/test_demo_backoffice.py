@@ -21,7 +21,8 @@ from http_house import HttpHouse
 
 from gateway.demo.backoffice.process import OFFICE, Office
 from gateway.demo.company import TARGET, TICKET
-from gateway.demo.postgres import EmbeddedPostgres, free_port
+from gateway.demo.ports import free_port
+from gateway.demo.postgres import EmbeddedPostgres
 from gateway.demo.service import Service
 from gateway.demo.simulator.process import SIMULATOR, Simulator
 from gateway.engines.http_support import unsupported

@@ -9,7 +9,8 @@ import psycopg
 import pytest
 
 from gateway.demo import data
-from gateway.demo.postgres import BACKEND_ROLE, EmbeddedPostgres, free_port
+from gateway.demo.ports import free_port
+from gateway.demo.postgres import BACKEND_ROLE, EmbeddedPostgres
 
 pytestmark = pytest.mark.live
 

@@ -13,7 +13,8 @@ from gateway_fixture import awaited
 from http_reach import Reach, make_api, open_reach
 
 from gateway.demo.company import TICKET
-from gateway.demo.postgres import EmbeddedPostgres, free_port
+from gateway.demo.ports import free_port
+from gateway.demo.postgres import EmbeddedPostgres
 from gateway.demo.tls import make_server_tls
 from gateway.engines.http_support import unsupported
 

@@ -17,7 +17,8 @@ from gateway_fixture import awaited, eventually
 from http_reach import Answer, Asked, Clients, Reach, answered, make_api, make_clients, open_reach
 
 from gateway.demo.company import SECOND_TICKET
-from gateway.demo.postgres import EmbeddedPostgres, free_port
+from gateway.demo.ports import free_port
+from gateway.demo.postgres import EmbeddedPostgres
 from gateway.demo.tls import LOOPBACK, make_server_tls
 from gateway.engines.http_support import unsupported
 

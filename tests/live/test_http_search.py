@@ -25,7 +25,8 @@ from ruamel.yaml import YAML
 from search_http import PASSWORD, PATHS, USER, Search, search
 
 from gateway.demo.company import TICKET
-from gateway.demo.postgres import EmbeddedPostgres, free_port
+from gateway.demo.ports import free_port
+from gateway.demo.postgres import EmbeddedPostgres
 from gateway.engines.http_support import unsupported
 
 pytestmark = pytest.mark.skipif(bool(unsupported()), reason=unsupported() or "HTTP targets can be served")

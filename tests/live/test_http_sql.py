@@ -17,7 +17,8 @@ from gateway_fixture import House, awaited, open_house
 from http_house import token
 
 from gateway.demo.company import TICKET
-from gateway.demo.postgres import EmbeddedPostgres, free_port
+from gateway.demo.ports import free_port
+from gateway.demo.postgres import EmbeddedPostgres
 from gateway.engines.http_support import unsupported
 from gateway.engines.sql_clickhouse import SETTINGS
 

@@ -27,7 +27,8 @@ from trino.exceptions import TrinoUserError
 from trino_http import PASSWORD, USER, Trino, trino
 
 from gateway.demo.company import TICKET
-from gateway.demo.postgres import EmbeddedPostgres, free_port
+from gateway.demo.ports import free_port
+from gateway.demo.postgres import EmbeddedPostgres
 from gateway.engines.http_support import unsupported
 
 pytestmark = pytest.mark.skipif(bool(unsupported()), reason=unsupported() or "HTTP targets can be served")

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.demo.postgres import BACKEND_ROLE, DATABASE, HOST, EmbeddedPostgres
+from gateway.demo.ports import HOST
+from gateway.demo.postgres import BACKEND_ROLE, DATABASE, EmbeddedPostgres
 from loadtests import bench, engineers, mysql
 from loadtests.measures import medians
 from loadtests.reader import RawReader

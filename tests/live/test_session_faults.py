@@ -18,7 +18,8 @@ from gateway_fixture import House, awaited, eventually, open_house
 from psycopg import errors
 from raw_client import Raw, code_of, query
 
-from gateway.demo.postgres import EmbeddedPostgres, free_port
+from gateway.demo.ports import free_port
+from gateway.demo.postgres import EmbeddedPostgres
 from gateway.wire import postgres as wire
 
 LARGE = "select n, repeat('x', 1000) from generate_series(1, 2000000) n"

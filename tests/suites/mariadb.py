@@ -19,7 +19,8 @@ from mysql_house import root
 from observed import observing
 
 from gateway.demo.company import TICKET
-from gateway.demo.postgres import EmbeddedPostgres, find_binaries, free_port
+from gateway.demo.ports import free_port
+from gateway.demo.postgres import EmbeddedPostgres, find_binaries
 
 LOGIN = "alice"
 DATABASES = ("test1", "test2")

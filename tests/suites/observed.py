@@ -12,7 +12,8 @@ from typing import Any
 from gateway_fixture import House, change_yaml, merge
 
 from gateway.demo.company import write_company
-from gateway.demo.postgres import EmbeddedPostgres, free_port
+from gateway.demo.ports import free_port
+from gateway.demo.postgres import EmbeddedPostgres
 from gateway.demo.stage import Gateway
 
 
