@@ -249,6 +249,76 @@ def test_an_answer_too_many_is_nobodys(place: HttpHouse) -> None:
     assert len(connections) == 6
 
 
+INTERIM = b"HTTP/1.1 103 CANARY\r\nLink: </CANARY>; rel=preload\r\nSet-Cookie: s=CANARY\r\n\r\n"
+ONE = b'{"id":7,"company_id":42,"note":"CANARY"}'
+MEASURED_ONE = HEAD + b"application/json\r\nContent-Length: %d\r\n\r\n" % len(ONE) + ONE
+CHUNKED_ONE = HEAD + b"application/json\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n" % (len(ONE), ONE)
+
+
+@pytest.mark.parametrize("parts", [
+    (INTERIM, MEASURED_ONE),
+    (b"HTTP/1.1 100 Continue\r\n\r\n" + INTERIM * 20 + MEASURED_ONE,),
+    (INTERIM[:9], INTERIM[9:-1], INTERIM[-1:] + b"HTTP/1.1 102 Processing\r\n\r\n", MEASURED_ONE),
+    (CHUNKED_ONE + b"X-CANARY: CANARY\r\nServer-Timing: CANARY\r\n\r\n",),
+    (CHUNKED_ONE, b"X-CANARY: CAN", b"ARY\r\n\r", b"\n"),
+], ids=["early", "many", "in parts", "trailers", "trailers in parts"])  # fmt: skip
+def test_interim_answers_and_trailers_are_passed_over(place: HttpHouse, shown: bytes, parts: tuple[bytes, ...]) -> None:
+    answering(place, *parts, pause_s=0.05)
+    got = place.raw(asked("employees/7", shown), ODD)
+    assert body_of(got) == (200, b'{"id":7}', True)
+    assert b"CANARY" not in got
+
+
+@pytest.mark.parametrize("parts", [
+    (INTERIM,), (INTERIM + b"CANARY" + MEASURED_ONE,), (INTERIM.replace(b"103", b"101") + MEASURED_ONE,),
+    (INTERIM.replace(b"Link", b"Content-Length: 6\r\nLink") + b"CANARY", MEASURED_ONE),
+    (INTERIM * 101 + MEASURED_ONE,),
+], ids=["alone", "with a body", "switches", "with a length", "without end"])  # fmt: skip
+def test_an_interim_answer_that_is_none_shows_nothing(place: HttpHouse, shown: bytes, parts: tuple[bytes, ...]) -> None:
+    answering(place, *parts)
+    got = place.raw(asked("employees/7", shown), ODD)
+    assert body_of(got)[0] == 502
+    assert b"CANARY" not in got
+
+
+def test_a_connection_goes_on_after_interim_answers_and_trailers(place: HttpHouse, shown: bytes) -> None:
+    chunked = CHUNKED_ONE.replace(b"Connection: close\r\n", b"")
+    served: list[int] = []
+
+    def script(sock: ssl.SSLSocket, _: bytes) -> None:
+        held = b"\r\n\r\n"
+        while held:
+            for _ in range(held.count(b"\r\n\r\n")):
+                sock.sendall(INTERIM * 40 + chunked + b"X-CANARY: CANARY\r\n\r\n")
+            served.append(id(sock))
+            held = sock.recv(65536)
+
+    place.odd.script = script
+    got = place.raw(asked("employees/7", shown, b"\r\n") * 3 + asked("employees/7", shown), ODD)
+    assert got.count(b'{"id":7}') == 4
+    assert b"CANARY" not in got
+    assert len(served) == 4
+    assert len(set(served)) == 1
+
+
+@pytest.mark.parametrize("start", [b"5;", b"5\r\nabcde\r\n", b"0\r\nX: "], ids=["extension", "size", "trailer"])
+def test_a_line_of_a_body_that_does_not_end_is_not_kept(place: HttpHouse, shown: bytes, start: bytes) -> None:
+    sent = threading.Event()
+
+    def script(sock: ssl.SSLSocket, _: bytes) -> None:
+        with contextlib.suppress(OSError):
+            sock.sendall(HEAD + b"application/json\r\nTransfer-Encoding: chunked\r\n\r\n" + start)
+            for _ in range(400):
+                sock.sendall(b"a" * 65536)
+            sent.set()
+
+    place.odd.script = script
+    got = place.raw(asked("employees/7", shown), ODD)
+    assert b"aaaa" not in got
+    assert body_of(got)[0] in (404, 502)
+    assert not sent.is_set()
+
+
 def test_the_process_still_serves_after_all_that(place: HttpHouse) -> None:
     with place.client(place.opened()) as client:
         assert client.get("/companies/42/employees/4200").status_code == 200

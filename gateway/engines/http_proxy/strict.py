@@ -3,6 +3,9 @@
 mitmproxy tolerates what RFC 9112 lets a server tolerate, keeps whatever a client pipelines, and says who it is on error
 pages. INVARIANT: a head that `http_heads` faults is read by nothing behind it; no words of a target or of mitmproxy's
 reach a client.
+
+Its HTTP/1.1 client takes an interim answer (RFC 9110, 15.2) for the final one, and both ends crash at trailers (RFC
+9112, 7.1.2). Here interim answers and a target's trailers are passed over, and a client's are refused.
 """
 
 from __future__ import annotations
@@ -13,11 +16,21 @@ from typing import Any
 
 import h2.errors
 import h2.events
+import h11
+from mitmproxy import http
 from mitmproxy.connection import ConnectionState
 from mitmproxy.proxy import commands, events
 from mitmproxy.proxy.context import Context
-from mitmproxy.proxy.layers.http._events import ErrorCode, ResponseHeaders, ResponseProtocolError
-from mitmproxy.proxy.layers.http._http1 import Http1Server
+from mitmproxy.proxy.layers import http as layers
+from mitmproxy.proxy.layers.http._base import ReceiveHttp
+from mitmproxy.proxy.layers.http._events import (
+    ErrorCode,
+    RequestEndOfMessage,
+    RequestTrailers,
+    ResponseHeaders,
+    ResponseProtocolError,
+)
+from mitmproxy.proxy.layers.http._http1 import Http1Client, Http1Server
 from mitmproxy.proxy.layers.http._http2 import Http2Server
 
 from gateway.engines.http_heads import MAX_HEAD, fault_of_fields, fault_of_head
@@ -26,6 +39,8 @@ from gateway.http.problem import problem
 
 _PIPELINED = 2 * MAX_HEAD
 _STREAMS = 16
+_INTERIM = 100
+"""Interim answers that a target may give before the final one."""
 _HSTS = ("strict-transport-security", "max-age=63072000")
 _CLOSE = re.compile(rb"\r\nconnection:[^\r]*\bclose\b", re.IGNORECASE)
 _CLIENT = frozenset(
@@ -53,8 +68,82 @@ def refusal_of(event: ResponseProtocolError) -> Refusal:
     return Refusal("target-unavailable", "the target cannot be reached or stopped answering")
 
 
+class _Untrailed:
+    """mitmproxy's reader of a body; what stands behind the last chunk is kept apart in `trailers`."""
+
+    def __init__(self, reader: Any) -> None:
+        self._reader = reader
+        self.trailers: list[tuple[bytes, bytes]] = []
+
+    def __call__(self, buffer: Any) -> Any:
+        event = self._reader(buffer)
+        if not isinstance(event, h11.EndOfMessage) or not event.headers:
+            return event
+        self.trailers = list(event.headers)
+        return h11.EndOfMessage()
+
+    def read_eof(self) -> Any:
+        return self._reader.read_eof()
+
+
+class TargetHttp1(Http1Client):
+    """HTTP/1.1 to targets; see the module."""
+
+    body_reader: Any
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self._interim = 0
+
+    def _handle_event(self, event: events.Event) -> Commands:
+        yield from super()._handle_event(event)
+        if self.state == self.read_body and len(self.buf) > MAX_HEAD:
+            # of a body's parts nothing waits: it is a line between or behind them that does not end
+            yield from self._give_up("a line of the body does not end")
+
+    def read_headers(self, event: events.ConnectionEvent) -> Commands:
+        """See `Http1Client`; interim answers end here."""
+        again = True
+        while again:
+            again = False
+            for command in super().read_headers(event):
+                if _is_interim(command):
+                    self.response, again = None, True
+                    self._interim += 1
+                    break
+                yield command
+            if self._interim > _INTERIM:
+                yield from self._give_up("interim answers do not end")
+                return
+
+    def read_body(self, event: events.Event) -> Commands:
+        """See `Http1Client`; trailers end here."""
+        if not isinstance(self.body_reader, _Untrailed):
+            self.body_reader, self._interim = _Untrailed(self.body_reader), 0
+        yield from super().read_body(event)
+
+    def _give_up(self, fault: str) -> Commands:
+        assert self.stream_id is not None
+        self.state = self.done
+        yield commands.CloseConnection(self.conn)
+        yield ReceiveHttp(ResponseProtocolError(self.stream_id, fault, ErrorCode.GENERIC_SERVER_ERROR))
+
+
+def _is_interim(command: commands.Command) -> bool:
+    """Whether it tells of a head that another one follows; 101 is the last of its kind."""
+    if not isinstance(command, ReceiveHttp) or not isinstance(command.event, ResponseHeaders):
+        return False
+    return command.event.response.status_code in {100, *range(102, 200)}
+
+
+# mitmproxy has no other place to say which client a connection to a target gets
+layers.Http1Client = TargetHttp1
+
+
 class StrictHttp1(Http1Server):
     """HTTP/1.1 to clients."""
+
+    body_reader: Any
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
@@ -77,6 +166,16 @@ class StrictHttp1(Http1Server):
         yield commands.SendData(self.conn, _written(Refusal("protocol-violation", fault, "send it as RFC 9112 says")))
         yield commands.CloseConnection(self.conn)
         self.state = self.done
+
+    def read_body(self, event: events.Event) -> Commands:
+        """See `Http1Server`: trailers are told of, which `Stream` refuses."""
+        if not isinstance(self.body_reader, _Untrailed):
+            self.body_reader = _Untrailed(self.body_reader)
+        for command in super().read_body(event):
+            ends = isinstance(command, ReceiveHttp) and isinstance(command.event, RequestEndOfMessage)
+            if ends and self.body_reader.trailers:
+                yield ReceiveHttp(RequestTrailers(self.stream_id, http.Headers(self.body_reader.trailers)))
+            yield command
 
     def send(self, event: Any) -> Commands:
         """See `Http1Server`: a fault leaves as a problem of ours."""
