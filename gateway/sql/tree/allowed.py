@@ -80,15 +80,21 @@ _SAID: dict[Any, str] = {
     exp.JSONExtract: "`->` is", exp.JSONExtractScalar: "`->>` is", exp.Any: "ANY is", exp.All: "ALL is",
     exp.HexString: "hexadecimal literals are", exp.BitString: "literals of bits are", exp.National: "N'...' is",
     exp.Collate: "COLLATE is", exp.Values: "VALUES in FROM is", exp.Concat: "strings side by side are",
+    exp.Fetch: "FETCH FIRST is", exp.Filter: "FILTER is", exp.PropertyEQ: "variables are",
 }  # fmt: skip
 _INSTEAD: dict[Any, str] = {
     **dict.fromkeys((exp.JSONExtract, exp.JSONExtractScalar), "write JSON_EXTRACT(column, '$.path')"),
     **dict.fromkeys((exp.Any, exp.All), "write IN, or compare with a MAX or a MIN"),
     **dict.fromkeys((exp.HexString, exp.BitString), "write UNHEX('41'), or the number"),
     exp.National: "leave the N out",
+    exp.Fetch: "write LIMIT",
+    exp.Filter: "write SUM(CASE WHEN condition THEN 1 END)",
+    exp.PropertyEQ: "number rows by ROW_NUMBER() OVER (ORDER BY column)",
 }
 _PARTS_SAID = {
     "method": ("NATURAL joins are", "write JOIN ... USING (column)"),
+    "into": ("INTO is", "leave it out: a client keeps what it reads"),
+    "locks": ("locking clauses are", "leave it out: who only reads has nothing to lock"),
     "windows": ("windows with a name are", "write the window behind OVER"),
     "rollup": ("WITH ROLLUP is", "ask for the sums with a statement of their own"),
 }
@@ -198,8 +204,9 @@ def _judge_node(node: exp.Expr, grammar: Grammar) -> None:
         _judge_in(node, grammar)
     elif isinstance(node, exp.Interval):
         number, unit = node.this, node.args.get("unit")
+        whole = r"-?\d{1,6}" if grammar.own else r"\d{1,6}"
         if (
-            not (isinstance(number, exp.Literal) and re.fullmatch(r"\d{1,6}", str(number.this)))
+            not (isinstance(number, exp.Literal) and re.fullmatch(whole, str(number.this)))
             and not (grammar.own and isinstance(number, exp.Placeholder))
         ) or (not isinstance(unit, exp.Var) or unit.name.upper() not in grammar.units):
             raise _unsupported("an INTERVAL is a whole number and a unit, such as INTERVAL 7 DAY",

@@ -270,7 +270,7 @@ def is_named_freely(node: exp.Identifier) -> bool:
     above = node.parent
     place = "alias" if isinstance(above, exp.Alias) else "this" if isinstance(above, exp.Column) else ""
     name = node.name
-    odd = any(one in name for one in "`\\") or not name.isprintable() or name != name.strip()
+    odd = any(one in "`\\" or one > "\uffff" for one in name) or not name.isprintable() or name != name.strip()
     return bool(place) and above is not None and above.args.get(place) is node and 0 < len(name) <= 256 and not odd
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from sqlglot import exp
 from sqlglot.tokenizer_core import TokenType
 
@@ -29,6 +31,9 @@ def output_names(asked: Read, grammar: Grammar) -> list[str] | None:
     if len(texts) != len(first.expressions):
         raise GatewayError("statement-not-supported", "the names of the columns cannot be told", "give them aliases")
     names = [_name(one, text) for one, text in zip(first.expressions, texts, strict=True)]
+    if grammar.own:
+        # the server keeps names in utf8mb3, and writes a question mark for what is not in it
+        names = [re.sub(r"[^\u0000-\uffff]", "?", name) for name in names]
     for name in names:
         if len(name) > _LONGEST or any(c in name for c in "`\\") or not name.isprintable() or name != name.strip():
             raise GatewayError(

@@ -78,6 +78,9 @@ def read(text: str, grammar: Grammar, limits: Limits, *, ours: bool = False) -> 
         raise GatewayError("statement-too-complex", "the statement is nested too deeply") from None
     except _FAULTS:
         raise GatewayError("syntax-error", "the statement cannot be read") from None
+    if len(trees) == 1 and isinstance(trees[0], exp.Except | exp.Intersect):
+        raise GatewayError("statement-not-allowed", "EXCEPT and INTERSECT are not supported",
+                           "write: WHERE [NOT] EXISTS (SELECT ...)")  # fmt: skip
     if len(trees) != 1 or not isinstance(trees[0], exp.Select | exp.Union):
         raise GatewayError("statement-not-allowed", "the text is not one SELECT", "send one SELECT")
     if not all(_is_whole(node) for node in trees[0].walk()):

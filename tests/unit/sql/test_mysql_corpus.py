@@ -290,3 +290,19 @@ def test_the_client_s_own_tls_is_told_and_no_other_status() -> None:
     assert set(re.findall(r"'(\w+)' AS `Variable_name`", plan("SHOW GLOBAL STATUS").rewritten)) == {
         "Ssl_cipher", "Ssl_version",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("sql", "told"),
+    [
+        ("select id from employees except select 1", "EXISTS"),
+        ("select id from employees intersect select 1", "EXISTS"),
+        ("select id from employees fetch first 5 rows only", "LIMIT"),
+        ("select count(*) filter (where id = 1) from employees", "CASE"),
+        ("select id from employees for update", "leave it out"),
+        ("select id into @x from employees", "leave it out"),
+        ("select @row := @row + 1 as n, id from employees", "ROW_NUMBER"),
+    ],
+)
+def test_what_is_refused_says_what_to_write_instead(sql: str, told: str) -> None:
+    assert told in refused(sql).hint
