@@ -17,6 +17,7 @@ from gateway.config import Limits
 from gateway.engines.doors import Doors
 from gateway.engines.mysql_answers import MysqlAnswers
 from gateway.engines.mysql_client import Client
+from gateway.engines.mysql_heads import Heads
 from gateway.engines.mysql_link import Link
 from gateway.engines.mysql_observed import observed_session, welcome
 from gateway.engines.mysql_requests import MysqlRequests
@@ -60,6 +61,7 @@ class MysqlEngine(Reception[MysqlSession]):
     ) -> None:
         super().__init__(settings, gate, report)
         self._limits, self._doors, self._upstreams, self._mask_key, self._tls = limits, doors, upstreams, mask_key, tls
+        self._heads = Heads()
         self._numbers = itertools.count(_FIRST_NUMBER)
         self._by_number: dict[int, MysqlSession] = {}
 
@@ -204,7 +206,7 @@ class MysqlEngine(Reception[MysqlSession]):
                 await connection.run(statement)
 
         gate = self._gate
-        answers = MysqlAnswers(link, backend, upstream, gate, inside, capabilities, pin)
+        answers = MysqlAnswers(link, backend, upstream, gate, inside, capabilities, pin, self._heads)
         kill = partial(self._kill, inside)
         requests = MysqlRequests(link, backend, gate, inside, capabilities, answers, pin=pin, kill=kill)
         return MysqlSession(

@@ -8,12 +8,14 @@ before the window's is.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from functools import lru_cache
 
 from gateway.access.context import durable
 from gateway.admitted import Admitted
 from gateway.engines.account import Account
+from gateway.engines.mysql_heads import Heads, Terms
 from gateway.engines.mysql_link import Link
 from gateway.engines.mysql_told import Told
 from gateway.engines.mysql_upstream import Backend, MysqlUpstream
@@ -58,9 +60,10 @@ class MysqlAnswers(Told):
         inside: Admitted,
         capabilities: int,
         pin: Callable[[Backend], Awaitable[None]],
+        heads: Heads,
     ) -> None:
         super().__init__(client, backend, upstream, gate, inside)
-        self._capabilities, self._pin = capabilities, pin
+        self._capabilities, self._pin, self._heads = capabilities, pin, heads
         self.status: int = Status.AUTOCOMMIT
 
     @property
@@ -81,6 +84,12 @@ class MysqlAnswers(Told):
         self._backend.command(payload)
         await durable(permit.receipt)
         answer = Answer(command, self._backend.capabilities)
+        terms = Terms(
+            permit.plan.normalised, command, self._backend.sequence, self._client.sequence, self._told(more=more)
+        )
+        head: list[tuple[bytes, bytes]] | None = None
+        if not listed and not await self._said_again(terms, answer):
+            head = []
         code = ""
         while not answer.over:
             if answer.state == State.ROWS and not permit.plan.explains and await self._bulk(running, answer):
@@ -102,11 +111,26 @@ class MysqlAnswers(Told):
                 self._client.send(packet)
                 await self.sent()
             else:
-                self._pass_on(part, packet, answer, permit, more=more, listed=listed)
+                told = self._pass_on(part, packet, answer, permit, more=more, listed=listed)
+                if head is not None:
+                    head.append((packet, told))
+                    if answer.state == State.ROWS:
+                        self._heads.keep(terms, head, answer.columns)
+                        head = None
         self._done(running, "error" if code else "ok", code)
         if permit.plan.repin:
             await self._pin(self._backend)
         return not code
+
+    async def _said_again(self, terms: Terms, answer: Answer) -> bool:
+        """Tell how a result begins as it was told the last time; False when it does not come as it came then."""
+        head = self._heads.find(terms)
+        if head is None or not await self._backend.heard_again(head.came, head.after):
+            return False
+        self.heard_at = time.monotonic()
+        answer.pass_head(head.columns)
+        self._client.send_raw(head.told, head.told_after)
+        return True
 
     async def _write(self, running: Account, payload: bytes, command: Command, *, more: bool) -> bool:
         """The same for what writes: it is sent once its record is durable, and said to be done once that is as well."""
@@ -138,28 +162,29 @@ class MysqlAnswers(Told):
         self._done(running, "error", "HY000")
         return False
 
-    def _pass_on(self, part: Part, packet: bytes, answer: Answer, permit: Permit, *, more: bool, listed: bool) -> None:
-        """Say again what is neither a row nor an error."""
-        client, capabilities = self._client, self._capabilities
+    def _pass_on(self, part: Part, packet: bytes, answer: Answer, permit: Permit, *, more: bool, listed: bool) -> bytes:
+        """Say again what is neither a row nor an error; what was said."""
+        capabilities = self._capabilities
         if part == Part.COUNT:
-            if not listed:
-                client.send(packet)
+            told = packet
         elif part == Part.COLUMN:
             again = _say_again if len(packet) > SHORT_COLUMN else _known_again
-            client.send(again(answer.columns[-1], listed))
+            told = again(answer.columns[-1], listed)
         elif part == Part.DIVIDER:
-            if not listed:
-                client.send(encode_eof(0, self._told(more=more)))
+            told = encode_eof(0, self._told(more=more))
         elif part in (Part.OK, Part.END):
             ok = answer.ok
             assert ok is not None
             if ok.status & Status.MORE_RESULTS_EXISTS:
                 raise GatewayError("target-unavailable", "the target answered more than it was asked", fatal=True)
             self.status = ok.status & _OURS
-            told = Ok(ok.affected_rows, ok.last_insert_id, self._told(more=more), len(permit.notices))
-            client.send(encode_end(told, capabilities) if part == Part.END else encode_ok(told, capabilities))
+            end = Ok(ok.affected_rows, ok.last_insert_id, self._told(more=more), len(permit.notices))
+            told = encode_end(end, capabilities) if part == Part.END else encode_ok(end, capabilities)
         else:
             raise GatewayError("target-unavailable", "the target answered what nobody asked", fatal=True)
+        if not (listed and part in (Part.COUNT, Part.DIVIDER)):
+            self._client.send(told)
+        return told
 
     def _told(self, *, more: bool = False) -> int:
         return self.status | Status.MORE_RESULTS_EXISTS if more else self.status

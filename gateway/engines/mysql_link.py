@@ -116,6 +116,19 @@ class Link(Line):
                 return b"", 0
             await self._more()
 
+    async def repeated(self, packets: bytes, after: int) -> bool:
+        """Take those very packets, if they are what comes next; `after` is the sequence number behind them.
+
+        False when something else is next, or not all of them came together: it is there for `packet`.
+        """
+        if not self._buffer:
+            await self._more()
+        if not self._buffer.startswith(packets):
+            return False
+        del self._buffer[: len(packets)]
+        self.sequence = after
+        return True
+
     async def _more(self) -> None:
         if self._gone or self._transport is None:
             raise ConnectionResetError("the other side is gone")
@@ -172,9 +185,9 @@ class Link(Line):
 
     def command(self, payload: bytes) -> None:
         """Send a command, which begins the count anew."""
-        self.sequence = 0
-        self.send(payload)
         self._flush()
+        self.sequence = following(len(payload), 0)
+        self._write(frame(payload))
 
     async def drained(self) -> None:
         """Wait until the other side has taken most of what was sent. Raises `ConnectionResetError` when it is gone."""

@@ -60,6 +60,8 @@ class Prepared:
 
     def arranged(self, bound: Bound) -> tuple[Bound, frozenset[int]]:
         """The values in the order of the text that was prepared, and which of them were sent ahead."""
+        if not self.judged.plan.parameters:
+            return bound, frozenset(self.long)
         order = self._order
         types = tuple(bound.types[one] for one in order)
         return Bound(types, tuple(bound.values[one] for one in order)), frozenset(order.index(one) for one in self.long)

@@ -89,6 +89,13 @@ class Backend(Link):
         except OSError as lost:
             raise unavailable("the target closed the connection", str(lost)) from lost
 
+    async def heard_again(self, packets: bytes, after: int) -> bool:
+        """See `repeated`. Raises `GatewayError("target-unavailable")` when the target is gone."""
+        try:
+            return await self.repeated(packets, after)
+        except OSError as lost:
+            raise unavailable("the target closed the connection", str(lost)) from lost
+
     def goodbye(self) -> None:
         """Say goodbye and close."""
         if not self.closing:

@@ -28,6 +28,7 @@ end of an answer.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import Enum, auto
 from typing import Final
 
@@ -169,6 +170,13 @@ class Answer:
         if self.state != State.ROWS:
             raise ValueError("there are no rows here")
         self.rows += rows
+
+    def pass_head(self, columns: Iterable[Column]) -> None:
+        """The number and the definitions of a result came as they are known, and were not taken."""
+        if self.state != State.HEAD:
+            raise ValueError("no result begins here")
+        self.columns = list(columns)
+        self.state = State.ROWS
 
     def _row(self, payload: bytes, first: int) -> Part:
         if first == ERR:

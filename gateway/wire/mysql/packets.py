@@ -25,7 +25,7 @@ LOGIN_LIMIT: Final = 1 << 16
 def frame(payload: bytes, sequence: int = 0) -> bytes:
     """The packets of one payload; the first has that sequence number."""
     if len(payload) < MAX_PAYLOAD:
-        return len(payload).to_bytes(3, "little") + bytes((sequence,)) + payload
+        return (len(payload) | sequence << 24).to_bytes(4, "little") + payload
     parts = []
     for start in range(0, len(payload) + 1, MAX_PAYLOAD):
         part = payload[start : start + MAX_PAYLOAD]

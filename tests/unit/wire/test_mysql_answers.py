@@ -345,6 +345,17 @@ def test_cells_of_a_binary_row_are_found_and_replaced() -> None:
     assert replace_binary_cells(row, spans, {}) == row
 
 
+def test_a_head_that_is_known_is_passed_where_a_result_begins_and_nowhere_else() -> None:
+    answer = Answer(Command.QUERY, NEW)
+    answer.pass_head([text_column(b"a")])
+    assert answer.state == State.ROWS
+    with pytest.raises(ValueError, match="no result begins"):
+        answer.pass_head([text_column(b"b")])
+    assert [one.name for one in answer.columns] == [b"a"]
+    assert said(answer, [encode_text_row([b"x"]), end(NEW)]) == "ROW END"
+    assert answer.rows == 1
+
+
 @pytest.mark.parametrize(
     "find",
     [
