@@ -81,12 +81,14 @@ class MysqlAnswers(Told):
         running = self._running = Account(permit)
         if permit.plan.writes:
             return await self._write(running, payload, command, more=more)
-        self._backend.command(payload)
+        backend, client = self._backend, self._client
+        backend.command(payload)
         await durable(permit.receipt)
-        answer = Answer(command, self._backend.capabilities)
+        answer = Answer(command, backend.capabilities)
         terms = Terms(
-            permit.plan.normalised, command, self._backend.sequence, self._client.sequence, self._told(more=more)
-        )
+            permit.plan.normalised, command, backend.capabilities, backend.sequence, client.sequence,
+            self._told(more=more),
+        )  # fmt: skip
         head: list[tuple[bytes, bytes]] | None = None
         if not listed and not await self._said_again(terms, answer):
             head = []

@@ -3,8 +3,8 @@
 What a client is told of them (`MysqlAnswers`) is made anew once, and then found by what came. Which statement it was
 is but a hint where to look; the store is bounded, and a flood of heads starts it anew.
 
-INVARIANT: a head is said only where the very bytes came that it was made of, under the same numbers, for the same
-command, and with the same status to tell.
+INVARIANT: a head is said only where the very bytes came that it was made of, under the same numbers and capabilities,
+for the same command, and with the same status to tell.
 """
 
 from __future__ import annotations
@@ -23,11 +23,13 @@ _LONGEST = 4096
 class Terms(NamedTuple):
     """All that a head depends on beside the packets that came.
 
-    `came` and `told` are the sequence numbers of its first packet, from the target and to the client.
+    `came` and `told` are the sequence numbers of its first packet, from the target and to the client; `capabilities`
+    are the target's: with DEPRECATE_EOF a head is the beginning of what it is without.
     """
 
     statement: str
     command: Command
+    capabilities: int
     came: int
     told: int
     status: int

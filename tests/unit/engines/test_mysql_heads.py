@@ -123,6 +123,14 @@ def test_a_known_head_changes_nothing_that_is_told(what: str, flags: int, chunk:
         assert told(heads, came, flags=flags, chunk=chunk) == told(Heads(), came, flags=flags)
 
 
+def test_clients_with_and_without_eof_packets_do_not_get_each_others_heads() -> None:
+    for one, other in ((0, MODERN), (MODERN, 0)):
+        heads = Heads()
+        for flags in (one, other, one, other):
+            came = result(b"c", b"one", b"two", flags=flags)
+            assert told(heads, came, flags=flags) == told(Heads(), came, flags=flags)
+
+
 @pytest.mark.parametrize("first", [1, 2, 5, 255])
 def test_an_answer_behind_another_keeps_its_own_numbers_and_status(first: int) -> None:
     heads, came = Heads(), result(b"c", b"one")
@@ -135,7 +143,7 @@ def test_an_answer_behind_another_keeps_its_own_numbers_and_status(first: int) -
 def test_what_is_known_is_what_is_told() -> None:
     heads, came = Heads(), result(b"c", b"one")
     plain = told(heads, came)
-    terms = Terms("select ?", Command.QUERY, 1, 1, Status.AUTOCOMMIT)
+    terms = Terms("select ?", Command.QUERY, 0, 1, 1, Status.AUTOCOMMIT)
     head = heads.find(terms)
     assert head is not None
     heads._known[terms] = head._replace(told=head.told.replace(b"c", b"k"))
@@ -145,7 +153,7 @@ def test_what_is_known_is_what_is_told() -> None:
 def test_a_head_is_found_again_and_a_flood_of_them_is_forgotten() -> None:
     heads = Heads()
     told(heads, result(b"c", b"one"))
-    terms = Terms("select ?", Command.QUERY, 1, 1, Status.AUTOCOMMIT)
+    terms = Terms("select ?", Command.QUERY, 0, 1, 1, Status.AUTOCOMMIT)
     assert heads.find(terms) is not None
     for number in range(600):
         heads.keep(terms._replace(statement=str(number)), [(b"\x01", b"\x01")], [])
