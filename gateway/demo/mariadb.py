@@ -84,6 +84,9 @@ class MariaDB:
         account = self._account()
         if account is not None:
             self.directory.chmod(0o711)
+        self._temporary.mkdir(mode=0o700, exist_ok=True)
+        if account is not None:
+            shutil.chown(self._temporary, account)
         if not (self.directory / "whole").exists():
             self._initialise(account)
         for _ in range(3):
@@ -146,6 +149,7 @@ class MariaDB:
                 *([f"--user={account}"] if account else []),
             ],
             capture_output=True, text=True, check=False, timeout=_PATIENCE_S,
+            env={**bare_environment(), "TMPDIR": str(self._temporary)},
         )  # fmt: skip
         if done.returncode != 0:
             raise DemoError(f"MariaDB could not be set up:\n{(done.stdout + done.stderr)[-2000:]}")
@@ -177,7 +181,7 @@ class MariaDB:
         command = [
             _program("mariadbd"), "--no-defaults", f"--datadir={self.directory / 'data'}", f"--socket={self._socket}",
             f"--port={self.port}", f"--bind-address={HOST}", f"--init-file={first}",
-            f"--pid-file={self.directory / 'data' / 'mariadb.pid'}", "--skip-log-bin",
+            f"--pid-file={self.directory / 'data' / 'mariadb.pid'}", f"--tmpdir={self._temporary}", "--skip-log-bin",
             "--innodb-flush-log-at-trx-commit=0", "--innodb-buffer-pool-size=32M", "--max-allowed-packet=64M",
             *given, *self.options,
         ]  # fmt: skip
@@ -199,6 +203,11 @@ class MariaDB:
             time.sleep(0.05)
         self.stop()
         return False
+
+    @property
+    def _temporary(self) -> Path:
+        """Where its temporary tables are: a server that starts removes all of them that it finds, others' too."""
+        return self.directory / "temporary"
 
     @property
     def _log(self) -> Path:
