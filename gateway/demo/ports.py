@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import fcntl
 import functools
+import itertools
 import os
-import random
+import secrets
 import socket
 import tempfile
 from pathlib import Path
@@ -31,7 +32,8 @@ def free_port(preferred: int = 0, host: str = HOST) -> int:
     if preferred and _is_free(preferred, host):
         return preferred
     ports = _below_the_clients()
-    for port in random.SystemRandom().sample(ports, len(ports)):
+    first = secrets.randbelow(len(ports))
+    for port in itertools.chain(ports[first:], ports[:first]):
         if port not in _given and _is_free(port, host) and _reserved(port):
             _given.add(port)
             return port
