@@ -133,7 +133,8 @@ def _is_interim(command: commands.Command) -> bool:
     """Whether it tells of a head that another one follows; 101 is the last of its kind."""
     if not isinstance(command, ReceiveHttp) or not isinstance(command.event, ResponseHeaders):
         return False
-    return command.event.response.status_code in {100, *range(102, 200)}
+    status: int = command.event.response.status_code
+    return 100 <= status < 200 and status != 101
 
 
 # mitmproxy has no other place to say which client a connection to a target gets
